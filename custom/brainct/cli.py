@@ -1,0 +1,171 @@
+"""`brainct ...`: rehearse a job, render and check jobs, look at a site's scans."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brainct.errors import Refused
+
+app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
+jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs")
+
+JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
+JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]
+
+
+@app.command()
+def rehearse(
+    job: JobFolder,
+    sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N, as FLARE's simulator names them.")] = 4,
+    names: Annotated[str | None, typer.Option(help="Names of the sites in place of --sites, joined by commas.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds, in place of the job's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, in place of the job's.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes to train in; the result is the same to the bit.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the results. [default: runs/JOB-SEED-NUMBER]")] = None,
+    init: Annotated[Path | None, typer.Option(help="A model.safetensors to start from.")] = None,
+    lose: Annotated[list[str] | None, typer.Option(help="Lose a site's reply on purpose: site-2@3 is round 3.")] = None,
+) -> None:
+    """Run a job folder in this process: the same scheme, learner, record and model hash as under FLARE."""
+    from brainct import jobs
+    from brainct.plan import plan_of
+    from brainct.record import last_lines
+    from brainct.rehearse import rehearse as run
+    from brainct.rehearse import site_names
+    from brainct.rounds import load_model
+
+    plan = jobs.read(job)
+    changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
+    plan = plan_of({**plan.model_dump(), **changes}, "the command line")
+    folder = out or _free(Path("runs"), f"{job.resolve().name}-{plan.seed}")
+    with _Progress(plan.rounds) as progress:
+        record = run(
+            plan,
+            names.split(",") if names else site_names(sites),
+            folder,
+            workers=workers,
+            initial=load_model(init) if init else None,
+            lose=[_loss(text) for text in lose or []],
+            secret=os.environ.get("BRAINCT_SECRET", ""),
+            tell=progress.tell,
+            closed=progress.closed,
+        )
+    print(last_lines(record.content, folder))
+
+
+@app.command()
+def data(
+    site_file: Annotated[Path | None, typer.Argument(help="A site file; without one, what BRAINCT_SITE names.")] = None,
+    site: Annotated[str, typer.Option(help="The site's name.")] = "site-1",
+    sites: Annotated[int, typer.Option(help="For a dealt data set: the number of sites.")] = 4,
+    size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.")] = 96,
+    dims: Annotated[int, typer.Option(help="2 or 3 dimensions.")] = 2,
+) -> None:
+    """Read a site's scans as a run would, and say what was found: counts, classes, what to mend."""
+    from brainct.ct.dataset import open_site
+    from brainct.ct.sitefile import read_site_file
+    from brainct.desk import describe, site_file_of
+    from brainct.rehearse import site_names
+
+    path = site_file or site_file_of(None)
+    scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
+    about = describe(scans)
+    print(f"{site}: {about['kind']}, fingerprint {about['fingerprint'][:16]}")
+    for note in about["notes"]:
+        print(f"  note: {note}")
+    for fold, counts in about["folds"].items():
+        known = [name for name in counts["positives"] if counts["positives"][name] + counts["negatives"][name]]
+        classes = ", ".join(f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-" for name in known)
+        print(f"  {fold}: {counts['scans']} scans; {classes or 'no label'}")
+
+
+@app.command()
+def schemes() -> None:
+    """List the schemes with their arguments."""
+    from brainct.schemes import SCHEMES
+
+    for name, make in sorted(SCHEMES.items()):
+        arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
+        print(f"{name}({arguments}): {(make.__doc__ or '').splitlines()[0]}")
+
+
+@jobs_app.command()
+def render(folder: JobsFolder = Path("jobs")) -> None:
+    """Write all job folders from the registry and the table in jobs.py."""
+    from brainct import jobs
+
+    for path in jobs.render(folder):
+        print(path)
+
+
+@jobs_app.command()
+def check(folder: JobsFolder = Path("jobs")) -> None:
+    """Say whether the job folders are what the registry and the table say; exit code 1 if not."""
+    from brainct import jobs
+
+    findings = jobs.check(folder)
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if findings:
+        raise typer.Exit(1)
+    print(f"{len(jobs.JOBS)} jobs are as the registry says")
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere; lines for the user above it."""
+
+    def __init__(self, rounds: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        # no refresh thread: workers are forked, and a fork takes no threads along
+        self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("rounds", total=rounds)
+
+    def tell(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def closed(self, row: Mapping[str, Any]) -> None:
+        self._bar.advance(self._task)
+        self._bar.refresh()
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+
+def _loss(text: str) -> tuple[str, int]:
+    site, _, number = text.rpartition("@")
+    if not site or not number.isdigit():
+        raise Refused(f"--lose {text}: wanted SITE@ROUND, such as site-2@3")
+    return site, int(number)
+
+
+def _free(parent: Path, name: str) -> Path:
+    """The first folder name-1, name-2, ... that is not there yet."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; a refusal is printed as one sentence and ends with exit code 2."""
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except Refused as error:
+        print(f"brainct: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The scans and the model; knows nothing of federation."""

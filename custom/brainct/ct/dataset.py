@@ -1,0 +1,171 @@
+"""Opens a site's scans: read, checked, letterboxed, windowed, and laid into folds; nothing decoded is written to disk."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainct.ct.deal import dealt
+from brainct.ct.decode import decoded
+from brainct.ct.pixels import Pixels, rendered, thumbnail
+from brainct.ct.readers import listed
+from brainct.ct.scans import FINDINGS, FOLDS, Dataset, Fold
+from brainct.ct.sitefile import PhantomChoices, SiteFile
+from brainct.ct.split import Ints, groups, near_duplicates, split
+from brainct.ct.table import ANY, Labels
+from brainct.errors import Refused
+
+PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
+
+
+@dataclass(frozen=True)
+class _Scans:
+    """All scans of one site file before they are laid into folds."""
+
+    images: Tensor
+    labels: Labels
+    digests: tuple[bytes, ...]
+    groups: Ints
+    given: tuple[str | None, ...]
+    notes: tuple[str, ...]
+
+
+def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2) -> Dataset:
+    """The scans of one site; without a site file, the synthetic phantom.
+
+    sites: all names of the federation, sorted; only a simulation's `deal` looks at them.
+    size: side of the images in pixels; dims: 2 for slices, 3 for volumes. Raises Refused, beginning with the site's name.
+    """
+    return open_sites(file, sites, size, dims, only=site)[site]
+
+
+def open_sites(
+    file: SiteFile | None, sites: Sequence[str], size: int = 96, dims: int = 2, only: str | None = None
+) -> dict[str, Dataset]:
+    """What `open_site` gives for every site, with each image decoded once: for a simulation in one process."""
+    whose = [only] if only is not None else list(sites)
+    try:
+        if file is None or file.kind == "phantom":
+            return {site: _phantom(file, site, size, dims) for site in whose}
+        device = device_of(file.device)
+        scans = _read(file, size, dims)
+        return {site: _laid_out(scans, _folds(scans, file, site, sites), file, device) for site in whose}
+    except Refused as refusal:
+        raise Refused(f"{only or 'site file'}: {refusal}") from None
+
+
+def device_of(choice: str) -> str:
+    """`auto` as cuda or cpu, any other choice as it stands; Refused when that device is not there."""
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    number = int(choice.partition(":")[2] or 0)
+    if choice != "cpu" and number >= torch.cuda.device_count():
+        raise Refused(f"`device`: {choice}, but torch sees {torch.cuda.device_count()} CUDA devices: set cpu or auto")
+    return choice
+
+
+def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
+    from brainct.ct.phantom import phantom
+
+    chosen = file.phantom if file else PhantomChoices()
+    file = file or SiteFile(kind="phantom")
+    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence)
+    pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
+    why = PHANTOM if file.model_fields_set != {"kind"} else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file"
+    scans = _Scans(
+        images=torch.stack([rendered(each, size, file.windows) for each in pixels]),
+        labels=np.asarray(labels, np.float32),
+        digests=tuple(each.digest() for each in pixels),
+        groups=np.arange(len(pixels)),
+        given=(None,) * len(pixels),
+        notes=(why,),
+    )
+    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
+    return _laid_out(scans, fold_of, file, device_of(file.device))
+
+
+def _read(file: SiteFile, size: int, dims: int) -> _Scans:
+    entries, notes = listed(file)
+    images, digests, thumbnails, seen, kinds = [], [], [], Counter[str](), Counter[bool]()
+    for entry in entries:
+        pixels, said = decoded(entry, dims)
+        if file.fov_mm and not pixels.spacing:
+            raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be kept: remove `fov_mm`")
+        images.append(rendered(pixels, size, file.windows, file.fov_mm))
+        digests.append(pixels.digest())
+        thumbnails.append(thumbnail(pixels))
+        seen.update(said)
+        kinds[pixels.hu] += 1
+    if len(set(digests)) == 1 < len(digests):
+        raise Refused(f"all {len(digests)} images are the same: the export has gone wrong, export them again")
+    small = np.stack(thumbnails)
+    together = groups(small, [entry.patient for entry in entries])
+    notes += [f"{said}: {count} of {len(entries)} scans" for said, count in sorted(seen.items())]
+    notes += _said(kinds, len(near_duplicates(small)), entries[0].patient is None, together)
+    labels = np.stack([entry.labels for entry in entries])
+    given = tuple(entry.fold for entry in entries)
+    return _Scans(torch.stack(images), labels, tuple(digests), together, given, tuple(notes))
+
+
+def _said(kinds: Counter[bool], pairs: int, strangers: bool, together: Ints) -> list[str]:
+    notes = [f"{kinds[False]} pictures without HU, in a window nobody knows: compare them with care"] * (kinds[False] > 0)
+    if kinds[True] and kinds[False]:
+        notes.append(f"pictures are mixed with {kinds[True]} scans in HU: a network can tell them apart by that alone")
+    notes += [f"{pairs} pairs of near duplicates, each kept in one fold"] * (pairs > 0)
+    notes += ["patients unknown: two scans of one patient may stand in two folds unless they look alike"] * strangers
+    largest = int(np.bincount(together).max())
+    notes += [f"{largest} of {len(together)} scans belong together"] * (largest > max(1, len(together) // 2))
+    return notes
+
+
+def _folds(scans: _Scans, file: SiteFile, site: str, sites: Sequence[str]) -> Ints:
+    known = scans.labels[:, ANY]
+    if scans.given[0] is not None:
+        if file.deal:
+            raise Refused("`deal` cannot deal scans whose `split` is given in the manifest: remove one of the two")
+        return np.array([FOLDS.index(str(each)) for each in scans.given])
+    if file.deal is None:
+        return split(known, scans.groups, file.split.fractions, file.split.seed)
+    ordered = sorted(sites)
+    if site not in ordered:
+        raise Refused(f"site {site} is not among the sites {', '.join(ordered)}: `deal` has no share for it")
+    return dealt(known, scans.groups, file.split.fractions, file.deal, len(ordered))[ordered.index(site)]
+
+
+def _laid_out(scans: _Scans, fold_of: Ints, file: SiteFile, device: str) -> Dataset:
+    if not (fold_of == 0).any():
+        raise Refused("no training scans: mark some as `train` in `split`, or raise `split.train`")
+    folds = {
+        name: Fold(scans.images[which], torch.from_numpy(scans.labels[which]))
+        for at, name in enumerate(FOLDS)
+        for which in [np.flatnonzero(fold_of == at)]
+    }
+    notes = (*scans.notes, *_absent(folds))
+    return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device)
+
+
+def _absent(folds: dict[str, Fold]) -> list[str]:
+    """A warning for each fold that has no positive, or no negative, of a finding that the site does label."""
+    every = torch.cat([fold.labels for fold in folds.values()])
+    labelled = [at for at in range(len(FINDINGS)) if not every[:, at].isnan().all()]
+    notes = []
+    for name, fold in folds.items():
+        for value, word in ((1.0, "positive"), (0.0, "negative")):
+            none = [FINDINGS[at] for at in labelled if not (fold.labels[:, at] == value).any()]
+            notes += [f"fold {name} ({len(fold)} scans) has no {word} scan of: {', '.join(none)}"] * bool(none and len(fold))
+    return notes
+
+
+def _fingerprint(scans: _Scans, fold_of: Ints) -> str:
+    """SHA-256 over the sorted digests of (pixels as decoded, labels, fold): no path and no patient enters it."""
+    codes = np.where(np.isnan(scans.labels), -1, scans.labels).astype(np.int8)
+    each = [
+        hashlib.sha256(digest + code.tobytes() + FOLDS[fold].encode()).digest()
+        for digest, code, fold in zip(scans.digests, codes, fold_of, strict=True)
+        if fold >= 0
+    ]
+    return hashlib.sha256(b"".join(sorted(each))).hexdigest()

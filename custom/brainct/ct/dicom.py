@@ -1,0 +1,173 @@
+"""DICOM slices and series in HU, refused when they are no axial CT of a head that can be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+
+from brainct.ct.pixels import AIR, Pixels
+from brainct.errors import Refused
+
+TILT = 0.5
+"""Degrees of gantry tilt that are worth a note."""
+STEEP = 30.0
+"""Degrees from which a slice is no longer called axial; gantries tilt no further."""
+_SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One DICOM file: HU as stored (H, W), and where it lies in the patient (mm, to the left, back and head)."""
+
+    name: str
+    hu: NDArray[np.float32]
+    series: str
+    spacing: tuple[float, float]
+    row: NDArray[np.float64]
+    column: NDArray[np.float64]
+    position: NDArray[np.float64]
+    notes: tuple[str, ...]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector out of the slice, towards the head."""
+        normal = np.cross(self.row, self.column)
+        return normal * np.sign(normal[2] or 1.0)
+
+
+def read_file(path: Path, name: str) -> tuple[Pixels, list[str]]:
+    """One DICOM file as HU (H, W)."""
+    header = _header(path, name)
+    if _is_scout(header):
+        raise Refused(f"{name}: a localizer (scout) image, wanted an axial slice: leave it out")
+    one = _slice(header, name)
+    return Pixels(_upright(one, one.hu), True, one.spacing), list(one.notes)
+
+
+def read_series(folder: Path, name: str) -> tuple[Pixels, list[str]]:
+    """A folder with one DICOM series as HU (H, W, D), lowest slice first; localizers are skipped with a note."""
+    paths = [each for each in sorted(folder.iterdir()) if each.is_file() and each.name != "DICOMDIR"]
+    headers = [(f"{name}/{each.name}", _header(each, f"{name}/{each.name}")) for each in paths]
+    slices = [_slice(header, each) for each, header in headers if not _is_scout(header)]
+    if not slices:
+        raise Refused(f"{name}: no axial DICOM slice in that folder: correct the path in the manifest")
+    slices, gap = _stacked(slices, name)
+    volume = np.stack([one.hu for one in slices], axis=2)
+    notes = [note for note in dict.fromkeys(note for one in slices for note in one.notes)]
+    skipped = ["localizer images skipped"] if len(slices) < len(headers) else []
+    return Pixels(_upright(slices[0], volume), True, (*slices[0].spacing, gap)), notes + skipped
+
+
+def _header(path: Path, name: str) -> pydicom.Dataset:
+    try:
+        return pydicom.dcmread(path)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError) as error:
+        raise Refused(f"{name}: not readable as DICOM ({type(error).__name__}): copy it again or leave it out") from None
+
+
+def _is_scout(header: pydicom.Dataset) -> bool:
+    return bool(_SCOUTS & {str(each).strip().upper() for each in header.get("ImageType") or []})
+
+
+def _slice(header: pydicom.Dataset, name: str) -> Slice:
+    _trusted(header, name)
+    geometry = np.array(_wanted(header, "ImageOrientationPatient", name), float)
+    row, column = geometry[:3], geometry[3:]
+    tilt = float(np.degrees(np.arccos(min(1.0, abs(np.cross(row, column)[2])))))
+    if tilt > STEEP or abs(row[0]) < np.cos(np.radians(STEEP)):
+        raise Refused(f"{name}: not an axial slice ({tilt:.0f} degrees from axial): give the axial series")
+    inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    tilted = max(tilt, abs(float(header.get("GantryDetectorTilt") or 0.0))) > TILT
+    down, across = (float(each) for each in header.get("PixelSpacing") or (1.0, 1.0))
+    return Slice(
+        name=name,
+        hu=_hounsfield(header, name, inverted),
+        series=str(header.get("SeriesInstanceUID", "")),
+        spacing=(down, across),
+        row=row,
+        column=column,
+        position=np.array(_wanted(header, "ImagePositionPatient", name), float),
+        notes=("gantry tilt, not corrected",) * tilted + ("MONOCHROME1, inverted",) * inverted,
+    )
+
+
+def _trusted(header: pydicom.Dataset, name: str) -> None:
+    if header.get("Modality") != "CT":
+        raise Refused(f"{name}: Modality is {header.get('Modality')}, wanted CT: leave it out")
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+        raise Refused(f"{name}: BurnedInAnnotation is YES, so a name may stand in the picture: leave it out")
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise Refused(f"{name}: {header.NumberOfFrames} frames in one file: convert it to one file a slice")
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise Refused(f"{name}: a colour picture, wanted one value a pixel: give the original series")
+
+
+def _wanted(header: pydicom.Dataset, key: str, name: str) -> Any:
+    if header.get(key) is None:
+        raise Refused(f"{name}: no {key} in its header, wanted an original CT slice: export it again")
+    return header[key].value
+
+
+def _hounsfield(header: pydicom.Dataset, name: str, inverted: bool) -> NDArray[np.float32]:
+    slope, intercept = (float(_wanted(header, key, name)) for key in ("RescaleSlope", "RescaleIntercept"))
+    try:
+        stored = header.pixel_array.astype(np.float32)
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise Refused(
+            f"{name}: its pixels cannot be decoded ({type(error).__name__}): copy it again if it is truncated; "
+            "if it is compressed install a decoder (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg)"
+        ) from None
+    outside = _padding(header, stored)
+    if inverted:
+        stored = (-1.0 if header.PixelRepresentation else 2.0**header.BitsStored - 1) - stored
+    hu = stored * np.float32(slope) + np.float32(intercept)
+    return np.where(outside | (hu < -1024), np.float32(AIR), hu)
+
+
+def _padding(header: pydicom.Dataset, stored: NDArray[np.float32]) -> NDArray[np.bool_]:
+    value = header.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    low, high = sorted((int(value), int(header.get("PixelPaddingRangeLimit", value))))
+    return (stored >= low) & (stored <= high)
+
+
+def _stacked(slices: Sequence[Slice], name: str) -> tuple[list[Slice], float]:
+    """The slices from the lowest up, and their distance in mm."""
+    one = slices[0]
+    for other in slices:
+        _same_series(one, other, name)
+    heights = [float(each.position @ one.normal) for each in slices]
+    order = np.argsort(heights)
+    gaps = np.diff(np.array(heights)[order])
+    if len(gaps) == 0:
+        return list(slices), 1.0
+    usual = float(np.median(gaps))
+    if gaps.min() < 0.01:
+        raise Refused(f"{name}: two slices at one position: keep one reconstruction a folder")
+    if np.abs(gaps - usual).max() > 0.1 * usual:
+        odd = float(gaps[np.argmax(np.abs(gaps - usual))])
+        raise Refused(f"{name}: {odd:.2f} mm between two slices, {usual:.2f} mm between others: slices are missing")
+    return [slices[at] for at in order], usual
+
+
+def _same_series(one: Slice, other: Slice, name: str) -> None:
+    if one.series != other.series:
+        raise Refused(f"{name}: more than one series in that folder: keep the plain brain series")
+    turned = not (np.allclose(one.row, other.row, atol=1e-3) and np.allclose(one.column, other.column, atol=1e-3))
+    if turned:
+        raise Refused(f"{name}: slices of different orientation in one series: keep the axial ones")
+    if one.hu.shape != other.hu.shape or one.spacing != other.spacing:
+        raise Refused(f"{name}: slices of different size or pixel spacing in one series: keep one reconstruction")
+
+
+def _upright(one: Slice, hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows to the back, columns to the left, whatever way the patient lay."""
+    hu = hu[:, ::-1] if one.row[0] < 0 else hu
+    hu = hu[::-1] if one.column[1] < 0 else hu
+    return np.ascontiguousarray(hu)

@@ -1,0 +1,89 @@
+"""From decoded pixels to what a network sees: letterboxed to one size, windowed, in [0, 1]."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+AIR = -1000.0
+"""HU of air, and of everything outside the scanner's field of view."""
+
+_BRAIN = ((40.0, 80.0),)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One decoded image, (H, W) or (H, W, D) float32: HU where `hu`, else grey 0..255 in an unknown window.
+
+    Rows run to the back of the head, columns to the patient's left, slices upwards; spacing in mm per axis, if known.
+    """
+
+    values: NDArray[np.float32]
+    hu: bool
+    spacing: tuple[float, ...] | None = None
+
+    def digest(self) -> bytes:
+        """SHA-256 over shape and pixels, as decoded, before any resizing."""
+        return hashlib.sha256(repr(self.values.shape).encode() + self.values.astype("<f4").tobytes()).digest()
+
+
+def rendered(pixels: Pixels, size: int, windows: Sequence[tuple[float, float]], fov_mm: float | None = None) -> Tensor:
+    """The image as (C, size, size[, size]) in [0, 1], one channel a window; grey pictures repeat in every channel."""
+    values = torch.from_numpy(np.ascontiguousarray(pixels.values))
+    if pixels.hu:
+        return windowed(letterboxed(values, size, AIR, pixels.spacing, fov_mm), windows)
+    grey = letterboxed(values / 255, size, 0.0, pixels.spacing, fov_mm).clamp(0, 1)
+    return grey.repeat(len(windows), *[1] * grey.ndim)
+
+
+def windowed(hu: Tensor, windows: Sequence[tuple[float, float]]) -> Tensor:
+    """HU of any shape S to (C, *S): level - width/2 becomes 0, level + width/2 becomes 1, beyond is clipped."""
+    return torch.stack([((hu - (level - width / 2)) / width).clamp(0, 1) for level, width in windows])
+
+
+def letterboxed(
+    values: Tensor, size: int, fill: float, spacing: Sequence[float] | None = None, fov_mm: float | None = None
+) -> Tensor:
+    """Resize (H, W[, D]) to `size` on each side, never stretched: the missing border is `fill`.
+
+    With `spacing` the proportions are those in mm; with `fov_mm` the side of the result shows that many mm.
+    """
+    extent = [pixels * step for pixels, step in zip(values.shape, spacing or [1.0] * values.ndim, strict=True)]
+    scale = size / (fov_mm or max(extent))
+    for axis, length in enumerate(extent):
+        values = _resized(values, axis, max(1, round(length * scale)))
+    gaps = [size - length for length in values.shape]
+    return pad(values, [side for gap in reversed(gaps) for side in (gap // 2, gap - gap // 2)], value=fill)
+
+
+def thumbnail(pixels: Pixels) -> NDArray[np.float32]:
+    """(32, 32), or (3, 32, 32) of a volume: the head cut out and resized, for finding near duplicates at any `size`."""
+    values = torch.from_numpy(np.ascontiguousarray(pixels.values))
+    grey = windowed(values, _BRAIN)[0] if pixels.hu else values / 255
+    if grey.ndim == 2:
+        return np.asarray(_head(grey).numpy())
+    quarters = [grey[:, :, round(grey.shape[2] * part)] for part in (0.25, 0.5, 0.75)]
+    return np.stack([_head(each).numpy() for each in quarters])
+
+
+def _head(grey: Tensor, side: int = 32, ink: float = 0.15, share: float = 0.05) -> Tensor:
+    inked = (grey > ink).float()
+    rows, columns = (torch.where(inked.mean(axis) > share)[0] for axis in (1, 0))
+    if len(rows) and len(columns):
+        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _resized(_resized(grey, 0, side), 1, side)
+
+
+def _resized(values: Tensor, axis: int, length: int) -> Tensor:
+    if values.shape[axis] == length:
+        return values
+    last = values.movedim(axis, -1)
+    flat = last.reshape(1, 1, -1, last.shape[-1])
+    size = (flat.shape[2], length)
+    flat = interpolate(flat, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return flat.reshape(*last.shape[:-1], length).movedim(-1, axis)

@@ -1,0 +1,41 @@
+"""What every reader of scans delivers: folds of windowed images with one label per finding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
+"""The six outputs in the order of the RSNA 2019 challenge; `any` is the union of the five before it."""
+
+FOLDS = ("train", "valid", "test")
+
+WINDOWS = ((40.0, 80.0), (80.0, 200.0), (40.0, 380.0))
+"""Level and width in HU of the three channels: brain, subdural, soft tissue."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Scans of one fold.
+
+    images: (N, C, H, W) or (N, C, H, W, D), float32 in [0, 1], one channel a window.
+    labels: (N, 6) float32 in the order of FINDINGS: 0, 1, or NaN where the hospital does not know.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What one site has: its folds, a fingerprint without any patient identifier, and what its people should be told."""
+
+    kind: str
+    folds: Mapping[str, Fold]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    batch_size: int = 16
+    device: str = "cpu"

@@ -1,0 +1,131 @@
+"""A site's half of a run: opens its scans once and answers orders, the same whoever carried them."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brainct import plain
+from brainct.ct.dataset import open_site
+from brainct.ct.model import build
+from brainct.ct.scans import FINDINGS, Dataset, Fold
+from brainct.ct.sitefile import read_site_file
+from brainct.errors import Refused
+from brainct.learner import SiteLearner
+from brainct.plan import Plan, plan_of
+from brainct.scheme import Scheme, Task
+
+ENVIRONMENT = "BRAINCT_SITE"
+
+
+def site_file_of(kit: Path | None) -> Path | None:
+    """Where a site says what scans it has: its kit's local/brainct.yaml, else the file that BRAINCT_SITE names."""
+    if kit is not None and (kit / "local" / "brainct.yaml").is_file():
+        return kit / "local" / "brainct.yaml"
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named) if named else None
+
+
+class Desk:
+    """Answers the orders `describe`, `reply` and `evaluate` for one site.
+
+    keep: folder of what the site keeps for itself; it outlives this process. site_file: see `site_file_of`.
+    """
+
+    def __init__(self, site: str, keep: Path, site_file: Path | None):
+        self.site, self.site_file = site, site_file
+        self._keep_file = keep / f"{site}.safetensors"
+        self._scans: tuple[tuple[Any, ...], Dataset] | None = None
+        self._plan: tuple[Any, Plan, Scheme] | None = None
+        self._network: tuple[Any, torch.nn.Module] | None = None
+        torch.set_num_threads(1)  # one thread, one order of additions: the same bits in every process
+
+    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """What the server gets for an order; `error` and a sentence where the order or the site's scans are not usable."""
+        try:
+            return self._answer(order)
+        except Refused as error:
+            return {"error": str(error)}
+        except Exception as error:  # a site's fault must reach the server by name, and cost that site one round
+            logging.getLogger(__name__).debug("%s could not answer", self.site, exc_info=True)
+            return {"error": f"{self.site} failed: {type(error).__name__}: {error}"}
+
+    def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        plan, scheme = self._plan_of(order["plan"])
+        scans = self._open(plan, order["sites"])
+        if order["what"] == "describe":
+            return describe(scans)
+        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
+        weights, extra = order["task"]["weights"], order["task"]["extra"]
+        if order["what"] == "evaluate":
+            return {"scores": learner.evaluate(scheme.use(weights, self._keep), order["fold"])}
+        report, keep = scheme.reply(Task(weights, extra), learner, self._keep)
+        self._store(keep)
+        return {
+            "weights": report.weights,
+            "examples": report.examples,
+            "metrics": report.metrics,
+            "extra": report.extra,
+        }
+
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
+        return {"keep": plain.load(self._keep_file) if self._keep_file.exists() else {}}
+
+    @property
+    def _keep(self) -> Mapping[str, Any]:
+        keep: Mapping[str, Any] = self._kept["keep"]
+        return keep
+
+    def _store(self, keep: Mapping[str, Any]) -> None:
+        if keep is not self._keep:
+            plain.save(self._keep_file, keep)
+            self._kept["keep"] = keep
+
+    def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
+        if self._plan is None or self._plan[0] != choices:
+            plan = plan_of(choices, f"{self.site}: the job")
+            self._plan = (choices, plan, plan.build())
+        return self._plan[1:]
+
+    def _open(self, plan: Plan, sites: Sequence[str]) -> Dataset:
+        key = (tuple(sites), plan.network.size, plan.network.dims)
+        if self._scans is None or self._scans[0] != key:
+            file = read_site_file(self.site_file) if self.site_file else None
+            scans = open_site(file, self.site, sites, plan.network.size, plan.network.dims)
+            _check_channels(scans, plan, self.site)
+            self._scans = (key, scans)
+        return self._scans[1]
+
+    def _network_of(self, plan: Plan) -> torch.nn.Module:
+        if self._network is None or self._network[0] != plan.network:
+            self._network = (plan.network, network_of(plan))
+        return self._network[1]
+
+
+def network_of(plan: Plan) -> torch.nn.Module:
+    """The plan's network with the initial weights that follow from the plan's seed."""
+    net = plan.network
+    return build(net.architecture, net.channels, net.size, net.dims, plan.seed, **net.options)
+
+
+def describe(scans: Dataset) -> dict[str, Any]:
+    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient."""
+    folds = {name: _counts(fold) for name, fold in scans.folds.items()}
+    return {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+
+
+def _counts(fold: Fold) -> dict[str, Any]:
+    positives = {name: int((fold.labels[:, i] == 1).sum()) for i, name in enumerate(FINDINGS)}
+    negatives = {name: int((fold.labels[:, i] == 0).sum()) for i, name in enumerate(FINDINGS)}
+    return {"scans": len(fold), "positives": positives, "negatives": negatives}
+
+
+def _check_channels(scans: Dataset, plan: Plan, site: str) -> None:
+    found = next(fold.images.shape[1] for fold in scans.folds.values() if len(fold))
+    if found != plan.network.channels:
+        raise Refused(f"{site} has {found} HU windows, the job's network takes {plan.network.channels} channels")

@@ -1,0 +1,1 @@
+"""The only room that imports nvflare; it carries orders and answers and holds no arithmetic."""

@@ -1,0 +1,18 @@
+"""What a user reads on FLARE's console: the run's own lines and warnings; FLARE's chatter only when asked for by `-l`."""
+
+import logging
+
+OURS = "brainct"
+BY_DEFAULT = "ConciseLogFilter"
+"""The filter that FLARE puts on its console unless the user chose another log mode with `-l`."""
+
+
+def calm() -> None:
+    """Let only our lines and warnings through to a console that is in FLARE's default mode; log files stay complete."""
+    for handler in logging.getLogger().handlers:
+        if any(type(chosen).__name__ == BY_DEFAULT for chosen in handler.filters):
+            handler.addFilter(_worth_reading)
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name == OURS

@@ -1,0 +1,94 @@
+"""The server in FLARE: sends each site its order, waits, and leaves the rest to the round loop."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from brainct.errors import Refused
+from brainct.flare import console, wire
+from brainct.inbox import Inbox
+from brainct.plan import plan_of
+from brainct.record import Record, last_lines
+from brainct.rounds import Order, Run
+from brainct.scheme import Scheme
+
+PERIOD = 0.02
+"""Seconds between two looks at whether an exchange is closed."""
+
+
+class Rounds(ModelController):  # type: ignore[misc]
+    """Runs a scheme's rounds over the sites that the job was deployed to.
+
+    scheme: built by FLARE from the job's component path. choices: the other keys of brainct.plan.Plan.
+    Results go to the run's folder `brainct`: record.json, model.safetensors, state/, tb_events/.
+    The environment variable BRAINCT_SECRET, if the server has one, is mixed into the server's own randomness.
+    """
+
+    def __init__(self, scheme: Scheme, **choices: Any):
+        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
+        wire.speak_tensors()
+        if not isinstance(scheme, Scheme):
+            raise Refused(f"the job's scheme is {scheme!r}; wanted a component path such as brainct.schemes.fedavg.fedavg")
+        self.plan = plan_of({**choices, "scheme": scheme.name, "arguments": scheme.arguments}, "the job")
+
+    def run(self) -> None:
+        """FLARE's call; a refusal ends the job with its sentence."""
+        console.calm()
+        try:
+            self._run()
+        except Refused as error:
+            self.panic(f"brainct: {error}")
+
+    def _run(self) -> None:
+        folder = Path(self.get_run_dir()) / "brainct"
+        record = Record(folder, self.plan, self.plan.build(), os.environ.get("BRAINCT_WAY", "flare"))
+        sites = [client.name for client in self.engine.get_clients()]
+        Run(self.plan, sites, self._carry, record, None, os.environ.get("BRAINCT_SECRET", ""), self._tell, self._closed)()
+        print(last_lines(record.content, folder), flush=True)
+
+    def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        for site, order in orders.items():
+            model = wire.to_model(order, order["round"])
+            self.send_model(wire.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))
+        while not inbox.closed():
+            if self.abort_signal.triggered:
+                raise Refused("the job was aborted")
+            if not self.get_num_standing_tasks():
+                self._none_left(orders, inbox)
+            time.sleep(PERIOD)
+        self.cancel_all_tasks()
+
+    def _none_left(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        """FLARE dropped the answers of failed sites without a word to us."""
+        for site in orders:
+            inbox.lose(site, f"FLARE could not get an answer from {site}; see the site's log")
+
+    def _tell(self, line: str) -> None:
+        logging.getLogger(console.OURS).info(line)
+
+    def _closed(self, row: Mapping[str, Any]) -> None:
+        losses = [values["loss"] for values in row["metrics"].values() if "loss" in values]
+        loss = f", training loss {min(losses):.3f} to {max(losses):.3f}" if losses else ""
+        answered = f"{len(row['metrics'])} of {len(row['bytes_sent'])} sites"
+        self._tell(f"round {row['round'] + 1} of {self.plan.rounds}: {answered}{loss}, {row['seconds']:.1f} s")
+
+    def info(self, msg: str) -> None:
+        """FLARE's own account of its work, one level down."""
+        self.debug(msg)
+
+
+def _into(inbox: Inbox[Any]) -> Any:
+    def accept(model: FLModel) -> bool:
+        try:
+            return inbox.accept(model.meta["client_name"], wire.from_model(model))
+        except Refused as error:
+            inbox.lose(model.meta["client_name"], str(error))
+            return False
+
+    return accept

@@ -1,0 +1,144 @@
+"""One exchange's replies: the guard at the door, who answered, who was lost and why, and when to stop waiting."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from brainct import plain
+from brainct.errors import Refused
+from brainct.scheme import Report, Scheme, Task, check_report
+
+T = TypeVar("T")
+IN_MEMORY = 256 * 2**20
+"""Bytes of reports that a round holds in memory; what comes on top waits on disk."""
+
+
+class Inbox(Generic[T]):
+    """Collects one answer from each site that was asked; safe to fill from several threads.
+
+    read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
+    answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum. late: sites that missed the exchange before; the round does not wait
+    for them once all others answered.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        asked: Sequence[str],
+        quorum: int,
+        read: Callable[[str, Any], T],
+        deadline: float = 600.0,
+        grace: float = 60.0,
+        late: Sequence[str] = (),
+    ):
+        self.what, self.asked, self.quorum, self.read = what, sorted(asked), quorum, read
+        self.deadline, self.grace, self.late = deadline, grace, set(late)
+        self.answers: dict[str, T] = {}
+        self.lost: dict[str, str] = {}
+        self.received: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._opened = time.monotonic()
+        self._enough_since: float | None = None
+
+    def accept(self, site: str, answer: Any) -> bool:
+        """Take a site's answer in; false, with the reason in `lost`, where it is refused."""
+        with self._lock:
+            if site not in self.asked:
+                self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
+            elif site in self.answers:
+                return self._refuse_again(site)
+            else:
+                self._take(site, answer)
+            return site in self.answers
+
+    def lose(self, site: str, reason: str) -> None:
+        """Note that a site will not answer in this exchange."""
+        with self._lock:
+            if site not in self.answers:
+                self.lost.setdefault(site, reason)
+
+    def closed(self) -> bool:
+        """Whether waiting is over: all are in, or enough are and the grace has passed, or the deadline has."""
+        with self._lock:
+            now, missing = time.monotonic(), [site for site in self.asked if site not in {*self.answers, *self.lost}]
+            if len(self.answers) >= self.quorum and self._enough_since is None:
+                self._enough_since = now
+            patient = any(site not in self.late for site in missing)
+            enough = self._enough_since is not None and (not patient or now - self._enough_since >= self.grace)
+            return not missing or enough or now - self._opened >= self.deadline
+
+    def close(self) -> dict[str, T]:
+        """The answers sorted by site; refused when they are fewer than the quorum."""
+        with self._lock:
+            for site in self.asked:
+                if site not in self.answers:
+                    self.lost.setdefault(site, "no answer in time")
+            if len(self.answers) < self.quorum:
+                reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(self.lost.items()))
+                got = f"{len(self.answers)} of {len(self.asked)} sites answered, the quorum is {self.quorum}"
+                raise Refused(f"{self.what} can't be closed: {got}. {reasons}")
+            return {site: self.answers[site] for site in self.asked if site in self.answers}
+
+    def _take(self, site: str, answer: Any) -> None:
+        try:
+            if "error" in answer:
+                raise Refused(str(answer["error"]))
+            self.answers[site] = self.read(site, answer)
+            self.received[site] = plain.size(answer)
+            self.lost.pop(site, None)
+        except Refused as error:
+            self.lost[site] = str(error)
+
+    def _refuse_again(self, site: str) -> bool:
+        self.lost[f"{site} (again)"] = f"{site} answered twice in {self.what}; the first answer counts"
+        return False
+
+
+class Reports(Mapping[str, Report]):
+    """A round's reports sorted by site; beyond IN_MEMORY bytes their weights lie in a folder and come when asked."""
+
+    def __init__(self, folder: Path, limit: int = IN_MEMORY):
+        self._folder, self._limit, self._held = folder, limit, 0
+        self._reports: dict[str, Report] = {}
+
+    def put(self, site: str, report: Report) -> Report:
+        """Hold a report; returns what is held."""
+        self._held += plain.size(report.weights)
+        if self._held > self._limit:
+            path = self._folder / f"{len(self._reports)}.safetensors"
+            report = Report(plain.OnDisk(path, report.weights), report.examples, report.metrics, report.extra)
+        self._reports[site] = report
+        return report
+
+    def clear(self) -> None:
+        """Remove what lies on disk."""
+        for path in self._folder.glob("*.safetensors"):
+            path.unlink()
+
+    def __getitem__(self, site: str) -> Report:
+        return self._reports[site]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._reports))
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+
+def report_reader(
+    tasks: Mapping[str, Task], scheme: Scheme, reports: Reports, what: str
+) -> Callable[[str, Any], Report]:
+    """A reader that lets a site's raw answer in as a Report only if it is one and fits its task."""
+
+    def read(site: str, answer: Any) -> Report:
+        whose = f"{site}, {what}"
+        try:
+            report = Report(answer["weights"], answer["examples"], answer["metrics"], answer["extra"])
+        except (KeyError, TypeError) as error:
+            raise Refused(f"{whose}: the report lacks {error}; is it another version of brainct?") from None
+        check_report(report, tasks[site], scheme, whose)
+        return reports.put(site, report)
+
+    return read

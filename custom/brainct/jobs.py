@@ -1,0 +1,138 @@
+"""jobs/: one folder of three small JSON files for each row of one table; rendered, checked and read here."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brainct.errors import Refused
+from brainct.plan import Plan, plan_of
+from brainct.schemes import SCHEMES
+
+ROUNDS = "brainct.flare.server.Rounds"
+SITE = "brainct.flare.site.Site"
+
+FIT = {"optimizer": "adamw", "rate": 0.003, "decay": "cosine"}
+JOBS: dict[str, dict[str, Any]] = {
+    "fedavg": {"scheme": "fedavg", "arguments": {}, "rounds": 30, "seed": 1, "fit": FIT},
+    "feddc": {
+        "scheme": "feddc",
+        "arguments": {"daisy_period": 1, "aggregation_period": 10},
+        "rounds": 30,
+        "seed": 1,
+        "fit": FIT,
+    },
+}
+"""Folder -> the choices of its plan. Whatever is not said here has its default in the code."""
+
+
+def render(folder: Path) -> list[Path]:
+    """Write every job of the table below this folder; returns the files written."""
+    written = []
+    for name in JOBS:
+        for path, text in _files(name).items():
+            file = folder / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            written.append(file)
+    return written
+
+
+def check(folder: Path) -> list[str]:
+    """What is wrong with the jobs below this folder, in sentences; empty when all is well."""
+    findings = [f"scheme {name} has no job; add a row to JOBS in jobs.py" for name in sorted(_without_job())]
+    for name in JOBS:
+        findings += _findings(folder / name, name)
+    if folder.is_dir():
+        strange = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in JOBS)
+        findings += [f"jobs/{name} is not in the table of jobs.py; add a row or remove it" for name in strange]
+    return findings
+
+
+def read(folder: Path) -> Plan:
+    """The plan that a job folder states; refuses a folder that FLARE could not run without bringing code."""
+    file = folder / "app" / "config" / "config_fed_server.json"
+    if not file.is_file():
+        raise Refused(f"{folder} is no job folder: it has no app/config/config_fed_server.json")
+    workflows = [row for row in _json(file).get("workflows", []) if row.get("path") == ROUNDS]
+    if len(workflows) != 1:
+        raise Refused(f"{file}: found {len(workflows)} workflows with path {ROUNDS}; wanted one")
+    arguments = dict(workflows[0].get("args", {}))
+    scheme = arguments.pop("scheme", {})
+    named = {"scheme": scheme_of(scheme.get("path", "")), "arguments": scheme.get("args", {})}
+    return plan_of({**arguments, **named}, str(file))
+
+
+def scheme_of(path: str) -> str:
+    """The registered scheme that a component path names, such as brainct.schemes.feddc.feddc."""
+    for name, make in SCHEMES.items():
+        if path == f"{make.__module__}.{make.__name__}":
+            return name
+    raise Refused(f"unknown scheme {path!r}; known are {', '.join(path_of(name) for name in sorted(SCHEMES))}")
+
+
+def path_of(name: str) -> str:
+    """The component path of a registered scheme."""
+    return f"{SCHEMES[name].__module__}.{SCHEMES[name].__name__}"
+
+
+def _files(name: str) -> dict[str, str]:
+    choices = dict(JOBS[name])
+    scheme = {"path": path_of(choices.pop("scheme")), "args": choices.pop("arguments")}
+    workflow = {"id": "rounds", "path": ROUNDS, "args": {"scheme": scheme, **choices}}
+    executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
+    server = {"format_version": 2, "server": {"task_request_interval": 0.1}}
+    config = Path("app/config")
+    return {
+        "meta.json": _text({"name": name, "min_clients": 2, "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}}),
+        str(config / "config_fed_server.json"): _text({**server, "workflows": [workflow]}),
+        str(config / "config_fed_client.json"): _text({"format_version": 2, "executors": [executor]}),
+    }
+
+
+def _text(value: Any, indent: str = "", room: int = 100) -> str:
+    """JSON in which whatever fits on one line stands on one line."""
+    flat = json.dumps(value)
+    if len(flat) <= room - len(indent) or not isinstance(value, Mapping | list) or not value:
+        return flat if indent else flat + "\n"
+    inner = indent + "  "
+    if isinstance(value, Mapping):
+        rows = [f"{json.dumps(key)}: {_text(item, inner, room - len(key))}" for key, item in value.items()]
+        text = "{\n" + ",\n".join(inner + row for row in rows) + f"\n{indent}}}"
+    else:
+        text = "[\n" + ",\n".join(inner + _text(item, inner, room) for item in value) + f"\n{indent}]"
+    return text if indent else text + "\n"
+
+
+def _findings(folder: Path, name: str) -> list[str]:
+    wanted = _files(name)
+    findings = []
+    for path, text in wanted.items():
+        file = folder / path
+        if not file.is_file():
+            findings.append(f"jobs/{name}/{path} is missing; run `brainct jobs render`")
+        elif file.read_text() != text:
+            findings.append(f"jobs/{name}/{path} differs from the table in jobs.py; run `brainct jobs render`")
+    extra = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    findings += [f"jobs/{name}/{path} does not belong there; remove it" for path in extra if path not in wanted]
+    if (folder / "app" / "custom").exists():
+        findings.append(f"jobs/{name}/app/custom makes the job bring its own code; remove it")
+    try:
+        plan_of(JOBS[name], f"jobs/{name}")
+    except Refused as error:
+        findings.append(str(error))
+    return findings
+
+
+def _without_job() -> set[str]:
+    return set(SCHEMES) - {row["scheme"] for row in JOBS.values()}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise Refused(f"{file} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise Refused(f"{file} holds {type(content).__name__}; wanted a JSON object")
+    return content

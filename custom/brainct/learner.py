@@ -1,0 +1,158 @@
+"""What a scheme may ask of a site: fit, gradient, predict, evaluate; bound to one site and one round."""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brainct.ct.augment import Augmentation, augmenter
+from brainct.ct.model import masked_bce
+from brainct.ct.scans import Dataset, Fold
+from brainct.ct.scores import scores
+from brainct.errors import Refused
+from brainct.plan import Plan
+from brainct.scheme import Fitted, generator
+from brainct.weights import Weights, check
+
+
+class SiteLearner:
+    """Trains, asks and judges one network on one site's scans.
+
+    All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
+    A site without a single label in its training fold is refused when it is asked to train.
+    """
+
+    def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int):
+        self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
+        self.batch_size = plan.fit.batch_size or scans.batch_size
+
+    def fit(
+        self,
+        weights: Weights,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        penalty: Callable[[Weights], Tensor] | None = None,
+        correction: Weights | None = None,
+        frozen: Collection[str] = (),
+    ) -> Fitted:
+        """Train from these weights for the job's epochs or steps, or for those asked for.
+
+        penalty: added to each batch's loss; given the parameters by name, gives a scalar with a gradient.
+        correction: added to the gradient, by parameter name. frozen: parameters that stay as they are.
+        """
+        self._load(weights)
+        moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
+        optimizer, rate = self._optimizer(moving), self.rate()
+        order = generator(self.plan.seed, self.site, self.round, "batches")
+        losses = []
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(order.integers(2**63)))
+            for images, labels in self._batches(order, epochs, steps):
+                optimizer.zero_grad(set_to_none=True)
+                loss = masked_bce(self.network(images), labels)
+                losses.append(loss.detach())
+                if penalty is not None:
+                    loss = loss + penalty(dict(self.network.named_parameters()))
+                loss.backward()  # type: ignore[no-untyped-call]
+                _correct(moving, correction)
+                optimizer.step()
+        return Fitted(self._weights(), len(self._train()), len(losses), rate, _mean(losses))
+
+    def gradient(self, weights: Weights) -> Fitted:
+        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout."""
+        self._load(weights)
+        self.network.eval()
+        self.network.zero_grad(set_to_none=True)
+        fold = self._train()
+        known = fold.labels.isfinite().sum()
+        total = 0.0
+        for images, labels in _in_order(fold, self.batch_size, self.scans.device):
+            share = labels.isfinite().sum() / known
+            loss = masked_bce(self.network(images), labels) * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        gradient = {name: value.grad.cpu() for name, value in self.network.named_parameters() if value.grad is not None}
+        return Fitted(gradient, len(fold), 1, self.rate(), total)
+
+    @torch.no_grad()
+    def predict(self, weights: Weights, fold: str = "test") -> Tensor:
+        """(N, 6) probabilities of the findings for the scans of a fold, in the fold's order."""
+        self._load(weights)
+        self.network.eval()
+        batches = _in_order(self.scans.folds[fold], self.batch_size, self.scans.device)
+        return torch.cat([torch.empty(0, 6), *(self.network(images).sigmoid().cpu() for images, _ in batches)])
+
+    def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]:
+        """Scores of each finding on a fold, with counts; null and a reason where a class is absent (see ct.scores)."""
+        labels = self.scans.folds[fold].labels.double().numpy()
+        return scores(labels, self.predict(weights, fold).double().numpy())
+
+    def rate(self) -> float:
+        """The learning rate of this round."""
+        fit = self.plan.fit
+        fall = 0.5 * (1 + math.cos(math.pi * self.round / self.plan.rounds)) if fit.decay == "cosine" else 1.0
+        return fit.rate * fall
+
+    def _train(self) -> Fold:
+        fold = self.scans.folds["train"]
+        if not len(fold) or not fold.labels.isfinite().any():
+            raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
+        return fold
+
+    def _load(self, weights: Weights) -> None:
+        state = self.network.state_dict()
+        check(weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent")
+        self.network.load_state_dict(dict(weights))
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+
+    def _optimizer(self, moving: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+        fit, parameters = self.plan.fit, list(moving.values())
+        if fit.optimizer == "sgd":
+            return torch.optim.SGD(parameters, self.rate(), momentum=fit.momentum, weight_decay=fit.weight_decay)
+        kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
+        return kind(parameters, self.rate(), weight_decay=fit.weight_decay)
+
+    def _batches(
+        self, order: np.random.Generator, epochs: int | None, steps: int | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        fold, fit = self._train(), self.plan.fit
+        change = augmenter(Augmentation(**fit.augment), self.plan.network.dims) if fit.augment is not None else None
+        a_pass = -(-len(fold) // self.batch_size)
+        wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
+        for index in _indices(order, len(fold), self.batch_size, wanted):
+            images = fold.images[index]
+            if change is not None:
+                images = change(images, order)
+            yield images.to(self.scans.device), fold.labels[index].to(self.scans.device)
+
+
+def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: int) -> Iterator[Tensor]:
+    """Batches of a fresh permutation for each pass; the last batch of a pass may be smaller."""
+    while batches > 0:
+        shuffled = torch.from_numpy(order.permutation(scans))
+        for index in shuffled.split(batch_size)[:batches]:
+            yield index
+            batches -= 1
+
+
+def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in zip(fold.images.split(batch_size), fold.labels.split(batch_size), strict=True):
+        if len(images):
+            yield images.to(device), labels.to(device)
+
+
+def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:
+    for name, change in (correction or {}).items():
+        if name in moving and moving[name].grad is not None:
+            moving[name].grad += change.to(moving[name].device)
+
+
+def _mean(losses: list[Tensor]) -> float:
+    return float(torch.stack(losses).double().mean())

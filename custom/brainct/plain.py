@@ -1,0 +1,160 @@
+"""Plain data: nested dicts and lists of tensors, numbers and strings, as bytes, as files and as a hash; never pickle.
+
+Memory, keep, tasks and reports are plain, so they cross a wire, a disk and a hash without code of their own.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor
+
+from brainct.errors import Refused
+
+Plain = Any
+_TENSOR, _SKELETON = "$tensor", "$skeleton"
+
+
+def split(value: Plain) -> tuple[dict[str, Tensor], Plain]:
+    """The tensors by path, and the rest as JSON with a reference where each tensor stood.
+
+    A tensor that occurs twice is listed once. Tuples become lists. Anything else than dict with string keys, list,
+    tensor, str, bool, int, finite float and None is refused with its path.
+    """
+    tensors: dict[str, Tensor] = {}
+    seen: dict[int, str] = {}
+
+    def name_of(tensor: Tensor, path: str) -> str:
+        name = seen.setdefault(id(tensor), path)
+        tensors.setdefault(name, tensor)
+        return name
+
+    return tensors, _walk(value, "", lambda tensor, path: {_TENSOR: name_of(tensor, path)})
+
+
+def _walk(value: Plain, path: str, leaf: Callable[[Tensor, str], Plain]) -> Plain:
+    if isinstance(value, Tensor):
+        return leaf(value, path)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) or key.startswith("$"):
+                raise Refused(f"plain data at {path or 'the top'}: key {key!r}; wanted a string without a leading $")
+        return {key: _walk(item, f"{path}/{key}", leaf) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(item, f"{path}/{index}", leaf) for index, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and value - value == 0:
+        return value
+    raise Refused(f"plain data at {path or 'the top'}: {value!r} of {type(value).__name__}; wanted finite plain data")
+
+
+def join(tensors: Mapping[str, Tensor], skeleton: Plain) -> Plain:
+    """The value whose `split` gave these; a reference to a tensor that is not there is refused."""
+    if isinstance(skeleton, dict):
+        if _TENSOR in skeleton:
+            name = skeleton[_TENSOR]
+            if name not in tensors:
+                raise Refused(f"plain data refers to tensor {name!r}, which did not come with it")
+            return tensors[name]
+        return {key: join(tensors, item) for key, item in skeleton.items()}
+    if isinstance(skeleton, list):
+        return [join(tensors, item) for item in skeleton]
+    return skeleton
+
+
+def size(value: Plain) -> int:
+    """Bytes that a value costs on a wire: its tensors' values and the JSON of the rest, without any envelope."""
+    total = 0
+
+    def count(tensor: Tensor, path: str) -> None:
+        nonlocal total
+        total += tensor.numel() * tensor.element_size()
+
+    return len(json.dumps(_walk(value, "", count), separators=(",", ":"))) + total
+
+
+def sha256(value: Plain) -> str:
+    """64 hex digits over structure and values; the order of a dict's keys does not matter."""
+    tensors: list[bytes] = []
+
+    def digest(tensor: Tensor, path: str) -> str:
+        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        tensors.append(flat)
+        return f"{tensor.dtype}|{tuple(tensor.shape)}|{hashlib.sha256(flat).hexdigest()}"
+
+    return hashlib.sha256(json.dumps(_walk(value, "", digest), sort_keys=True).encode()).hexdigest()
+
+
+def pack(value: Plain) -> bytes:
+    """One value as bytes: a safetensors file whose extra tensor holds the JSON of the rest."""
+    tensors, skeleton = split(value)
+    text = json.dumps(skeleton, separators=(",", ":")).encode()
+    own = {name: _own(tensor) for name, tensor in tensors.items()}
+    return save_bytes({**own, _SKELETON: torch.frombuffer(bytearray(text), dtype=torch.uint8)})
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A contiguous CPU tensor that shares its storage with no other."""
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.clone() if tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size() else tensor
+
+
+def unpack(content: bytes, whose: str = "plain data") -> Plain:
+    """The value that was packed; bytes that were not made by `pack`, or are cut, are refused. Runs no code of theirs."""
+    try:
+        tensors = load_bytes(content)
+        skeleton = json.loads(tensors.pop(_SKELETON).numpy().tobytes())
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise Refused(f"{whose} can't be read ({type(error).__name__}); wanted a whole file written by brainct") from error
+    return join(tensors, skeleton)
+
+
+def save(path: Path, value: Plain) -> None:
+    """Write a value so that a crash at any moment leaves the file as it was before or as it is after."""
+    write(path, pack(value))
+
+
+def load(path: Path) -> Plain:
+    """The value that was saved under this path."""
+    return unpack(path.read_bytes(), str(path.name))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file's content atomically and flush it to the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+class OnDisk(Mapping[str, Tensor]):
+    """Weights that stay in a safetensors file and come one tensor at a time."""
+
+    def __init__(self, path: Path, weights: Mapping[str, Tensor]):
+        self._path, self._keys = path, list(weights)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(save_bytes({key: _own(value) for key, value in weights.items()}))
+
+    def __getitem__(self, key: str) -> Tensor:
+        if key not in self._keys:
+            raise KeyError(key)
+        with safe_open(self._path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(key)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

@@ -1,0 +1,102 @@
+"""A run's choices, as a job folder states them: read once, checked once, the same in all four ways to run."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brainct.errors import Refused
+from brainct.scheme import Scheme
+from brainct.schemes import build
+
+
+class _Choices(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(_Choices):
+    """The model: an architecture of ct.model.NETWORKS, the edge in pixels, the dimensions, the input channels."""
+
+    architecture: str = "densenet-small"
+    size: int = Field(96, ge=16, le=1024)
+    dims: Literal[2, 3] = 2
+    channels: int = Field(3, ge=1, le=16)
+    options: dict[str, Any] = {}
+
+
+class Fit(_Choices):
+    """Local training in one round.
+
+    epochs: E, passes over the site's training scans; steps, if given, takes their place. rate: eta. decay: `cosine` lets
+    the rate fall to 0 over the run's rounds. batch_size: null leaves it to the site. augment: see ct.augment.Augmentation;
+    null for none. The optimiser starts anew in each round; its state never travels.
+    """
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    rate: float = Field(0.003, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    epochs: int = Field(1, ge=1)
+    steps: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    augment: dict[str, Any] | None = {}
+
+
+class Plan(_Choices):
+    """Everything that a run is made from, beside the sites and their scans.
+
+    rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations of
+    the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
+    quorum: least number of replies that closes a round; null leaves it to the scheme. deadline: seconds after which a
+    round closes with the replies that came; grace: seconds that a round waits for the others once the quorum is met.
+    """
+
+    scheme: str
+    arguments: dict[str, Any] = {}
+    rounds: int = Field(30, ge=1)
+    seed: int = Field(1, ge=0)
+    network: Network = Network()
+    fit: Fit = Fit()
+    evaluate_every: int = Field(5, ge=0)
+    quorum: int | None = Field(None, ge=1)
+    deadline: float = Field(600.0, gt=0)
+    grace: float = Field(60.0, ge=0)
+
+    def build(self) -> Scheme:
+        """The scheme that the plan names."""
+        return build(self.scheme, self.arguments)
+
+    def quorum_of(self, scheme: Scheme, asked: int) -> int:
+        """Least number of replies, of this many sites asked, that may close a round."""
+        return min(self.quorum, asked) if self.quorum is not None else scheme.quorum(asked)
+
+    def check_sites(self, sites: int) -> None:
+        """Refuse a quorum that these sites could never reach."""
+        if self.quorum is not None and self.quorum > sites:
+            raise Refused(f"quorum is {self.quorum}, but the federation has {sites} sites; lower it or add sites")
+
+
+def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
+    """A checked plan with the scheme's arguments in full; every wrong choice is named in one error that `whose` starts."""
+    try:
+        plan = Plan.model_validate(dict(choices))
+        return plan.model_copy(update={"arguments": dict(plan.build().arguments)})
+    except ValidationError as error:
+        raise Refused(f"{whose}: {sentences(error)}") from None
+    except Refused as error:
+        raise Refused(f"{whose}: {error}") from None
+
+
+def sentences(error: ValidationError) -> str:
+    """pydantic's findings in plain words, one for each wrong key."""
+    return "; ".join(_sentence(finding) for finding in error.errors())
+
+
+def _sentence(finding: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; remove it or correct its spelling"
+    if finding["type"] == "missing":
+        return f"key {key!r} is missing"
+    return f"{key} is {finding['input']!r}; {finding['msg'][0].lower()}{finding['msg'][1:]}"

@@ -1,0 +1,139 @@
+"""The round loop: assign, exchange, guard, combine, close, record. It knows no transport: a Carrier brings the orders."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from brainct import plain
+from brainct.desk import network_of
+from brainct.errors import Refused
+from brainct.inbox import Inbox, Reports, report_reader
+from brainct.plan import Plan
+from brainct.record import Record
+from brainct.scheme import Memory, Task, generator
+from brainct.weights import Weights, check
+
+Order = dict[str, Any]
+
+
+class Carrier(Protocol):
+    """Brings orders to sites and puts their answers into the inbox; returns when the inbox is closed."""
+
+    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None: ...
+
+
+class Run:
+    """One run of a plan over named sites.
+
+    folder: where record.json, model.safetensors and state/ go; closed to disk after each round.
+    initial: weights to start from in place of the seeded ones. secret: mixed into the server's own randomness, so that
+    what only the server should know can't be derived from the job's public seed. tell: gets the lines that a user should
+    read while the run goes on. closed: gets each closed round's row of the record.
+    """
+
+    def __init__(
+        self, plan: Plan, sites: Sequence[str], carry: Carrier, record: Record, initial: Weights | None = None,
+        secret: str = "", tell: Callable[[str], None] = print, closed: Callable[[Mapping[str, Any]], None] = dict,
+    ):  # fmt: skip
+        if len(set(sites)) < len(sites) or not sites:
+            raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
+        self.plan, self.sites, self.carry, self.record = plan, sorted(sites), carry, record
+        self.tell, self.closed, self.scheme = tell, closed, plan.build()
+        self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
+        self.initial = _initial(plan, initial)
+        self._late: set[str] = set()
+        plan.check_sites(len(self.sites))
+
+    def __call__(self) -> Weights:
+        """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""
+        self._describe()
+        memory = self.scheme.start(self.initial, self.sites, self.seed)
+        for number in range(self.plan.rounds):
+            memory = self._round(memory, number)
+        model = self.scheme.model(memory)
+        self.record.finish(model, self._evaluate(model, self.plan.rounds, "test"))
+        return model
+
+    def _describe(self) -> None:
+        inbox = self._inbox("the roll call", self.sites, len(self.sites), lambda site, answer: dict(answer))
+        self.carry({site: self._order("describe") for site in self.sites}, inbox)
+        sites = inbox.close()
+        self.record.open(sites)
+        for note, whose in _notes(sites).items():
+            self.tell(f"{', '.join(whose)}: {note}")
+
+    def _round(self, memory: Memory, number: int) -> Memory:
+        began, what = time.monotonic(), f"round {number}"
+        tasks = dict(self.scheme.assign(memory, number, self.sites))
+        reports = Reports(self.record.folder / "state" / "reports")
+        quorum = self.plan.quorum_of(self.scheme, len(tasks))
+        inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
+        orders = {site: self._order("reply", number, task) for site, task in tasks.items()}
+        self.carry(orders, inbox)
+        inbox.close()
+        memory = self.scheme.combine(memory, number, reports)
+        reports.clear()
+        for site, reason in sorted(inbox.lost.items()):
+            self.tell(f"{what}: lost {site} ({reason})")
+        self._late = {site for site in inbox.lost if site in self.sites}
+        self.record.close_round(
+            number,
+            sent={site: plain.size(order["task"]) for site, order in orders.items()},
+            received=inbox.received,
+            lost=inbox.lost,
+            metrics={site: dict(reports[site].metrics) for site in reports},
+            seconds=time.monotonic() - began,
+        )
+        self.record.checkpoint(memory, number)
+        self.closed(self.record.content["rounds"][-1])
+        every = self.plan.evaluate_every
+        if every and number % every == every - 1 and number + 1 < self.plan.rounds and self.record.has_fold("valid"):
+            self.record.evaluated(number, self._evaluate(self.scheme.model(memory), number, "valid"))
+        return memory
+
+    def _evaluate(self, model: Weights, number: int, fold: str) -> dict[str, Any]:
+        asked = [site for site in self.sites if site not in self._late] or self.sites
+        inbox = self._inbox(f"evaluation after round {number}", asked, 1, lambda site, answer: dict(answer["scores"]))
+        self.carry({site: self._order("evaluate", number, Task(model), fold) for site in asked}, inbox)
+        return inbox.close()
+
+    def _inbox(self, what: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
+        return Inbox(what, asked, quorum, read, self.plan.deadline, self.plan.grace, sorted(self._late))
+
+    def _order(self, what: str, number: int = 0, task: Task | None = None, fold: str = "") -> Order:
+        order: Order = {"what": what, "round": number, "sites": self.sites, "plan": self.plan.model_dump()}
+        if task is not None:
+            order["task"] = {"weights": task.weights, "extra": task.extra}
+        return {**order, "fold": fold} if fold else order
+
+
+def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the sites' people should be told, each note once, with the sites that it holds for."""
+    found: dict[str, list[str]] = {}
+    for site in sorted(sites):
+        for note in sites[site]["notes"]:
+            found.setdefault(note, []).append(site)
+    return found
+
+
+def _initial(plan: Plan, given: Weights | None) -> Weights:
+    """The weights before round 0; given ones must be of the plan's network."""
+    seeded = {key: value.detach().clone() for key, value in network_of(plan).state_dict().items()}
+    if given is not None:
+        check(given, seeded, f"the checkpoint, for network {plan.network.architecture}")
+    return dict(given) if given is not None else seeded
+
+
+def load_model(path: Path) -> Weights:
+    """The weights of a model.safetensors that a run wrote."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise Refused(f"checkpoint {path} does not exist; wanted a model.safetensors of an earlier run")
+    try:
+        weights: Weights = load_file(path)
+    except SafetensorError as error:
+        raise Refused(f"checkpoint {path.name} can't be read ({error}); wanted a whole safetensors file") from None
+    return weights

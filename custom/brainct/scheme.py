@@ -1,0 +1,197 @@
+"""The contract: a scheme is a record of pure functions, one paper in one file, both halves.
+
+    start  (weights, sites, seed)           -> memory          what the server holds before round 0
+    assign (memory, round, sites)           -> {site: Task}    who gets what
+    reply  (task, learner, keep)            -> Report, keep    at the site: what it sends, what it keeps for itself
+    combine(memory, round, {site: Report})  -> memory          what becomes of the replies, which come sorted by site
+    model  (memory)                         -> weights         what a hospital outside the federation would be given
+
+State goes in, state comes out, inputs are never changed. `memory` and `keep` are plain data (see `plain`). A report's
+weights may lie on disk and are gone after `combine`: a scheme that keeps them copies them, `dict(report.weights)`.
+
+A complete scheme, in which every site sends what it was given:
+
+    >>> def echo() -> Scheme:
+    ...     return Scheme(
+    ...         start=lambda weights, sites, seed: {"weights": weights},
+    ...         assign=lambda memory, round, sites: {site: Task(memory["weights"]) for site in sites},
+    ...         reply=lambda task, learner, keep: (Report(task.weights, examples=1), keep),
+    ...         combine=lambda memory, round, reports: {"weights": next(iter(reports.values())).weights},
+    ...         model=lambda memory: memory["weights"],
+    ...     )
+    >>> scheme = echo()
+    >>> memory = scheme.start({"w": torch.ones(2)}, ["a", "b"], 0)
+    >>> tasks = scheme.assign(memory, 0, ["a", "b"])
+    >>> reports = {site: scheme.reply(task, None, {})[0] for site, task in tasks.items()}
+    >>> scheme.model(scheme.combine(memory, 0, reports))["w"]
+    tensor([1., 1.])
+"""
+
+import functools
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ParamSpec, Protocol
+
+import numpy as np
+import torch
+
+from brainct.errors import Refused
+from brainct.weights import Weights, check, finite
+
+Memory = Mapping[str, Any]
+Keep = Mapping[str, Any]
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the server asks of one site in one round.
+
+    weights: the model, or the part of it, that the site starts from. extra: plain data that the scheme adds.
+    """
+
+    weights: Weights
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a site sends back.
+
+    weights: as `Scheme.expects` says, by default like the task's. examples: training scans behind it, >= 1.
+    metrics: numbers for the record, such as the training loss. extra: plain data that the scheme adds.
+    """
+
+    weights: Weights
+    examples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What local training gave: the weights, and what they cost (training scans, steps, the last learning rate, mean loss)."""
+
+    weights: Weights
+    examples: int
+    steps: int
+    rate: float
+    loss: float
+
+
+class Learner(Protocol):
+    """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
+
+    def fit(
+        self,
+        weights: Weights,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        penalty: Callable[[Weights], torch.Tensor] | None = None,
+        correction: Weights | None = None,
+        frozen: Collection[str] = (),
+    ) -> Fitted: ...
+
+    def gradient(self, weights: Weights) -> Fitted: ...
+
+    def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
+
+    def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]: ...
+
+
+def majority(asked: int) -> int:
+    """More than half of the sites that were asked."""
+    return asked // 2 + 1
+
+
+def every(asked: int) -> int:
+    """All sites that were asked."""
+    return asked
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One aggregation scheme, closed over its hyper-parameters; see the module for the five functions.
+
+    quorum: of how many sites asked, the least number of replies that may close a round.
+    expects: what a report's weights must look like (keys, shapes, dtypes), given the task; by default the task's own.
+    use: the model that a site would use itself, given the delivered weights and what it keeps; by default the weights.
+    name, arguments: set by `registered`; they are what a record states and what a site rebuilds the scheme from.
+    """
+
+    start: Callable[[Weights, Sequence[str], int], Memory]
+    assign: Callable[[Memory, int, Sequence[str]], Mapping[str, Task]]
+    reply: Callable[[Task, Learner, Keep], tuple[Report, Keep]]
+    combine: Callable[[Memory, int, Mapping[str, Report]], Memory]
+    model: Callable[[Memory], Weights]
+    quorum: Callable[[int], int] = majority
+    expects: Callable[[Task], Weights] = lambda task: task.weights
+    use: Callable[[Weights, Keep], Weights] = lambda weights, keep: weights
+    name: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
+    """Have a factory's schemes carry their name and full arguments, and refuse arguments that it does not take."""
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def named(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise Refused(f"scheme {make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
+        bound.apply_defaults()
+        return replace(make(*args, **kwargs), name=make.__name__, arguments=dict(bound.arguments))
+
+    return named
+
+
+def period(name: str, value: int | None) -> float:
+    """A number of rounds, >= 1, or None for never (infinity)."""
+    if value is None:
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise Refused(f"{name} is {value!r}; wanted a whole number of rounds of at least 1, or null for never")
+    return value
+
+
+def one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """A choice among words."""
+    if value not in choices:
+        raise Refused(f"{name} is {value!r}; wanted one of {', '.join(choices)}")
+    return value
+
+
+def generator(seed: int, *words: str | int) -> np.random.Generator:
+    """Randomness that depends on the run's seed and these words (a site, a round, a purpose) and on nothing else."""
+    digest = hashlib.sha256(json.dumps([seed, *words]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None:
+    """The guard at the door: refuse a report whose tensors, numbers or count of examples a scheme could not trust."""
+    examples = report.examples
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
+        raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
+    check(report.weights, scheme.expects(task), whose)
+    _check_finite(report.extra, f"{whose}: extra")
+    _check_finite(report.metrics, f"{whose}: metrics")
+
+
+def _check_finite(value: Any, what: str) -> None:
+    if isinstance(value, torch.Tensor):
+        finite(value, what)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_finite(item, f"{what}/{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_finite(item, f"{what}/{index}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Refused(f"{what} is {value}; wanted a finite number")

@@ -1,0 +1,18 @@
+"""The one registry: every scheme by name; the jobs, the docs and the tests are made from it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from brainct.errors import Refused
+from brainct.scheme import Scheme
+from brainct.schemes.fedavg import fedavg
+from brainct.schemes.feddc import feddc
+
+SCHEMES: dict[str, Callable[..., Scheme]] = {make.__name__: make for make in (fedavg, feddc)}
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
+    """The scheme of this name with these arguments; refuses names and arguments that it does not know."""
+    if name not in SCHEMES:
+        raise Refused(f"unknown scheme {name!r}; known are {', '.join(sorted(SCHEMES))}")
+    return SCHEMES[name](**arguments)

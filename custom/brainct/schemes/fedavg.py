@@ -1,0 +1,59 @@
+"""FedAvg: weighted averaging of locally trained models.
+
+McMahan, Moore, Ramage, Hampson, Aguera y Arcas: Communication-Efficient Learning of Deep Networks from Decentralized
+Data, AISTATS 2017, Algorithm 1.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainct import weights as w
+from brainct.errors import Refused
+from brainct.scheme import Keep, Learner, Memory, Report, Scheme, Task, generator, one_of, registered
+
+
+@registered
+def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
+    """w <- sum_k n_k/n w_k over the sites that answered.
+
+    fraction: C in Algorithm 1, the share of sites asked in a round, in (0, 1]; at least one site is asked.
+    weight_by: `examples` for n_k/n as in the paper, `equal` for 1/m.
+    A lost site is left out of the round's mean. Peak memory of a round: the mean and two tensors.
+    """
+    if not 0 < fraction <= 1:
+        raise Refused(f"fedavg: fraction is {fraction}; wanted a share of the sites above 0 and up to 1")
+    one_of("fedavg: weight_by", weight_by, ("examples", "equal"))
+
+    def start(weights: w.Weights, sites: Sequence[str], seed: int) -> Memory:
+        return {"weights": weights, "seed": seed}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        asked = _sample(sites, fraction, memory["seed"], round)
+        return {site: Task(memory["weights"]) for site in asked}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        models = [(share(report.examples, weight_by), report.weights) for report in reports.values()]
+        return {**memory, "weights": w.mean(models)}
+
+    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"])
+
+
+def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    """Train what came, send it back, keep nothing."""
+    fitted = learner.fit(task.weights)
+    return Report(fitted.weights, fitted.examples, metrics={"loss": fitted.loss}), keep
+
+
+def share(examples: int, weight_by: str) -> float:
+    """A model's share in the mean: its n_k, or one."""
+    return float(examples) if weight_by == "examples" else 1.0
+
+
+def _sample(sites: Sequence[str], fraction: float, seed: int, round: int) -> Sequence[Any]:
+    count = max(1, round_half_up(fraction * len(sites)))
+    return sorted(generator(seed, "fedavg", round).choice(sites, count, replace=False).tolist())
+
+
+def round_half_up(value: float) -> int:
+    """The nearest whole number; halves go up, so that half of three sites is two."""
+    return int(value + 0.5)

@@ -1,0 +1,63 @@
+"""FedDC, federated daisy-chaining: models hop between sites and are averaged now and then.
+
+Kamp, Fischer, Vreeken: Federated Learning from Small Datasets, ICLR 2023, Algorithm 1. (Not the local drift decoupling
+of Gao et al., CVPR 2022, which has the same short name.)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainct import weights as w
+from brainct.scheme import Memory, Report, Scheme, Task, generator, one_of, period, registered
+from brainct.schemes.fedavg import reply, share
+
+
+@registered
+def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, weight_by: str = "equal") -> Scheme:
+    """Each round every site trains one of m models; then the models are permuted, or averaged, or stay.
+
+    daisy_period: d, rounds between hops, >= 1, null for never: then FedDC is periodic averaging (FedAvg at b = 1).
+    aggregation_period: b, rounds between averages, >= 1, null for never: the pure daisy chain.
+    weight_by: `equal` as in the paper, or `examples` of a model's last training.
+
+    In round t the models are averaged if t mod b = b-1, else permuted at random if t mod d = d-1: a permutation just
+    before an average is a wasted transfer. All sites start from one model. A lost site's model goes on from the
+    server's copy; one that nobody trained since the last average has no share in the next. Only the server knows the
+    permutation; its seed is public unless the server was given a secret (see docs/privacy.md).
+    Peak memory: 2m models.
+    """
+    d, b = period("feddc: daisy_period", daisy_period), period("feddc: aggregation_period", aggregation_period)
+    one_of("feddc: weight_by", weight_by, ("equal", "examples"))
+
+    def start(weights: w.Weights, sites: Sequence[str], seed: int) -> Memory:
+        return {"seed": seed, "models": dict.fromkeys(sites, weights), "trained": dict.fromkeys(sites, 0)}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        return {site: Task(memory["models"][site]) for site in sites}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        models = {**memory["models"], **{site: dict(report.weights) for site, report in reports.items()}}
+        trained = {**memory["trained"], **{site: report.examples for site, report in reports.items()}}
+        memory = {**memory, "models": models, "trained": trained}
+        if round % b == b - 1:
+            return start(model(memory), sorted(models), memory["seed"])
+        if round % d == d - 1:
+            return {**memory, **_hop(memory, round)}
+        return memory
+
+    def model(memory: Memory) -> w.Weights:
+        trained = {site: examples for site, examples in memory["trained"].items() if examples}
+        shares = trained or dict.fromkeys(memory["models"], 1)
+        return w.mean([(share(shares[site], weight_by), memory["models"][site]) for site in sorted(shares)])
+
+    return Scheme(start, assign, reply, combine, model)
+
+
+def _hop(memory: Memory, round: int) -> dict[str, Any]:
+    """Send the model of each site, with its count of examples, to the site that a uniform permutation says."""
+    sites = sorted(memory["models"])
+    receivers = generator(memory["seed"], "feddc", round).permutation(sites).tolist()
+    return {
+        part: {receiver: memory[part][sender] for sender, receiver in zip(sites, receivers, strict=True)}
+        for part in ("models", "trained")
+    }

@@ -1,0 +1,98 @@
+"""Arithmetic on state dicts: pure functions from weights to weights, and the check that two belong to one network.
+
+One rule for what is not a weight: floating tensors, BatchNorm's running statistics among them, are averaged;
+integer and boolean tensors are counters, and the elementwise largest of them is kept.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from brainct.errors import Refused
+
+Weights = Mapping[str, Tensor]
+
+
+def mean(models: Sequence[tuple[float, Weights]]) -> dict[str, Tensor]:
+    """Weighted mean of models, summed in float64 in the order given.
+
+    models: (share, weights) pairs; shares are finite and > 0 and need not sum to one. The sum runs tensor by tensor, so
+    that models which load their tensors when asked cost the result and two tensors, however many they are.
+    """
+    if not models:
+        raise Refused("a mean of no models was asked for; wanted at least one")
+    for share, _ in models:
+        if not 0 < share < float("inf"):
+            raise Refused(f"a model's share in a mean is {share}; wanted a finite number above 0")
+    return {key: _mean(key, models) for key in models[0][1]}
+
+
+def _mean(key: str, models: Sequence[tuple[float, Weights]]) -> Tensor:
+    first = models[0][1][key]
+    if not first.is_floating_point():
+        return torch.stack([weights[key] for _, weights in models]).amax(0)
+    total = torch.zeros_like(first, dtype=torch.float64)
+    for share, weights in models:
+        total.add_(weights[key].to(torch.float64), alpha=share)
+    return total.div_(sum(share for share, _ in models)).to(first.dtype)
+
+
+def add(left: Weights, right: Weights) -> dict[str, Tensor]:
+    """left + right, over the keys of right; what right does not have stays as it is in left."""
+    return {key: value + right[key] if key in right else value for key, value in left.items()}
+
+
+def scale(weights: Weights, factor: float) -> dict[str, Tensor]:
+    """factor * weights for floating tensors; counters stay."""
+    return {key: value * factor if value.is_floating_point() else value for key, value in weights.items()}
+
+
+def nbytes(weights: Weights) -> int:
+    """Bytes of all tensors, as they stand in memory and on the wire."""
+    return sum(value.numel() * value.element_size() for value in weights.values())
+
+
+def sha256(weights: Weights) -> str:
+    """64 hex digits over names, dtypes, shapes and values; the order of the keys does not matter."""
+    digest = hashlib.sha256()
+    for key in sorted(weights):
+        value = weights[key].detach().cpu().contiguous()
+        digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check(weights: Weights, like: Weights, whose: str) -> None:
+    """Refuse weights that do not have the keys, shapes and dtypes of `like`, or hold NaN or infinity.
+
+    whose: the start of the error's sentence, such as `site-2, round 3`.
+    """
+    missing, extra = sorted(like.keys() - weights.keys()), sorted(weights.keys() - like.keys())
+    if missing or extra:
+        raise Refused(f"{whose}: tensors missing: {_few(missing)}; not asked for: {_few(extra)}; is it another network?")
+    for key, wanted in like.items():
+        _check_tensor(weights[key], wanted, f"{whose}: tensor {key}")
+
+
+def _check_tensor(value: Tensor, wanted: Tensor, what: str) -> None:
+    if value.shape != wanted.shape:
+        raise Refused(f"{what} has shape {tuple(value.shape)}; wanted {tuple(wanted.shape)}")
+    if value.dtype != wanted.dtype:
+        raise Refused(f"{what} has dtype {value.dtype}; wanted {wanted.dtype}")
+    finite(value, what)
+
+
+def finite(value: Tensor, what: str) -> None:
+    """Refuse a tensor that holds NaN or infinity; the count of such values is said."""
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(value)).sum())
+        raise Refused(f"{what} holds {bad} NaN or infinite of {value.numel()} values; wanted finite numbers")
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
