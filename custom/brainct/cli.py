@@ -21,12 +21,16 @@ JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs."
 @app.command()
 def rehearse(
     job: JobFolder,
-    sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N, as FLARE's simulator names them.")] = 4,
+    sites: Annotated[
+        int, typer.Option(help="Number of sites: site-1 ... site-N, as FLARE's simulator names them.")
+    ] = 4,
     names: Annotated[str | None, typer.Option(help="Names of the sites in place of --sites, joined by commas.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds, in place of the job's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, in place of the job's.")] = None,
     workers: Annotated[int, typer.Option(help="Processes to train in; the result is the same to the bit.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="A new folder for the results. [default: runs/JOB-SEED-NUMBER]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for the results. [default: runs/JOB-SEED-NUMBER]")
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="A model.safetensors to start from.")] = None,
     lose: Annotated[list[str] | None, typer.Option(help="Lose a site's reply on purpose: site-2@3 is round 3.")] = None,
 ) -> None:
@@ -125,7 +129,9 @@ class _Progress:
         columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
         # no refresh thread: workers are forked, and a fork takes no threads along
-        self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(
+            *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
+        )
         self._task = self._bar.add_task("rounds", total=rounds)
 
     def tell(self, line: str) -> None:

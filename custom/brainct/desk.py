@@ -45,7 +45,7 @@ class Desk:
         torch.set_num_threads(1)  # one thread, one order of additions: the same bits in every process
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """What the server gets for an order; `error` and a sentence where the order or the site's scans are not usable."""
+        """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
         try:
             return self._answer(order)
         except Refused as error:

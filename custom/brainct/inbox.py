@@ -19,8 +19,9 @@ class Inbox(Generic[T]):
     """Collects one answer from each site that was asked; safe to fill from several threads.
 
     read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
-    answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum. late: sites that missed the exchange before; the round does not wait
-    for them once all others answered.
+    answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum.
+    deadline, grace: seconds, see plan.Plan. late: sites that missed the exchange before; the round does not wait for
+    them once all others answered.
     """
 
     def __init__(

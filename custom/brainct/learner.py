@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainct.ct.augment import Augmentation, augmenter
+from brainct.ct.augment import augmenter
 from brainct.ct.model import masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
@@ -123,7 +123,7 @@ class SiteLearner:
         self, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         fold, fit = self._train(), self.plan.fit
-        change = augmenter(Augmentation(**fit.augment), self.plan.network.dims) if fit.augment is not None else None
+        change = augmenter(fit.augment, self.plan.network.dims) if fit.augment is not None else None
         a_pass = -(-len(fold) // self.batch_size)
         wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
         for index in _indices(order, len(fold), self.batch_size, wanted):
@@ -137,21 +137,21 @@ def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: i
     """Batches of a fresh permutation for each pass; the last batch of a pass may be smaller."""
     while batches > 0:
         shuffled = torch.from_numpy(order.permutation(scans))
-        for index in shuffled.split(batch_size)[:batches]:
+        for index in torch.split(shuffled, batch_size)[:batches]:
             yield index
             batches -= 1
 
 
 def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    for images, labels in zip(fold.images.split(batch_size), fold.labels.split(batch_size), strict=True):
+    for images, labels in zip(torch.split(fold.images, batch_size), torch.split(fold.labels, batch_size), strict=True):
         if len(images):
             yield images.to(device), labels.to(device)
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:
     for name, change in (correction or {}).items():
-        if name in moving and moving[name].grad is not None:
-            moving[name].grad += change.to(moving[name].device)
+        if name in moving and (gradient := moving[name].grad) is not None:
+            gradient.add_(change.to(gradient.device))
 
 
 def _mean(losses: list[Tensor]) -> float:

@@ -98,7 +98,8 @@ def pack(value: Plain) -> bytes:
     tensors, skeleton = split(value)
     text = json.dumps(skeleton, separators=(",", ":")).encode()
     own = {name: _own(tensor) for name, tensor in tensors.items()}
-    return save_bytes({**own, _SKELETON: torch.frombuffer(bytearray(text), dtype=torch.uint8)})
+    content: bytes = save_bytes({**own, _SKELETON: torch.frombuffer(bytearray(text), dtype=torch.uint8)})
+    return content
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -108,12 +109,14 @@ def _own(tensor: Tensor) -> Tensor:
 
 
 def unpack(content: bytes, whose: str = "plain data") -> Plain:
-    """The value that was packed; bytes that were not made by `pack`, or are cut, are refused. Runs no code of theirs."""
+    """The value that was packed; refuses bytes that are cut or were not made by `pack`, and runs nothing in them."""
     try:
         tensors = load_bytes(content)
         skeleton = json.loads(tensors.pop(_SKELETON).numpy().tobytes())
     except (SafetensorError, KeyError, ValueError) as error:
-        raise Refused(f"{whose} can't be read ({type(error).__name__}); wanted a whole file written by brainct") from error
+        raise Refused(
+            f"{whose} can't be read ({type(error).__name__}); wanted a whole file written by brainct"
+        ) from error
     return join(tensors, skeleton)
 
 

@@ -1,13 +1,31 @@
 """A run's choices, as a job folder states them: read once, checked once, the same in all four ways to run."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from brainct.ct.augment import Augmentation
+from brainct.ct.model import NETWORKS
 from brainct.errors import Refused
 from brainct.scheme import Scheme
 from brainct.schemes import build
+
+
+def _augmentation(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    known = [field.name for field in fields(Augmentation)]
+    if unknown := sorted(set(value) - set(known)):
+        raise Refused(f"unknown {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
+    return Augmentation(**value)
+
+
+def _architecture(value: str) -> str:
+    if value not in NETWORKS:
+        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}")
+    return value
 
 
 class _Choices(BaseModel):
@@ -17,7 +35,7 @@ class _Choices(BaseModel):
 class Network(_Choices):
     """The model: an architecture of ct.model.NETWORKS, the edge in pixels, the dimensions, the input channels."""
 
-    architecture: str = "densenet-small"
+    architecture: Annotated[str, AfterValidator(_architecture)] = "densenet-small"
     size: int = Field(96, ge=16, le=1024)
     dims: Literal[2, 3] = 2
     channels: int = Field(3, ge=1, le=16)
@@ -27,9 +45,9 @@ class Network(_Choices):
 class Fit(_Choices):
     """Local training in one round.
 
-    epochs: E, passes over the site's training scans; steps, if given, takes their place. rate: eta. decay: `cosine` lets
-    the rate fall to 0 over the run's rounds. batch_size: null leaves it to the site. augment: see ct.augment.Augmentation;
-    null for none. The optimiser starts anew in each round; its state never travels.
+    epochs: E, passes over the site's training scans; steps, if given, takes their place. rate: eta. decay: `cosine`
+    lets the rate fall to 0 over the run's rounds. batch_size: null leaves it to the site. augment: see
+    ct.augment.Augmentation; null for none. The optimiser starts anew in each round; its state never travels.
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
@@ -40,16 +58,16 @@ class Fit(_Choices):
     epochs: int = Field(1, ge=1)
     steps: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1)
-    augment: dict[str, Any] | None = {}
+    augment: Annotated[Augmentation | None, BeforeValidator(_augmentation)] = Augmentation()
 
 
 class Plan(_Choices):
     """Everything that a run is made from, beside the sites and their scans.
 
-    rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations of
-    the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
+    rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations
+    of the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
     quorum: least number of replies that closes a round; null leaves it to the scheme. deadline: seconds after which a
-    round closes with the replies that came; grace: seconds that a round waits for the others once the quorum is met.
+    round closes with the replies that came; grace: seconds that it waits for the others once the quorum is met.
     """
 
     scheme: str
@@ -78,7 +96,7 @@ class Plan(_Choices):
 
 
 def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
-    """A checked plan with the scheme's arguments in full; every wrong choice is named in one error that `whose` starts."""
+    """A checked plan with the scheme's arguments in full; one error, which `whose` starts, names every wrong choice."""
     try:
         plan = Plan.model_validate(dict(choices))
         return plan.model_copy(update={"arguments": dict(plan.build().arguments)})
@@ -99,4 +117,5 @@ def _sentence(finding: Mapping[str, Any]) -> str:
         return f"unknown key {key!r}; remove it or correct its spelling"
     if finding["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key} is {finding['input']!r}; {finding['msg'][0].lower()}{finding['msg'][1:]}"
+    message = finding["msg"].removeprefix("Value error, ")
+    return f"{key} is {finding['input']!r}; {message[0].lower()}{message[1:]}"

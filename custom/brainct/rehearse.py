@@ -35,7 +35,7 @@ def rehearse(
     lose: Collection[tuple[str, int]] = (),
     secret: str = "",
     tell: Tell = print,
-    closed: Callable[[Mapping[str, Any]], None] = dict,
+    closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> Record:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
@@ -53,7 +53,7 @@ def rehearse(
     keep = folder / "state" / "keep"
     carry = Here(sites, keep) if workers == 1 else Workers(sites, keep, min(workers, len(sites)), tell)
     try:
-        Run(plan, sites, _Losing(carry, set(lose)), record, initial, secret, tell, closed)()
+        Run(plan, sites, _Losing(carry, set(lose)), record, initial=initial, secret=secret, tell=tell, closed=closed)()
     finally:
         if isinstance(carry, Workers):
             carry.close()
@@ -75,7 +75,9 @@ class _Losing:
     lost: set[tuple[str, int]]
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
-        gone = {site for site, order in orders.items() if order["what"] == "reply" and (site, order["round"]) in self.lost}
+        gone = {
+            site for site, order in orders.items() if order["what"] == "reply" and (site, order["round"]) in self.lost
+        }
         for site in gone:
             inbox.lose(site, "lost on purpose by --lose")
         self.carry({site: order for site, order in orders.items() if site not in gone}, inbox)

@@ -1,4 +1,4 @@
-"""The round loop: assign, exchange, guard, combine, close, record. It knows no transport: a Carrier brings the orders."""
+"""The round loop: assign, exchange, guard, combine, close, record; a Carrier, whichever it is, brings the orders."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,14 +28,22 @@ class Run:
 
     folder: where record.json, model.safetensors and state/ go; closed to disk after each round.
     initial: weights to start from in place of the seeded ones. secret: mixed into the server's own randomness, so that
-    what only the server should know can't be derived from the job's public seed. tell: gets the lines that a user should
-    read while the run goes on. closed: gets each closed round's row of the record.
+    what only the server should know can't be derived from the job's public seed. tell: gets the lines that a user
+    should read while the run goes on. closed: gets each closed round's row of the record.
     """
 
     def __init__(
-        self, plan: Plan, sites: Sequence[str], carry: Carrier, record: Record, initial: Weights | None = None,
-        secret: str = "", tell: Callable[[str], None] = print, closed: Callable[[Mapping[str, Any]], None] = dict,
-    ):  # fmt: skip
+        self,
+        plan: Plan,
+        sites: Sequence[str],
+        carry: Carrier,
+        record: Record,
+        *,
+        initial: Weights | None = None,
+        secret: str = "",
+        tell: Callable[[str], None] = print,
+        closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    ):
         if len(set(sites)) < len(sites) or not sites:
             raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
         self.plan, self.sites, self.carry, self.record = plan, sorted(sites), carry, record

@@ -74,7 +74,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What local training gave: the weights, and what they cost (training scans, steps, the last learning rate, mean loss)."""
+    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them."""
 
     weights: Weights
     examples: int
@@ -179,6 +179,8 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
     examples = report.examples
     if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
         raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
+    if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
+        raise Refused(f"{whose}: the report's weights are no tensors by name")
     check(report.weights, scheme.expects(task), whose)
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")

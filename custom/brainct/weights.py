@@ -71,7 +71,9 @@ def check(weights: Weights, like: Weights, whose: str) -> None:
     """
     missing, extra = sorted(like.keys() - weights.keys()), sorted(weights.keys() - like.keys())
     if missing or extra:
-        raise Refused(f"{whose}: tensors missing: {_few(missing)}; not asked for: {_few(extra)}; is it another network?")
+        raise Refused(
+            f"{whose}: missing tensors: {_few(missing)}; not asked for: {_few(extra)}; is it another network?"
+        )
     for key, wanted in like.items():
         _check_tensor(weights[key], wanted, f"{whose}: tensor {key}")
 

@@ -128,9 +128,9 @@ def _scanned(images: Tensor, scanner: _Scanner) -> Tensor:
 
 
 def _blurred(images: Tensor, deviation: Tensor, axis: int) -> Tensor:
-    """Gaussian along one axis, as a matrix for each image whose rows sum to 1 at the border too; deviation: (N,) pixels."""
+    """Gaussian along one axis, a matrix for each image; its rows sum to 1 at the border too. deviation: (N,) pixels."""
     place = torch.arange(images.shape[axis], dtype=images.dtype, device=images.device)
-    # A tenth of a pixel is the identity in float32, and spares a division by 0.
+    # A tenth of a pixel is the identity to the accuracy of float32, and spares a division by 0.
     distance = (place[:, None] - place) / deviation.clamp(min=0.1)[:, None, None]
     matrix = (distance.square() * -0.5).softmax(dim=-1)
     lines = images.movedim(axis, -1)

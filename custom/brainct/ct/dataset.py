@@ -1,4 +1,4 @@
-"""Opens a site's scans: read, checked, letterboxed, windowed, and laid into folds; nothing decoded is written to disk."""
+"""Opens a site's scans: read, checked, letterboxed, windowed, laid into folds; nothing decoded is written to disk."""
 
 import hashlib
 from collections import Counter
@@ -15,7 +15,7 @@ from brainct.ct.pixels import Pixels, rendered, thumbnail
 from brainct.ct.readers import listed
 from brainct.ct.scans import FINDINGS, FOLDS, Dataset, Fold
 from brainct.ct.sitefile import PhantomChoices, SiteFile
-from brainct.ct.split import Ints, groups, near_duplicates, split
+from brainct.ct.split import Ints, joined, near_duplicates, split, threshold
 from brainct.ct.table import ANY, Labels
 from brainct.errors import Refused
 
@@ -30,6 +30,7 @@ class _Scans:
     labels: Labels
     digests: tuple[bytes, ...]
     groups: Ints
+    pairs: Sequence[tuple[int, int]]
     given: tuple[str | None, ...]
     notes: tuple[str, ...]
 
@@ -38,7 +39,7 @@ def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int 
     """The scans of one site; without a site file, the synthetic phantom.
 
     sites: all names of the federation, sorted; only a simulation's `deal` looks at them.
-    size: side of the images in pixels; dims: 2 for slices, 3 for volumes. Raises Refused, beginning with the site's name.
+    size: side of the images in pixels; dims: 2 slices, 3 volumes. Raises Refused, beginning with the site's name.
     """
     return open_sites(file, sites, size, dims, only=site)[site]
 
@@ -72,15 +73,16 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
     from brainct.ct.phantom import phantom
 
     chosen = file.phantom if file else PhantomChoices()
+    why = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
     file = file or SiteFile(kind="phantom")
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
-    why = PHANTOM if file.model_fields_set != {"kind"} else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file"
     scans = _Scans(
         images=torch.stack([rendered(each, size, file.windows) for each in pixels]),
         labels=np.asarray(labels, np.float32),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
+        pairs=(),
         given=(None,) * len(pixels),
         notes=(why,),
     )
@@ -102,20 +104,27 @@ def _read(file: SiteFile, size: int, dims: int) -> _Scans:
         kinds[pixels.hu] += 1
     if len(set(digests)) == 1 < len(digests):
         raise Refused(f"all {len(digests)} images are the same: the export has gone wrong, export them again")
-    small = np.stack(thumbnails)
-    together = groups(small, [entry.patient for entry in entries])
+    patients = [entry.patient for entry in entries]
+    pairs = near_duplicates(np.stack(thumbnails), threshold(patients))
+    together = joined(pairs, patients)
     notes += [f"{said}: {count} of {len(entries)} scans" for said, count in sorted(seen.items())]
-    notes += _said(kinds, len(near_duplicates(small)), entries[0].patient is None, together)
-    labels = np.stack([entry.labels for entry in entries])
-    given = tuple(entry.fold for entry in entries)
-    return _Scans(torch.stack(images), labels, tuple(digests), together, given, tuple(notes))
+    return _Scans(
+        images=torch.stack(images),
+        labels=np.stack([entry.labels for entry in entries]),
+        digests=tuple(digests),
+        groups=together,
+        pairs=pairs,
+        given=tuple(entry.fold for entry in entries),
+        notes=(*notes, *_said(kinds, None in patients, together)),
+    )
 
 
-def _said(kinds: Counter[bool], pairs: int, strangers: bool, together: Ints) -> list[str]:
-    notes = [f"{kinds[False]} pictures without HU, in a window nobody knows: compare them with care"] * (kinds[False] > 0)
+def _said(kinds: Counter[bool], strangers: bool, together: Ints) -> list[str]:
+    notes = []
+    if kinds[False]:
+        notes.append(f"{kinds[False]} pictures without HU, in a window nobody knows: compare them with care")
     if kinds[True] and kinds[False]:
         notes.append(f"pictures are mixed with {kinds[True]} scans in HU: a network can tell them apart by that alone")
-    notes += [f"{pairs} pairs of near duplicates, each kept in one fold"] * (pairs > 0)
     notes += ["patients unknown: two scans of one patient may stand in two folds unless they look alike"] * strangers
     largest = int(np.bincount(together).max())
     notes += [f"{largest} of {len(together)} scans belong together"] * (largest > max(1, len(together) // 2))
@@ -144,8 +153,16 @@ def _laid_out(scans: _Scans, fold_of: Ints, file: SiteFile, device: str) -> Data
         for at, name in enumerate(FOLDS)
         for which in [np.flatnonzero(fold_of == at)]
     }
-    notes = (*scans.notes, *_absent(folds))
+    notes = (*scans.notes, *_alike(scans.pairs, fold_of), *_absent(folds))
     return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device)
+
+
+def _alike(pairs: Sequence[tuple[int, int]], fold_of: Ints) -> list[str]:
+    own = [(one, other) for one, other in pairs if fold_of[one] >= 0 and fold_of[other] >= 0]
+    apart = sum(int(fold_of[one] != fold_of[other]) for one, other in own)
+    if apart:
+        return [f"{len(own)} pairs of near duplicates, {apart} of them in two folds: correct `split` in the manifest"]
+    return [f"{len(own)} pairs of near duplicates, each in one fold"] * bool(own)
 
 
 def _absent(folds: dict[str, Fold]) -> list[str]:
@@ -156,7 +173,8 @@ def _absent(folds: dict[str, Fold]) -> list[str]:
     for name, fold in folds.items():
         for value, word in ((1.0, "positive"), (0.0, "negative")):
             none = [FINDINGS[at] for at in labelled if not (fold.labels[:, at] == value).any()]
-            notes += [f"fold {name} ({len(fold)} scans) has no {word} scan of: {', '.join(none)}"] * bool(none and len(fold))
+            if none and len(fold):
+                notes.append(f"fold {name} ({len(fold)} scans) has no {word} scan of: {', '.join(none)}")
     return notes
 
 

@@ -1,4 +1,6 @@
-"""From an entry of the list to pixels: the file's kind decides who reads it, and a volume gives up the slice asked for."""
+"""From an entry of the list to pixels: the file's kind decides who reads it, and `slice` cuts a volume."""
+
+import numpy as np
 
 from brainct.ct import dicom, nifti, pictures
 from brainct.ct.pixels import Pixels
@@ -49,6 +51,8 @@ def _cut(pixels: Pixels, entry: Entry, dims: int) -> Pixels:
 
 
 def _plausible(pixels: Pixels, name: str) -> None:
+    if pixels.spacing is not None and not 0 < min(pixels.spacing) <= max(pixels.spacing) < np.inf:
+        raise Refused(f"{name}: pixel spacing {pixels.spacing} mm, wanted numbers more than 0: export it again")
     low, high = float(pixels.values.min()), float(pixels.values.max())
     if not low < NO_AIR < high:
         raise Refused(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -36,8 +35,8 @@ class Slice:
     @property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector out of the slice, towards the head."""
-        normal = np.cross(self.row, self.column)
-        return normal * np.sign(normal[2] or 1.0)
+        normal: NDArray[np.float64] = np.cross(self.row, self.column)
+        return normal if normal[2] > 0 else -normal
 
 
 def read_file(path: Path, name: str) -> tuple[Pixels, list[str]]:
@@ -67,23 +66,23 @@ def _header(path: Path, name: str) -> pydicom.Dataset:
     try:
         return pydicom.dcmread(path)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError) as error:
-        raise Refused(f"{name}: not readable as DICOM ({type(error).__name__}): copy it again or leave it out") from None
+        raise Refused(f"{name}: not readable as DICOM ({type(error).__name__}): copy it again") from None
 
 
 def _is_scout(header: pydicom.Dataset) -> bool:
-    return bool(_SCOUTS & {str(each).strip().upper() for each in header.get("ImageType") or []})
+    kinds = header.get("ImageType") or []
+    return bool(_SCOUTS & {each.strip().upper() for each in ([kinds] if isinstance(kinds, str) else kinds)})
 
 
 def _slice(header: pydicom.Dataset, name: str) -> Slice:
     _trusted(header, name)
-    geometry = np.array(_wanted(header, "ImageOrientationPatient", name), float)
-    row, column = geometry[:3], geometry[3:]
+    row, column = np.split(_numbers(header, "ImageOrientationPatient", 6, name), 2)
     tilt = float(np.degrees(np.arccos(min(1.0, abs(np.cross(row, column)[2])))))
     if tilt > STEEP or abs(row[0]) < np.cos(np.radians(STEEP)):
         raise Refused(f"{name}: not an axial slice ({tilt:.0f} degrees from axial): give the axial series")
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
     tilted = max(tilt, abs(float(header.get("GantryDetectorTilt") or 0.0))) > TILT
-    down, across = (float(each) for each in header.get("PixelSpacing") or (1.0, 1.0))
+    down, across = _numbers(header, "PixelSpacing", 2, name).tolist()
     return Slice(
         name=name,
         hu=_hounsfield(header, name, inverted),
@@ -91,7 +90,7 @@ def _slice(header: pydicom.Dataset, name: str) -> Slice:
         spacing=(down, across),
         row=row,
         column=column,
-        position=np.array(_wanted(header, "ImagePositionPatient", name), float),
+        position=_numbers(header, "ImagePositionPatient", 3, name),
         notes=("gantry tilt, not corrected",) * tilted + ("MONOCHROME1, inverted",) * inverted,
     )
 
@@ -107,14 +106,18 @@ def _trusted(header: pydicom.Dataset, name: str) -> None:
         raise Refused(f"{name}: a colour picture, wanted one value a pixel: give the original series")
 
 
-def _wanted(header: pydicom.Dataset, key: str, name: str) -> Any:
-    if header.get(key) is None:
-        raise Refused(f"{name}: no {key} in its header, wanted an original CT slice: export it again")
-    return header[key].value
+def _numbers(header: pydicom.Dataset, key: str, count: int, name: str) -> NDArray[np.float64]:
+    try:
+        numbers = np.atleast_1d(np.array(header[key].value, float))
+    except (KeyError, TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise Refused(f"{name}: wanted {count} number{'s' * (count > 1)} in {key}: export the original CT slice again")
+    return numbers
 
 
 def _hounsfield(header: pydicom.Dataset, name: str, inverted: bool) -> NDArray[np.float32]:
-    slope, intercept = (float(_wanted(header, key, name)) for key in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (_numbers(header, key, 1, name)[0] for key in ("RescaleSlope", "RescaleIntercept"))
     try:
         stored = header.pixel_array.astype(np.float32)
     except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The networks that a federation can train: six logits from windowed CT, never a BatchNorm, seeded initial weights."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture: make(channels, dims, *, options) gives the module, smallest(options) the least edge in pixels."""
+    """An architecture: make(channels, dims, *, options) gives the module, smallest(options) its least edge."""
 
     make: Callable[..., nn.Module]
     smallest: Callable[[Options], int]
@@ -42,7 +42,8 @@ def build(
     if network is None:
         raise Refused(f"network is {name!r}; choose one of {', '.join(NETWORKS)}")
     _check_shape(channels, dims)
-    chosen = network.options() | _checked(name, network.options(), options)
+    _check_options(name, network.options(), options)
+    chosen = network.options() | options
     smallest = network.smallest(chosen)
     if size < smallest:
         raise Refused(f"size is {size}; {name} with these options needs at least {smallest} pixels an edge")
@@ -78,11 +79,11 @@ def _densenet(
     *,
     features: int = 64,
     growth: int = 32,
-    blocks: tuple[int, ...] = (6, 12, 24, 16),
+    blocks: Sequence[int] = (6, 12, 24, 16),
     bottleneck: int = 4,
     groups: int = 8,
 ) -> nn.Module:
-    """MONAI's DenseNet (Huang et al., CVPR 2017) with GroupNorm; growth: k, bottleneck: channels of a 1x1 layer over k."""
+    """MONAI's DenseNet (Huang et al., CVPR 2017) with GroupNorm; growth: k; bottleneck: width of 1x1 layers over k."""
     from monai.networks.nets import DenseNet
 
     network: nn.Module = DenseNet(
@@ -129,8 +130,8 @@ def _efficientnet(channels: int, dims: int, *, groups: int = 8) -> nn.Module:
     return network
 
 
-def _cnn(channels: int, dims: int, *, widths: tuple[int, ...] = (16, 32, 64, 128), groups: int = 8) -> nn.Module:
-    """For each width convolution by 3, GroupNorm, ReLU, max-pooling by 2; then the mean over space and a linear head."""
+def _cnn(channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128), groups: int = 8) -> nn.Module:
+    """For each width convolution 3, GroupNorm, ReLU, max-pooling by 2; then the mean over space and a linear head."""
     conv, pool = (nn.Conv2d, nn.MaxPool2d) if dims == 2 else (nn.Conv3d, nn.MaxPool3d)
     network = nn.Sequential()
     for depth, (before, after) in enumerate(zip((channels, *widths), widths, strict=False), 1):
@@ -162,8 +163,8 @@ def _check_shape(channels: int, dims: int) -> None:
         raise Refused(f"channels is {channels}; a network reads at least 1 channel")
 
 
-def _checked(name: str, defaults: Options, options: Options) -> dict[str, Any]:
-    """The options with every list as a tuple, as JSON knows lists only."""
+def _check_options(name: str, defaults: Options, options: Options) -> None:
+    """A list is as good as a tuple, as JSON knows lists only."""
     for key, value in options.items():
         if key not in defaults:
             raise Refused(f"{name} has no option {key!r}; it knows {', '.join(defaults)}")
@@ -172,7 +173,6 @@ def _checked(name: str, defaults: Options, options: Options) -> dict[str, Any]:
         if isinstance(value, list | tuple) is not several or not parts or not all(map(_counts, parts)):
             wanted = "a list of whole numbers >= 1" if several else "a whole number >= 1"
             raise Refused(f"{name}: option {key} is {value!r}; it must be {wanted}")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
 
 
 def _counts(value: object) -> bool:

@@ -4,13 +4,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import (
-    aff2axcodes,
-    apply_orientation,
-    axcodes2ornt,
-    io_orientation,
-    ornt_transform,
-)
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
 from brainct.ct.pixels import AIR, Pixels
 from brainct.errors import Refused
@@ -26,7 +21,7 @@ def read_nifti(path: Path, name: str, keep_slices: bool = False) -> Pixels:
     try:
         image = nib.load(path)
         values = np.asarray(image.dataobj, np.float32)
-    except (OSError, EOFError, ValueError, TypeError, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, TypeError, ImageFileError) as error:
         raise Refused(f"{name}: unreadable or truncated NIfTI ({type(error).__name__}): copy it again") from None
     values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
     if values.ndim != 3:

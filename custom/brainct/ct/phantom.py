@@ -29,6 +29,10 @@ TOP = 60.0
 """mm above the basal ganglia of the highest slice, near the vertex."""
 
 
+PLAIN, TAIL = 1.7, 2.2
+"""Force of the plainest bleeding at difficulty 1, and how far its logarithm falls to the faintest: measured."""
+
+
 @dataclass(frozen=True)
 class Scanner:
     """One hospital's scanner and patients.
@@ -155,14 +159,16 @@ def _skull(rng: np.random.Generator, frame: _Frame) -> dict[str, Field]:
     """Shape the skull: an egg with harmonics that closes towards the vertex, where it is cut obliquely and looks thick."""
     radius, angle = np.hypot(frame.x, frame.y) + 1e-6, np.arctan2(frame.y, frame.x)
     wide, long = rng.normal(73, 2), rng.normal(90, 2.5)
-    egg = np.hypot(frame.x / (wide * (1 - 0.0014 * frame.y)), frame.y / long) + 1e-9
+    egg = np.hypot(frame.x / (wide * (1 - 0.001 * frame.y)), frame.y / long) + 1e-9
     bend = 1 + sum(rng.normal(0, 0.008) * np.cos(n * angle + rng.uniform(0, 6.3)) for n in (2, 3, 4))
     close = np.sqrt(np.clip(1 - (np.maximum(frame.z + 8, 0) / 96) ** 2.4, 0.02, 1))
     reach = radius * bend * close / egg
     thick = rng.uniform(4.2, 6.5) * (1 + 0.3 * np.sin(angle) ** 2 + 0.08 * _waves(rng, frame, 40)) / np.sqrt(close)
+    plaque = rng.uniform(-0.6, 1.4) * np.maximum(0, _waves(rng, frame, 55)) * (1 + np.sin(angle))
+    thick = thick + np.maximum(0, plaque)
     bone = reach - radius
     muscle = 4 * np.exp(-(((np.abs(frame.x) - 72) / 20) ** 2) - ((frame.y - 15) / 25) ** 2) * (frame.z < 30)
-    scalp = bone + rng.uniform(4, 7.5) + muscle
+    scalp = bone + rng.uniform(5, 9) + muscle
     return {"angle": angle, "reach": reach, "scalp": scalp, "bone": bone, "rim": bone - thick, "thick": thick}
 
 
@@ -217,10 +223,10 @@ def _shell(rng: np.random.Generator, head: _Head) -> list[Paint]:
     """Skin, fat, temporal muscle, and bone with its spongy middle."""
     soft, frame = head.frame.pixel, head.frame
     middle = _edge(0.28 * head.thick - np.abs(head.bone - head.thick / 2), soft)
-    muscle = _edge(head.scalp - 3, soft) * _edge(np.abs(frame.x) - 45, 6) * (np.abs(frame.y - 15) < 35) * (frame.z < 30)
+    muscle = _edge(head.scalp - 4, soft) * _edge(np.abs(frame.x) - 45, 6) * (np.abs(frame.y - 15) < 35) * (frame.z < 30)
     return [
         (_edge(head.scalp, soft), 45.0),
-        (_edge(head.scalp - 2, soft), -80.0),
+        (_edge(head.scalp - 3, soft), -80.0),
         (muscle, 48.0),
         (_edge(head.bone, soft), rng.uniform(950, 1400)),
         (middle, rng.uniform(350, 650) + 60 * _waves(rng, frame, 12)),
@@ -302,8 +308,8 @@ def _spot(rng: np.random.Generator, head: _Head, deep: bool) -> Field:
 
 
 def _clot(rng: np.random.Generator, head: _Head, low: float, high: float, force: float) -> Field:
-    """HU of fresh blood with its texture of +-4 HU; force < 1 brings it nearer to the brain's 33."""
-    return 33 + force * (rng.uniform(low, high) - 33) + 4 * np.clip(_waves(rng, head.frame, 9), -1, 1)
+    """HU of fresh blood with its texture of +-4 HU; force < 1 brings it nearer to the brain's 33, as thin blood is."""
+    return 33 + min(force, 1.0) ** 0.4 * (rng.uniform(low, high) - 33) + 4 * np.clip(_waves(rng, head.frame, 9), -1, 1)
 
 
 def _along(rng: np.random.Generator, head: _Head, centre: float) -> Field:
@@ -338,7 +344,7 @@ def _intraparenchymal(rng: np.random.Generator, head: _Head, force: float) -> li
     place, radius, rough = _spot(rng, head, deep), force * rng.uniform(8, 17), _waves(rng, frame, 22)
     ball = radius * (1 + 0.22 * rough) - place
     inside = _edge(head.rim - 2, frame.pixel)
-    ring = _edge(ball + rng.uniform(2, 6), 1.5 * frame.pixel) * inside * (1 - _edge(head.ventricle, frame.pixel))
+    ring = _edge(ball + rng.uniform(3, 8), 1.5 * frame.pixel) * inside * (1 - _edge(head.ventricle, frame.pixel))
     return [(0.9 * ring, rng.uniform(15, 23)), (_edge(ball, frame.pixel) * inside, _clot(rng, head, 56, 80, force))]
 
 
@@ -363,6 +369,11 @@ def _subarachnoid(rng: np.random.Generator, head: _Head, force: float) -> list[P
     return [(share * _edge(head.rim, soft), _clot(rng, head, 48, 62, force))]
 
 
+def _force(rng: np.random.Generator, difficulty: float) -> float:
+    """Draw how large and dense a bleeding is, 1 being a textbook's: most are plain, a tail is hardly seen."""
+    return float(np.clip(PLAIN / difficulty * np.exp(-TAIL * rng.random() ** 2), 0.15, 2.0))
+
+
 BLEEDS: dict[str, Callable[[np.random.Generator, _Head, float], list[Paint]]] = dict(
     zip(FINDINGS, (_epidural, _intraparenchymal, _intraventricular, _subarachnoid, _subdural), strict=False)
 )
@@ -385,7 +396,7 @@ def _scan(rng: np.random.Generator, scanner: Scanner, head: _Head, hu: Field) ->
 
 
 def _render(
-    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int, levels: Field, force: float
+    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int, levels: Field, difficulty: float
 ) -> NDArray[np.float32]:
     """Draw one head cut at `levels` mm; head, scanner and each kind of bleeding have their own stream of randomness."""
     shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
@@ -395,7 +406,7 @@ def _render(
     for part in (_shell, _brain, _old, _bright):
         hu = _paint(hu, part(tissue, head))
     for (name, draw), stream in zip(BLEEDS.items(), lesions, strict=True):
-        hu = _paint(hu, draw(stream, head, force) if name in bleeds else [])
+        hu = _paint(hu, draw(stream, head, _force(stream, difficulty)) if name in bleeds else [])
     return _scan(machine, scanner, head, hu).astype(np.float32)
 
 
@@ -421,7 +432,7 @@ def slice_hu(
     The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds.
     """
     _check(size, difficulty, bleeds)
-    return _render(rng, scanner, bleeds, size, np.array([_level(rng)]), 1 / difficulty)[:, :, 0]
+    return _render(rng, scanner, bleeds, size, np.array([_level(rng)]), difficulty)[:, :, 0]
 
 
 def volume_hu(
@@ -436,7 +447,7 @@ def volume_hu(
     _check(size, difficulty, bleeds)
     if depth < 2:
         raise Refused(f"phantom: depth is {depth}; a volume needs at least 2 slices; give depth >= 2 or use slice_hu")
-    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), 1 / difficulty)
+    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty)
 
 
 def _stream(*words: object) -> np.random.Generator:

@@ -66,17 +66,18 @@ def thumbnail(pixels: Pixels) -> NDArray[np.float32]:
     values = torch.from_numpy(np.ascontiguousarray(pixels.values))
     grey = windowed(values, _BRAIN)[0] if pixels.hu else values / 255
     if grey.ndim == 2:
-        return np.asarray(_head(grey).numpy())
-    quarters = [grey[:, :, round(grey.shape[2] * part)] for part in (0.25, 0.5, 0.75)]
-    return np.stack([_head(each).numpy() for each in quarters])
+        return _head(grey)
+    return np.stack([_head(grey[:, :, round(grey.shape[2] * part)]) for part in (0.25, 0.5, 0.75)])
 
 
-def _head(grey: Tensor, side: int = 32, ink: float = 0.15, share: float = 0.05) -> Tensor:
+def _head(grey: Tensor, side: int = 32, ink: float = 0.15, share: float = 0.05) -> NDArray[np.float32]:
+    # At 96 pixels letters and the lines of the table are too faint to count as head.
+    grey = letterboxed(grey, 3 * side, 0.0)
     inked = (grey > ink).float()
     rows, columns = (torch.where(inked.mean(axis) > share)[0] for axis in (1, 0))
     if len(rows) and len(columns):
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _resized(_resized(grey, 0, side), 1, side)
+    return np.asarray(_resized(_resized(grey, 0, side), 1, side).numpy())
 
 
 def _resized(values: Tensor, axis: int, length: int) -> Tensor:

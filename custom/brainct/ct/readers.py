@@ -1,5 +1,7 @@
 """What lies in a hospital's folder: which image, which labels, whose, in which fold; no pixel is read here."""
 
+import os
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +31,14 @@ Listing = tuple[list[Entry], list[str]]
 
 
 def listed(file: SiteFile) -> Listing:
-    """All scans of the site in a fixed order, and notes; Refused when root is missing, empty or does not fit its labels."""
+    """All scans of the site in a fixed order, and notes; Refused when root is empty or does not fit its labels."""
     root = root_of(file)
     if not root.is_dir():
         raise Refused(f"root {root} is not a folder: correct `root` in the site file or mount the disk")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise Refused(f"root {root} may not be read: give the account that runs FLARE the right to read it")
+    if not any(root.iterdir()):
+        raise Refused(f"root {root} is empty: correct `root` in the site file or put the scans there")
     readers: dict[str, Callable[[SiteFile, Path], Listing]] = {
         "png_csv": _png_csv,
         "class_folders": _class_folders,
@@ -62,7 +68,7 @@ def inside(root: Path, name: str, where: str) -> Path:
 
 def _png_csv(file: SiteFile, root: Path) -> Listing:
     table = read_table(inside(root, file.labels, "labels"), file.labels)
-    columns = finding_columns(table, file.columns, [file.id_column])
+    columns = finding_columns(table, _chosen(file), [file.id_column])
     names = [_picture_name(file, table, row) for row in table.rows]
     _no_repeat(names, table)
     paths = [inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)]
@@ -78,14 +84,22 @@ def _png_csv(file: SiteFile, root: Path) -> Listing:
     return entries, _matched(missing, sorted(set(on_disk) - present), table.name, file.allow_missing)
 
 
+def _chosen(file: SiteFile) -> dict[str, str]:
+    return {str(finding): column for finding, column in (file.columns or {}).items()}
+
+
 def _picture_name(file: SiteFile, table: Table, row: Row) -> str:
     cell = row.cells[file.id_column]
     try:
-        return file.images.format(id=int(cell) if "d}" in file.images else cell)
+        return file.images.format(id=int(cell) if _spec(file.images).endswith("d") else cell)
     except ValueError:
         raise Refused(
             f"{table.name}, row {row.line}, column `{file.id_column}`: got {cell!r}, which does not fit {file.images}"
         ) from None
+
+
+def _spec(pattern: str) -> str:
+    return next(spec or "" for _, name, spec, _ in string.Formatter().parse(pattern) if name == "id")
 
 
 def _around_id(pattern: str) -> tuple[str, str]:
@@ -153,7 +167,7 @@ def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]])
 
 def _manifest(file: SiteFile, root: Path) -> Listing:
     table = read_table(inside(root, file.labels, "labels"), file.labels)
-    columns = finding_columns(table, file.columns, ["image"])
+    columns = finding_columns(table, _chosen(file), ["image"])
     entries = [_line(table, row, columns, root) for row in table.rows]
     _no_repeat([(entry.name, entry.slice) for entry in entries], table)
     _whose(entries, table)

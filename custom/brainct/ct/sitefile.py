@@ -1,4 +1,4 @@
-"""The site file `brainct.yaml`: where one hospital's scans lie and how they are read; its choices never travel with a job."""
+"""The site file `brainct.yaml`: where a hospital's scans lie and how they are read; it never travels with a job."""
 
 import difflib
 import json
@@ -66,14 +66,14 @@ class Deal(_Part):
     """How one data set is dealt out to the sites of a simulation; a real hospital leaves it out.
 
     how: `iid` equal shares; `dirichlet` equal shares, `any` skewed; `size` unequal shares.
-    alpha: concentration of the Dirichlet distribution, > 0: small is very unequal, 100 is nearly equal.
+    alpha: concentration of the Dirichlet distribution, >= 0.001: small is very unequal, 100 is nearly equal.
     scans: training scans per site (for `size` their mean over sites), None for all there are.
     test: `shared` gives every site the same held-out scans, `dealt` gives each site some of its own.
     test_scans: size of the shared test fold; None takes the split's fraction, `rest` all that was not dealt.
     """
 
     how: Literal["iid", "dirichlet", "size"] = "iid"
-    alpha: Annotated[float, Field(gt=0)] = 0.5
+    alpha: Annotated[float, Field(ge=0.001)] = 0.5
     seed: Annotated[int, Field(ge=0)] = 0
     scans: Annotated[int, Field(ge=1)] | None = None
     test: Literal["shared", "dealt"] = "shared"
@@ -89,11 +89,11 @@ class Deal(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> "Deal":
         if self.how == "iid" and "alpha" in self.model_fields_set:
-            raise ValueError("`deal.alpha` is for `how: dirichlet` and `how: size`; `iid` has no concentration: remove it")
+            raise ValueError("`deal.alpha` is for `how: dirichlet` and `how: size`; `how: iid` has none: remove it")
         if self.test == "dealt" and self.test_scans is not None:
             raise ValueError("`deal.test_scans` is for `test: shared`; with `test: dealt` set `split.test` instead")
         if self.test_scans == "rest" and self.scans is None:
-            raise ValueError("`deal.test_scans: rest` needs `deal.scans`: without it every scan is dealt and none is left")
+            raise ValueError("`deal.test_scans: rest` needs `deal.scans`: without it no scan is left over")
         return self
 
 
@@ -147,13 +147,16 @@ class SiteFile(_Part):
         except ValueError:
             fields = []
         if fields != ["id"]:
-            raise ValueError(f"`images`: got {got!r}, wanted a file name with one {{id}} in it, such as scans/{{id:03d}}.png")
+            raise ValueError(f"`images`: got {got!r}, wanted one {{id}} in a file name, such as head_ct/{{id:03d}}.png")
         return got
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "SiteFile":
-        stray = [key for key in self.model_fields_set if self.kind not in MEANT_FOR.get(key, (self.kind,))]
-        said = [f"`{key}` is not read by kind {self.kind}, only by {', '.join(MEANT_FOR[key])}" for key in sorted(stray)]
+        said = [
+            f"`{key}` is not read by kind {self.kind}, only by {', '.join(kinds)}: remove it"
+            for key, kinds in MEANT_FOR.items()
+            if key in self.model_fields_set and self.kind not in kinds
+        ]
         if self.kind != "phantom" and self.root is None:
             said.append(f"`root` is missing: kind {self.kind} needs the folder that holds the scans")
         if self.kind == "class_folders" and not self.classes:
@@ -180,7 +183,7 @@ class _Yaml(yaml.SafeLoader):
     """YAML in which yes, no, on and off are words (folders are called that) and no key may stand twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.MarkedYAMLError(problem=f"key {twice[0]} stands twice", problem_mark=node.start_mark)

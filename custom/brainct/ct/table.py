@@ -41,6 +41,8 @@ def read_table(path: Path, name: str) -> Table:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, strict=True)
             raw = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
+    except OSError as error:
+        raise Refused(f"{name}: cannot be read ({type(error).__name__}): check its access rights") from None
     except (UnicodeDecodeError, csv.Error):
         raise Refused(f"{name}: not a comma-separated text file in UTF-8: export it again as CSV UTF-8") from None
     raw = [(line, cells) for line, cells in raw if any(cells)]
@@ -63,7 +65,7 @@ def _row(columns: Sequence[str], line: int, cells: Sequence[str], name: str) -> 
     return Row(line, dict(zip(columns, cells, strict=True)))
 
 
-def finding_columns(table: Table, chosen: Mapping[str, str] | None, others: Sequence[str]) -> dict[str, str]:
+def finding_columns(table: Table, chosen: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
     """Which column holds which finding: as `chosen`, else by the findings' own names, `label` standing for `any`."""
     wanted = dict(chosen) if chosen else {each: each for each in FINDINGS if each in table.columns}
     if not chosen and "label" in table.columns:

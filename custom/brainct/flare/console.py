@@ -1,4 +1,4 @@
-"""What a user reads on FLARE's console: the run's own lines and warnings; FLARE's chatter only when asked for by `-l`."""
+"""What a user reads on FLARE's console: the run's own lines and warnings; all of FLARE's only when `-l` asks for it."""
 
 import logging
 

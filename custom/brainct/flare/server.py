@@ -34,7 +34,9 @@ class Rounds(ModelController):  # type: ignore[misc]
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
         wire.speak_tensors()
         if not isinstance(scheme, Scheme):
-            raise Refused(f"the job's scheme is {scheme!r}; wanted a component path such as brainct.schemes.fedavg.fedavg")
+            raise Refused(
+                f"the job's scheme is {scheme!r}; wanted a component path such as brainct.schemes.fedavg.fedavg"
+            )
         self.plan = plan_of({**choices, "scheme": scheme.name, "arguments": scheme.arguments}, "the job")
 
     def run(self) -> None:
@@ -49,7 +51,8 @@ class Rounds(ModelController):  # type: ignore[misc]
         folder = Path(self.get_run_dir()) / "brainct"
         record = Record(folder, self.plan, self.plan.build(), os.environ.get("BRAINCT_WAY", "flare"))
         sites = [client.name for client in self.engine.get_clients()]
-        Run(self.plan, sites, self._carry, record, None, os.environ.get("BRAINCT_SECRET", ""), self._tell, self._closed)()
+        secret = os.environ.get("BRAINCT_SECRET", "")
+        Run(self.plan, sites, self._carry, record, secret=secret, tell=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:

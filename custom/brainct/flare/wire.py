@@ -1,4 +1,4 @@
-"""Orders and answers as FLARE's FLModel: tensors as params, so that FLARE streams and filters them, the rest as meta."""
+"""Orders and answers as FLARE's FLModel: tensors as params, which FLARE streams and filters, the rest as meta."""
 
 from collections.abc import Mapping
 from typing import Any

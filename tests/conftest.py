@@ -1,0 +1,60 @@
+"""What tests share: a tiny network, tiny federations, and where the real head CT lies if it is there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from brainct.ct.scans import Dataset, Fold
+from brainct.desk import network_of
+from brainct.learner import SiteLearner
+from brainct.plan import Plan, plan_of
+
+ROOT = Path(__file__).parent.parent
+TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
+PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
+
+
+settings.register_profile("brainct", deadline=None, derandomize=True)
+settings.load_profile("brainct")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """One thread, one order of additions, as in every run."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def small_site(tmp_path, monkeypatch):
+    """A site file with 16 small phantom scans, found by every site through BRAINCT_SITE."""
+    path = tmp_path / "site.yaml"
+    path.write_text(PHANTOM)
+    monkeypatch.setenv("BRAINCT_SITE", str(path))
+    return path
+
+
+def tiny_plan(scheme: str = "fedavg", **choices) -> Plan:
+    """A plan that runs in a second or two: a two-layer network on 32x32 pixels, no augmentation."""
+    fit = {"optimizer": "sgd", "rate": 0.05, "augment": None, **choices.pop("fit", {})}
+    return plan_of({"scheme": scheme, "network": TINY, "rounds": 3, "fit": fit, **choices}, "the test's plan")
+
+
+def tiny_scans(seed: int, scans: int = 8, batch_size: int = 8) -> Dataset:
+    """Random pictures with random labels of all six findings, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.random((scans, 3, 32, 32), dtype=np.float32))
+    labels = torch.from_numpy(rng.integers(0, 2, (scans, 6)).astype(np.float32))
+    return Dataset("random", {"train": Fold(images, labels), "test": Fold(images, labels)}, "0" * 64, (), batch_size)
+
+
+def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> SiteLearner:
+    """A real learner on random pictures that belong to the site's name."""
+    return SiteLearner(network_of(plan), tiny_scans(sum(site.encode()), **scans), plan, site, round)
+
+
+def first_weights(plan: Plan) -> dict[str, torch.Tensor]:
+    """The weights before round 0."""
+    return {key: value.clone() for key, value in network_of(plan).state_dict().items()}

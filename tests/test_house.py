@@ -1,0 +1,78 @@
+"""The rooms of the house: who may import whom; a finding names the file and the line."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "custom" / "brainct"
+NVFLARE, MONAI, FILES = "nvflare", "monai", ("pathlib", "os", "logging")
+RULES = [
+    ("weights.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
+    ("scheme.py", (NVFLARE, MONAI, *FILES, "brainct.schemes", "brainct.ct", "brainct.learner", "brainct.flare")),
+    ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
+    ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),
+    ("[a-z]*.py", (NVFLARE, "brainct.flare")),
+]
+
+
+def imports(path: Path):
+    """(line, module) for every import of a file, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def trespasses(path: Path, forbidden):
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for line, module in imports(path)
+        if any(module == room or module.startswith(room + ".") for room in forbidden)
+    ]
+
+
+@pytest.mark.parametrize(("files", "forbidden"), RULES)
+def test_each_room_imports_only_what_it_may(files, forbidden):
+    paths = sorted(PACKAGE.glob(files))
+    assert paths
+    assert [line for path in paths for line in trespasses(path, forbidden)] == []
+
+
+def test_the_rule_finds_a_trespass_and_names_its_line(tmp_path):
+    path = ROOT / "custom" / "brainct" / "flare" / "server.py"
+    assert any("server.py:" in line and "imports nvflare" in line for line in trespasses(path, (NVFLARE,)))
+
+
+def test_the_flare_room_holds_no_arithmetic():
+    for path in sorted((PACKAGE / "flare").glob("*.py")):
+        modules = {module for _, module in imports(path)}
+        assert not modules & {"torch", "numpy", "scipy", "brainct.weights"}, path
+
+
+def test_rehearsing_loads_no_nvflare():
+    import subprocess
+    import sys
+
+    code = "import sys, brainct.rehearse, brainct.jobs, brainct.cli; print([m for m in sys.modules if 'nvflare' in m])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_no_scheme_file_is_longer_than_a_paper_deserves():
+    assert all(len(path.read_text().splitlines()) <= 150 for path in (PACKAGE / "schemes").glob("*.py"))
+
+
+def test_the_contracts_example_runs():
+    import doctest
+
+    import brainct.scheme
+
+    found = doctest.testmod(brainct.scheme)
+    assert found.attempted >= 5
+    assert found.failed == 0
