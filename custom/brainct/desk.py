@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from brainct import plain
 from brainct.ct.dataset import open_site
 from brainct.ct.model import build
 from brainct.ct.scans import FINDINGS, Dataset, Fold
-from brainct.ct.sitefile import read_site_file
+from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.learner import SiteLearner
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Scheme, Task
 
 ENVIRONMENT = "BRAINCT_SITE"
+Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
 
 def site_file_of(kit: Path | None) -> Path | None:
@@ -34,10 +35,11 @@ class Desk:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
     keep: folder of what the site keeps for itself; it outlives this process. site_file: see `site_file_of`.
+    opener: opens the site's scans, as ct.dataset.open_site does.
     """
 
-    def __init__(self, site: str, keep: Path, site_file: Path | None):
-        self.site, self.site_file = site, site_file
+    def __init__(self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site):
+        self.site, self.site_file, self._opener = site, site_file, opener
         self._keep_file = keep / f"{site}.safetensors"
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
@@ -96,7 +98,7 @@ class Desk:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
             file = read_site_file(self.site_file) if self.site_file else None
-            scans = open_site(file, self.site, sites, plan.network.size, plan.network.dims)
+            scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
             _check_channels(scans, plan, self.site)
             self._scans = (key, scans)
         return self._scans[1]

@@ -14,6 +14,9 @@ from typing import Any
 import torch
 
 from brainct import plain
+from brainct.ct.dataset import open_site, open_sites
+from brainct.ct.scans import Dataset
+from brainct.ct.sitefile import SiteFile
 from brainct.desk import Desk, site_file_of
 from brainct.errors import Refused
 from brainct.inbox import Inbox
@@ -182,7 +185,23 @@ def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Pat
 
 
 def _desks(sites: Sequence[str], keep: Path) -> dict[str, Desk]:
-    return {site: Desk(site, keep, site_file_of(None)) for site in sites}
+    opener = _Opened()
+    return {site: Desk(site, keep, site_file_of(None), opener) for site in sites}
+
+
+class _Opened:
+    """Opens a data set that is dealt out to several sites of one process once, not once for each."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Any, ...], dict[str, Dataset]] = {}
+
+    def __call__(self, file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+        if file is None or file.deal is None:
+            return open_site(file, site, sites, size, dims)
+        key = (tuple(sites), size, dims)
+        if key not in self._found:
+            self._found = {key: open_sites(file, sites, size, dims)}
+        return self._found[key][site]
 
 
 def _context() -> BaseContext:

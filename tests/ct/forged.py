@@ -5,14 +5,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pydicom
+import pytest
+import torch
 import yaml
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from brainct.ct.dataset import open_site
-from brainct.ct.scans import Dataset
+from brainct.ct.scans import FOLDS, Dataset
 from brainct.ct.sitefile import read_site_file
+from brainct.errors import Refused
 
 
 def head(seed: int, height: int = 40, width: int = 32) -> np.ndarray:
@@ -106,3 +109,21 @@ PNG = {"kind": "png_csv", "images": "head_ct/{id:03d}.png", "columns": {"any": "
 def manifest(folder: Path, *rows: str, header: str = "image,any,patient_id") -> None:
     (folder / "scans").mkdir(exist_ok=True)
     (folder / "scans" / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def refused(folder: Path, **choices: object) -> str:
+    with pytest.raises(Refused) as refusal:
+        opened(folder, **choices)
+    assert str(refusal.value).startswith("hospital-a: ")
+    return str(refusal.value)
+
+
+def labels_of(data: Dataset) -> np.ndarray:
+    return torch.cat([data.folds[fold].labels for fold in FOLDS]).numpy()
+
+
+def lines(folder: Path, old: str, new: str) -> None:
+    path = folder / "scans" / "labels.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))

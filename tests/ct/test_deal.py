@@ -108,6 +108,16 @@ def test_the_number_of_training_scans_is_kept_and_the_test_is_the_rest(how: str)
     assert [int((share == 2).sum()) for share in laid] == [76] * 4
 
 
+@settings(deadline=None)
+@given(decks(), st.sampled_from(["iid", "dirichlet"]), st.integers(0, 3))
+def test_the_rest_holds_no_group_that_is_trained_on(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
+    labels, which, sites = deck
+    deal = plan(how, seed=seed, scans=2, test_scans="rest")
+    laid = np.stack(dealt(labels, which, TRAIN_ONLY, deal, sites))
+    assert (laid == 0).sum(1).tolist() == [2] * sites
+    assert not set(which[(laid == 0).any(0)].tolist()) & set(which[laid[0] == 2].tolist())
+
+
 def test_training_scans_are_counted_without_the_validation_scans() -> None:
     laid = dealt(*halves(140), FRACTIONS, plan("iid", scans=12, test_scans=20), 3)
     assert [np.bincount(share[share >= 0], minlength=3).tolist() for share in laid] == [[12, 4, 20]] * 3

@@ -29,8 +29,8 @@ TOP = 60.0
 """mm above the basal ganglia of the highest slice, near the vertex."""
 
 
-PLAIN, TAIL = 1.7, 2.2
-"""Force of the plainest bleeding at difficulty 1, and how far its logarithm falls to the faintest: measured."""
+PLAIN, TAIL, FAINT = 1.9, 1.2, (0.12, 0.2)
+"""Force of the plainest bleeding at difficulty 1; how far its logarithm falls; share and factor of those hardly seen."""
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ def _epidural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint
 def _subdural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
     """A crescent on one hemisphere: depth < h (1 - (t/w)^4); three in ten are weeks old and hardly brighter than brain."""
     side, aged = rng.choice((0.0, np.pi)), rng.random() < 0.3
-    high, wide = force * rng.uniform(5, 11), np.sqrt(force) * rng.uniform(55, 95)
+    high, wide = force * rng.uniform(6, 12), np.sqrt(force) * rng.uniform(55, 95)
     crescent = high * (1 - (_along(rng, head, side + rng.normal(0, 0.4)) / wide) ** 4) - head.rim
     half = _edge(head.frame.x * np.cos(side) - 2, head.frame.pixel)
     low, top = (38, 52) if aged else (55, 76)
@@ -370,8 +370,9 @@ def _subarachnoid(rng: np.random.Generator, head: _Head, force: float) -> list[P
 
 
 def _force(rng: np.random.Generator, difficulty: float) -> float:
-    """Draw how large and dense a bleeding is, 1 being a textbook's: most are plain, a tail is hardly seen."""
-    return float(np.clip(PLAIN / difficulty * np.exp(-TAIL * rng.random() ** 2), 0.15, 2.0))
+    """Draw how large and dense a bleeding is, 1 being a textbook's: most are plain, some are hardly seen."""
+    faint = FAINT[1] if rng.random() < FAINT[0] else 1.0
+    return float(np.clip(PLAIN / difficulty * np.exp(-TAIL * rng.random() ** 2) * faint, 0.15, 2.0))
 
 
 BLEEDS: dict[str, Callable[[np.random.Generator, _Head, float], list[Paint]]] = dict(

@@ -1,0 +1,134 @@
+"""An open site: notes, fingerprint, phantom, device and deals."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from forged import (
+    PNG,
+    head,
+    labels_of,
+    lines,
+    manifest,
+    opened,
+    png_set,
+    refused,
+    write_dicom,
+    write_png,
+    write_series,
+)
+
+from brainct.ct.dataset import device_of, open_site, open_sites
+from brainct.ct.scans import FOLDS
+from brainct.ct.sitefile import Deal, SiteFile, Split, read_site_file
+from brainct.errors import Refused
+
+
+def test_no_note_and_no_fingerprint_tells_a_patient_or_a_path(tmp_path: Path) -> None:
+    write_png(tmp_path / "scans" / "DOE_JANE" / "0.png", 0)
+    write_series(tmp_path / "scans" / "DOE_JOHN")
+    rows = ["DOE_JANE/0.png,1,DOE,", "DOE_JOHN,0,JOHN,1", "DOE_JACK.png,0,JACK,"]
+    manifest(tmp_path, *rows, header="image,any,patient_id,slice")
+    data = opened(tmp_path, kind="manifest", allow_missing=True)
+    assert len(data.notes) >= 3
+    assert not any(name in " ".join(data.notes) for name in ("DOE", "JOHN", "JACK", "scans/", str(tmp_path)))
+    (tmp_path / "scans" / "DOE_JANE").rename(tmp_path / "scans" / "X")
+    manifest(tmp_path, "X/0.png,1,p,", "DOE_JOHN,0,q,1", header="image,any,patient_id,slice")
+    assert opened(tmp_path, kind="manifest").fingerprint == data.fingerprint
+
+
+def test_the_fingerprint_follows_pixels_labels_and_folds(tmp_path: Path) -> None:
+    png_set(tmp_path)
+    first = opened(tmp_path, **PNG).fingerprint
+    assert opened(tmp_path, **PNG, size=24).fingerprint == first
+    assert opened(tmp_path, **PNG, split={"seed": 1}).fingerprint != first
+    lines(tmp_path, "\n3,1\n", "\n3,\n")
+    assert opened(tmp_path, **PNG).fingerprint != first
+    lines(tmp_path, "\n3,\n", "\n3,1\n")
+    write_png(tmp_path / "scans" / "head_ct" / "003.png", 333)
+    assert opened(tmp_path, **PNG).fingerprint != first
+
+
+def test_a_class_missing_in_a_fold_is_a_warning(tmp_path: Path) -> None:
+    for number in range(4):
+        write_png(tmp_path / "scans" / f"{number}.png", number)
+    rows = ["0.png,0,train", "1.png,1,train", "2.png,1,valid", "3.png,0,test"]
+    manifest(tmp_path, *rows, header="image,any,split")
+    notes = opened(tmp_path, kind="manifest").notes
+    assert "fold valid (1 scans) has no negative scan of: any" in notes
+    assert "fold test (1 scans) has no positive scan of: any" in notes
+    assert not any("fold train" in note for note in notes)
+
+
+def test_near_duplicates_are_noted_and_those_in_two_folds_are_complained_of(tmp_path: Path) -> None:
+    for number in range(4):
+        write_png(tmp_path / "scans" / f"{number}.png", number // 2)
+    folds = ["train", "train", "test", "train"]
+    rows = [f"{number}.png,{number % 2},{fold}" for number, fold in enumerate(folds)]
+    manifest(tmp_path, *rows, header="image,any,split")
+    text = "2 pairs of near duplicates, 1 of them in two folds: correct `split` in the manifest"
+    assert text in opened(tmp_path, kind="manifest").notes
+
+
+def test_a_gantry_tilt_is_counted_in_the_notes(tmp_path: Path) -> None:
+    for number in range(3):
+        write_dicom(tmp_path / "scans" / f"{number}", head(number), GantryDetectorTilt=10 * number)
+    manifest(tmp_path, "0,0,a", "1,1,b", "2,1,c")
+    assert "gantry tilt, not corrected: 2 of 3 scans" in opened(tmp_path, kind="manifest").notes
+
+
+def test_without_a_site_file_the_phantom_says_so_loudly() -> None:
+    data = open_site(None, "site-1", ["site-1"], size=32)
+    assert data.kind == "phantom"
+    assert data.notes[0].startswith("no site file: SYNTHETIC PHANTOM scans, not patients")
+    assert [len(data.folds[fold]) for fold in FOLDS] == [48, 16, 16]
+
+
+def test_the_phantom_of_a_site_file_obeys_it(tmp_path: Path) -> None:
+    (tmp_path / "brainct.yaml").write_text("kind: phantom\ndevice: cpu\nphantom: {scans: 10, prevalence: 1}\n")
+    file = read_site_file(tmp_path / "brainct.yaml")
+    one, other = (open_site(file, site, ["site-1", "site-2"], size=32) for site in ("site-1", "site-2"))
+    assert one.notes[0] == "SYNTHETIC PHANTOM scans, not patients"
+    assert labels_of(one)[:, 5].tolist() == [1] * 10
+    assert one.fingerprint != other.fingerprint
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [device_of(each) for each in ("auto", "cpu", "cuda", "cuda:0")] == ["cuda", "cpu", "cuda", "cuda:0"]
+    with pytest.raises(Refused, match="`device`: cuda:1, but torch sees 1 CUDA devices: set cpu or auto"):
+        device_of("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == "cpu"
+
+
+def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None:
+    png_set(tmp_path)
+    file = SiteFile(
+        kind="png_csv",
+        root=tmp_path / "scans",
+        images=PNG["images"],
+        columns=PNG["columns"],
+        device="cpu",
+        split=Split(train=1, valid=0, test=0),
+        deal=Deal(scans=3, test_scans="rest"),
+    )
+    sites = ["c", "a", "b"]
+    opened_ = open_sites(file, sites, 32)
+    assert list(opened_) == sites
+    trained = [image.numpy().tobytes() for data in opened_.values() for image in data.folds["train"].images]
+    assert len(trained) == len(set(trained)) == 9
+    assert all(torch.equal(data.folds["test"].images, opened_["a"].folds["test"].images) for data in opened_.values())
+    assert len(opened_["a"].folds["test"]) == 11
+    assert open_site(file, "a", sorted(sites), 32).fingerprint == opened_["a"].fingerprint
+    with pytest.raises(Refused, match="d: site d is not among the sites a, b, c: `deal` has no share for it"):
+        open_site(file, "d", sites, 32)
+    with pytest.raises(Refused, match="site file: 21 sites but only 20 images"):
+        open_sites(file, [f"site-{number}" for number in range(21)], 32)
+
+
+def test_a_deal_of_scans_whose_split_is_given_is_refused(tmp_path: Path) -> None:
+    write_png(tmp_path / "scans" / "0.png", 0)
+    manifest(tmp_path, "0.png,0,train", header="image,any,split")
+    assert "`deal` cannot deal scans whose `split` is given" in refused(tmp_path, kind="manifest", deal={"how": "iid"})
