@@ -57,29 +57,11 @@ def read(folder: Path) -> Plan:
     workflows = [row for row in _json(file).get("workflows", []) if row.get("path") == ROUNDS]
     if len(workflows) != 1:
         raise Refused(f"{file}: found {len(workflows)} workflows with path {ROUNDS}; wanted one")
-    arguments = dict(workflows[0].get("args", {}))
-    scheme = arguments.pop("scheme", {})
-    named = {"scheme": scheme_of(scheme.get("path", "")), "arguments": scheme.get("args", {})}
-    return plan_of({**arguments, **named}, str(file))
-
-
-def scheme_of(path: str) -> str:
-    """The registered scheme that a component path names, such as brainct.schemes.feddc.feddc."""
-    for name, make in SCHEMES.items():
-        if path == f"{make.__module__}.{make.__name__}":
-            return name
-    raise Refused(f"unknown scheme {path!r}; known are {', '.join(path_of(name) for name in sorted(SCHEMES))}")
-
-
-def path_of(name: str) -> str:
-    """The component path of a registered scheme."""
-    return f"{SCHEMES[name].__module__}.{SCHEMES[name].__name__}"
+    return plan_of(workflows[0].get("args", {}), str(file))
 
 
 def _files(name: str) -> dict[str, str]:
-    choices = dict(JOBS[name])
-    scheme = {"path": path_of(choices.pop("scheme")), "args": choices.pop("arguments")}
-    workflow = {"id": "rounds", "path": ROUNDS, "args": {"scheme": scheme, **choices}}
+    workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}}
     config = Path("app/config")

@@ -30,7 +30,7 @@ TOP = 60.0
 
 
 PLAIN, TAIL, FAINT = 1.9, 1.2, (0.12, 0.2)
-"""Force of the plainest bleeding at difficulty 1; how far its logarithm falls; share and factor of those hardly seen."""
+"""Force of the plainest bleeding at difficulty 1, how far its logarithm falls, share and factor of the hardly seen."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ SCANNERS: tuple[Scanner, ...] = (
 
 
 def scanner_of(site: str) -> Scanner:
-    """Give each site its scanner: by the number that ends its name ('site-3' has the third), else by a hash of the name."""
+    """Give a site its scanner: by the number that ends its name ('site-3' has the third), else by the name's hash."""
     number = re.search(r"\d+$", site)
     place = int(number[0]) - 1 if number else int.from_bytes(hashlib.sha256(site.encode()).digest()[:8], "big")
     return SCANNERS[place % len(SCANNERS)]
@@ -87,7 +87,7 @@ class _Frame:
     x: Field
     y: Field
     z: Field
-    axes: tuple[Field, Field, Field]
+    axes: tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
     pixel: float
     span: tuple[float, float]
     wear: float
@@ -128,14 +128,21 @@ def _waves(rng: np.random.Generator, frame: _Frame, length: float, count: int = 
     ex, ey, ez = (np.exp(1j * np.outer(axis, way[:, i])) for i, axis in enumerate(frame.axes))
     ez = ez * np.exp(2j * np.pi * rng.random(count))
     waves = (ez[:, None, :] * ex) @ ey.T
-    return np.ascontiguousarray(np.moveaxis(waves.real, 0, -1)) * np.sqrt(2 / count)
+    field: Field = np.ascontiguousarray(np.moveaxis(waves.real, 0, -1)) * np.sqrt(2 / count)
+    return field
+
+
+def _far(x: Field, y: Field, z: Field | float = 0.0) -> Field:
+    """Distance in mm of each pixel from the origin of the offsets."""
+    squared: Field = np.square(x) + np.square(y) + np.square(z)
+    return np.sqrt(squared)
 
 
 def _segment(x: Field, y: Field, start: tuple[float, float], end: tuple[float, float]) -> Field:
     """Distance in mm of each pixel from a segment."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     along = np.clip(((x - start[0]) * dx + (y - start[1]) * dy) / (dx * dx + dy * dy), 0.0, 1.0)
-    return np.hypot(x - start[0] - along * dx, y - start[1] - along * dy)
+    return _far(x - start[0] - along * dx, y - start[1] - along * dy)
 
 
 def _swell(z: Field, middle: float, half: float) -> Field:
@@ -145,18 +152,20 @@ def _swell(z: Field, middle: float, half: float) -> Field:
 
 def _frame(rng: np.random.Generator, scanner: Scanner, size: int, levels: Field, span: tuple[float, float]) -> _Frame:
     pixel = scanner.pixel_mm * 96 / size
-    line = (np.arange(size) - (size - 1) / 2) * pixel
+    line = (np.arange(size, dtype=np.float64) - (size - 1) / 2) * pixel
     down, right = -line[:, None, None] + rng.normal(0, 2.5), line[None, :, None] + rng.normal(0, 2.5)
     turn, gantry = np.deg2rad(np.clip(rng.normal(0, scanner.tilt_deg, 2), -15, 15))
     x, y = right * np.cos(turn) - down * np.sin(turn), right * np.sin(turn) + down * np.cos(turn)
     zoom = rng.normal(1, 0.03)
     wear = float(np.clip((rng.normal(*scanner.age) - 30) / 60, 0, 1))
     x, y = x * zoom, y * zoom
-    return _Frame(*np.broadcast_arrays(x, y, levels + y * np.tan(gantry)), (-line, line, levels), pixel, span, wear)
+    z = levels + y * np.tan(gantry)
+    x, y = x + 0 * z, y + 0 * z
+    return _Frame(x, y, z, (-line, line, levels), pixel, span, wear)
 
 
 def _skull(rng: np.random.Generator, frame: _Frame) -> dict[str, Field]:
-    """Shape the skull: an egg with harmonics that closes towards the vertex, where it is cut obliquely and looks thick."""
+    """Shape the skull: an uneven egg that closes towards the vertex, where it is cut obliquely and looks thick."""
     radius, angle = np.hypot(frame.x, frame.y) + 1e-6, np.arctan2(frame.y, frame.x)
     wide, long = rng.normal(73, 2), rng.normal(90, 2.5)
     egg = np.hypot(frame.x / (wide * (1 - 0.001 * frame.y)), frame.y / long) + 1e-9
@@ -186,7 +195,8 @@ def _fissures(rng: np.random.Generator, frame: _Frame, skull: dict[str, Field]) 
     middle = np.hypot(side, np.maximum(0, low * np.minimum(34 - frame.y, frame.y + 48)))
     high = np.maximum(0, frame.z - 22)
     stem = np.minimum(_segment(side, ahead, (39, 4), (75, 12)), _segment(side, ahead, (40, 20), (38, -14)))
-    return np.minimum(np.minimum(radial, folds), np.minimum(middle, stem + high))
+    nearest: Field = np.minimum(np.minimum(radial, folds), np.minimum(middle, stem + high))
+    return nearest
 
 
 def _ventricles(rng: np.random.Generator, frame: _Frame, z: Field) -> Field:
@@ -200,7 +210,8 @@ def _ventricles(rng: np.random.Generator, frame: _Frame, z: Field) -> Field:
     back = wide * 1.25 * _swell(z, 12, 22) - _segment(x, y, (16 + wide, -20), (24 + wide, -44))
     join = wide * 1.05 * _swell(z, 26, 11) - _segment(x, y, (10 + wide, -14), (18 + wide, -32))
     third = (0.9 + 2 * frame.wear) * _swell(z, -2, 15) - _segment(x, y, (0, 6), (0, -14))
-    return np.maximum(np.maximum(np.maximum(horn, body), np.maximum(back, join)) + bump, third)
+    depth: Field = np.maximum(np.maximum(np.maximum(horn, body), np.maximum(back, join)) + bump, third)
+    return depth
 
 
 def _pool(frame: _Frame) -> Field:
@@ -281,14 +292,15 @@ def _bright(rng: np.random.Generator, head: _Head) -> list[Paint]:
     spots += [(22, 6, 4), (-22, 6, 4)] if rng.random() < 0.15 * old else []
     for right, front, up in spots:
         size, dense, there = rng.uniform(1.0, 2.8), rng.uniform(90, 300), rng.random() < old
-        off = np.sqrt((frame.x - right) ** 2 + (y - front - rng.normal(0, 2)) ** 2 + (0.4 * (frame.z - up)) ** 2)
+        off = _far(frame.x - right, y - front - rng.normal(0, 2), 0.4 * (frame.z - up))
         layers += [(_edge(size - off, soft), dense)] if there else []
     return layers
 
 
 def _old(rng: np.random.Generator, head: _Head) -> list[Paint]:
     """Old infarcts, one in a lobe and lacunes in the deep grey, more often in the old."""
-    frame, layers = head.frame, []
+    frame = head.frame
+    layers: list[Paint] = []
     for chance, deep, size in ((0.25, False, (7, 16)), (0.4, True, (1.5, 3.5))):
         there = rng.random() < chance * frame.wear
         place, radius, rough = _spot(rng, head, deep), rng.uniform(*size), _waves(rng, frame, 16)
@@ -304,7 +316,7 @@ def _spot(rng: np.random.Generator, head: _Head, deep: bool) -> Field:
     core = (side * rng.uniform(12, 30), rng.uniform(-12, 22))
     close = np.sqrt(1 - (max(high + 8, 0) / 96) ** 2.4)
     cx, cy = core if deep else (side * 66 * lobe * close * np.cos(turn), 80 * lobe * close * np.sin(turn))
-    return np.sqrt(((frame.x - cx) * round_) ** 2 + ((frame.y - cy) / round_) ** 2 + (frame.z - high) ** 2)
+    return _far((frame.x - cx) * round_, (frame.y - cy) / round_, frame.z - high)
 
 
 def _clot(rng: np.random.Generator, head: _Head, low: float, high: float, force: float) -> Field:
@@ -315,7 +327,7 @@ def _clot(rng: np.random.Generator, head: _Head, low: float, high: float, force:
 def _along(rng: np.random.Generator, head: _Head, centre: float) -> Field:
     """Distance in mm along the inner table from a place at the angle `centre`."""
     turn = (head.angle - centre + np.pi) % (2 * np.pi) - np.pi
-    return np.hypot(turn * (head.reach - head.thick), head.frame.z - rng.uniform(*head.frame.span))
+    return _far(turn * (head.reach - head.thick), head.frame.z - rng.uniform(*head.frame.span))
 
 
 def _epidural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
@@ -327,7 +339,7 @@ def _epidural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint
 
 
 def _subdural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
-    """A crescent on one hemisphere: depth < h (1 - (t/w)^4); three in ten are weeks old and hardly brighter than brain."""
+    """A crescent on one hemisphere: depth < h (1 - (t/w)^4); three in ten are old, hardly brighter than brain."""
     side, aged = rng.choice((0.0, np.pi)), rng.random() < 0.3
     high, wide = force * rng.uniform(6, 12), np.sqrt(force) * rng.uniform(55, 95)
     crescent = high * (1 - (_along(rng, head, side + rng.normal(0, 0.4)) / wide) ** 4) - head.rim
@@ -466,9 +478,10 @@ def _positives(site: str, scans: int, seed: int, share: float) -> NDArray[np.boo
 
 
 def _findings(rng: np.random.Generator, mix: tuple[float, ...], hollow: bool) -> NDArray[np.float32]:
-    """Draw which of the five bleed: one by the hospital's mix, a second in one of four; no ventricle, no blood in it."""
-    weights = np.array(mix, float) * [1, 1, hollow, 1, 1]
-    count = min(1 + int(rng.random() < 0.25), np.count_nonzero(weights))
+    """Draw which of the five bleed: one by the mix, in one of four a second; none in a ventricle not in the slice."""
+    shown = np.array(mix, float) * [1, 1, hollow, 1, 1]
+    weights = shown if shown.any() else np.array(mix, float)
+    count = min(1 + int(rng.random() < 0.25), int(np.count_nonzero(weights)))
     found = np.zeros(6, np.float32)
     found[rng.choice(5, count, replace=False, p=weights / weights.sum())] = found[5] = 1
     return found

@@ -16,7 +16,6 @@ from brainct.inbox import Inbox
 from brainct.plan import plan_of
 from brainct.record import Record, last_lines
 from brainct.rounds import Order, Run
-from brainct.scheme import Scheme
 
 PERIOD = 0.02
 """Seconds between two looks at whether an exchange is closed."""
@@ -25,19 +24,16 @@ PERIOD = 0.02
 class Rounds(ModelController):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
 
-    scheme: built by FLARE from the job's component path. choices: the other keys of brainct.plan.Plan.
+    choices: the keys of brainct.plan.Plan. They are plain data, and a wrong one ends the job with a sentence: FLARE has
+    nothing of a job to build but this class, whatever its arguments.
     Results go to the run's folder `brainct`: record.json, model.safetensors, state/, tb_events/.
     The environment variable BRAINCT_SECRET, if the server has one, is mixed into the server's own randomness.
     """
 
-    def __init__(self, scheme: Scheme, **choices: Any):
+    def __init__(self, **choices: Any):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
         wire.speak_tensors()
-        if not isinstance(scheme, Scheme):
-            raise Refused(
-                f"the job's scheme is {scheme!r}; wanted a component path such as brainct.schemes.fedavg.fedavg"
-            )
-        self.plan = plan_of({**choices, "scheme": scheme.name, "arguments": scheme.arguments}, "the job")
+        self._choices = choices
 
     def run(self) -> None:
         """FLARE's call; a refusal ends the job with its sentence."""
@@ -48,11 +44,11 @@ class Rounds(ModelController):  # type: ignore[misc]
             self.panic(f"brainct: {error}")
 
     def _run(self) -> None:
-        folder = Path(self.get_run_dir()) / "brainct"
-        record = Record(folder, self.plan, self.plan.build(), os.environ.get("BRAINCT_WAY", "flare"))
+        plan, folder = plan_of(self._choices, "the job"), Path(self.get_run_dir()) / "brainct"
+        record = Record(folder, plan, plan.build(), os.environ.get("BRAINCT_WAY", "flare"))
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
-        Run(self.plan, sites, self._carry, record, secret=secret, tell=self._tell, closed=self._closed)()
+        Run(plan, sites, self._carry, record, secret=secret, tell=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
@@ -79,7 +75,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         losses = [values["loss"] for values in row["metrics"].values() if "loss" in values]
         loss = f", training loss {min(losses):.3f} to {max(losses):.3f}" if losses else ""
         answered = f"{len(row['metrics'])} of {len(row['bytes_sent'])} sites"
-        self._tell(f"round {row['round'] + 1} of {self.plan.rounds}: {answered}{loss}, {row['seconds']:.1f} s")
+        self._tell(f"round {row['round']}: {answered}{loss}, {row['seconds']:.1f} s")
 
     def info(self, msg: str) -> None:
         """FLARE's own account of its work, one level down."""
