@@ -29,7 +29,8 @@ class Record:
         if folder.exists() and any(folder.iterdir()):
             raise Refused(f"the output folder {folder} is in use; name another one or remove it first")
         self.folder, self._began = folder, time.monotonic()
-        self._board = Board(folder / "tb_events") if board else None
+        self._wants_board = board
+        self._board: Board | None = None
         self.content: dict[str, Any] = {
             "way": way,
             "scheme": scheme.name,
@@ -42,7 +43,8 @@ class Record:
         }
 
     def open(self, sites: Mapping[str, Any]) -> None:
-        """Note what the sites said of their scans."""
+        """Note what the sites said of their scans; nothing is written before."""
+        self._board = Board(self.folder / "tb_events") if self._wants_board else None
         self.content["sites"] = dict(sites)
 
     def has_fold(self, fold: str) -> bool:

@@ -125,11 +125,11 @@ def _waves(rng: np.random.Generator, frame: _Frame, length: float, count: int = 
     """Draw a smooth random field of unit variance with wavelengths around `length` mm, the same at every resolution."""
     way = rng.normal(size=(count, 3))
     way *= (2 * np.pi / length * rng.uniform(0.6, 1.5, count) / np.linalg.norm(way, axis=1))[:, None]
-    ex, ey, ez = (np.exp(1j * np.outer(axis, way[:, i])) for i, axis in enumerate(frame.axes))
-    ez = ez * np.exp(2j * np.pi * rng.random(count))
-    waves = (ez[:, None, :] * ex) @ ey.T
-    field: Field = np.ascontiguousarray(np.moveaxis(waves.real, 0, -1)) * np.sqrt(2 / count)
-    return field
+    down, right, up = (np.outer(axis, way[:, i]) for i, axis in enumerate(frame.axes))
+    turn = down + (up + rng.uniform(0, 2 * np.pi, count))[:, None, :]
+    one, two = np.concatenate([np.cos(turn), -np.sin(turn)], -1), np.concatenate([np.cos(right), np.sin(right)], -1)
+    field: Field = np.einsum("kim,jm->kij", one, two)
+    return np.ascontiguousarray(np.moveaxis(field, 0, -1)) * np.sqrt(2 / count)
 
 
 def _far(x: Field, y: Field, z: Field | float = 0.0) -> Field:
@@ -146,8 +146,9 @@ def _segment(x: Field, y: Field, start: tuple[float, float], end: tuple[float, f
 
 
 def _swell(z: Field, middle: float, half: float) -> Field:
-    """The section of a unit ball `half` mm high, cut z mm above the basal ganglia: 1 at its middle, 0 outside."""
-    return np.sqrt(np.maximum(0.0, 1.0 - ((z - middle) / half) ** 2))
+    """Radius of a unit ball `half` mm high where it is cut at z mm: 1 at its middle, negative above and below it."""
+    inside = 1.0 - ((z - middle) / half) ** 2
+    return np.sign(inside) * np.sqrt(np.abs(inside))
 
 
 def _frame(rng: np.random.Generator, scanner: Scanner, size: int, levels: Field, span: tuple[float, float]) -> _Frame:
@@ -210,8 +211,8 @@ def _ventricles(rng: np.random.Generator, frame: _Frame, z: Field) -> Field:
     back = wide * 1.25 * _swell(z, 12, 22) - _segment(x, y, (16 + wide, -20), (24 + wide, -44))
     join = wide * 1.05 * _swell(z, 26, 11) - _segment(x, y, (10 + wide, -14), (18 + wide, -32))
     third = (0.9 + 2 * frame.wear) * _swell(z, -2, 15) - _segment(x, y, (0, 6), (0, -14))
-    depth: Field = np.maximum(np.maximum(np.maximum(horn, body), np.maximum(back, join)) + bump, third)
-    return depth
+    lateral: Field = np.maximum(np.maximum(horn, body), np.maximum(back, join)) + bump
+    return np.maximum(lateral, third)
 
 
 def _pool(frame: _Frame) -> Field:
@@ -225,23 +226,23 @@ def _head(rng: np.random.Generator, frame: _Frame) -> _Head:
     fissures = _fissures(rng, frame, skull)
     twin = rng.integers(2**63)
     hollow, ghost = (
-        _ventricles(np.random.default_rng(twin), frame, z) for z in (frame.z, np.minimum(frame.z, ROOF - 8))
+        _ventricles(np.random.default_rng(twin), frame, z) for z in (frame.z, np.minimum(frame.z, ROOF - 10))
     )
     return _Head(frame, **skull, fissures=fissures, ventricle=hollow, ghost=ghost, pool=_pool(frame))
 
 
 def _shell(rng: np.random.Generator, head: _Head) -> list[Paint]:
-    """Skin, fat, temporal muscle, and bone with its spongy middle."""
+    """What lies over the content of the skull, from within: bone with its spongy middle, fat, muscle, skin, air."""
     soft, frame = head.frame.pixel, head.frame
     middle = _edge(0.28 * head.thick - np.abs(head.bone - head.thick / 2), soft)
-    muscle = _edge(head.scalp - 4, soft) * _edge(np.abs(frame.x) - 45, 6) * (np.abs(frame.y - 15) < 35) * (frame.z < 30)
+    temple = _edge(np.abs(frame.x) - 45, 6) * (np.abs(frame.y - 15) < 35) * (frame.z < 30)
     return [
-        (_edge(head.scalp, soft), 45.0),
-        (_edge(head.scalp - 3, soft), -80.0),
-        (muscle, 48.0),
-        (_edge(head.bone, soft), rng.uniform(950, 1400)),
+        (1 - _edge(head.rim, soft), rng.uniform(950, 1400)),
         (middle, rng.uniform(350, 650) + 60 * _waves(rng, frame, 12)),
-        (_edge(head.rim, soft), rng.uniform(4, 9)),
+        (1 - _edge(head.bone, soft), -80.0),
+        (_edge(head.scalp - 4, soft) * (1 - _edge(head.bone, soft)) * temple, 48.0),
+        (1 - _edge(head.scalp - 3, soft), 45.0),
+        (1 - _edge(head.scalp, soft), -1000.0),
     ]
 
 
@@ -252,14 +253,15 @@ def _brain(rng: np.random.Generator, head: _Head) -> list[Paint]:
     surface, gap = head.rim - 0.6 - 2.2 * worn, 0.15 + 1.1 * worn + 0.3 * rng.random()
     grey = white + rng.uniform(6.0, 8.0)
     ribbon = rng.uniform(2.8, 3.6) + 0.5 * _waves(rng, frame, 20)
-    patchy = _waves(rng, frame, 18)
+    patchy, water = _waves(rng, frame, 18), rng.uniform(4, 9)
     tired = np.clip(worn - 0.35, 0, 1) * _edge(head.ventricle + 9 + 4 * patchy, 8)
     return [
+        (np.ones_like(surface), water),
         (_edge(surface, soft), white + 0.7 * patchy),
         (tired, white - 9),
         (_edge(surface, soft) * _edge(np.maximum(ribbon + gap - head.fissures, ribbon - surface), 1.2 * soft), grey),
         (_deep(rng, frame) * _edge(surface, soft), grey + 0.5),
-        (_edge(gap - head.fissures, soft) * _edge(head.rim, soft), rng.uniform(5, 9)),
+        (_edge(gap - head.fissures, soft), water),
         (_edge(head.pool, soft), 7.0),
         (_edge(head.ventricle, soft), rng.uniform(4, 8)),
     ]
@@ -277,16 +279,16 @@ def _deep(rng: np.random.Generator, frame: _Frame) -> Field:
 
 def _bright(rng: np.random.Generator, head: _Head) -> list[Paint]:
     """What is bright without bleeding: falx, sinus, tentorium, and calcified choroid, pineal and falx."""
-    frame, soft, inside = head.frame, head.frame.pixel, _edge(head.rim, head.frame.pixel)
+    frame, soft = head.frame, head.frame.pixel
     x, y, low = np.abs(frame.x + rng.normal(0, 0.6)), frame.y, np.clip((34 - frame.z) / 12, 0, 1)
     falx = rng.uniform(0.5, 1.1) - np.hypot(x, np.maximum(0, low * np.minimum(36 - y, y + 50)))
     sinus = np.minimum((9 - head.rim - 0.9 * x), 4.5 - x) - 12 * (y > 0)
     tent = rng.uniform(0.5, 1.2) * _swell(frame.z, -2, 12) - _segment(x, y, (3, -30), (30, -58))
     old = 0.25 + 0.7 * frame.wear
     layers: list[Paint] = [
-        (_edge(falx, soft) * inside, rng.uniform(46, 60)),
-        (_edge(tent, soft) * inside, rng.uniform(46, 58)),
-        (_edge(sinus, soft) * inside, rng.uniform(48, 62)),
+        (_edge(falx, soft), rng.uniform(46, 60)),
+        (_edge(tent, soft), rng.uniform(46, 58)),
+        (_edge(sinus, soft), rng.uniform(48, 62)),
     ]
     spots = [(26, -33, 10), (-26, -33, 10), (0, -21, 4), (0.5, rng.uniform(40, 60), rng.uniform(0, 60))]
     spots += [(22, 6, 4), (-22, 6, 4)] if rng.random() < 0.15 * old else []
@@ -335,7 +337,7 @@ def _epidural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint
     centre = rng.choice((0.0, np.pi)) + rng.normal(0, 0.6)
     high, wide = force * rng.uniform(9, 19), np.sqrt(force) * rng.uniform(26, 42)
     lens = high * (1 - (_along(rng, head, centre) / wide) ** 2) - head.rim
-    return [(_edge(lens, head.frame.pixel) * _edge(head.rim, head.frame.pixel), _clot(rng, head, 58, 78, force))]
+    return [(_edge(lens, head.frame.pixel), _clot(rng, head, 58, 78, force))]
 
 
 def _subdural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
@@ -345,7 +347,7 @@ def _subdural(rng: np.random.Generator, head: _Head, force: float) -> list[Paint
     crescent = high * (1 - (_along(rng, head, side + rng.normal(0, 0.4)) / wide) ** 4) - head.rim
     half = _edge(head.frame.x * np.cos(side) - 2, head.frame.pixel)
     low, top = (38, 52) if aged else (55, 76)
-    share = _edge(crescent, head.frame.pixel) * _edge(head.rim, head.frame.pixel) * half
+    share = _edge(crescent, head.frame.pixel) * half
     return [(share, _clot(rng, head, low, top, 1.0 if aged else force))]
 
 
@@ -362,7 +364,8 @@ def _intraparenchymal(rng: np.random.Generator, head: _Head, force: float) -> li
 
 def _intraventricular(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
     """Blood that has sunk to the back of one or both lateral ventricles and widened them a little."""
-    frame, room = head.frame, head.ghost + rng.uniform(0.8, 2.0)
+    frame, shown = head.frame, (head.ventricle > 0).any()
+    room = (head.ventricle if shown else head.ghost) + rng.uniform(0.8, 2.0)
     back = frame.y[room > 0]
     fill = back.min() + min(1.0, 0.15 + force * rng.uniform(0.2, 0.75)) * (back.max() - back.min())
     side, both = rng.choice((-1.0, 1.0)), rng.random() < 0.6
@@ -378,7 +381,7 @@ def _subarachnoid(rng: np.random.Generator, head: _Head, force: float) -> list[P
     wide = 0.9 + 0.8 * force + frame.wear
     film = np.maximum(wide - head.fissures, 1.2 * force + frame.wear - head.rim)
     share = np.maximum(_edge(film, soft) * sector * _edge(32 - head.rim, 6), _edge(head.pool, soft))
-    return [(share * _edge(head.rim, soft), _clot(rng, head, 48, 62, force))]
+    return [(share, _clot(rng, head, 48, 62, force))]
 
 
 def _force(rng: np.random.Generator, difficulty: float) -> float:
@@ -415,11 +418,12 @@ def _render(
     shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
     span = (float(levels[0]), float(levels[0])) if len(levels) == 1 else (8.0, 46.0)
     head = _head(shape, _frame(shape, scanner, size, levels, span))
-    hu = np.full(head.angle.shape, -1000.0)
-    for part in (_shell, _brain, _old, _bright):
+    hu = np.zeros_like(head.rim)
+    for part in (_brain, _old, _bright):
         hu = _paint(hu, part(tissue, head))
     for (name, draw), stream in zip(BLEEDS.items(), lesions, strict=True):
         hu = _paint(hu, draw(stream, head, _force(stream, difficulty)) if name in bleeds else [])
+    hu = _paint(hu, _shell(tissue, head))
     return _scan(machine, scanner, head, hu).astype(np.float32)
 
 
