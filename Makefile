@@ -1,0 +1,16 @@
+.PHONY: help check test slow jobs demo bench
+
+help:   ## this list
+	@grep -E '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/'
+check:  ## lint, format, types, job folders
+	ruff check . && ruff format --check . && mypy && brainct jobs check
+test:   ## the fast lane, under two minutes
+	pytest
+slow:   ## the slow lane: starts FLARE's simulator
+	pytest -m slow
+jobs:   ## write jobs/ anew from the registry
+	brainct jobs render
+demo:   ## four synthetic hospitals in FLARE's simulator
+	nvflare simulator jobs/feddc -w poc/simulator -n 4 -t 4
+bench:  ## what brainct costs on top of a bare PyTorch loop
+	python bench/rounds.py
