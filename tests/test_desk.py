@@ -1,0 +1,103 @@
+"""A site's half: it answers orders in words where it can't, and keeps what is its own over a restart."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from brainct import plain
+from brainct.desk import Desk, network_of, site_file_of
+from brainct.scheme import Report, registered
+from brainct.schemes import SCHEMES
+from brainct.schemes.fedavg import fedavg
+from tests.conftest import PHANTOM, first_weights, tiny_plan
+
+pytestmark = pytest.mark.usefixtures("small_site")
+
+
+def order(plan, what="reply", **changes):
+    task = {"weights": first_weights(plan), "extra": {}}
+    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **changes}
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """A scheme whose sites count their rounds, and tell."""
+
+    @registered
+    def counting():
+        def reply(task, learner, keep):
+            count = keep.get("count", torch.tensor(0)) + 1
+            return Report(task.weights, 1, metrics={"count": float(count)}), {"count": count}
+
+        return replace(fedavg(), reply=reply, use=lambda weights, keep: {**weights, "head.bias": torch.ones(6) * 50})
+
+    monkeypatch.setitem(SCHEMES, "counting", counting)
+
+
+def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
+    plan = tiny_plan("counting")
+    counts = []
+    for _ in range(3):
+        desk = Desk("site-1", tmp_path / "keep", small_site)  # a new one each time, as a respawned process has
+        counts.append(desk.answer(order(plan))["metrics"]["count"])
+    desk = Desk("site-1", tmp_path / "keep", small_site)
+    counts += [desk.answer(order(plan))["metrics"]["count"] for _ in range(2)]
+    assert counts == [1, 2, 3, 4, 5]
+    assert [path.name for path in (tmp_path / "keep").iterdir()] == ["site-1.safetensors"]
+    assert plain.load(tmp_path / "keep" / "site-1.safetensors")["count"] == 5
+
+
+def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, small_site):
+    desk = Desk("site-1", tmp_path, small_site)
+    plan = tiny_plan("counting")
+    mine = desk.answer(order(plan, "evaluate", fold="test"))["scores"]["any"]
+    plan = tiny_plan("fedavg")
+    theirs = desk.answer(order(plan, "evaluate", fold="test"))["scores"]["any"]
+    assert mine["brier"] != theirs["brier"]
+    assert mine["balanced_accuracy"] == 0.5
+
+
+def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
+    about = Desk("site-1", tmp_path, small_site).answer(order(tiny_plan(), "describe"))
+    counts = about["folds"]["train"]
+    assert counts["scans"] == counts["positives"]["any"] + counts["negatives"]["any"] == 8
+    assert str(small_site.parent) not in str(about)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda found: found["task"].update(weights={}), "missing tensors: conv1.weight"),
+        (lambda found: found["plan"].update(scheme="unknown"), "unknown scheme 'unknown'"),
+        (lambda found: found["plan"]["fit"].update(rate=-1.0), "fit.rate is -1.0"),
+        (lambda found: found["plan"]["network"].update(channels=4), "3 HU windows, the job's network takes 4 channels"),
+        (lambda found: found.pop("plan"), "KeyError: 'plan'"),
+    ],
+)
+def test_an_order_that_can_not_be_followed_is_answered_in_words(tmp_path, small_site, change, words):
+    found = order(tiny_plan())
+    change(found)
+    assert words in Desk("site-1", tmp_path, small_site).answer(found)["error"]
+
+
+def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINCT_SITE", "/from/the/environment.yaml")
+    (tmp_path / "local").mkdir()
+    assert str(site_file_of(tmp_path)) == "/from/the/environment.yaml"
+    (tmp_path / "local" / "brainct.yaml").write_text(PHANTOM)
+    assert site_file_of(tmp_path) == tmp_path / "local" / "brainct.yaml"
+    monkeypatch.delenv("BRAINCT_SITE")
+    assert site_file_of(None) is None
+
+
+def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
+    desk = Desk("site-1", tmp_path, small_site)
+    plan = tiny_plan(fit={"rate": 0.5})
+    desk.answer(order(plan, "describe"))
+    fold = desk._scans[1].folds["train"]
+    fold.labels[:, :5] = torch.nan
+    before, after = first_weights(plan), desk.answer(order(plan))["weights"]
+    assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
+    assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
+    assert network_of(plan).state_dict().keys() == after.keys()
