@@ -22,8 +22,7 @@ import torch
 from brainct.ct.dataset import open_sites
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.sitefile import read_site_file
-from brainct.desk import network_of
-from brainct.learner import SiteLearner
+from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
 from brainct.rehearse import rehearse, site_names
 

@@ -8,8 +8,7 @@ import torch
 from hypothesis import settings
 
 from brainct.ct.scans import Dataset, Fold
-from brainct.desk import network_of
-from brainct.learner import SiteLearner
+from brainct.learner import SiteLearner, model_of, network_of
 from brainct.plan import Plan, plan_of
 
 ROOT = Path(__file__).parent.parent
@@ -57,4 +56,4 @@ def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> S
 
 def first_weights(plan: Plan) -> dict[str, torch.Tensor]:
     """The weights before round 0."""
-    return {key: value.clone() for key, value in network_of(plan).state_dict().items()}
+    return dict(model_of(plan).weights)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from brainct import plain
-from brainct.desk import Desk, network_of, site_file_of
+from brainct.desk import Desk, site_file_of
+from brainct.learner import network_of
 from brainct.scheme import Report, registered
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
@@ -30,7 +31,9 @@ def counting(monkeypatch):
             count = keep.get("count", torch.tensor(0)) + 1
             return Report(task.weights, 1, metrics={"count": float(count)}), {"count": count}
 
-        return replace(fedavg(), reply=reply, use=lambda weights, keep: {**weights, "head.bias": torch.ones(6) * 50})
+        return replace(
+            fedavg(), reply=reply, use=lambda task, learner, keep: {**task.weights, "head.bias": torch.ones(6) * 50}
+        )
 
     monkeypatch.setitem(SCHEMES, "counting", counting)
 

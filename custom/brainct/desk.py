@@ -11,11 +11,10 @@ import torch
 
 from brainct import plain
 from brainct.ct.dataset import open_site
-from brainct.ct.model import build
 from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
-from brainct.learner import SiteLearner
+from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Scheme, Task
 
@@ -62,10 +61,10 @@ class Desk:
         if order["what"] == "describe":
             return describe(scans)
         learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
-        weights, extra = order["task"]["weights"], order["task"]["extra"]
+        task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
-            return {"scores": learner.evaluate(scheme.use(weights, self._keep), order["fold"])}
-        report, keep = scheme.reply(Task(weights, extra), learner, self._keep)
+            return {"scores": learner.evaluate(scheme.use(task, learner, self._keep), order["fold"])}
+        report, keep = scheme.reply(task, learner, self._keep)
         self._store(keep)
         return {
             "weights": report.weights,
@@ -107,12 +106,6 @@ class Desk:
         if self._network is None or self._network[0] != plan.network:
             self._network = (plan.network, network_of(plan))
         return self._network[1]
-
-
-def network_of(plan: Plan) -> torch.nn.Module:
-    """The plan's network with the initial weights that follow from the plan's seed."""
-    net = plan.network
-    return build(net.architecture, net.channels, net.size, net.dims, plan.seed, **net.options)
 
 
 def describe(scans: Dataset) -> dict[str, Any]:

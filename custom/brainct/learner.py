@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from brainct.ct.augment import augmenter
-from brainct.ct.model import masked_bce
+from brainct.ct.model import build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
 from brainct.plan import Plan
-from brainct.scheme import Fitted, generator
+from brainct.scheme import Fitted, Layer, Model, generator
 from brainct.weights import Weights, check
 
 
@@ -28,6 +28,10 @@ class SiteLearner:
     def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
+
+    def initial(self) -> Model:
+        """The network with the weights that the run's seed gives it; the same at every site, without any traffic."""
+        return model_of(self.plan)
 
     def fit(
         self,
@@ -131,6 +135,28 @@ class SiteLearner:
             if change is not None:
                 images = change(images, order)
             yield images.to(self.scans.device), fold.labels[index].to(self.scans.device)
+
+
+def model_of(plan: Plan) -> Model:
+    """The plan's network as schemes see it, with its seeded weights."""
+    return described(network_of(plan), plan.network.architecture)
+
+
+def network_of(plan: Plan) -> torch.nn.Module:
+    """The plan's network with the initial weights that follow from the plan's seed."""
+    net = plan.network
+    return build(net.architecture, net.channels, net.size, net.dims, plan.seed, **net.options)
+
+
+def described(network: nn.Module, architecture: str) -> Model:
+    """A network as schemes see it: a copy of its weights, its layers in the order of its state dict."""
+    weights = {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+    paths = dict.fromkeys(key.rpartition(".")[0] for key in weights)
+    kinds = {path: type(network.get_submodule(path)).__name__ for path in paths}
+    layers = [
+        Layer(path, kinds[path], tuple(key for key in weights if key.rpartition(".")[0] == path)) for path in paths
+    ]
+    return Model(weights, tuple(layers), architecture)
 
 
 def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: int) -> Iterator[Tensor]:

@@ -34,7 +34,7 @@ class Record:
         self.content: dict[str, Any] = {
             "way": way,
             "scheme": scheme.name,
-            "arguments": _jsonable(scheme.arguments),
+            "arguments": dict(scheme.arguments),
             "seed": plan.seed,
             "plan": plan.model_dump(),
             "versions": versions(),
@@ -147,11 +147,3 @@ def last_lines(record: Mapping[str, Any], folder: Path) -> str:
 def _number(scores: Mapping[str, Any], name: str) -> str:
     value = scores.get(name)
     return f"{value:.3f}" if value is not None else f"- ({scores.get('reason')})"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Scheme):
-        return {"scheme": value.name, "arguments": _jsonable(value.arguments)}
-    if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in value.items()}
-    return value

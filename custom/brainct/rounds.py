@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain
-from brainct.desk import network_of
 from brainct.errors import Refused
 from brainct.inbox import Inbox, Reports, report_reader
+from brainct.learner import model_of
 from brainct.plan import Plan
 from brainct.record import Record
-from brainct.scheme import Memory, Task, generator
+from brainct.scheme import Memory, Model, Task, generator
 from brainct.weights import Weights, check
 
 Order = dict[str, Any]
@@ -125,12 +126,13 @@ def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def _initial(plan: Plan, given: Weights | None) -> Weights:
-    """The weights before round 0; given ones must be of the plan's network."""
-    seeded = {key: value.detach().clone() for key, value in network_of(plan).state_dict().items()}
-    if given is not None:
-        check(given, seeded, f"the checkpoint, for network {plan.network.architecture}")
-    return dict(given) if given is not None else seeded
+def _initial(plan: Plan, given: Weights | None) -> Model:
+    """The model before round 0; given weights must be of the plan's network."""
+    seeded = model_of(plan)
+    if given is None:
+        return seeded
+    check(given, seeded.weights, f"the checkpoint, for network {plan.network.architecture}")
+    return replace(seeded, weights=dict(given))
 
 
 def load_model(path: Path) -> Weights:

@@ -1,6 +1,6 @@
 """The contract: a scheme is a record of pure functions, one paper in one file, both halves.
 
-    start  (weights, sites, seed)           -> memory          what the server holds before round 0
+    start  (model, sites, seed)             -> memory          what the server holds before round 0
     assign (memory, round, sites)           -> {site: Task}    who gets what
     reply  (task, learner, keep)            -> Report, keep    at the site: what it sends, what it keeps for itself
     combine(memory, round, {site: Report})  -> memory          what becomes of the replies, which come sorted by site
@@ -13,14 +13,14 @@ A complete scheme, in which every site sends what it was given:
 
     >>> def echo() -> Scheme:
     ...     return Scheme(
-    ...         start=lambda weights, sites, seed: {"weights": weights},
+    ...         start=lambda model, sites, seed: {"weights": model.weights},
     ...         assign=lambda memory, round, sites: {site: Task(memory["weights"]) for site in sites},
     ...         reply=lambda task, learner, keep: (Report(task.weights, examples=1), keep),
     ...         combine=lambda memory, round, reports: {"weights": next(iter(reports.values())).weights},
     ...         model=lambda memory: memory["weights"],
     ...     )
     >>> scheme = echo()
-    >>> memory = scheme.start({"w": torch.ones(2)}, ["a", "b"], 0)
+    >>> memory = scheme.start(Model({"w": torch.ones(2)}), ["a", "b"], 0)
     >>> tasks = scheme.assign(memory, 0, ["a", "b"])
     >>> reports = {site: scheme.reply(task, None, {})[0] for site, task in tasks.items()}
     >>> scheme.model(scheme.combine(memory, 0, reports))["w"]
@@ -45,6 +45,24 @@ from brainct.weights import Weights, check, finite
 Memory = Mapping[str, Any]
 Keep = Mapping[str, Any]
 P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module that holds tensors of its own: its path in the network, its type's name, its tensors' keys."""
+
+    path: str
+    kind: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The weights before round 0, and what a scheme may know of the network: its name, and its layers in order."""
+
+    weights: Weights
+    layers: tuple[Layer, ...] = ()
+    architecture: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,8 @@ class Fitted:
 class Learner(Protocol):
     """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
 
+    def initial(self) -> Model: ...
+
     def fit(
         self,
         weights: Weights,
@@ -119,19 +139,19 @@ class Scheme:
     """One aggregation scheme, closed over its hyper-parameters; see the module for the five functions.
 
     quorum: of how many sites asked, the least number of replies that may close a round.
-    expects: what a report's weights must look like (keys, shapes, dtypes), given the task; by default the task's own.
-    use: the model that a site would use itself, given the delivered weights and what it keeps; by default the weights.
-    name, arguments: set by `registered`; they are what a record states and what a site rebuilds the scheme from.
+    expects: what a report's weights must look like (keys, shapes, dtypes), given its task and the report itself; by
+    default like the task's. use: the model that a site would use itself, given the delivered one; by default that one.
+    name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
-    start: Callable[[Weights, Sequence[str], int], Memory]
+    start: Callable[[Model, Sequence[str], int], Memory]
     assign: Callable[[Memory, int, Sequence[str]], Mapping[str, Task]]
     reply: Callable[[Task, Learner, Keep], tuple[Report, Keep]]
     combine: Callable[[Memory, int, Mapping[str, Report]], Memory]
     model: Callable[[Memory], Weights]
     quorum: Callable[[int], int] = majority
-    expects: Callable[[Task], Weights] = lambda task: task.weights
-    use: Callable[[Weights, Keep], Weights] = lambda weights, keep: weights
+    expects: Callable[[Task, Report], Weights] = lambda task, report: task.weights
+    use: Callable[[Task, Learner, Keep], Weights] = lambda task, learner, keep: task.weights
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -147,9 +167,15 @@ def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
         except TypeError as error:
             raise Refused(f"scheme {make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
-        return replace(make(*args, **kwargs), name=make.__name__, arguments=dict(bound.arguments))
+        arguments = {key: _plain(value) for key, value in bound.arguments.items()}
+        return replace(make(*args, **kwargs), name=make.__name__, arguments=arguments)
 
     return named
+
+
+def _plain(value: Any) -> Any:
+    """A scheme within a scheme as a job states it."""
+    return {"scheme": value.name, "arguments": value.arguments} if isinstance(value, Scheme) else value
 
 
 def period(name: str, value: int | None) -> float:
@@ -181,7 +207,7 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
         raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
-    check(report.weights, scheme.expects(task), whose)
+    check(report.weights, scheme.expects(task, report), whose)
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 from forged import (
     PNG,
+    everything,
+    grey,
     head,
     labels_of,
     lines,
@@ -47,6 +49,31 @@ def test_the_fingerprint_follows_pixels_labels_and_folds(tmp_path: Path) -> None
     lines(tmp_path, "\n3,\n", "\n3,1\n")
     write_png(tmp_path / "scans" / "head_ct" / "003.png", 333)
     assert opened(tmp_path, **PNG).fingerprint != first
+
+
+def test_the_fingerprint_tells_labels_apart_and_not_the_order_of_rows(tmp_path: Path) -> None:
+    write_png(tmp_path / "scans" / "0.png", 0)
+    write_png(tmp_path / "scans" / "1.png", 1)
+
+    def fingerprint(*rows: str) -> str:
+        manifest(tmp_path, *rows, header="image,any,split")
+        return opened(tmp_path, kind="manifest").fingerprint
+
+    first = fingerprint("0.png,0,train", "1.png,1,train")
+    assert fingerprint("1.png,1,train", "0.png,0,train") == first
+    others = {fingerprint(f"0.png,{cell},train", "1.png,1,train") for cell in ("1", "")}
+    assert len(others | {first}) == 3
+
+
+def test_a_scan_dealt_to_nobody_is_not_in_the_fingerprint(tmp_path: Path) -> None:
+    png_set(tmp_path)
+    choices = {**PNG, "split": {"train": 1, "valid": 0, "test": 0}, "deal": {"scans": 5, "test_scans": 5}}
+    data = opened(tmp_path, **choices, size=40)
+    used = [(image[0, :, 4:36] * 255).round() for image in everything(data)]
+    spare = [seed for seed in range(20) if not any((grey(seed) == each).all() for each in used)]
+    assert len(spare) == 10
+    write_png(tmp_path / "scans" / "head_ct" / f"{spare[0]:03d}.png", 999)
+    assert opened(tmp_path, **choices, size=40).fingerprint == data.fingerprint
 
 
 def test_a_class_missing_in_a_fold_is_a_warning(tmp_path: Path) -> None:

@@ -155,9 +155,32 @@ def test_a_small_alpha_makes_shares_unequal_and_a_large_one_equal() -> None:
 
 def test_the_shared_test_holds_both_classes_as_the_whole_does() -> None:
     labels, which = halves(100)
-    tested = dealt(labels, which, FRACTIONS, plan("dirichlet", alpha=0.1), 4)[0] == 2
-    assert tested.sum() == 20
-    assert labels[tested].sum() == 10
+    for seed in range(5):
+        tested = dealt(labels, which, FRACTIONS, plan("dirichlet", alpha=0.1, seed=seed), 4)[0] == 2
+        assert tested.sum() == 20
+        assert labels[tested].sum() == 10
+
+
+def test_the_shared_test_is_the_same_for_any_number_of_sites() -> None:
+    few, many = (dealt(*halves(60), FRACTIONS, plan("iid"), sites)[0] == 2 for sites in (2, 7))
+    assert np.array_equal(few, many)
+
+
+def test_a_test_smaller_than_any_patient_takes_one_patient() -> None:
+    which = np.repeat(np.arange(6), 10)
+    laid = dealt(np.zeros(60, np.float32), which, FRACTIONS, plan("iid", test_scans=5), 2)
+    assert [int((share == 2).sum()) for share in laid] == [10, 10]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=8), HOWS, st.integers(0, 50))
+def test_each_site_gets_something_even_when_there_are_as_many_sites_as_patients(
+    sizes: list[int], how: str, seed: int
+) -> None:
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    labels = (which % 2).astype(np.float32)
+    laid = dealt(labels, which, FRACTIONS, plan(how, "dealt", seed=seed), len(sizes))
+    assert all((share == 0).any() for share in laid)
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,12 @@ def test_a_series_that_is_not_one_stack_is_refused(
     assert words in refused(tmp_path / "series")
 
 
+def test_a_dicomdir_among_the_slices_is_passed_over(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", slices=3)
+    (tmp_path / "series" / "DICOMDIR").write_text("a table of contents")
+    assert read_series(tmp_path / "series", "series")[0].values.shape[2] == 3
+
+
 def test_a_folder_without_a_slice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
     assert "no axial DICOM slice in that folder" in refused(tmp_path / "series")
@@ -191,6 +197,11 @@ def test_a_volume_is_turned_upright_whatever_its_storage(tmp_path: Path, codes: 
     pixels = read_nifti(tmp_path / "a.nii.gz", "a.nii.gz")
     assert_array_equal(pixels.values, VOLUME)
     assert (pixels.hu, pixels.spacing) == (True, (1.0, 2.0, 5.0))
+
+
+def test_values_below_minus_1024_in_nifti_are_air(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii", np.where(VOLUME == -1000, np.float32(-3024), VOLUME))
+    assert read_nifti(tmp_path / "a.nii", "a.nii").values.min() == -1000
 
 
 def test_slices_keep_the_files_order_when_they_are_numbered(tmp_path: Path) -> None:

@@ -178,6 +178,12 @@ def test_a_manifest_for_volumes_refuses_slices(tmp_path: Path) -> None:
     assert "a: `slice` is 2, but the model takes whole volumes" in refused(tmp_path, dims=3, kind="manifest")
 
 
+def test_a_pixel_size_of_zero_is_refused(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "scans" / "a", head(1), PixelSpacing=[0, 0])
+    manifest(tmp_path, "a,0,p")
+    assert "a: pixel spacing (0.0, 0.0) mm, wanted numbers more than 0" in refused(tmp_path, kind="manifest")
+
+
 def test_a_field_of_view_needs_a_pixel_size(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,a")

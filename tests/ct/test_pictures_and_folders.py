@@ -18,8 +18,10 @@ from forged import (
 )
 from PIL import Image
 
+from brainct.ct.dataset import open_site
 from brainct.ct.pixels import Pixels, rendered
 from brainct.ct.scans import FOLDS, WINDOWS
+from brainct.ct.sitefile import read_site_file
 
 CLASSES = {"kind": "class_folders", "classes": {"bleed": ["any"], "normal": []}}
 
@@ -163,6 +165,16 @@ def test_folders_named_by_class_are_read(tmp_path: Path) -> None:
     assert (labels[:, 5] == 1).sum() == 10
     assert (labels[:, 5] == 0).sum() == 11
     assert np.isnan(labels[:, :5]).all()
+
+
+def test_the_order_of_the_classes_does_not_matter(tmp_path: Path) -> None:
+    classes(tmp_path)
+    orders = ("{bleed: [any], normal: [any]}", "{normal: [any], bleed: [any]}")
+    found = set()
+    for order in orders:
+        (tmp_path / "brainct.yaml").write_text(f"kind: class_folders\nroot: scans\nclasses: {order}\ndevice: cpu\n")
+        found.add(open_site(read_site_file(tmp_path / "brainct.yaml"), "a", ["a"], 32).fingerprint)
+    assert len(found) == 1
 
 
 def test_a_normal_folder_is_negative_for_all_that_other_folders_name(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def test_a_picture_repeats_in_every_channel() -> None:
     torch.testing.assert_close(channels, torch.full((3, 8, 8), 0.2))
 
 
+def test_the_digest_tells_shapes_and_pixels_apart() -> None:
+    values = np.arange(6, dtype=np.float32)
+    digests = {Pixels(each, hu=True).digest() for each in (values.reshape(2, 3), values.reshape(3, 2), -values)}
+    assert len(digests) == 3
+
+
 def test_the_thumbnail_does_not_depend_on_borders_around_the_head() -> None:
     large = np.kron(head(1), np.ones((8, 8), np.float32))
     framed = np.pad(large, ((60, 20), (10, 50)), constant_values=-1000)
@@ -126,6 +132,12 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_text_called_png_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not a picture")
+    with pytest.raises(Refused, match="a.png: unreadable or truncated picture"):
+        read_picture(tmp_path / "a.png", "a.png")
+
+
+def test_another_format_called_png_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(grey(1)).save(tmp_path / "a.png", format="GIF")
     with pytest.raises(Refused, match="a.png: unreadable or truncated picture"):
         read_picture(tmp_path / "a.png", "a.png")
 

@@ -76,6 +76,12 @@ def test_large_groups_do_not_upset_the_fractions() -> None:
     assert counts.tolist() == [180, 60, 60]
 
 
+def test_one_large_group_among_singles_does_not_either() -> None:
+    which = np.concatenate([np.zeros(20, np.int64), np.arange(1, 81)])
+    for seed in range(5):
+        assert np.bincount(split(np.zeros(100, np.float32), which, FRACTIONS, seed)).tolist() == [60, 20, 20]
+
+
 def test_scans_of_one_patient_are_one_group() -> None:
     assert groups(noise(0, 5), ["p", "q", "p", None, None]).tolist() == [0, 1, 0, 2, 3]
 

@@ -8,6 +8,7 @@ import torch
 
 from brainct import plain
 from brainct.errors import Refused
+from brainct.learner import model_of
 from brainct.scheme import Report, check_report
 from brainct.schemes import SCHEMES, build
 from brainct.weights import sha256
@@ -20,7 +21,7 @@ every_scheme = pytest.mark.parametrize("name", sorted(SCHEMES))
 def play(name, rounds=4, *, lost=(), between=lambda memory: memory, backwards=False, counts=None):
     """A run by hand: real learners, no loop of ours; returns the model."""
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(first_weights(plan), SITES, 7)
+    memory = scheme.start(model_of(plan), SITES, 7)
     keeps = {site: {} for site in SITES}
     for number in range(rounds):
         reports = {}
@@ -49,7 +50,7 @@ def test_memory_survives_save_and_load_between_rounds(name):
 def test_sites_that_agree_are_believed(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
     agreed = {key: torch.randn_like(value) for key, value in first_weights(plan).items()}
-    memory = scheme.start(first_weights(plan), SITES, 7)
+    memory = scheme.start(model_of(plan), SITES, 7)
     tasks = scheme.assign(memory, 0, SITES)
     memory = scheme.combine(memory, 0, {site: Report(agreed, examples=n) for n, site in enumerate(tasks, 3)})
     assert sha256(scheme.model(memory)) == sha256(agreed)
@@ -58,8 +59,8 @@ def test_sites_that_agree_are_believed(name):
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    weights, keep = first_weights(plan), {}
-    memory = scheme.start(weights, SITES, 7)
+    model, keep = model_of(plan), {}
+    weights, memory = model.weights, scheme.start(model, SITES, 7)
     hashes = plain.sha256(weights), plain.sha256(memory)
     task = scheme.assign(memory, 0, SITES)["site-1"]
     task_hash = plain.sha256(task.weights)
@@ -81,7 +82,7 @@ def test_no_function_changes_what_it_was_given(name):
 @every_scheme
 def test_the_same_round_combined_twice_gives_the_same_memory(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(first_weights(plan), SITES, 7)
+    memory = scheme.start(model_of(plan), SITES, 7)
     tasks = scheme.assign(memory, 0, SITES)
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in SITES}
     assert plain.sha256(scheme.combine(memory, 0, reports)) == plain.sha256(scheme.combine(memory, 0, reports))
@@ -120,7 +121,7 @@ def test_it_learns(name):
 )
 def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    task = scheme.assign(scheme.start(first_weights(plan), SITES, 7), 0, SITES)["site-1"]
+    task = scheme.assign(scheme.start(model_of(plan), SITES, 7), 0, SITES)["site-1"]
     report = scheme.reply(task, tiny_learner(plan), {})[0]
     check_report(report, task, scheme, "hospital-b, round 0")
     with pytest.raises(Refused, match=f"hospital-b, round 0: .*{words}"):

@@ -5,10 +5,11 @@ import torch
 
 from brainct.ct.scans import Dataset, Fold
 from brainct.errors import Refused
-from brainct.scheme import Report
+from brainct.learner import model_of
+from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import add, scale
-from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.conftest import tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
@@ -17,7 +18,7 @@ COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
 def test_one_full_batch_step_at_each_site_is_gradient_descent_on_the_pooled_scans():
     rate, plan = 0.3, tiny_plan("fedavg", fit={"rate": 0.3, "batch_size": 100})
     scheme = fedavg()
-    memory = scheme.start(first_weights(plan), SITES, 0)
+    memory = scheme.start(model_of(plan), SITES, 0)
     learners = {site: tiny_learner(plan, site, scans=COUNTS[site]) for site in SITES}
     pooled = tiny_learner(plan, "pooled")
     folds = [learner.scans.folds["train"] for learner in learners.values()]
@@ -35,7 +36,7 @@ def test_one_full_batch_step_at_each_site_is_gradient_descent_on_the_pooled_scan
 
 def test_the_share_of_a_site_is_its_number_of_training_scans():
     scheme = fedavg()
-    memory = scheme.start({"w": torch.zeros(1)}, SITES, 0)
+    memory = scheme.start(Model({"w": torch.zeros(1)}), SITES, 0)
     reports = {
         site: Report({"w": torch.tensor([float(value)])}, COUNTS[site])
         for site, value in zip(SITES, (1, 10, 100), strict=True)
@@ -48,7 +49,7 @@ def test_the_share_of_a_site_is_its_number_of_training_scans():
 
 def test_a_site_that_does_not_answer_has_no_share():
     scheme = fedavg()
-    memory = scheme.start({"w": torch.zeros(1)}, SITES, 0)
+    memory = scheme.start(Model({"w": torch.zeros(1)}), SITES, 0)
     reports = {"site-2": Report({"w": torch.tensor([5.0])}, 3)}
     assert scheme.model(scheme.combine(memory, 0, reports))["w"].item() == 5.0
 
@@ -56,7 +57,7 @@ def test_a_site_that_does_not_answer_has_no_share():
 @pytest.mark.parametrize(("fraction", "asked"), [(1.0, 10), (0.5, 5), (0.25, 3), (0.01, 1)])
 def test_a_fraction_of_the_sites_is_asked_seeded_and_changing_from_round_to_round(fraction, asked):
     scheme, sites = fedavg(fraction), [f"site-{number:02}" for number in range(10)]
-    memory = scheme.start({"w": torch.zeros(1)}, sites, 3)
+    memory = scheme.start(Model({"w": torch.zeros(1)}), sites, 3)
     drawn = [list(scheme.assign(memory, number, sites)) for number in range(20)]
     assert all(len(names) == asked and names == sorted(set(names)) for names in drawn)
     assert drawn == [list(scheme.assign(memory, number, sites)) for number in range(20)]

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from brainct.errors import Refused
-from brainct.scheme import Report
+from brainct.learner import model_of
+from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
 from brainct.weights import sha256
-from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.conftest import tiny_learner, tiny_plan
 
 SITES = [f"site-{number}" for number in range(1, 6)]
 
 
 def travel(scheme, rounds, *, lost=(), sites=SITES, seed=11):
     """Each model carries a list of the sites that trained it, as digits; yields (tasks, memory) round by round."""
-    memory = scheme.start({"path": torch.zeros(1, dtype=torch.float64)}, sites, seed)
+    memory = scheme.start(Model({"path": torch.zeros(1, dtype=torch.float64)}), sites, seed)
     for number in range(rounds):
         tasks = scheme.assign(memory, number, sites)
         reports = {
@@ -72,7 +73,7 @@ def test_without_hops_and_with_an_average_each_round_it_is_fedavg_to_the_bit(wei
     plan, sites = tiny_plan(), SITES[:3]
     hashes = []
     for scheme in (feddc(None, 1, weight_by), fedavg(weight_by=weight_by)):
-        memory = scheme.start(first_weights(plan), sites, 5)
+        memory = scheme.start(model_of(plan), sites, 5)
         for number in range(3):
             tasks = scheme.assign(memory, number, sites)
             memory = scheme.combine(
@@ -107,7 +108,7 @@ def test_the_permutation_follows_from_the_servers_seed_and_is_uniform():
     assert hops(1) != hops(2)
     counts, runs, scheme = [0] * 4, 400, feddc(1, None)
     for seed in range(runs):
-        memory = scheme.start({"w": torch.zeros(1)}, SITES[:4], seed)
+        memory = scheme.start(Model({"w": torch.zeros(1)}), SITES[:4], seed)
         reports = {site: Report({"w": torch.tensor([float(n)])}, 1) for n, site in enumerate(SITES[:4])}
         counts[int(scheme.combine(memory, 0, reports)["models"]["site-1"]["w"].item())] += 1
     # each of 4 models comes to site-1 with probability 1/4: 100 expected, standard deviation 8.7, five of them allowed

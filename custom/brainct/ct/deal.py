@@ -22,13 +22,13 @@ def dealt(labels: Floats, groups: Ints, fractions: Fractions, deal: Deal, sites:
 
     labels: (N,) of `any`; groups: (N,), none is ever in two folds or at two sites, though a share may take only a part
     of one; fractions: train, valid, test. A share depends on the data, the seed, the site's place and the number of
-    sites, nothing else. Raises Refused when there are not scans enough.
+    sites; the shared test, unless it is the rest, not even on the latter. Raises Refused when scans are lacking.
     """
     own_test = fractions[2] if deal.test == "dealt" else 0.0
     kept = fractions[0] + fractions[1] + own_test
     inner = (fractions[0] / kept, fractions[1] / kept, own_test / kept)
     share = None if deal.scans is None else int(np.ceil(deal.scans / inner[0] - 1e-9))
-    rng = np.random.default_rng([deal.seed, sites])
+    rng = np.random.default_rng(deal.seed)
     units = _evenly(members_of(groups), labels, rng)
     _enough(sites, len(labels), len(units))
     test, left = _held_out(units, fractions, deal)

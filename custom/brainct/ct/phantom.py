@@ -30,7 +30,12 @@ TOP = 60.0
 
 
 PLAIN, TAIL, FAINT = 2.0, 1.1, (0.1, 0.2)
-"""Force of the plainest bleeding at difficulty 1, how far its logarithm falls, share and factor of the hardly seen."""
+"""Force of the plainest bleeding at difficulty 1, how far its logarithm falls, share and factor of the hardly seen.
+
+Chosen by measurement, 96 x 96, a DenseNet of 30k parameters, 50 epochs, AUROC of `any` on 60 unseen scans a site:
+4 sites x 48 scans pooled 0.96 (five seeds, 0.94 to 0.97), one site's 48 alone 0.70 (0.57 to 0.78); 8 x 16 pooled 0.93
+(three seeds, 0.87 to 0.96), 16 alone 0.59; the mean of the 40 brightest brain pixels 0.63.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,11 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Head:
-    """Signed depths in mm (positive inside) under the surfaces of one head, and the HU painted so far."""
+    """One head: depths in mm (positive inside) under skin, bone and its inner table, the fissures, and what is hollow.
+
+    reach: radius of the outer table along each pixel's ray; fissures: distance from the nearest; twin: seed of the
+    ventricles, to draw them once more at another height.
+    """
 
     frame: _Frame
     angle: Field
@@ -356,7 +365,8 @@ def _intraparenchymal(rng: np.random.Generator, head: _Head, force: float) -> li
     """A warped ball in its ring of oedema; four in ten lie deep where the slice shows the deep grey."""
     frame = head.frame
     deep = rng.random() < 0.4 and frame.span[0] < 25
-    place, radius, rough = _spot(rng, head, deep), force * rng.uniform(8, 17), _waves(rng, frame, 22)
+    place, radius = _spot(rng, head, deep), force * rng.uniform(8, 17)
+    rough = _waves(rng, frame, 14 + 2 * radius)
     ball = radius * (1 + 0.22 * rough) - place
     inside = _edge(head.rim - 2, frame.pixel)
     ring = _edge(ball + rng.uniform(3, 8), 1.5 * frame.pixel) * inside * (1 - _edge(head.ventricle, frame.pixel))

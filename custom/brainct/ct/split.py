@@ -79,7 +79,7 @@ def split(labels: Floats, groups: Ints, fractions: Sequence[float], seed: int) -
         own = [members[at] for at in rng.permutation(np.flatnonzero(strata == kind))]
         owed = owed + wanted * sum(map(len, own))
         for scans in sorted(own, key=len, reverse=True):
-            fold = int(np.argmax(np.where(wanted > 0, owed - have, -np.inf)))
+            fold = int(np.argmax(owed - have))
             fold_of[scans] = fold
             have[fold] += len(scans)
     return _none_empty(fold_of, members, wanted)

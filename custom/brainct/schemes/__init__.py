@@ -12,7 +12,16 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {make.__name__: make for make in (fe
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
-    """The scheme of this name with these arguments; refuses names and arguments that it does not know."""
+    """The scheme of this name with these arguments; refuses names and arguments that it does not know.
+
+    An argument {"scheme": NAME, "arguments": {...}} is built first: a wrapper around another scheme.
+    """
     if name not in SCHEMES:
         raise Refused(f"unknown scheme {name!r}; known are {', '.join(sorted(SCHEMES))}")
-    return SCHEMES[name](**arguments)
+    return SCHEMES[name](**{key: _inner(value) for key, value in arguments.items()})
+
+
+def _inner(value: Any) -> Any:
+    if isinstance(value, Mapping) and "scheme" in value:
+        return build(value["scheme"], value.get("arguments", {}))
+    return value

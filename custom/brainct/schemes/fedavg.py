@@ -9,7 +9,7 @@ from typing import Any
 
 from brainct import weights as w
 from brainct.errors import Refused
-from brainct.scheme import Keep, Learner, Memory, Report, Scheme, Task, generator, one_of, registered
+from brainct.scheme import Keep, Learner, Memory, Model, Report, Scheme, Task, generator, one_of, registered
 
 
 @registered
@@ -18,14 +18,14 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
 
     fraction: C in Algorithm 1, the share of sites asked in a round, in (0, 1]; at least one site is asked.
     weight_by: `examples` for n_k/n as in the paper, `equal` for 1/m.
-    A lost site is left out of the round's mean. Peak memory of a round: the mean and two tensors.
+    A lost site is left out of the round's mean. Peak memory of a round, beside its reports: the mean and two tensors.
     """
     if not 0 < fraction <= 1:
         raise Refused(f"fedavg: fraction is {fraction}; wanted a share of the sites above 0 and up to 1")
     one_of("fedavg: weight_by", weight_by, ("examples", "equal"))
 
-    def start(weights: w.Weights, sites: Sequence[str], seed: int) -> Memory:
-        return {"weights": weights, "seed": seed}
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"weights": model.weights, "seed": seed}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         asked = _sample(sites, fraction, memory["seed"], round)

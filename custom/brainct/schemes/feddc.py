@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
-from brainct.scheme import Memory, Report, Scheme, Task, generator, one_of, period, registered
+from brainct.scheme import Memory, Model, Report, Scheme, Task, generator, one_of, period, registered
 from brainct.schemes.fedavg import reply, share
 
 
@@ -29,8 +29,8 @@ def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, wei
     d, b = period("feddc: daisy_period", daisy_period), period("feddc: aggregation_period", aggregation_period)
     one_of("feddc: weight_by", weight_by, ("equal", "examples"))
 
-    def start(weights: w.Weights, sites: Sequence[str], seed: int) -> Memory:
-        return {"seed": seed, "models": dict.fromkeys(sites, weights), "trained": dict.fromkeys(sites, 0)}
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"seed": seed, **_one_for_all(model.weights, sites)}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         return {site: Task(memory["models"][site]) for site in sites}
@@ -40,7 +40,7 @@ def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, wei
         trained = {**memory["trained"], **{site: report.examples for site, report in reports.items()}}
         memory = {**memory, "models": models, "trained": trained}
         if round % b == b - 1:
-            return start(model(memory), sorted(models), memory["seed"])
+            return {**memory, **_one_for_all(model(memory), sorted(models))}
         if round % d == d - 1:
             return {**memory, **_hop(memory, round)}
         return memory
@@ -51,6 +51,11 @@ def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, wei
         return w.mean([(share(shares[site], weight_by), memory["models"][site]) for site in sorted(shares)])
 
     return Scheme(start, assign, reply, combine, model)
+
+
+def _one_for_all(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:
+    """Every site has the same model, which nobody trained yet."""
+    return {"models": dict.fromkeys(sites, weights), "trained": dict.fromkeys(sites, 0)}
 
 
 def _hop(memory: Memory, round: int) -> dict[str, Any]:
