@@ -75,7 +75,7 @@ def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
         (lambda found: found["plan"].update(scheme="unknown"), "unknown scheme 'unknown'"),
         (lambda found: found["plan"]["fit"].update(rate=-1.0), "fit.rate is -1.0"),
         (lambda found: found["plan"]["network"].update(channels=4), "3 HU windows, the job's network takes 4 channels"),
-        (lambda found: found.pop("plan"), "KeyError: 'plan'"),
+        (lambda found: found.pop("plan"), "failed (KeyError)"),
     ],
 )
 def test_an_order_that_can_not_be_followed_is_answered_in_words(tmp_path, small_site, change, words):
@@ -104,3 +104,22 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
     assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
     assert network_of(plan).state_dict().keys() == after.keys()
+
+
+@pytest.mark.parametrize(("discreet", "told"), [(True, False), (False, True)])
+def test_words_that_name_a_sites_files_stay_at_the_site(tmp_path, discreet, told, caplog):
+    (tmp_path / "site.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
+    desk = Desk("site-1", tmp_path, tmp_path / "site.yaml", discreet=discreet)
+    error = desk.answer(order(tiny_plan(), "describe"))["error"]
+    assert error.startswith("site-1")
+    assert ("DOE_JANE" in error) == told
+    assert ("DOE_JANE" in caplog.text) == discreet
+
+
+def test_an_unexpected_fault_tells_the_server_its_kind_and_the_site_the_rest(tmp_path, small_site, caplog):
+    def fail(*_):
+        raise OSError("/scans/DOE_JANE is gone")
+
+    error = Desk("site-1", tmp_path, small_site, fail).answer(order(tiny_plan(), "describe"))["error"]
+    assert error == "site-1 failed (OSError); the reason is in the site's own log"
+    assert "DOE_JANE is gone" in caplog.text

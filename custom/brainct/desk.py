@@ -19,6 +19,9 @@ from brainct.plan import Plan, plan_of
 from brainct.scheme import Scheme, Task
 
 ENVIRONMENT = "BRAINCT_SITE"
+LOG = "brainct"
+"""The logger whose lines are for the people at the console."""
+
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
 
@@ -30,15 +33,22 @@ def site_file_of(kit: Path | None) -> Path | None:
     return Path(named) if named else None
 
 
+class _Own(Refused):
+    """A refusal in words that may name the site's files: for the site's own people."""
+
+
 class Desk:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
     keep: folder of what the site keeps for itself; it outlives this process. site_file: see `site_file_of`.
-    opener: opens the site's scans, as ct.dataset.open_site does.
+    opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a folder of the site
+    goes to the site's own log and not into an answer; for every site that is not rehearsed.
     """
 
-    def __init__(self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site):
-        self.site, self.site_file, self._opener = site, site_file, opener
+    def __init__(
+        self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site, discreet: bool = True
+    ):
+        self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
         self._keep_file = keep / f"{site}.safetensors"
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
@@ -49,11 +59,21 @@ class Desk:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
         try:
             return self._answer(order)
+        except _Own as error:
+            return self._fault("can't open its scans", str(error))
         except Refused as error:
             return {"error": str(error)}
         except Exception as error:  # a site's fault must reach the server by name, and cost that site one round
             logging.getLogger(__name__).debug("%s could not answer", self.site, exc_info=True)
-            return {"error": f"{self.site} failed: {type(error).__name__}: {error}"}
+            return self._fault(
+                f"failed ({type(error).__name__})", f"{self.site} failed: {type(error).__name__}: {error}"
+            )
+
+    def _fault(self, what: str, details: str) -> dict[str, Any]:
+        if not self._discreet:
+            return {"error": details}
+        logging.getLogger(LOG).error(details)
+        return {"error": f"{self.site} {what}; the reason is in the site's own log"}
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         plan, scheme = self._plan_of(order["plan"])
@@ -96,8 +116,11 @@ class Desk:
     def _open(self, plan: Plan, sites: Sequence[str]) -> Dataset:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
-            file = read_site_file(self.site_file) if self.site_file else None
-            scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
+            try:
+                file = read_site_file(self.site_file) if self.site_file else None
+                scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
+            except Refused as error:
+                raise _Own(str(error)) from None
             _check_channels(scans, plan, self.site)
             self._scans = (key, scans)
         return self._scans[1]

@@ -12,7 +12,7 @@ from brainct.schemes import SCHEMES
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
 
-FIT = {"optimizer": "adamw", "rate": 0.003, "decay": "cosine"}
+FIT = {"optimizer": "adamw", "rate": 0.005, "decay": "cosine", "epochs": 3}
 JOBS: dict[str, dict[str, Any]] = {
     "fedavg": {"scheme": "fedavg", "arguments": {}, "rounds": 30, "seed": 1, "fit": FIT},
     "feddc": {

@@ -186,7 +186,7 @@ def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Pat
 
 def _desks(sites: Sequence[str], keep: Path) -> dict[str, Desk]:
     opener = _Opened()
-    return {site: Desk(site, keep, site_file_of(None), opener) for site in sites}
+    return {site: Desk(site, keep, site_file_of(None), opener, discreet=False) for site in sites}
 
 
 class _Opened:

@@ -21,7 +21,7 @@ def said(folder: Path, text: str) -> str:
 def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "brainct.yaml").write_text("kind: phantom\n")
     file = read_site_file(tmp_path / "brainct.yaml")
-    assert (file.batch_size, file.device, file.windows) == (16, "auto", WINDOWS)
+    assert (file.batch_size, file.device, file.windows) == (8, "auto", WINDOWS)
     assert file.split.fractions == (0.6, 0.2, 0.2)
     assert (file.phantom.scans, file.phantom.prevalence, file.deal) == (80, None, None)
 

@@ -31,11 +31,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What one site has: its folds, a fingerprint without any patient identifier, and what its people should be told."""
+    """What one site has: folds, a fingerprint without any patient identifier, and what its people should be told."""
 
     kind: str
     folds: Mapping[str, Fold]
     fingerprint: str
     notes: tuple[str, ...] = ()
-    batch_size: int = 16
+    batch_size: int = 8
     device: str = "cpu"

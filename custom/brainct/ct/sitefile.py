@@ -118,7 +118,7 @@ class SiteFile(_Part):
     classes: Mapping[str, tuple[Finding, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1)] = 8
     device: str = "auto"
     allow_missing: bool = False
     fov_mm: Annotated[float, Field(gt=0)] | None = None

@@ -2,7 +2,8 @@
 
 import logging
 
-OURS = "brainct"
+from brainct.desk import LOG
+
 BY_DEFAULT = "ConciseLogFilter"
 """The filter that FLARE puts on its console unless the user chose another log mode with `-l`."""
 
@@ -15,4 +16,4 @@ def calm() -> None:
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or record.name == OURS
+    return record.levelno >= logging.WARNING or record.name == LOG

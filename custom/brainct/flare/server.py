@@ -10,6 +10,7 @@ from typing import Any
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from brainct.desk import LOG
 from brainct.errors import Refused
 from brainct.flare import console, wire
 from brainct.inbox import Inbox
@@ -69,7 +70,7 @@ class Rounds(ModelController):  # type: ignore[misc]
             inbox.lose(site, f"FLARE could not get an answer from {site}; see the site's log")
 
     def _tell(self, line: str) -> None:
-        logging.getLogger(console.OURS).info(line)
+        logging.getLogger(LOG).info(line)
 
     def _closed(self, row: Mapping[str, Any]) -> None:
         losses = [values["loss"] for values in row["metrics"].values() if "loss" in values]
