@@ -73,6 +73,7 @@ def test_a_sites_own_error_loses_it_with_its_reason():
     box = inbox()
     box.accept("a", {"error": "root /scans does not exist"})
     assert box.lost == {"a": "root /scans does not exist"}
+    assert box.silent == {"b", "c"}
 
 
 def reader(tmp_path, limit=10**9):

@@ -118,6 +118,25 @@ def test_nan_from_one_site_is_refused_and_named_and_the_round_goes_on(tmp_path, 
     assert set(record["rounds"][2]["metrics"]) == set(SITES)
 
 
+def test_a_site_whose_training_diverges_is_named_whatever_the_workers(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from brainct.learner import SiteLearner
+
+    real = SiteLearner.fit
+
+    def diverge(self, weights, **asked):
+        fitted = real(self, weights, **asked)
+        return replace(fitted, loss=float("nan")) if (self.site, self.round) == ("site-2", 1) else fitted
+
+    monkeypatch.setattr(SiteLearner, "fit", diverge)
+    for workers in (1, 2):
+        record = run(tmp_path / str(workers), workers=workers)
+        assert list(record["rounds"][1]["lost"]) == ["site-2"]
+        assert "/metrics/loss: nan" in record["rounds"][1]["lost"]["site-2"]
+        assert set(record["rounds"][2]["metrics"]) == set(record["test"]) == set(SITES)
+
+
 def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_bit(tmp_path):
     wanted = run(tmp_path / "calm", rounds=30)["model_sha256"]
     lines, killed = [], []

@@ -58,7 +58,9 @@ class Desk:
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
         try:
-            return self._answer(order)
+            answer = self._answer(order)
+            plain.split(answer)  # what could not travel is refused here, where it can be said
+            return answer
         except _Own as error:
             return self._fault("can't open its scans", str(error))
         except Refused as error:

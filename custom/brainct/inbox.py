@@ -21,7 +21,7 @@ class Inbox(Generic[T]):
     read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
     answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum.
     deadline, grace: seconds, see plan.Plan. late: sites that missed the exchange before; the round does not wait for
-    them once all others answered.
+    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Inbox(Generic[T]):
         self.answers: dict[str, T] = {}
         self.lost: dict[str, str] = {}
         self.received: dict[str, int] = {}
+        self.silent: set[str] = set(self.asked)
         self._lock = threading.Lock()
         self._opened = time.monotonic()
         self._enough_since: float | None = None
@@ -46,6 +47,7 @@ class Inbox(Generic[T]):
     def accept(self, site: str, answer: Any) -> bool:
         """Take a site's answer in; false, with the reason in `lost`, where it is refused."""
         with self._lock:
+            self.silent.discard(site)
             if site not in self.asked:
                 self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
             elif site in self.answers:

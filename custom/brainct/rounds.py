@@ -85,7 +85,7 @@ class Run:
         reports.clear()
         for site, reason in sorted(inbox.lost.items()):
             self.tell(f"{what}: lost {site} ({reason})")
-        self._late = {site for site in inbox.lost if site in self.sites}
+        self._late = inbox.silent
         self.record.close_round(
             number,
             sent={site: plain.size(order["task"]) for site, order in orders.items()},
@@ -102,10 +102,13 @@ class Run:
         return memory
 
     def _evaluate(self, model: Weights, number: int, fold: str) -> dict[str, Any]:
-        asked = [site for site in self.sites if site not in self._late] or self.sites
-        inbox = self._inbox(f"evaluation after round {number}", asked, 1, lambda site, answer: dict(answer["scores"]))
-        self.carry({site: self._order("evaluate", number, Task(model), fold) for site in asked}, inbox)
-        return inbox.close()
+        what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
+        inbox = self._inbox(what, self.sites, 1, lambda site, answer: dict(answer["scores"]))
+        self.carry({site: self._order("evaluate", number, Task(model), fold) for site in self.sites}, inbox)
+        scores = inbox.close()
+        for site, reason in sorted(inbox.lost.items()):
+            self.tell(f"{what}: without {site} ({reason})")
+        return scores
 
     def _inbox(self, what: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
         return Inbox(what, asked, quorum, read, self.plan.deadline, self.plan.grace, sorted(self._late))
