@@ -196,7 +196,13 @@ def test_jobs_render_and_check(capsys, tmp_path):
 def test_schemes_lists_every_scheme_with_its_arguments(capsys):
     code, out, _ = type_in(capsys, "schemes")
     assert code == 0
-    assert "feddc(daisy_period=1, aggregation_period=10, weight_by=equal)" in out
+    assert "feddc(daisy_period=1, aggregation_period=10, " in out
+    assert "Kamp, Fischer, Vreeken, ICLR 2023, Algorithm 1; daisy-chaining" in out
+
+
+def test_the_committed_table_of_schemes_is_what_the_registry_says(capsys, tmp_path):
+    assert type_in(capsys, "schemes", "--write", "--docs", tmp_path)[0] == 0
+    assert (tmp_path / "schemes.md").read_text() == (ROOT / "docs" / "schemes.md").read_text()
 
 
 def test_the_installed_command_answers_quickly_and_without_heavy_imports():

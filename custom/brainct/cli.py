@@ -88,13 +88,21 @@ def data(
 
 
 @app.command()
-def schemes() -> None:
-    """List the schemes with their arguments."""
-    from brainct.schemes import SCHEMES
+def schemes(
+    write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
+    docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
+) -> None:
+    """List the schemes: paper, family, what travels in a round, what a site keeps, arguments."""
+    from brainct.handbook import schemes as page
+    from brainct.schemes import SCHEMES, about
 
+    if write:
+        (docs / "schemes.md").write_text(page())
+        return
     for name, make in sorted(SCHEMES.items()):
+        row = about(name)
         arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
-        print(f"{name}({arguments}): {(make.__doc__ or '').splitlines()[0]}")
+        print(f"{name}({arguments})\n  {row.paper}; {row.family}\n  travels: {row.sends}; a site keeps: {row.keeps}")
 
 
 @jobs_app.command()
@@ -108,10 +116,13 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
 
 @jobs_app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
-    """Say whether the job folders are what the registry and the table say; exit code 1 if not."""
-    from brainct import jobs
+    """Say whether the job folders and docs/schemes.md are what the registry says; exit code 1 if not."""
+    from brainct import handbook, jobs
 
     findings = jobs.check(folder)
+    page = folder.resolve().parent / "docs" / "schemes.md"
+    if page.is_file() and page.read_text() != handbook.schemes():
+        findings.append("docs/schemes.md is not what the registry says; run `brainct schemes --write`")
     for finding in findings:
         print(finding, file=sys.stderr)
     if findings:

@@ -156,6 +156,23 @@ class Scheme:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class About:
+    """A scheme's row in docs/schemes.md, beside what can be read off the code. Each scheme's module has it in ABOUT.
+
+    sends: what travels in a round, with P for the bytes of the model and m for the sites asked. keeps: at a site.
+    lost: what a lost site costs. privacy: who sees what, and whether secure aggregation is possible.
+    """
+
+    paper: str
+    family: str
+    sends: str
+    keeps: str
+    lost: str
+    use: str
+    privacy: str
+
+
 def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
     """Have a factory's schemes carry their name and full arguments, and refuse arguments that it does not take."""
     signature = inspect.signature(make)

@@ -40,8 +40,24 @@ def _mean(key: str, models: Sequence[tuple[float, Weights]]) -> Tensor:
 
 
 def add(left: Weights, right: Weights) -> dict[str, Tensor]:
-    """left + right, over the keys of right; what right does not have stays as it is in left."""
-    return {key: value + right[key] if key in right else value for key, value in left.items()}
+    """left + right, over the keys of right, in left's dtypes; what right does not have stays as it is in left."""
+    return {key: (value + right[key]).to(value.dtype) if key in right else value for key, value in left.items()}
+
+
+def difference(left: Weights, right: Weights) -> dict[str, Tensor]:
+    """left - right in float64, over the floating tensors; counters have no difference."""
+    return {key: value.double() - right[key].double() for key, value in left.items() if value.is_floating_point()}
+
+
+def filled(weights: Weights, value: float) -> dict[str, Tensor]:
+    """The floating tensors' shapes and dtypes with this value everywhere; no counters."""
+    return {key: torch.full_like(tensor, value) for key, tensor in weights.items() if tensor.is_floating_point()}
+
+
+def squared_distance(left: Weights, right: Weights) -> Tensor:
+    """|left - right|^2 over left's floating tensors: a scalar where left lies, with a gradient if left has one."""
+    pairs = [(value, right[key].to(value.device)) for key, value in left.items() if value.is_floating_point()]
+    return torch.stack([(value - other).square().sum() for value, other in pairs]).sum()
 
 
 def scale(weights: Weights, factor: float) -> dict[str, Tensor]:

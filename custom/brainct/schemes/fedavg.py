@@ -9,7 +9,19 @@ from typing import Any
 
 from brainct import weights as w
 from brainct.errors import Refused
-from brainct.scheme import Keep, Learner, Memory, Model, Report, Scheme, Task, generator, one_of, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, one_of, registered
+
+ABOUT = {
+    "fedavg": About(
+        paper="McMahan et al., AISTATS 2017, Algorithm 1",
+        family="averaging",
+        sends="P to and P from each site asked",
+        keeps="nothing",
+        lost="left out of the round's mean",
+        use="first: the baseline that is hard to beat",
+        privacy="the server sees each site's model; the mean is a sum, so secure aggregation is possible in principle",
+    )
+}
 
 
 @registered

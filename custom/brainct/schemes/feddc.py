@@ -8,8 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
-from brainct.scheme import Memory, Model, Report, Scheme, Task, generator, one_of, period, registered
+from brainct.scheme import About, Memory, Model, Report, Scheme, Task, generator, one_of, period, registered
 from brainct.schemes.fedavg import reply, share
+
+ABOUT = {
+    "feddc": About(
+        paper="Kamp, Fischer, Vreeken, ICLR 2023, Algorithm 1",
+        family="daisy-chaining",
+        sends="P to and P from each site",
+        keeps="nothing",
+        lost="its model goes on from the server's copy; no share in the next average if nobody trained it",
+        use="a site has too few scans to train a model that is worth averaging",
+        privacy="each site gets models that another trained, in an order that only a server with a secret keeps to "
+        "itself (privacy.md); no secure aggregation on rounds with a hop",
+    )
+}
 
 
 @registered

@@ -1,0 +1,35 @@
+"""docs/schemes.md, made from the registry: one row a scheme, and the rules that hold for all."""
+
+from brainct.schemes import SCHEMES, about
+
+HEAD = """# Schemes
+
+Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date. P is the bytes of
+the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
+number of replies that closes a round. Ranges of the arguments, with the paper's symbols: each scheme's docstring.
+
+| scheme | paper | what travels in a round | a site keeps | a lost site | quorum | arguments | use it when | privacy |
+|---|---|---|---|---|---|---|---|---|
+"""
+TAIL = """
+## Rules that hold for all
+
+- Floating tensors are averaged, BatchNorm's running statistics included; integer and boolean tensors are counters: the
+  elementwise largest is kept. The networks here have no BatchNorm, and building one that has is refused.
+- Sums run in float64 over the sites' names in sorted order, never in order of arrival.
+- The optimiser starts anew in every round; its state never travels.
+- A scheme is pure functions that run without FLARE; its whole state is plain data, hashed and saved without pickle.
+"""
+
+
+def schemes() -> str:
+    """The whole page."""
+    return HEAD + "".join(_row(name) for name in sorted(SCHEMES)) + TAIL
+
+
+def _row(name: str) -> str:
+    scheme, row = SCHEMES[name](), about(name)
+    quorum = (scheme.quorum.__doc__ or "").splitlines()[0].rstrip(".").lower()
+    arguments = ", ".join(f"`{key}={value}`" for key, value in scheme.arguments.items()) or "none"
+    cells = [f"`{name}`", row.paper, row.sends, row.keeps, row.lost, quorum, arguments, row.use, row.privacy]
+    return "| " + " | ".join(cells) + " |\n"
