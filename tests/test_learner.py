@@ -148,3 +148,14 @@ def test_an_empty_fold_is_evaluated_to_null_with_a_reason():
     found = learner.evaluate(first_weights(tiny_plan()))["any"]
     assert found["auroc"] is None
     assert found["reason"]
+
+
+def test_the_gradient_does_not_depend_on_how_the_scans_are_batched():
+    weights, found = first_weights(tiny_plan()), []
+    for batch_size in (8, 3):
+        learner = tiny_learner(tiny_plan(), batch_size=batch_size)
+        learner.scans = Dataset("", {"train": Fold(*unlabelled(learner))}, "", ())
+        found.append(learner.gradient(weights))
+    assert found[0].loss == pytest.approx(found[1].loss, rel=1e-6)
+    for key, value in found[0].weights.items():
+        torch.testing.assert_close(found[1].weights[key], value, rtol=1e-4, atol=1e-7)

@@ -1,0 +1,94 @@
+"""The round loop over a carrier of the test's own, with real desks behind it."""
+
+import pytest
+
+from brainct.desk import Desk
+from brainct.errors import Refused
+from brainct.record import Record
+from brainct.rounds import Run
+from tests.conftest import tiny_plan
+
+SITES = ["a", "b", "c"]
+
+
+class Post:
+    """Carries orders to desks; `unwell(site, order)` may answer in the site's place, or with None not at all."""
+
+    def __init__(self, folder, small_site, unwell=lambda site, order: order):
+        self.desks = {site: Desk(site, folder / "keep", small_site) for site in SITES}
+        self.unwell, self.seen = unwell, []
+
+    def __call__(self, orders, inbox):
+        self.seen.append((inbox.what, sorted(orders), sorted(inbox.late)))
+        for site, order in reversed(orders.items()):
+            answer = self.unwell(site, order)
+            if answer is order:
+                inbox.accept(site, self.desks[site].answer(order))
+            elif answer is not None:
+                inbox.accept(site, answer)
+
+
+def run(tmp_path, post, **choices):
+    plan = tiny_plan("fedavg", **choices)
+    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    Run(plan, SITES, post, record, tell=lambda line: None)()
+    return record.content
+
+
+def in_round(number, order):
+    return order["what"] == "reply" and order["round"] == number
+
+
+def test_the_order_of_arrival_changes_no_bit(tmp_path, small_site):
+    backwards = run(tmp_path / "1", Post(tmp_path, small_site))
+
+    class Forwards(Post):
+        def __call__(self, orders, inbox):
+            super().__call__(dict(reversed(orders.items())), inbox)
+
+    assert run(tmp_path / "2", Forwards(tmp_path, small_site))["model_sha256"] == backwards["model_sha256"]
+
+
+def test_a_silent_site_is_not_waited_for_in_the_next_exchange_and_is_welcome_back(tmp_path, small_site):
+    post = Post(tmp_path, small_site, lambda site, order: None if site == "b" and in_round(0, order) else order)
+    record = run(tmp_path, post)
+    late = {what: names for what, _, names in post.seen}
+    assert late["round 0"] == []
+    assert late["round 1"] == ["b"]
+    assert late["round 2"] == []
+    assert record["rounds"][0]["lost"] == {"b": "no answer in time"}
+    assert set(record["rounds"][1]["metrics"]) == set(SITES)
+
+
+def test_a_site_that_answered_nonsense_is_there_and_waited_for(tmp_path, small_site):
+    post = Post(tmp_path, small_site, lambda site, order: {"x": 1} if site == "b" and in_round(0, order) else order)
+    record = run(tmp_path, post)
+    assert {what: names for what, _, names in post.seen}["round 1"] == []
+    assert "b, round 0: the report lacks" in record["rounds"][0]["lost"]["b"]
+
+
+def test_all_sites_are_asked_for_the_final_evaluation(tmp_path, small_site):
+    post = Post(tmp_path, small_site, lambda site, order: None if site == "b" and in_round(2, order) else order)
+    record = run(tmp_path, post)
+    assert post.seen[-1] == ("the final evaluation", SITES, ["b"])
+    assert set(record["test"]) == set(SITES)
+
+
+def test_a_run_over_no_site_or_one_name_twice_is_refused(tmp_path, small_site):
+    plan = tiny_plan()
+    for sites in ([], ["a", "a"]):
+        record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+        with pytest.raises(Refused, match="wanted at least one, each once"):
+            Run(plan, sites, Post(tmp_path, small_site), record)
+
+
+def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_site):
+    from brainct import plain
+    from brainct.rounds import load_model
+    from brainct.weights import sha256
+
+    record = run(tmp_path, Post(tmp_path, small_site))
+    state = plain.load(tmp_path / "out" / "state" / "memory.safetensors")
+    assert state["round"] == 2
+    assert sha256(state["memory"]["weights"]) == record["model_sha256"]
+    assert sha256(load_model(tmp_path / "out" / "model.safetensors")) == record["model_sha256"]
