@@ -13,11 +13,19 @@ from brainct.plan import Plan, plan_of
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
+CHAIN = {"architecture": "vgg-small", "size": 32, "options": {"widths": [8, 8], "hidden": 16}}
+NETWORK_FOR = {"fedma": CHAIN}
+"""The tiny network of schemes that refuse the common one."""
 PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
 
 
 settings.register_profile("brainct", deadline=None, derandomize=True)
 settings.load_profile("brainct")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """The fast lane runs on two cores; the slow lane starts whole federations, one at a time."""
+    return 2 if "not slow" in config.option.markexpr else 0
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +46,8 @@ def small_site(tmp_path, monkeypatch):
 def tiny_plan(scheme: str = "fedavg", **choices) -> Plan:
     """A plan that runs in a second or two: a two-layer network on 32x32 pixels, no augmentation."""
     fit = {"optimizer": "sgd", "rate": 0.05, "augment": None, **choices.pop("fit", {})}
-    return plan_of({"scheme": scheme, "network": TINY, "rounds": 3, "fit": fit, **choices}, "the test's plan")
+    network = NETWORK_FOR.get(scheme, TINY)
+    return plan_of({"scheme": scheme, "network": network, "rounds": 3, "fit": fit, **choices}, "the test's plan")
 
 
 def tiny_scans(seed: int, scans: int = 8, batch_size: int = 8) -> Dataset:

@@ -43,12 +43,23 @@ def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
     counts = []
     for _ in range(3):
         desk = Desk("site-1", tmp_path / "keep", small_site)  # a new one each time, as a respawned process has
-        counts.append(desk.answer(order(plan))["metrics"]["count"])
+        counts.append(desk.answer(order(plan, round=len(counts)))["metrics"]["count"])
     desk = Desk("site-1", tmp_path / "keep", small_site)
-    counts += [desk.answer(order(plan))["metrics"]["count"] for _ in range(2)]
+    counts += [desk.answer(order(plan, round=number))["metrics"]["count"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
     assert [path.name for path in (tmp_path / "keep").iterdir()] == ["site-1.safetensors"]
-    assert plain.load(tmp_path / "keep" / "site-1.safetensors")["count"] == 5
+    assert plain.load(tmp_path / "keep" / "site-1.safetensors")["keep"]["count"] == 5
+
+
+def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_it_began(
+    counting, tmp_path, small_site
+):
+    plan, counts = tiny_plan("counting"), []
+    for number in (0, 1, 1, 2):
+        desk = Desk("site-1", tmp_path / "keep", small_site)
+        answers = [desk.answer(order(plan, round=number)) for _ in range(2)]
+        counts.append([answer["metrics"]["count"] for answer in answers])
+    assert counts == [[1, 1], [2, 2], [2, 2], [3, 3]]
 
 
 def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, small_site):

@@ -73,12 +73,55 @@ def test_adding_leaves_alone_what_the_right_side_does_not_have():
     assert equal(w.add(left, {"a": torch.ones(2)}), {"a": torch.full((2,), 2.0), "b": torch.ones(1)})
 
 
+def test_a_sum_keeps_the_dtypes_of_its_left_side():
+    left, right = {"a": torch.ones(2), "n": torch.tensor(2)}, {"a": torch.ones(2).double(), "n": torch.tensor(3)}
+    assert equal(w.add(left, right), {"a": torch.full((2,), 2.0), "n": torch.tensor(5)})
+
+
+@given(models(least=2, most=2))
+def test_a_difference_added_to_its_right_side_gives_the_left_and_knows_no_counters(found):
+    left, right = found
+    change = w.difference(left, right)
+    assert change.keys() == {"matrix", "bias"}
+    assert all(value.dtype == torch.float64 for value in change.values())
+    back = w.add(right, change)
+    assert back["steps"] == right["steps"]
+    for key in change:
+        torch.testing.assert_close(back[key], left[key], rtol=1e-6, atol=1e-9)
+
+
+@given(models(least=2, most=2))
+def test_a_squared_distance_is_the_sum_of_squared_differences(found):
+    left, right = ({key: value.double() for key, value in model.items() if key != "steps"} for model in found)
+    wanted = sum((value**2).sum() for value in w.difference(left, right).values())
+    torch.testing.assert_close(w.squared_distance(left, right), wanted)
+    torch.testing.assert_close(w.squared_distance({**left, "steps": torch.tensor(9)}, right), wanted)
+    assert w.squared_distance(left, left) == 0
+
+
+def test_a_squared_distance_has_a_gradient_and_lies_where_its_left_side_lies():
+    here = {"a": torch.tensor([3.0, 1.0], requires_grad=True)}
+    w.squared_distance(here, {"a": torch.tensor([1.0, 1.5])}).backward()
+    assert here["a"].grad.tolist() == [2 * (3.0 - 1.0), 2 * (1.0 - 1.5)]
+    elsewhere = {"a": torch.ones(2, device="meta")}
+    assert w.squared_distance(elsewhere, {"a": torch.ones(2)}).device.type == "meta"
+
+
+@given(models(most=1), numbers)
+def test_a_filled_model_has_the_shapes_and_dtypes_and_no_counters(found, value):
+    filled = w.filled(found[0], value)
+    assert equal(filled, {key: torch.full(found[0][key].shape, value) for key in ("matrix", "bias")})
+
+
 @given(models(least=2))
 def test_inputs_are_never_changed(found):
     before = [{key: value.clone() for key, value in model.items()} for model in found]
     w.mean([(2.0, model) for model in found])
     w.add(found[0], found[1])
     w.scale(found[0], 3.0)
+    w.difference(found[0], found[1])
+    w.squared_distance(found[0], found[1])
+    w.filled(found[0], 3.0)
     assert all(equal(model, was) for model, was in zip(found, before, strict=True))
 
 

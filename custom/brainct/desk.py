@@ -85,9 +85,11 @@ class Desk:
         learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
-            return {"scores": learner.evaluate(scheme.use(task, learner, self._keep), order["fold"])}
-        report, keep = scheme.reply(task, learner, self._keep)
-        self._store(keep)
+            seeing = scheme.see(task, learner, self._keep)
+            return {"scores": seeing.evaluate(scheme.use(task, seeing, self._keep), order["fold"])}
+        before = self._before(order)
+        report, keep = scheme.reply(task, learner, before)
+        self._store(keep, before, order)
         return {
             "weights": report.weights,
             "examples": report.examples,
@@ -97,17 +99,25 @@ class Desk:
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
-        return {"keep": plain.load(self._keep_file) if self._keep_file.exists() else {}}
+        nothing: dict[str, Any] = {"keep": {}, "before": {}, "order": ""}
+        return plain.load(self._keep_file) if self._keep_file.exists() else nothing
 
     @property
     def _keep(self) -> Mapping[str, Any]:
         keep: Mapping[str, Any] = self._kept["keep"]
         return keep
 
-    def _store(self, keep: Mapping[str, Any]) -> None:
-        if keep is not self._keep:
-            plain.save(self._keep_file, keep)
-            self._kept["keep"] = keep
+    def _before(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What was kept before this order, also when its answer was lost on the way and it comes a second time."""
+        if self._kept["order"] and self._kept["order"] == _digest(order):
+            before: Mapping[str, Any] = self._kept["before"]
+            return before
+        return self._keep
+
+    def _store(self, keep: Mapping[str, Any], before: Mapping[str, Any], order: Mapping[str, Any]) -> None:
+        if keep is not before:
+            self._kept.update(keep=keep, before=before, order=_digest(order))
+            plain.save(self._keep_file, self._kept)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:
@@ -131,6 +141,10 @@ class Desk:
         if self._network is None or self._network[0] != plan.network:
             self._network = (plan.network, network_of(plan))
         return self._network[1]
+
+
+def _digest(order: Mapping[str, Any]) -> str:
+    return plain.sha256({"round": order["round"], "task": order["task"]})
 
 
 def describe(scans: Dataset) -> dict[str, Any]:

@@ -13,16 +13,33 @@ ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
 
 FIT = {"optimizer": "adamw", "rate": 0.005, "decay": "cosine", "epochs": 3}
-JOBS: dict[str, dict[str, Any]] = {
-    "fedavg": {"scheme": "fedavg", "arguments": {}, "rounds": 30, "seed": 1, "fit": FIT},
-    "feddc": {
-        "scheme": "feddc",
-        "arguments": {"daisy_period": 1, "aggregation_period": 10},
-        "rounds": 30,
-        "seed": 1,
-        "fit": FIT,
-    },
+PLAIN = {"optimizer": "sgd", "rate": 0.05, "epochs": 3}
+"""Plain SGD at a constant rate, where a scheme's mathematics is about gradient steps."""
+
+
+def _row(scheme: str, rounds: int = 30, fit: Mapping[str, Any] = FIT, **more: Any) -> dict[str, Any]:
+    return {"scheme": scheme, "arguments": more.pop("arguments", {}), "rounds": rounds, "seed": 1, "fit": fit, **more}
+
+
+def _inner(scheme: str, **arguments: Any) -> dict[str, Any]:
+    return {"scheme": scheme, "arguments": arguments}
+
+
+OWN_CHOICES: dict[str, dict[str, Any]] = {
+    "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
+    "fedma": _row("fedma", network={"architecture": "vgg-small"}),
+    "fednova": _row("fednova", fit=PLAIN),
+    "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
+    "ridge": _row("ridge", rounds=2),
+    "scaffold": _row("scaffold", fit=PLAIN),
+    "sitenorm": _row("sitenorm", rounds=31),
+    "sitenorm_feddc": _row("sitenorm", rounds=31, arguments={"inner": _inner("feddc")}),
+    "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
+    "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }
+"""What a job states beside its scheme, where the defaults are not its best; and three that put schemes together."""
+
+JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 """Folder -> the choices of its plan. Whatever is not said here has its default in the code."""
 
 

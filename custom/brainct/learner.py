@@ -1,7 +1,8 @@
-"""What a scheme may ask of a site: fit, gradient, predict, evaluate; bound to one site and one round."""
+"""What a scheme may ask of a site: fit, gradient, features, predict, evaluate; bound to one site and one round."""
 
+import copy
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from brainct.ct.augment import augmenter
-from brainct.ct.model import build, masked_bce
+from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
 from brainct.plan import Plan
-from brainct.scheme import Fitted, Layer, Model, generator
+from brainct.scheme import Fitted, Layer, Model, Moments, generator
 from brainct.weights import Weights, check
 
 
@@ -28,6 +29,7 @@ class SiteLearner:
     def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
+        self._normalise: tuple[Tensor, Tensor] | None = None
 
     def initial(self) -> Model:
         """The network with the weights that the run's seed gives it; the same at every site, without any traffic."""
@@ -42,15 +44,18 @@ class SiteLearner:
         penalty: Callable[[Weights], Tensor] | None = None,
         correction: Weights | None = None,
         frozen: Collection[str] = (),
+        decay: bool = True,
     ) -> Fitted:
         """Train from these weights for the job's epochs or steps, or for those asked for.
 
         penalty: added to each batch's loss; given the parameters by name, gives a scalar with a gradient.
         correction: added to the gradient, by parameter name. frozen: parameters that stay as they are.
+        decay: false trains at the job's full rate, whatever the round.
         """
         self._load(weights)
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
-        optimizer, rate = self._optimizer(moving), self.rate()
+        rate = self.rate() if decay else self.plan.fit.rate
+        optimizer = self._optimizer(moving, rate)
         order = generator(self.plan.seed, self.site, self.round, "batches")
         losses = []
         self.network.train()
@@ -58,7 +63,7 @@ class SiteLearner:
             torch.manual_seed(int(order.integers(2**63)))
             for images, labels in self._batches(order, epochs, steps):
                 optimizer.zero_grad(set_to_none=True)
-                loss = masked_bce(self.network(images), labels)
+                loss = masked_bce(self._logits(images), labels)
                 losses.append(loss.detach())
                 if penalty is not None:
                     loss = loss + penalty(dict(self.network.named_parameters()))
@@ -77,11 +82,45 @@ class SiteLearner:
         total = 0.0
         for images, labels in _in_order(fold, self.batch_size, self.scans.device):
             share = labels.isfinite().sum() / known
-            loss = masked_bce(self.network(images), labels) * share
+            loss = masked_bce(self._logits(images), labels) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         gradient = {name: value.grad.cpu() for name, value in self.network.named_parameters() if value.grad is not None}
         return Fitted(gradient, len(fold), 1, self.rate(), total)
+
+    @torch.no_grad()
+    def features(self, weights: Weights, layer: str) -> tuple[Tensor, Tensor]:
+        """(N, D) input of the layer at this module path and (N, 6) labels, for the training fold, not augmented."""
+        self._load(weights)
+        self.network.eval()
+        seen: list[Tensor] = []
+        hook = self.network.get_submodule(layer).register_forward_pre_hook(lambda _, given: seen.append(given[0].cpu()))
+        try:
+            for images, _ in _in_order(self._train(), self.batch_size, self.scans.device):
+                self._logits(images)
+        finally:
+            hook.remove()
+        return torch.cat(seen), self._train().labels
+
+    def moments(self) -> Moments:
+        """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
+        fold = self.scans.folds.get("train", Fold(torch.empty(0, self.plan.network.channels), torch.empty(0)))
+        none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
+        total = sum((_pixels(image).mean(1) for image in fold.images), none)
+        mean = total[:, None] / max(1, len(fold))
+        scatter = sum(((_pixels(image) - mean).square().mean(1) for image in fold.images), none)
+        return Moments(len(fold), total, scatter)
+
+    def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "SiteLearner":
+        """The same learner, whose network sees (x - mean) / sqrt(variance), channel by channel, after augmentation.
+
+        A channel of variance under 1e-12 is constant to the accuracy of float32 and is only centred.
+        """
+        shape = (1, self.plan.network.channels, *[1] * self.plan.network.dims)
+        flat = [value if value >= 1e-12 else 1.0 for value in variance]
+        other = copy.copy(self)
+        other._normalise = (torch.tensor(mean).reshape(shape), torch.tensor(flat).sqrt().reshape(shape))
+        return other
 
     @torch.no_grad()
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
@@ -89,7 +128,7 @@ class SiteLearner:
         self._load(weights)
         self.network.eval()
         batches = _in_order(self.scans.folds[fold], self.batch_size, self.scans.device)
-        return torch.cat([torch.empty(0, 6), *(self.network(images).sigmoid().cpu() for images, _ in batches)])
+        return torch.cat([torch.empty(0, 6), *(self._logits(images).sigmoid().cpu() for images, _ in batches)])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]:
         """Scores of each finding on a fold, with counts; null and a reason where a class is absent (see ct.scores)."""
@@ -108,20 +147,30 @@ class SiteLearner:
             raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
         return fold
 
+    def _logits(self, images: Tensor) -> Tensor:
+        if self._normalise is not None:
+            mean, deviation = (value.to(images) for value in self._normalise)
+            images = (images - mean) / deviation
+        logits: Tensor = self.network(images)
+        return logits
+
     def _load(self, weights: Weights) -> None:
         state = self.network.state_dict()
+        if state.keys() == weights.keys() and any(weights[key].shape != value.shape for key, value in state.items()):
+            self.network = network_like(self.plan, weights).to(self.scans.device)
+            state = self.network.state_dict()
         check(weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent")
         self.network.load_state_dict(dict(weights))
 
     def _weights(self) -> dict[str, Tensor]:
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
-    def _optimizer(self, moving: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    def _optimizer(self, moving: dict[str, nn.Parameter], rate: float) -> torch.optim.Optimizer:
         fit, parameters = self.plan.fit, list(moving.values())
         if fit.optimizer == "sgd":
-            return torch.optim.SGD(parameters, self.rate(), momentum=fit.momentum, weight_decay=fit.weight_decay)
+            return torch.optim.SGD(parameters, rate, momentum=fit.momentum, weight_decay=fit.weight_decay)
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
-        return kind(parameters, self.rate(), weight_decay=fit.weight_decay)
+        return kind(parameters, rate, weight_decay=fit.weight_decay)
 
     def _batches(
         self, order: np.random.Generator, epochs: int | None, steps: int | None
@@ -148,13 +197,29 @@ def network_of(plan: Plan) -> torch.nn.Module:
     return build(net.architecture, net.channels, net.size, net.dims, plan.seed, **net.options)
 
 
+def network_like(plan: Plan, weights: Weights) -> torch.nn.Module:
+    """The plan's network in the widths that these weights have, where its architecture lets them differ.
+
+    This is how a model.safetensors of grown widths is loaded: network_like(plan, weights).load_state_dict(weights).
+    """
+    net = plan.network
+    options = {**net.options, **NETWORKS[net.architecture].options_of(weights)}
+    return network_of(plan.model_copy(update={"network": net.model_copy(update={"options": options})}))
+
+
 def described(network: nn.Module, architecture: str) -> Model:
     """A network as schemes see it: a copy of its weights, its layers in the order of its state dict."""
     weights = {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
     paths = dict.fromkeys(key.rpartition(".")[0] for key in weights)
     kinds = {path: type(network.get_submodule(path)).__name__ for path in paths}
     layers = [
-        Layer(path, kinds[path], tuple(key for key in weights if key.rpartition(".")[0] == path)) for path in paths
+        Layer(
+            path,
+            kinds[path],
+            tuple(key for key in weights if key.rpartition(".")[0] == path),
+            getattr(network.get_submodule(path), "num_groups", 0),
+        )
+        for path in paths
     ]
     return Model(weights, tuple(layers), architecture)
 
@@ -166,6 +231,11 @@ def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: i
         for index in torch.split(shuffled, batch_size)[:batches]:
             yield index
             batches -= 1
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
+    return image.flatten(1).double().cpu()
 
 
 def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -78,9 +78,10 @@ class Record:
         plain.save(self.folder / "state" / "memory.safetensors", {"round": number, "memory": memory})
         self._write()
 
-    def finish(self, model: Weights, test: Mapping[str, Any]) -> None:
-        """Note the sites' test scores; write the model and the whole record."""
-        plain.write(self.folder / "model.safetensors", save_bytes(dict(model)))
+    def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        """Note the sites' test scores; write the model, what it needs beside its weights, and the whole record."""
+        metadata = {"extra": json.dumps(extra, allow_nan=False)} if extra else None
+        plain.write(self.folder / "model.safetensors", save_bytes(dict(model), metadata))
         self.content |= {"test": dict(test), "model_sha256": sha256(model), "model_bytes": nbytes(model)}
         self.content["seconds"] = round(time.monotonic() - self._began, 3)
         for site, found in test.items():

@@ -61,7 +61,7 @@ class Run:
         for number in range(self.plan.rounds):
             memory = self._round(memory, number)
         model = self.scheme.model(memory)
-        self.record.finish(model, self._evaluate(model, self.plan.rounds, "test"))
+        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self.scheme.extra(memory))
         return model
 
     def _describe(self) -> None:
@@ -98,13 +98,14 @@ class Run:
         self.closed(self.record.content["rounds"][-1])
         every = self.plan.evaluate_every
         if every and number % every == every - 1 and number + 1 < self.plan.rounds and self.record.has_fold("valid"):
-            self.record.evaluated(number, self._evaluate(self.scheme.model(memory), number, "valid"))
+            self.record.evaluated(number, self._evaluate(memory, number, "valid"))
         return memory
 
-    def _evaluate(self, model: Weights, number: int, fold: str) -> dict[str, Any]:
+    def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
+        delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
         what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
         inbox = self._inbox(what, self.sites, 1, lambda site, answer: dict(answer["scores"]))
-        self.carry({site: self._order("evaluate", number, Task(model), fold) for site in self.sites}, inbox)
+        self.carry({site: self._order("evaluate", number, delivered, fold) for site in self.sites}, inbox)
         scores = inbox.close()
         for site, reason in sorted(inbox.lost.items()):
             self.tell(f"{what}: without {site} ({reason})")

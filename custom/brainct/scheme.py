@@ -49,11 +49,15 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Layer:
-    """A module that holds tensors of its own: its path in the network, its type's name, its tensors' keys."""
+    """A module that holds tensors of its own: its path in the network, its type's name, its tensors' keys.
+
+    groups: of a GroupNorm, into how many groups it parts its channels; 0 for any other module.
+    """
 
     path: str
     kind: str
     keys: tuple[str, ...]
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,19 @@ class Fitted:
     loss: float
 
 
+@dataclass(frozen=True)
+class Moments:
+    """The training scans' input channels in sums; the mean over a scan's pixels counts once, all pixels in it.
+
+    scans: n, >= 0. sum: (C,) float64, of the scans' means. scatter: (C,) float64, of the scans' mean squared deviations
+    from sum / n: a site's variance is scatter / n, and the mean variance within sites is a ratio of sums as well.
+    """
+
+    scans: int
+    sum: torch.Tensor
+    scatter: torch.Tensor
+
+
 class Learner(Protocol):
     """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
 
@@ -115,9 +132,16 @@ class Learner(Protocol):
         penalty: Callable[[Weights], torch.Tensor] | None = None,
         correction: Weights | None = None,
         frozen: Collection[str] = (),
+        decay: bool = True,
     ) -> Fitted: ...
 
     def gradient(self, weights: Weights) -> Fitted: ...
+
+    def features(self, weights: Weights, layer: str) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def moments(self) -> Moments: ...
+
+    def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "Learner": ...
 
     def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
 
@@ -141,6 +165,9 @@ class Scheme:
     quorum: of how many sites asked, the least number of replies that may close a round.
     expects: what a report's weights must look like (keys, shapes, dtypes), given its task and the report itself; by
     default like the task's. use: the model that a site would use itself, given the delivered one; by default that one.
+    see: the learner with which a site asks that model, given the same; by default its own; `use` gets this learner too.
+    extra: what a model needs beside its weights, as plain data that JSON can hold: it comes in the `extra` of the task
+    in which a model is delivered, and in the metadata of model.safetensors; by default nothing.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -152,6 +179,8 @@ class Scheme:
     quorum: Callable[[int], int] = majority
     expects: Callable[[Task, Report], Weights] = lambda task, report: task.weights
     use: Callable[[Task, Learner, Keep], Weights] = lambda task, learner, keep: task.weights
+    see: Callable[[Task, Learner, Keep], Learner] = lambda task, learner, keep: learner
+    extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 

@@ -62,7 +62,7 @@ def test_the_smallest_size_of_a_densenet_follows_its_blocks(blocks: list[int], l
 @pytest.mark.parametrize(
     ("name", "least", "most"),
     [("densenet-small", 25e3, 30e3), ("densenet121", 6.9e6, 7e6), ("efficientnet-b0", 4e6, 4.1e6)]
-    + [("cnn", 0.98 * 97e3, 1.02 * 97e3)],
+    + [("cnn", 0.98 * 97e3, 1.02 * 97e3), ("vgg-small", 60e3, 62e3)],
 )
 def test_each_network_has_the_size_that_is_promised(name: str, least: float, most: float) -> None:
     assert least <= parameters_of(build(name)) <= most
@@ -183,3 +183,22 @@ def test_the_loss_is_that_of_the_labelled_outputs_alone(seed: int, hidden: list[
     torch.testing.assert_close(loss, binary_cross_entropy_with_logits(logits[known], labels[known]))
     (gradient,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(gradient, ((logits.sigmoid() - labels) * known / known.sum()).detach())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_vggs_options_are_read_from_its_weights_in_whatever_widths_it_has(dims: int) -> None:
+    widths = [3, 5, 2, 7, 4, 6, 9, 8, 2, 3, 4]  # more than nine, so that conv10 must come after conv9
+    network = build("vgg-small", size=2**11, dims=dims, widths=widths, hidden=13)
+    options = NETWORKS["vgg-small"].options_of(network.state_dict())
+    assert options == {"widths": widths, "hidden": 13}
+    assert NETWORKS["cnn"].options_of(build("cnn").state_dict()) == {}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_vggs_logits_and_gradients_neither_vanish_nor_explode_where_it_starts(dims: int) -> None:
+    """He initialisation keeps the scale of activations: without it the logits of unlike scans are all but equal."""
+    network = build("vgg-small", size=32, dims=dims, widths=(8, 16, 16), hidden=32)
+    logits = network(torch.rand(16, 3, *[32] * dims, generator=torch.Generator().manual_seed(0)))
+    logits.square().sum().backward()
+    assert 0.3 < logits.std() < 10
+    assert all(value.grad is not None and value.grad.abs().max() > 0 for value in network.parameters())

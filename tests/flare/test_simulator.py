@@ -16,7 +16,8 @@ import pytest
 
 from brainct import jobs
 from brainct.rehearse import rehearse, site_names
-from tests.conftest import ROOT, TINY
+from tests.conftest import NETWORK_FOR, ROOT, TINY
+from tests.schemes.test_contract import sites_of
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,8 @@ def small_job(folder: Path, name: str, **choices) -> Path:
     file = folder / name / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
     fit = {"optimizer": "adamw", "rate": 0.003, "augment": {"scanner": 0.5}}
-    content["workflows"][0]["args"] |= {"rounds": 3, "network": TINY, "fit": fit, **choices}
+    network = NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY)
+    content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
     file.write_text(json.dumps(content))
     return folder / name
 
@@ -62,9 +64,10 @@ def model_hash(text: str) -> str:
 @pytest.mark.parametrize("name", sorted(jobs.JOBS))
 def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", name)
-    code, text = simulate(job, workspace, 3)
+    sites = len(sites_of(jobs.JOBS[name]["scheme"]))
+    code, text = simulate(job, workspace, sites)
     assert code == 0, text
-    record = rehearse(jobs.read(job), site_names(3), tmp_path / "out", workers=2, tell=lambda line: None).content
+    record = rehearse(jobs.read(job), site_names(sites), tmp_path / "out", workers=2, tell=lambda line: None).content
     assert model_hash(text) == record["model_sha256"]
     simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
     for key in ("scheme", "arguments", "seed", "plan", "versions", "sites", "test", "model_sha256"):

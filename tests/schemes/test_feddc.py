@@ -125,3 +125,39 @@ def test_no_task_tells_a_site_whose_model_it_got():
 def test_a_period_out_of_range_is_refused(arguments):
     with pytest.raises(Refused, match="wanted a whole number of rounds of at least 1, or null for never"):
         feddc(**arguments)
+
+
+def averaged(aggregator, values, lost=()):
+    """The model after one round that ends in an average of these numbers."""
+    scheme, sites = feddc(None, 1, aggregator=aggregator), [f"site-{number}" for number in range(len(values))]
+    memory = scheme.start(Model({"w": torch.tensor([5.0])}), sites, 0)
+    reports = {
+        site: Report({"w": torch.tensor([value])}, 1)
+        for site, value in zip(sites, values, strict=True)
+        if site not in lost
+    }
+    memory = scheme.combine(memory, 0, reports)
+    assert len({model["w"].item() for model in memory["models"].values()}) == 1
+    return scheme.model(memory)["w"].item()
+
+
+@pytest.mark.parametrize("aggregator", ["radon", "median", "geometric_median"])
+@pytest.mark.parametrize("lie", [1e30, -1e6, 0.0])
+def test_another_aggregator_keeps_one_liar_from_moving_the_average_out_of_the_honest_range(aggregator, lie):
+    assert 4.0 <= averaged(aggregator, [4.0, lie, 6.0]) <= 6.0
+    assert not 4.0 <= averaged("mean", [4.0, lie, 6.0]) <= 6.0 or lie == 0.0
+    assert averaged(aggregator, [4.0, 4.0, 4.0]) == 4.0
+
+
+def test_radon_of_models_of_one_number_is_the_iterated_median_of_three_and_takes_the_lost_sites_copy():
+    assert averaged("radon", [1.0, 2.0, 9.0, 3.0, 3.0, 4.0, 8.0, 8.0, 0.0]) == pytest.approx(3.0)
+    assert averaged("radon", [1.0, 2.0, 9.0], lost={"site-0"}) == pytest.approx(5.0)
+
+
+def test_an_aggregator_that_can_not_be_is_refused():
+    with pytest.raises(Refused, match="aggregator is 'sum'; wanted one of mean, radon, median, geometric_median"):
+        feddc(aggregator="sum")
+    with pytest.raises(Refused, match="counts all models the same; wanted weight_by equal"):
+        feddc(aggregator="median", weight_by="examples")
+    with pytest.raises(Refused, match="aggregator radon needs at least 3 sites, not 2"):
+        averaged("radon", [1.0, 2.0])

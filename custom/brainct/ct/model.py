@@ -13,16 +13,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from brainct.ct.scans import FINDINGS
 from brainct.errors import Refused
+from brainct.weights import Weights
 
 Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture: make(channels, dims, *, options) gives the module, smallest(options) its least edge."""
+    """An architecture: make(channels, dims, *, options) gives the module, smallest(options) its least edge.
+
+    options_of(weights): the options that the shapes of a state dict tell; none where a scheme can't change widths.
+    """
 
     make: Callable[..., nn.Module]
     smallest: Callable[[Options], int]
+    options_of: Callable[[Weights], Options] = lambda weights: {}
 
     def options(self) -> dict[str, Any]:
         """The options by name with their defaults: whole numbers >= 1, or tuples of them."""
@@ -145,6 +150,35 @@ def _cnn(channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128),
     return network
 
 
+def _vgg(
+    channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64), hidden: int = 64, grid: int = 3
+) -> nn.Module:
+    """A plain chain without normalisation: convolution 3, ReLU, max-pooling by 2 for each width; then the maxima of
+    `grid` cells an edge, flattened; linear to `hidden`, ReLU, linear head. He initialisation, so that it trains."""
+    conv, pool = (nn.Conv2d, nn.MaxPool2d) if dims == 2 else (nn.Conv3d, nn.MaxPool3d)
+    network = nn.Sequential()
+    for depth, (before, after) in enumerate(zip((channels, *widths), widths, strict=False), 1):
+        network.add_module(f"conv{depth}", conv(before, after, 3, padding=1))
+        network.add_module(f"relu{depth}", nn.ReLU())
+        network.add_module(f"pool{depth}", pool(2))
+    network.add_module("cells", nn.AdaptiveMaxPool2d(grid) if dims == 2 else nn.AdaptiveMaxPool3d(grid))
+    network.add_module("flat", nn.Flatten())
+    network.add_module("hidden", nn.Linear(widths[-1] * grid**dims, hidden))
+    network.add_module("relu", nn.ReLU())
+    network.add_module("head", nn.Linear(hidden, len(FINDINGS)))
+    for part in network:
+        if isinstance(part, nn.Linear | nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+    return network
+
+
+def _vgg_options(weights: Weights) -> Options:
+    convs = [key for key in weights if key.startswith("conv") and key.endswith("weight")]
+    widths = [len(weights[key]) for key in sorted(convs, key=lambda key: int(key[4:].partition(".")[0]))]
+    return {"widths": widths, "hidden": len(weights["hidden.weight"])}
+
+
 NETWORKS: dict[str, Network] = {
     "densenet-small": Network(
         partial(_densenet, features=16, growth=8, blocks=(2, 4, 4, 2), bottleneck=2, groups=4), _densenet_edge
@@ -152,6 +186,7 @@ NETWORKS: dict[str, Network] = {
     "densenet121": Network(_densenet, _densenet_edge),
     "efficientnet-b0": Network(_efficientnet, lambda options: 32),
     "cnn": Network(_cnn, lambda options: int(2 ** len(options["widths"]))),
+    "vgg-small": Network(_vgg, lambda options: int(2 ** len(options["widths"])), _vgg_options),
 }
 """Every network there is. MONAI's resnet18 is not: told to use GroupNorm, it keeps 19 of its 20 BatchNorms."""
 

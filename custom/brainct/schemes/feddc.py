@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
+from brainct.errors import Refused
+from brainct.robust import coordinate_median, geometric_median
 from brainct.scheme import About, Memory, Model, Report, Scheme, Task, generator, one_of, period, registered
 from brainct.schemes.fedavg import reply, share
+from brainct.schemes.radon import fitting_levels, machine
 
 ABOUT = {
     "feddc": About(
@@ -26,23 +29,36 @@ ABOUT = {
 
 
 @registered
-def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, weight_by: str = "equal") -> Scheme:
+def feddc(
+    daisy_period: int | None = 1,
+    aggregation_period: int | None = 10,
+    weight_by: str = "equal",
+    aggregator: str = "mean",
+) -> Scheme:
     """Each round every site trains one of m models; then the models are permuted, or averaged, or stay.
 
     daisy_period: d, rounds between hops, >= 1, null for never: then FedDC is periodic averaging (FedAvg at b = 1).
     aggregation_period: b, rounds between averages, >= 1, null for never: the pure daisy chain.
     weight_by: `equal` as in the paper, or `examples` of a model's last training.
+    aggregator: agg, `mean`, or one that survives liars in an average: `median` of each coordinate, `geometric_median`,
+    or `radon`, the Radon machine (see `radon`) of models of d numbers if m = (d+2)^h, else one Radon point of sketches.
+    These need at least 3 sites and `equal`, and take all m models, whoever trained them. They do not protect a hop.
 
     In round t the models are averaged if t mod b = b-1, else permuted at random if t mod d = d-1: a permutation just
     before an average is a wasted transfer. All sites start from one model. A lost site's model goes on from the
     server's copy; one that nobody trained since the last average has no share in the next. Only the server knows the
     permutation; its seed is public unless the server was given a secret (see docs/privacy.md).
-    Peak memory: 2m models.
+    Peak memory: 2m models, with `geometric_median` 4m.
     """
     d, b = period("feddc: daisy_period", daisy_period), period("feddc: aggregation_period", aggregation_period)
     one_of("feddc: weight_by", weight_by, ("equal", "examples"))
+    one_of("feddc: aggregator", aggregator, ("mean", "radon", "median", "geometric_median"))
+    if aggregator != "mean" and weight_by != "equal":
+        raise Refused(f"feddc: aggregator {aggregator} counts all models the same; wanted weight_by equal")
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        if aggregator != "mean" and len(sites) < 3:
+            raise Refused(f"feddc: aggregator {aggregator} needs at least 3 sites, not {len(sites)}; wanted mean")
         return {"seed": seed, **_one_for_all(model.weights, sites)}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
@@ -59,11 +75,21 @@ def feddc(daisy_period: int | None = 1, aggregation_period: int | None = 10, wei
         return memory
 
     def model(memory: Memory) -> w.Weights:
+        if aggregator != "mean":
+            return _robustly(aggregator, memory)
         trained = {site: examples for site, examples in memory["trained"].items() if examples}
         shares = trained or dict.fromkeys(memory["models"], 1)
         return w.mean([(share(shares[site], weight_by), memory["models"][site]) for site in sorted(shares)])
 
     return Scheme(start, assign, reply, combine, model)
+
+
+def _robustly(aggregator: str, memory: Memory) -> w.Weights:
+    models = [memory["models"][site] for site in sorted(memory["models"])]
+    if aggregator == "radon":
+        levels = fitting_levels(len(models), models[0])
+        return machine(models, levels, "sketch", generator(memory["seed"], "feddc", "radon"))
+    return coordinate_median(models) if aggregator == "median" else geometric_median(models)
 
 
 def _one_for_all(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""Cyclic weight transfer: one model goes from site to site, in the same order again and again.
+
+Chang, Balachandar, Lam, Yi, Brown, Beers, Rosen, Rubin, Kalpathy-Cramer: Distributed deep learning networks among
+institutions for medical imaging, JAMIA 25(8), 2018.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from brainct.scheme import About, Memory, Model, Report, Scheme, Task, registered
+from brainct.schemes.fedavg import reply
+
+ABOUT = {
+    "cyclic": About(
+        paper="Chang et al., JAMIA 2018",
+        family="daisy-chaining",
+        sends="P to and P from one site",
+        keeps="nothing",
+        lost="the only reply of its round is missing, and the round can't be closed",
+        use="a few sites with a handful of scans each that train one after the other; m rounds make one cycle",
+        privacy="each site receives the model that the site before it trained, and knows which one that was; there is "
+        "no sum, so secure aggregation is impossible",
+    )
+}
+
+
+@registered
+def cyclic() -> Scheme:
+    """In round t the model is trained by site t mod m alone, in the order of the sites' names, and goes on to the next.
+
+    It is FedDC with one model and a fixed order, without an average. m rounds make one cycle: compare it with other
+    schemes at equal training, not at equal rounds. The site that comes last in the run has the last word.
+
+    A site keeps nothing. If a lost site's round is closed, the model goes on as it was. Peak memory: 2 models.
+    """
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"weights": model.weights}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        return {sorted(sites)[round % len(sites)]: Task(memory["weights"])}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        for report in reports.values():
+            return {"weights": dict(report.weights)}
+        return memory
+
+    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"])

@@ -1,0 +1,57 @@
+"""Ditto: FedAvg, and beside it a personal model at each site that is pulled towards the shared one.
+
+Li, Hu, Beirami, Smith: Ditto: Fair and Robust Federated Learning Through Personalization, ICML 2021, Algorithm 1.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from brainct.scheme import About, Keep, Learner, Report, Scheme, Task, registered
+from brainct.schemes._parts import personal, refuse_nan
+from brainct.schemes._ranges import number, whole
+from brainct.schemes.fedavg import fedavg
+from brainct.weights import Weights, squared_distance
+
+ABOUT = {
+    "ditto": About(
+        paper="Li, Hu, Beirami, Smith, ICML 2021, Algorithm 1",
+        family="personalisation",
+        sends="P to and P from each site",
+        keeps="its personal model, P",
+        lost="left out of the round's mean; goes on with its personal model",
+        use="each site wants a model of its own that is never far from the common one; the worst site counts",
+        privacy="personal models never leave; for the common one as `fedavg`",
+    ),
+}
+
+
+@registered
+def ditto(
+    lam: float = 1.0, personal_epochs: int | None = None, fraction: float = 1.0, weight_by: str = "examples"
+) -> Scheme:
+    """FedAvg on w; and v_k <- v_k - eta (grad f_k(v_k) + lambda (v_k - w)) at each site asked, w as delivered.
+
+    lam: lambda in lambda/2 |v_k - w|^2, >= 0; 0 is local training, a large one holds v_k at w; for SGD below 2/eta.
+    personal_epochs: passes over the site's scans for v_k in a round, >= 1; null for the job's epochs or steps.
+    fraction, weight_by: as in `fedavg`.
+
+    A site uses v_k in place of w; v_k starts at the first w that the site gets. A round costs it two trainings. A
+    hospital outside gets w. A lost site goes on with its v_k and has no share in the round's mean. Peak memory at the
+    server is as in `fedavg`; a site has w and v_k, two models, beside its training.
+    """
+    number("ditto: lam", lam, least=0)
+    if personal_epochs is not None:
+        whole("ditto: personal_epochs", personal_epochs, 1)
+
+    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        def pull(weights: Weights) -> Tensor:
+            return lam / 2 * squared_distance(weights, task.weights)
+
+        fitted = learner.fit(task.weights)
+        own = learner.fit(keep.get("own", task.weights), epochs=personal_epochs, penalty=pull)
+        refuse_nan(own)
+        metrics = {"loss": fitted.loss, "personal_loss": own.loss}
+        return Report(fitted.weights, fitted.examples, metrics), {**keep, "own": own.weights}
+
+    return replace(fedavg(fraction, weight_by), reply=reply, use=personal)

@@ -1,0 +1,150 @@
+"""Dynamic averaging: sites send their models only when one of them has moved too far from the last average.
+
+Kamp, Boley, Keren, Schuster, Sharfman: Communication-Efficient Distributed Online Prediction by Dynamic Model
+Synchronization, ECML-PKDD 2014; Kamp et al.: Efficient Decentralized Deep Learning by Dynamic Model Averaging,
+ECML-PKDD 2018, Algorithm 1. The reference r is the last average of all sites, known to all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from brainct import weights as w
+from brainct.errors import Refused
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, period, registered
+from brainct.schemes._parts import refuse_nan
+from brainct.schemes._ranges import number
+
+ABOUT = {
+    "dynamic": About(
+        paper="Kamp et al., ECML-PKDD 2014 and 2018, Algorithm 1",
+        family="communication",
+        sends="nothing but a few numbers if no site moved far; else P from each site that did and from those asked to "
+        "balance it, then P to each of them; P to and P from each site when all synchronise",
+        keeps="its model and the reference, 2P",
+        lost="goes on from what it kept, outside this balancing; what it was to get is sent again",
+        use="the network to a hospital is slow or dear, or sites learn little that is new",
+        privacy="the server sees single models, and each round a site's distance from the reference: how unlike it is",
+    )
+}
+
+
+@registered
+def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = True) -> Scheme:
+    """Each site trains its own model on and sends it if |w_i - r|^2 > Delta; the server then balances or averages all.
+
+    delta: Delta >= 0; 0 is periodic averaging: FedAvg with equal weights. relative: Delta is `delta` times the mean
+    |w_i - r|^2 of round 0, when all synchronise; false: Delta is `delta`. sync_every: s >= 1, all synchronise in rounds
+    t mod s = s-1, or null for never; the delivered model is the reference, so let s divide the job's rounds.
+
+    The senders B are averaged. If B is all, this is the new reference; if |mean - r|^2 <= Delta, B go on from it; else
+    the server asks 2|B| more sites at random, or all if B would then be half of them. Asking takes rounds of its own,
+    in which nobody trains, as in the paper balancing comes before more training. While no condition is violated,
+    (1/m) sum |w_i - mean|^2 <= Delta. Sites lost while training are not asked. All sites count the same.
+    Peak memory: m + 2 models. A violation may reveal that a site is unlike the others. No secure aggregation.
+    """
+    number("dynamic: delta", delta, least=0)
+    every = period("dynamic: sync_every", sync_every)
+
+    def together(round: int) -> bool:
+        return delta == 0 or round % every == every - 1 or (relative and round == 0)
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        memory = {"seed": seed, "sites": sorted(sites), "delta": float(delta)}
+        return {**memory, **_new_reference(model.weights, sites)}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        if together(round):
+            return {site: _train(memory, site, "synchronise") for site in sites}
+        if memory["asked"]:
+            ask, wait = Task({}, {"do": "send", "like": _shapes(memory["reference"])}), Task({}, {"do": "wait"})
+            return {site: ask if site in memory["asked"] else wait for site in sites}
+        return {site: _train(memory, site, "train") for site in sites}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        sent = {site: dict(report.weights) for site, report in reports.items() if report.weights}
+        if memory["asked"] and not together(round):
+            others = [site for site in memory["others"] if site not in memory["asked"]]
+            return _balance(memory, round, {**memory["models"], **sent}, others)
+        if relative and round == 0:
+            moved = [_gap(model, memory["reference"]) for model in sent.values()]
+            memory = {**memory, "delta": delta * sum(moved) / len(moved)}
+        news = {site: weights for site, weights in memory["news"].items() if site not in reports}
+        others = [site for site in reports if site not in sent]
+        return _balance({**memory, "news": news}, round, sent, others)
+
+    return Scheme(start, assign, _reply, combine, lambda memory: memory["reference"], expects=_expects, use=_use)
+
+
+def _new_reference(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:
+    """All sites are to get the reference; news: {site: what it is to get and has not confirmed}."""
+    news = {site: {"weights": weights, "reference": True} for site in sites}
+    return {"reference": weights, "news": news, "models": {}, "others": [], "asked": []}
+
+
+def _train(memory: Memory, site: str, do: str) -> Task:
+    extra = {"do": do, "delta": memory["delta"]}
+    if site in memory["news"]:
+        news = memory["news"][site]
+        return Task(news["weights"], {**extra, "reference": news["reference"]})
+    return Task({}, {**extra, "like": _shapes(memory["reference"])})
+
+
+def _balance(memory: Memory, round: int, models: Mapping[str, w.Weights], others: Sequence[str]) -> Memory:
+    """What becomes of the models that came (B, by site), while the others' models are still at their sites."""
+    done: dict[str, Any] = {"models": {}, "others": [], "asked": []}
+    if not models:
+        return {**memory, **done}
+    mean = w.mean([(1.0, models[site]) for site in sorted(models)])
+    if not others:
+        return {**memory, **_new_reference(mean, memory["sites"])}
+    if _gap(mean, memory["reference"]) <= memory["delta"]:
+        news = {site: {"weights": mean, "reference": False} for site in models}
+        return {**memory, **done, "news": {**memory["news"], **news}}
+    more = 2 * len(models) if 6 * len(models) < len(models) + len(others) else len(others)
+    asked = sorted(generator(memory["seed"], "dynamic", round).choice(others, more, replace=False).tolist())
+    return {**memory, "models": dict(models), "others": list(others), "asked": asked}
+
+
+def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    do, extra = task.extra["do"], task.extra
+    if do == "wait":
+        return Report({}, keep.get("examples", 1)), keep
+    if "model" not in keep and not extra.get("reference"):
+        raise Refused("this site has lost the model that it kept for dynamic averaging; it waits for the next average")
+    if do == "send":
+        return Report(keep["model"], keep["examples"]), keep
+    reference = task.weights if extra.get("reference") else keep["reference"]
+    fitted = learner.fit(task.weights or keep["model"])
+    refuse_nan(fitted)
+    gap = _gap(fitted.weights, reference)
+    sends = do == "synchronise" or gap > extra["delta"]
+    report = Report(fitted.weights if sends else {}, fitted.examples, {"loss": fitted.loss, "distance": gap})
+    if do == "synchronise":  # the next task brings the average, so nothing is kept: the delivered model is in use
+        return report, {}
+    return report, {"model": fitted.weights, "reference": reference, "examples": fitted.examples}
+
+
+def _use(task: Task, learner: Learner, keep: Keep) -> w.Weights:
+    """The model that the site keeps, or the delivered one after all synchronised."""
+    return {**task.weights, **keep.get("model", {})}
+
+
+def _expects(task: Task, report: Report) -> w.Weights:
+    """Weights like the task's or the shapes that it states; nothing from who waits, or is free to send nothing."""
+    do = task.extra["do"]
+    if do == "wait" or (do == "train" and not report.weights):
+        return {}
+    return task.weights or {
+        key: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
+        for key, (dtype, shape) in task.extra["like"].items()
+    }
+
+
+def _shapes(weights: w.Weights) -> dict[str, Any]:
+    return {key: [str(value.dtype).removeprefix("torch."), list(value.shape)] for key, value in weights.items()}
+
+
+def _gap(left: w.Weights, right: w.Weights) -> float:
+    return float(sum(value.square().sum() for value in w.difference(left, right).values()))

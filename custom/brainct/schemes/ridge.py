@@ -1,0 +1,137 @@
+"""Ridge: one round gives the head in closed form, whatever the partition, on the features of a frozen network.
+
+Hoerl, Kennard: Ridge Regression, Technometrics 1970; in one federated round as in He, Tong, Fang, Sun, Zeng, Li, Chen,
+Zhuang: AFL: A Single-Round Analytic Approach for Federated Learning with Pre-trained Models, CVPR 2025. Here the Gram
+matrices themselves are summed; balanced classes and missing labels are this project's addition.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from brainct.errors import Refused
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.schemes._ranges import number
+from brainct.weights import Weights
+
+ABOUT = {
+    "ridge": About(
+        paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
+        family="one round",
+        sends="once: P to and 8 F (D+1) (D+2) bytes from each site, F the findings, D the head's inputs; then counts",
+        keeps="nothing",
+        lost="asked again in the next round; left out if there is none",
+        use="only one exchange is possible, or a network trained elsewhere is to be fitted to these hospitals",
+        privacy="the head's inputs of a class's scans, where these are at most D, can be read off their matrix up to a "
+        "rotation, of a single scan wholly; only the sum is needed, so secure aggregation is possible and advised",
+    )
+}
+GRAMS = "grams"
+
+
+@registered
+def ridge(lam: float = 0.01) -> Scheme:
+    """w_j = (G_j + alpha I)^-1 c_j for each finding j, G_j = sum_i a_i phi_i phi_i^T and c_j = sum_i a_i y_i phi_i.
+
+    lam: lambda > 0; alpha = lambda times the features' mean scatter around their mean (the trace of the centred G_j
+    over D), so that it means the same for every scale of the features; the bias is not drawn to 0.
+
+    phi_i: input of the network's last linear layer for training scan i, not augmented, and a 1. y_i: 1 with the
+    finding, -1 without; a scan whose label is not known has no share in this finding. a_i = 1/n of its class over all
+    sites, so that neither a rare finding nor a site's prevalence moves the line between the classes. A site can't know
+    that n, so it sends one matrix for each class and finding, and the server divides; n and c_j stand in the last
+    columns. The score s estimates 2p - 1 and becomes the logit 2s, equal to that of p to first order; AUROC does not
+    depend on it. A finding with one class only, over all sites, keeps the head that it had.
+
+    All else in the network stays as it was, seeded or from a checkpoint. Round 0 says all: later rounds only ask the
+    sites that were lost, and change nothing once all were heard. The model is the same for every partition of the same
+    scans. Sites keep nothing. A hospital outside gets the network with its new head. Peak memory: the model, and beside
+    a round's reports two sets of 2 F matrices.
+    """
+    number("ridge: lam", lam, above=0)
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        head = _head(model)
+        grams = torch.zeros(_shape(model.weights[f"{head}.weight"]), dtype=torch.float64)
+        return {"weights": model.weights, "head": head, GRAMS: grams, "heard": {}}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        heard, first = memory["heard"], Task(memory["weights"], {"head": memory["head"]})
+        return {site: Task({}, {"scans": heard[site]}) if site in heard else first for site in sites}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        fresh = {site: report for site, report in reports.items() if site not in memory["heard"]}
+        if not fresh:
+            return memory
+        grams = sum((report.weights[GRAMS] for report in fresh.values()), memory[GRAMS])
+        heard = {**memory["heard"], **{site: report.examples for site, report in fresh.items()}}
+        weights = {**memory["weights"], **solved(grams, memory["weights"], memory["head"], lam)}
+        return {**memory, "weights": weights, GRAMS: grams, "heard": heard}
+
+    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], expects=_expects)
+
+
+def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    if not task.weights:
+        return Report({}, task.extra["scans"]), keep
+    features, labels = learner.features(task.weights, task.extra["head"])
+    return Report({GRAMS: matrices(features, labels)}, len(features)), keep
+
+
+def _expects(task: Task, report: Report) -> Weights:
+    if not task.weights:
+        return {}
+    shape = _shape(task.weights[f"{task.extra['head']}.weight"])
+    return {GRAMS: torch.empty(shape, dtype=torch.float64, device="meta")}
+
+
+def matrices(features: Tensor, labels: Tensor) -> Tensor:
+    """(2, F, (D+1)(D+2)/2) lower triangles of sum phi phi^T over the scans without, and with, each finding."""
+    phi = torch.cat([features.double(), torch.ones(len(features), 1, dtype=torch.float64)], 1)
+    rows, columns = torch.tril_indices(phi.shape[1], phi.shape[1])
+    classes = [[phi[labels[:, j] == label] for j in range(labels.shape[1])] for label in (0, 1)]
+    return torch.stack([torch.stack([(part.T @ part)[rows, columns] for part in parts]) for parts in classes])
+
+
+def solved(grams: Tensor, weights: Weights, head: str, lam: float) -> dict[str, Tensor]:
+    """The head's weight (F, D) and bias (F) of all triangles; a finding without both classes stays as it was."""
+    weight, bias = (weights[f"{head}.{part}"].clone() for part in ("weight", "bias"))
+    for j, (without, with_finding) in enumerate(grams.unbind(1)):
+        negative, positive = (_square(triangle, weight.shape[1] + 1) for triangle in (without, with_finding))
+        if negative[-1, -1] > 0 and positive[-1, -1] > 0:
+            logit = 2 * _balanced(negative / negative[-1, -1], positive / positive[-1, -1], lam)
+            weight[j], bias[j] = logit[:-1].to(weight.dtype), logit[-1].to(bias.dtype)
+    return {f"{head}.weight": weight, f"{head}.bias": bias}
+
+
+def _balanced(negative: Tensor, positive: Tensor, lam: float) -> Tensor:
+    """(D+1) coefficients of the score, bias last, given the mean of phi phi^T in each class."""
+    gram, moment = positive + negative, positive[:, -1] - negative[:, -1]
+    scatter = gram.diagonal()[:-1] - gram[-1, :-1].square() / gram[-1, -1]
+    if not scatter.mean() > 0:
+        raise Refused("ridge: the network's last features are the same for all scans; start from another checkpoint")
+    penalty = torch.full_like(moment, lam * scatter.mean().item())
+    penalty[-1] = 0.0
+    solution: Tensor = torch.linalg.solve(gram + penalty.diag(), moment)
+    return solution
+
+
+def _square(triangle: Tensor, edge: int) -> Tensor:
+    rows, columns = torch.tril_indices(edge, edge)
+    square = triangle.new_zeros(edge, edge)
+    square[rows, columns] = square[columns, rows] = triangle
+    return square
+
+
+def _shape(weight: Tensor) -> tuple[int, int, int]:
+    """The shape of `matrices` for a head of this weight, (F, D)."""
+    findings, inputs = weight.shape
+    return 2, findings, (inputs + 1) * (inputs + 2) // 2
+
+
+def _head(model: Model) -> str:
+    paths = [layer.path for layer in model.layers if layer.kind == "Linear" and f"{layer.path}.bias" in layer.keys]
+    if not paths:
+        raise Refused(f"ridge: {model.architecture} has no linear layer with a bias; choose another network")
+    return paths[-1]

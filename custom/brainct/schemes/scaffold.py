@@ -1,0 +1,85 @@
+"""SCAFFOLD: control variates take each site's drift out of its gradients.
+
+Karimireddy, Kale, Mohri, Reddi, Stich, Suresh: SCAFFOLD: Stochastic Controlled Averaging for Federated Learning,
+ICML 2020, Algorithm 1, option II.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from brainct import weights as w
+from brainct.errors import Refused
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.schemes._parts import refuse_nan
+from brainct.schemes._ranges import number
+from brainct.schemes._settled import keeping, more, none, settled
+
+ABOUT = {
+    "scaffold": About(
+        paper="Karimireddy et al., ICML 2020, Algorithm 1, option II",
+        family="drift",
+        sends="2P to and 2P from each site: the model and a control variate",
+        keeps="its control variate before and after its last report, 2P",
+        lost="left out of both means; takes its control variate of that round back",
+        use="sites differ, train many plain SGD steps in a round, and all of them answer in most rounds",
+        privacy="a control variate is a site's mean gradient; the server needs sums alone, so secure aggregation is "
+        "possible in principle",
+    )
+}
+CONTROL = "control/"
+
+
+@registered
+def scaffold(server_rate: float = 1.0) -> Scheme:
+    """y_k <- y_k - eta (g_k - c_k + c), K times; x <- x + eta_g mean(y_k - x), c <- mean(c_k) over all sites.
+
+    server_rate: eta_g, > 0; 1 takes the mean of the models. c_k <- c_k - c + (x - y_k) / (K eta) after each training.
+    The mathematics is that of plain SGD at a constant rate in a round: set the job's optimiser to `sgd`, momentum and
+    weight_decay to 0. With Adam or momentum (x - y_k) / (K eta) is no gradient, and a scheme can't see which one runs.
+
+    Means are plain as in the paper, 1/m. A site keeps c_k, at first 0. A lost site is left out of both means and takes
+    its last change of c_k back, so that c stays the mean of all c_k. Peak memory at the server beside the
+    reports: 9 models.
+    """
+    number("scaffold: server_rate", server_rate, above=0)
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"weights": model.weights, "control": w.filled(model.weights, 0.0), "arrived": none(sites)}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        sent = _join(memory["weights"], memory["control"])
+        return {site: Task(sent, {"arrived": memory["arrived"][site]}) for site in sites}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        mean, change = _split(w.mean([(1.0, report.weights) for report in reports.values()]))
+        beyond = w.scale(w.difference(mean, memory["weights"]), server_rate - 1)
+        share = len(reports) / len(memory["arrived"])
+        return {
+            "weights": w.add(mean, beyond),
+            "control": w.add(memory["control"], w.scale(change, share)),
+            "arrived": more(memory["arrived"], reports),
+        }
+
+    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"])
+
+
+def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    model, control = _split(task.weights)
+    own = settled(task, keep, w.filled(model, 0.0))
+    fitted = learner.fit(model, correction=w.add(control, w.scale(own, -1)))
+    refuse_nan(fitted)
+    if not fitted.rate > 0:
+        raise Refused(f"scaffold: the learning rate is {fitted.rate}; wanted one above 0 in every round")
+    gradient = w.scale(w.difference(model, fitted.weights), 1 / (fitted.steps * fitted.rate))
+    change = w.add(w.scale(control, -1), gradient)
+    report = Report(_join(fitted.weights, change), fitted.examples, metrics={"loss": fitted.loss})
+    return report, keeping(task, own, w.add(own, change))
+
+
+def _join(model: w.Weights, control: w.Weights) -> w.Weights:
+    return {**model, **{CONTROL + key: value for key, value in control.items()}}
+
+
+def _split(weights: w.Weights) -> tuple[w.Weights, w.Weights]:
+    """The model's tensors, and the control's under the model's keys."""
+    control = {key.removeprefix(CONTROL): value for key, value in weights.items() if key.startswith(CONTROL)}
+    return {key: value for key, value in weights.items() if not key.startswith(CONTROL)}, control

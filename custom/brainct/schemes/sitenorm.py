@@ -1,0 +1,120 @@
+"""Shrunken site normalisation: each hospital normalises its scans by its own statistics, drawn towards everyone's.
+
+This project's own proposal, around any scheme. It takes from Li, Jiang, Zhang, Kamp, Dou: FedBN, ICLR 2021, that a
+scanner's statistics stay with the scanner, and from James, Stein: Estimation with Quadratic Loss, Berkeley Symposium
+1961, that the noisy mean of few scans is better drawn towards the mean of all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, registered
+from brainct.schemes._ranges import number
+from brainct.schemes.fedavg import fedavg
+from brainct.weights import Weights
+
+ABOUT = {
+    "sitenorm": About(
+        paper="this project, after FedBN (Li et al., ICLR 2021) and James, Stein, 1961",
+        family="wrappers",
+        sends="round 0: 16 bytes a channel to and from each site; then as the inner scheme, and mu, s2 to each site",
+        keeps="what the inner scheme keeps",
+        lost="in round 0: its scans have no share in the common statistics; later: as in the inner scheme",
+        use="sites differ in their scanners; it helps any scheme, pooled training too",
+        privacy="the mean and spread of a site's brightness; their sums are enough, so secure aggregation of them is "
+        "possible; the rest as the inner scheme",
+    )
+}
+STATISTICS = "sitenorm"
+"""Where a task and a model say the common statistics, in `extra`."""
+
+
+@registered
+def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
+    """Site k's network sees (x - mu_k')/sqrt(v_k'), mu_k' = (n_k mu_k + kappa mu) / (n_k + kappa), v_k' alike with s2.
+
+    inner: the scheme that trains; null for `fedavg()`. kappa: the weight of everyone's statistics, in scans, >= 0: 0 is
+    each site's own alone, null (infinity) is everyone's alone.
+
+    mu_k, v_k: mean and variance of an input channel over all pixels of the n_k training scans, labelled or not, before
+    augmentation. All pixels, air too: a gain and an offset of a scanner's brightness then cancel at kappa = 0, which
+    they would not behind a threshold. They cancel as far as nothing is clipped at the window's edges; augmentation,
+    which comes first, acts on the scans as they are. mu = sum n_k mu_k / sum n_k, s2 = sum n_k v_k / sum n_k, the
+    variance within sites: what differs between their means is the scanners' doing.
+
+    Round 0 collects these sums and trains nothing; the inner scheme's round 0 is round 1. A site lost in it takes part
+    later as any other. Sites keep nothing of it: they derive mu_k', v_k' from their scans and the task. A hospital
+    outside gets mu, s2 with the model, in the metadata of model.safetensors and in the `extra` of the task, and does
+    the same with its own scans, for which no label is needed; with no scans it uses mu, s2. Peak memory is the inner
+    scheme's.
+    """
+    if kappa is not None:
+        number("sitenorm: kappa", kappa, least=0)
+    base = inner if inner is not None else fedavg()
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"inner": base.start(model, sites, seed), "none": _none(model), "statistics": {}}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        if round == 0:
+            return {site: Task(memory["none"]) for site in sites}
+        tasks = base.assign(memory["inner"], round - 1, sites)
+        return {site: replace(task, extra={**task.extra, **memory["statistics"]}) for site, task in tasks.items()}
+
+    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        if STATISTICS in task.extra:
+            return base.reply(task, seen(task, learner), keep)
+        moments = learner.moments()
+        return Report({"sum": moments.sum, "scatter": moments.scatter}, moments.scans), keep
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        if round == 0:
+            return {**memory, "statistics": {STATISTICS: _common(reports)}}
+        return {**memory, "inner": base.combine(memory["inner"], round - 1, reports)}
+
+    def expects(task: Task, report: Report) -> Weights:
+        return base.expects(task, report) if STATISTICS in task.extra else task.weights
+
+    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
+        return base.see(task, seen(task, learner), keep)
+
+    def seen(task: Task, learner: Learner) -> Learner:
+        return learner.normalised(*shrunken(learner.moments(), **task.extra[STATISTICS], kappa=kappa))
+
+    def extra(memory: Memory) -> Mapping[str, Any]:
+        return {**base.extra(memory["inner"]), **memory["statistics"]}
+
+    def model(memory: Memory) -> Weights:
+        return base.model(memory["inner"])
+
+    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra)
+
+
+def shrunken(
+    own: Moments, mean: Sequence[float], variance: Sequence[float], kappa: float | None
+) -> tuple[list[float], list[float]]:
+    """(mu', v') of a site, channel by channel, from its own moments, everyone's statistics and kappa."""
+    if kappa is None or own.scans + kappa == 0:
+        return list(mean), list(variance)
+    first, second = (kappa * torch.tensor(common, dtype=torch.float64) for common in (mean, variance))
+    scans = own.scans + kappa
+    return ((own.sum + first) / scans).tolist(), ((own.scatter + second) / scans).tolist()
+
+
+def _none(model: Model) -> Weights:
+    """The sums of no scans, (C,): the input's channels are the second axis of the first convolution's weight."""
+    channels = next(value.shape[1] for value in model.weights.values() if value.ndim > 3)
+    return {key: torch.zeros(channels, dtype=torch.float64) for key in ("sum", "scatter")}
+
+
+def _common(reports: Mapping[str, Report]) -> dict[str, list[float]]:
+    """mu and s2 of all scans that were reported, from sums alone."""
+    scans = sum(report.examples for report in reports.values())
+    totals = {
+        name: torch.stack([report.weights[key] for report in reports.values()]).sum(0) / scans
+        for name, key in (("mean", "sum"), ("variance", "scatter"))
+    }
+    return {name: value.tolist() for name, value in totals.items()}

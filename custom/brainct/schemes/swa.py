@@ -1,0 +1,68 @@
+"""SWA, stochastic weight averaging at the server, around any scheme: the mean of the models of the last rounds.
+
+Izmailov, Podoprikhin, Garipov, Vetrov, Wilson: Averaging Weights Leads to Wider Optima and Better Generalization, UAI
+2018. Caldarola, Caputo, Ciccone: Improving Generalization in Federated Learning by Seeking Flat Minima, ECCV 2022 (at
+the server, from three quarters of the rounds on).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from brainct import weights as w
+from brainct.errors import Refused
+from brainct.scheme import About, Memory, Model, Report, Scheme, Task, registered
+from brainct.schemes._ranges import whole
+from brainct.schemes.fedavg import fedavg
+
+ABOUT = {
+    "swa": About(
+        paper="Izmailov et al., UAI 2018; Caldarola, Caputo, Ciccone, ECCV 2022",
+        family="wrappers",
+        sends="as the inner scheme",
+        keeps="as the inner scheme",
+        lost="as the inner scheme",
+        use="the model swings from round to round at the end, as with a constant rate, FedExP or a server's optimiser",
+        privacy="as the inner scheme: the server averages models that it has",
+    )
+}
+FEDAVG = fedavg()
+
+
+@registered
+def swa(inner: Scheme = FEDAVG, begin: int = 22, every: int = 1) -> Scheme:
+    """The inner scheme as it is; the model given out is the mean of its models after rounds begin, begin + every, ...
+
+    inner: in a job {"scheme": NAME, "arguments": {...}}. begin: the first round, from 0, whose model counts, >= 0: 22
+    is three quarters of 30 rounds; a run with fewer rounds gives out the inner scheme's model. every: c, rounds between
+    two models that count, >= 1.
+
+    Sites train on from the inner scheme's model, never from the mean. What a site keeps and a lost site are the inner
+    scheme's. Peak memory: the inner scheme's and 2 models.
+    """
+    if not isinstance(inner, Scheme):
+        raise Refused(f'swa: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}}')
+    whole("swa: begin", begin, 0)
+    whole("swa: every", every, 1)
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        return {"inner": inner.start(model, sites, seed), "average": {}, "count": 0}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        return inner.assign(memory["inner"], round, sites)
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        within, count = inner.combine(memory["inner"], round, reports), memory["count"]
+        if round < begin or (round - begin) % every:
+            return {**memory, "inner": within}
+        so_far = [(float(count), memory["average"])] if count else []
+        return {"inner": within, "average": w.mean([*so_far, (1.0, inner.model(within))]), "count": count + 1}
+
+    def model(memory: Memory) -> w.Weights:
+        average: w.Weights = memory["average"] or inner.model(memory["inner"])
+        return average
+
+    def extra(memory: Memory) -> Mapping[str, Any]:
+        return inner.extra(memory["inner"])
+
+    return replace(inner, start=start, assign=assign, combine=combine, model=model, extra=extra)
