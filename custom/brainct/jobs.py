@@ -27,9 +27,10 @@ def _inner(scheme: str, **arguments: Any) -> dict[str, Any]:
 
 OWN_CHOICES: dict[str, dict[str, Any]] = {
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
-    "fedma": _row("fedma", network={"architecture": "vgg-small"}),
+    "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
+    "rebasin": _row("rebasin", network={"architecture": "cnn"}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
     "sitenorm": _row("sitenorm", rounds=31),
