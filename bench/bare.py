@@ -51,7 +51,7 @@ def main() -> None:
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     data = [pictures(folder, number * 64, number * 64 + 64) for number in range(sites)]
     test_images, test_labels = pictures(folder, sites * 64, sites * 64 + 8)
-    ready = time.monotonic()
+    ends = [time.monotonic()]
     for _ in range(rounds):
         total = {key: torch.zeros_like(value) for key, value in weights.items()}
         for images, labels in data:
@@ -61,13 +61,14 @@ def main() -> None:
             for key, value in model.state_dict().items():
                 total[key] += value / sites
         weights = total
-    done = time.monotonic()
+        ends.append(time.monotonic())
     model.load_state_dict(weights)
     model.eval()
     with torch.no_grad():
         auroc = roc_auc_score(test_labels[:, 5], model(test_images)[:, 5])
     parameters = sum(value.numel() for value in weights.values())
-    print(json.dumps({"startup": ready - began, "rounds": done - ready, "parameters": parameters, "auroc": auroc}))
+    seconds = [end - start for start, end in zip(ends, ends[1:], strict=False)]
+    print(json.dumps({"startup": ends[0] - began, "rounds": seconds, "parameters": parameters, "auroc": auroc}))
 
 
 main()

@@ -4,7 +4,8 @@
 
 A plain network of 98k parameters, 64 pictures of 64x64 a site, 4 batches, 10 rounds of FedAvg with SGD. All ways run in
 turn within each repeat, each in a process of its own; ratios are to the bare loop of the same repeat, medians over the
-repeats. Memory is the largest sum of proportional set sizes of the process and its children, sampled every 100 ms.
+repeats. A round is the median of a run's ten. Memory is the largest sum of proportional set sizes of the process and
+its children, sampled every 100 ms.
 """
 
 import argparse
@@ -94,14 +95,14 @@ def bare(folder: Path, sites: int) -> dict[str, float]:
     wanted = parameters_of(build("cnn", 3, EDGE))
     if found["parameters"] != wanted:
         sys.exit(f"the bare loop's network has {found['parameters']} parameters, brainct's {wanted}")
-    return {"wall": wall, "round": found["rounds"] / ROUNDS, "startup": wall - found["rounds"], "memory": peak}
+    return {"wall": wall, "memory": peak, **by_round(found["rounds"], wall)}
 
 
 def rehearsed(folder: Path, sites: int, workers: int) -> dict[str, float]:
     out = Path(tempfile.mkdtemp(dir=folder)) / "out"
     words = ["rehearse", str(make_job(folder)), "--sites", str(sites), "--workers", str(workers), "--out", str(out)]
     _, wall, peak = measured([sys.executable, "-m", "brainct.cli", *words], folder)
-    return {"wall": wall, "memory": peak, **by_round(out, wall)}
+    return {"wall": wall, "memory": peak, **by_round(recorded(out), wall)}
 
 
 def simulated(folder: Path, sites: int) -> dict[str, float]:
@@ -114,12 +115,14 @@ def simulated(folder: Path, sites: int) -> dict[str, float]:
     text, wall, peak = measured([flare, *words], folder)
     if not re.search(r"model sha256: [0-9a-f]{64}\n$", text):
         sys.exit(f"the simulator did not end with a model:\n{text}")
-    return {"wall": wall, "memory": peak, **by_round(workspace / "server" / "simulate_job" / "brainct", wall)}
+    return {"wall": wall, "memory": peak, **by_round(recorded(workspace / "server" / "simulate_job" / "brainct"), wall)}
 
 
-def by_round(out: Path, wall: float) -> dict[str, float]:
-    record = json.loads((out / "record.json").read_text())
-    seconds = [row["seconds"] for row in record["rounds"]]
+def recorded(out: Path) -> list[float]:
+    return [row["seconds"] for row in json.loads((out / "record.json").read_text())["rounds"]]
+
+
+def by_round(seconds: list[float], wall: float) -> dict[str, float]:
     return {"round": statistics.median(seconds), "startup": wall - sum(seconds)}
 
 
