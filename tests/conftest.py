@@ -24,8 +24,8 @@ settings.load_profile("brainct")
 
 
 def pytest_xdist_auto_num_workers(config):
-    """The fast lane computes on two cores; the slow lane starts federations, which mostly wait, three at a time."""
-    return 2 if "not slow" in config.option.markexpr else 3
+    """The fast lane computes on two cores; the slow lane starts federations, which mostly wait, two at a time."""
+    return 2
 
 
 @pytest.fixture(autouse=True)

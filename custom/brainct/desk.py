@@ -74,7 +74,7 @@ class Desk:
     def _fault(self, what: str, details: str) -> dict[str, Any]:
         if not self._discreet:
             return {"error": details}
-        logging.getLogger(LOG).error(details)
+        logging.getLogger(LOG).error("%s: %s", self.site, details.removeprefix(f"{self.site}: "))
         return {"error": f"{self.site} {what}; the reason is in the site's own log"}
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from forged import (
@@ -19,8 +20,10 @@ from forged import (
     write_png,
     write_series,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
-from brainct.ct.dataset import device_of, open_site, open_sites
+from brainct.ct.dataset import device_of, open_site, open_sites, shelved
 from brainct.ct.scans import FOLDS
 from brainct.ct.sitefile import Deal, SiteFile, Split, read_site_file
 from brainct.errors import Refused
@@ -159,3 +162,15 @@ def test_a_deal_of_scans_whose_split_is_given_is_refused(tmp_path: Path) -> None
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,train", header="image,any,split")
     assert "`deal` cannot deal scans whose `split` is given" in refused(tmp_path, kind="manifest", deal={"how": "iid"})
+
+
+@given(st.integers(1, 30), st.data())
+def test_shares_of_one_data_set_are_what_indexing_gives_and_disjoint_ones_share_its_memory(count, data):
+    owner = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=count, max_size=count)))
+    sets = [np.flatnonzero(owner == each) for each in (0, 1, 0, 2, 3)]
+    extra = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1)))), dtype=np.int64)
+    images = torch.arange(count * 2, dtype=torch.float32).reshape(count, 2)
+    wanted = [images[which].clone() for which in (*sets, extra)]
+    laid = shelved(images, [*sets, extra])
+    assert all(torch.equal(one, other) for one, other in zip(laid, wanted, strict=True))
+    assert all(share.untyped_storage().data_ptr() == images.untyped_storage().data_ptr() for share in laid[:5])

@@ -14,6 +14,7 @@ LINES = [
     ("brainct", logging.INFO, "round 3: 4 of 4 sites"),
     ("nvflare.app_common.workflows.model_controller", logging.INFO, "Sending task"),
     ("brainct.flare.server.Rounds", logging.INFO, "Initializing BaseModelController workflow."),
+    ("nvflare.fuel.f3.streaming.byte_receiver", logging.WARNING, "Receiving unknown req_id"),
     ("nvflare.private.fed.server", logging.ERROR, "something broke"),
 ]
 

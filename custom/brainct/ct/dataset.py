@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,10 @@ def open_sites(
             return {site: _phantom(file, site, size, dims) for site in whose}
         device = device_of(file.device)
         scans = _read(file, size, dims)
-        return {site: _laid_out(scans, _folds(scans, file, site, sites), file, device) for site in whose}
+        share = {site: _folds(scans, file, site, sites) for site in whose}
+        sets = [np.flatnonzero(fold_of == at) for fold_of in share.values() for at in range(len(FOLDS))]
+        laid = iter(shelved(scans.images, sets) if len(whose) > 1 else [scans.images[which] for which in sets])
+        return {site: _laid_out(scans, share[site], file, device, laid) for site in whose}
     except Refused as refusal:
         raise Refused(f"{only or 'site file'}: {refusal}") from None
 
@@ -87,17 +90,20 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
         notes=(why,),
     )
     fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
-    return _laid_out(scans, fold_of, file, device_of(file.device))
+    laid = iter([scans.images[np.flatnonzero(fold_of == at)] for at in range(len(FOLDS))])
+    return _laid_out(scans, fold_of, file, device_of(file.device), laid)
 
 
 def _read(file: SiteFile, size: int, dims: int) -> _Scans:
     entries, notes = listed(file)
-    images, digests, thumbnails, seen, kinds = [], [], [], Counter[str](), Counter[bool]()
-    for entry in entries:
+    images, digests, thumbnails, seen, kinds = torch.empty(0), [], [], Counter[str](), Counter[bool]()
+    for number, entry in enumerate(entries):
         pixels, said = decoded(entry, dims)
         if file.fov_mm and not pixels.spacing:
             raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be kept: remove `fov_mm`")
-        images.append(rendered(pixels, size, file.windows, file.fov_mm))
+        image = rendered(pixels, size, file.windows, file.fov_mm)
+        images = images if number else image.new_empty(len(entries), *image.shape)
+        images[number] = image
         digests.append(pixels.digest())
         thumbnails.append(thumbnail(pixels))
         seen.update(said)
@@ -109,7 +115,7 @@ def _read(file: SiteFile, size: int, dims: int) -> _Scans:
     together = joined(pairs, patients)
     notes += [f"{said}: {count} of {len(entries)} scans" for said, count in sorted(seen.items())]
     return _Scans(
-        images=torch.stack(images),
+        images=images,
         labels=np.stack([entry.labels for entry in entries]),
         digests=tuple(digests),
         groups=together,
@@ -145,13 +151,42 @@ def _folds(scans: _Scans, file: SiteFile, site: str, sites: Sequence[str]) -> In
     return dealt(known, scans.groups, file.split.fractions, file.deal, len(ordered))[ordered.index(site)]
 
 
-def _laid_out(scans: _Scans, fold_of: Ints, file: SiteFile, device: str) -> Dataset:
+def shelved(images: Tensor, sets: Sequence[Ints]) -> list[Tensor]:
+    """images[which] for each of the index sets; sets that are disjoint or equal are views and cost no memory.
+
+    The images are put in order in place, so what was given is used up: many sites' shares of one large data set then
+    need it once, not twice.
+    """
+    order: list[int] = []
+    found: dict[bytes, slice | Tensor] = {}
+    for which in sets:
+        if which.tobytes() in found:
+            continue
+        overlap = np.isin(which, order).any()
+        found[which.tobytes()] = images[which] if overlap else slice(len(order), len(order) + len(which))
+        order += [] if overlap else which.tolist()
+    _reorder(images, [*order, *np.setdiff1d(np.arange(len(images)), order).tolist()])
+    places = [found[which.tobytes()] for which in sets]
+    return [images[place] if isinstance(place, slice) else place for place in places]
+
+
+def _reorder(images: Tensor, order: Sequence[int]) -> None:
+    """images[i] becomes what was images[order[i]], along the permutation's cycles, with one image held aside."""
+    done = [False] * len(order)
+    for start in range(len(order)):
+        held, at = images[start].clone(), start
+        while not done[at]:
+            done[at], source = True, order[at]
+            images[at] = held if source == start else images[source]
+            at = source
+
+
+def _laid_out(scans: _Scans, fold_of: Ints, file: SiteFile, device: str, laid: Iterator[Tensor]) -> Dataset:
     if not (fold_of == 0).any():
         raise Refused("no training scans: mark some as `train` in `split`, or raise `split.train`")
     folds = {
-        name: Fold(scans.images[which], torch.from_numpy(scans.labels[which]))
+        name: Fold(next(laid), torch.from_numpy(scans.labels[np.flatnonzero(fold_of == at)]))
         for at, name in enumerate(FOLDS)
-        for which in [np.flatnonzero(fold_of == at)]
     }
     notes = (*scans.notes, *_alike(scans.pairs, fold_of), *_absent(folds))
     return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device)

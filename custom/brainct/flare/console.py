@@ -7,6 +7,9 @@ from brainct.desk import LOG
 BY_DEFAULT = "ConciseLogFilter"
 """The filter that FLARE puts on its console unless the user chose another log mode with `-l`."""
 
+TRANSPORT = "nvflare.fuel.f3"
+"""Warns of messages that cross while a run is being shut down, after its last line."""
+
 
 def calm() -> None:
     """Let only our lines and warnings through to a console that is in FLARE's default mode; log files stay complete."""
@@ -16,4 +19,7 @@ def calm() -> None:
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or record.name == LOG
+    name = getattr(record, "fullName", record.name)
+    if name.startswith(TRANSPORT):
+        return record.levelno >= logging.ERROR
+    return record.levelno >= logging.WARNING or name == LOG
