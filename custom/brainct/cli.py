@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from brainct.commands.barriers import barriers
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
+app.command()(barriers)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]
@@ -89,15 +91,15 @@ def data(
 
 @app.command()
 def schemes(
-    write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
+    write: Annotated[bool, typer.Option(help="Write docs/schemes.md and docs/rounds instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
     """List the schemes: paper, family, what travels in a round, what a site keeps, arguments."""
-    from brainct.handbook import schemes as page
+    from brainct import handbook
     from brainct.schemes import SCHEMES, about
 
     if write:
-        (docs / "schemes.md").write_text(page())
+        handbook.write(docs)
         return
     for name, make in sorted(SCHEMES.items()):
         row = about(name)
@@ -116,13 +118,13 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
 
 @jobs_app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
-    """Say whether the job folders and docs/schemes.md are what the registry says; exit code 1 if not."""
+    """Say whether the job folders, docs/schemes.md and docs/rounds are as the registry says; exit code 1 if not."""
     from brainct import handbook, jobs
 
     findings = jobs.check(folder)
-    page = folder.resolve().parent / "docs" / "schemes.md"
-    if page.is_file() and page.read_text() != handbook.schemes():
-        findings.append("docs/schemes.md is not what the registry says; run `brainct schemes --write`")
+    docs = folder.resolve().parent / "docs"
+    if (docs / "schemes.md").is_file():
+        findings += handbook.check(docs)
     for finding in findings:
         print(finding, file=sys.stderr)
     if findings:

@@ -147,11 +147,15 @@ class SiteLearner:
             raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
         return fold
 
+    def seen(self, images: Tensor) -> Tensor:
+        """(N, C, H, W[, D]) images as this site's network sees them: normalised, where the learner is."""
+        if self._normalise is None:
+            return images
+        mean, deviation = (value.to(images) for value in self._normalise)
+        return (images - mean) / deviation
+
     def _logits(self, images: Tensor) -> Tensor:
-        if self._normalise is not None:
-            mean, deviation = (value.to(images) for value in self._normalise)
-            images = (images - mean) / deviation
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network(self.seen(images))
         return logits
 
     def _load(self, weights: Weights) -> None:

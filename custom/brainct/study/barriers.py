@@ -16,6 +16,7 @@ Pure mathematics: a loss is a function from weights to a number.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
@@ -41,17 +42,18 @@ class Choices:
 
     points: of each path, both ends included, >= 3. refine: times that the two neighbours halfway to the highest point
     are measured too, >= 0. orders: random orders of the cumulative barrier, >= 1. samples: perturbations of each random
-    kind, >= 1. seed: of both.
+    kind, >= 1. pairs: of models, drawn without replacement, >= 1. seed: of all that is drawn.
     """
 
     points: int = 11
     refine: int = 3
     orders: int = 2
     samples: int = 3
+    pairs: int = 3
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("points", 3), ("refine", 0), ("orders", 1), ("samples", 1), ("seed", 0)):
+        for name, least in (("points", 3), ("refine", 0), ("orders", 1), ("samples", 1), ("pairs", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise Refused(f"--{name} is {getattr(self, name)}; wanted at least {least}")
 
@@ -269,11 +271,12 @@ def averaged(trees: Sequence[Any]) -> Any:
 def of_pairs(
     models: Mapping[str, Weights], layers: Sequence[Layer], loss: Loss, choices: Choices, updates: Sequence[Weights]
 ) -> dict[str, Any]:
-    """barriers.json over all pairs of these models: means over the pairs, and each pair's barriers under `each`."""
-    names = list(models)
-    if len(names) < 2:
-        raise Refused(f"barriers of {', '.join(names) or 'no model'}; wanted at least two models")
-    pairs = [(one, other) for at, one in enumerate(names) for other in names[at + 1 :]]
+    """barriers.json over pairs of these models: means over the pairs, and each pair's barriers under `each`."""
+    if len(models) < 2:
+        raise Refused(f"barriers of {', '.join(models) or 'no model'}; wanted at least two models")
+    every = list(combinations(models, 2))
+    drawn = generator(choices.seed, "pairs").permutation(len(every))[: choices.pairs]
+    pairs = [every[at] for at in sorted(drawn)]
     measure = partial(between, layers=layers, loss=loss, choices=choices, updates=updates)
     found = [measure(models[one], models[other]) for one, other in pairs]
     each = [
