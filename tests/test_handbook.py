@@ -15,6 +15,7 @@ def test_every_line_of_a_picture_fits_its_box(family):
     for lines in (one.does, one.stays):
         assert 1 <= len(lines) <= 2
         assert max(map(len, lines)) <= 34
+    assert len(one.stays[0]) <= 30
     for labels in (one.down, one.up):
         assert len(labels) in (1, 3)
         for label in labels:

@@ -12,7 +12,8 @@ class Pictured:
     """One round of a family, in lines of text.
 
     holds, combines: at the server, at most 96 letters. down, up: beside the arrows to and from each hospital, all alike
-    or one for each; at most 3 lines of 15 letters. does, stays: at each hospital, at most 2 lines of 34 letters.
+    or one for each; at most 3 lines of 15 letters. does, stays: at each hospital, at most 2 lines of 34 letters,
+    of 30 in the first that stays.
     """
 
     holds: str
@@ -114,7 +115,7 @@ PICTURED = {
         down=["as the scheme\ninside; means\nover all"],
         up=["as the scheme\ninside; once\nsums of pixels"],
         does=["as the scheme inside, on scans", "in its own or common brightness"],
-        stays=["its scans; what the scheme inside", "keeps"],
+        stays=["its scans; what the", "scheme inside keeps"],
     ),
     "co-training": Pictured(
         holds="labels of a shared set of scans that no hospital labelled",
