@@ -1,0 +1,1 @@
+"""Commands of `brainct`, one module each."""
