@@ -16,7 +16,8 @@ from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
-from brainct.scheme import Scheme, Task
+from brainct.scheme import Learner, Scheme, Task
+from brainct.weights import Weights
 
 ENVIRONMENT = "BRAINCT_SITE"
 LOG = "brainct"
@@ -85,8 +86,8 @@ class Desk:
         learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
-            seeing = scheme.see(task, learner, self._keep)
-            return {"scores": seeing.evaluate(scheme.use(task, seeing, self._keep), order["fold"])}
+            seeing, weights = self._used(scheme, task, learner)
+            return {"scores": seeing.evaluate(weights, order["fold"])}
         before = self._before(order)
         report, keep = scheme.reply(task, learner, before)
         self._store(keep, before, order)
@@ -96,6 +97,18 @@ class Desk:
             "metrics": report.metrics,
             "extra": report.extra,
         }
+
+    def delivered(self, plan: Plan, task: Task, sites: Sequence[str]) -> tuple[Learner, Weights]:
+        """After the last round, given the delivered model: how this site would ask it, and the model it would ask.
+
+        For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
+        """
+        learner = SiteLearner(self._network_of(plan), self._open(plan, sites), plan, self.site, plan.rounds)
+        return self._used(plan.build(), task, learner)
+
+    def _used(self, scheme: Scheme, task: Task, learner: Learner) -> tuple[Learner, Weights]:
+        seeing = scheme.see(task, learner, self._keep)
+        return seeing, scheme.use(task, seeing, self._keep)
 
     @cached_property
     def _kept(self) -> dict[str, Any]:

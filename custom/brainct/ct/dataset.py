@@ -73,12 +73,13 @@ def device_of(choice: str) -> str:
 
 
 def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
-    from brainct.ct.phantom import phantom
+    from brainct.ct.phantom import SCANNERS, phantom
 
     chosen = file.phantom if file else PhantomChoices()
     why = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
     file = file or SiteFile(kind="phantom")
-    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence)
+    scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
+    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
     scans = _Scans(
         images=torch.stack([rendered(each, size, file.windows) for each in pixels]),

@@ -98,12 +98,26 @@ class Deal(_Part):
 
 
 class PhantomChoices(_Part):
-    """The synthetic scans of one site: how many, seed, difficulty, and share of positives (None: the site's own)."""
+    """The synthetic scans of one site: how many, seed, difficulty, share of positives, and scanner, by its name.
+
+    None for the last two: those that belong to the site's name.
+    """
 
     scans: Annotated[int, Field(ge=1)] = 80
     seed: Annotated[int, Field(ge=0)] = 0
     difficulty: Annotated[float, Field(gt=0)] = 1.0
     prevalence: Fraction | None = None
+    scanner: str | None = None
+
+    @field_validator("scanner")
+    @classmethod
+    def _known_scanner(cls, got: str | None) -> str | None:
+        from brainct.ct.phantom import SCANNERS
+
+        known = [scanner.name for scanner in SCANNERS]
+        if got is not None and got not in known:
+            raise ValueError(f"`phantom.scanner`: got {got!r}, wanted one of {', '.join(known)}")
+        return got
 
 
 class SiteFile(_Part):

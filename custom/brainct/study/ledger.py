@@ -16,6 +16,10 @@ Scores = dict[str, Any]
 """What `ct.scores.scores` says of one finding; None where the labels do not define it, with a `reason`."""
 
 
+CHOICES = ("arguments", "grid", "choices", "plan")
+"""What of a row was chosen and not measured."""
+
+
 class Site(BaseModel):
     """What became of one site of a run, at the end.
 
@@ -51,8 +55,9 @@ class Point(BaseModel):
 class Times(BaseModel):
     """What differs between two runs of the same thing.
 
-    ended: UTC, ISO 8601. wall, cpu: seconds of the run's process, its data included; others on a shared machine lengthen
-    wall and hardly cpu. peak_mib: largest resident memory of the process. host_cpu: kind of the CPU.
+    ended: UTC, ISO 8601. wall, cpu: seconds of the run's process, without making the scans, which are made once for all
+    runs on them; other processes on the machine lengthen wall, and cpu a little. peak_mib: largest resident memory of
+    the process, None where it is not known. host_cpu: kind of the CPU.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,7 +82,8 @@ class Row(BaseModel):
 
     sites: by name. pooled: scores of each finding over all sites' test scans together, each by its site's model; None
     where per-scan predictions are not at hand (a run under FLARE sends aggregates only).
-    unseen: scores of each finding at a hospital outside the federation, with what it was delivered; None without one.
+    Of the findings other than `any`, the single numbers only.
+    unseen: likewise, at a hospital outside the federation, with what it was delivered; None without one.
     validation: the curve. valid_auroc, valid_brier: means over sites of the final model on the validation folds, by
     which grids are tuned. reached: for each AUROC level, the first round at which the curve was there, None if never.
 
@@ -138,9 +144,10 @@ class Row(BaseModel):
 def append(path: Path, row: Row) -> None:
     """Add one line, whole and on the disk before this returns; several processes may do so at once.
 
+    What was measured is written with six decimals.
     A line that a crash cut off is removed first: the run that it belonged to counts as not done.
     """
-    line = (json.dumps(row.model_dump(), allow_nan=False, sort_keys=True) + "\n").encode()
+    line = (json.dumps(_rounded(row.model_dump()), allow_nan=False, sort_keys=True) + "\n").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -174,6 +181,15 @@ def once(rows: Sequence[Row]) -> list[Row]:
         if before is None or before.status == "failed":
             kept[row.key, row.code] = row
     return list(kept.values())
+
+
+def _rounded(value: Any) -> Any:
+    """Six decimals for the numbers that were measured; choices stay as they are."""
+    if isinstance(value, dict):
+        return {name: each if name in CHOICES else _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _row(line: bytes, whose: str) -> Row:
