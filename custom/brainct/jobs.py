@@ -30,6 +30,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
+    "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),

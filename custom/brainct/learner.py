@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -56,11 +57,9 @@ class SiteLearner:
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
         rate = self.rate() if decay else self.plan.fit.rate
         optimizer = self._optimizer(moving, rate)
-        order = generator(self.plan.seed, self.site, self.round, "batches")
         losses = []
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(order.integers(2**63)))
+        with self._seeded() as order:
             for images, labels in self._batches(order, epochs, steps):
                 optimizer.zero_grad(set_to_none=True)
                 loss = masked_bce(self._logits(images), labels)
@@ -72,13 +71,17 @@ class SiteLearner:
                 optimizer.step()
         return Fitted(self._weights(), len(self._train()), len(losses), rate, _mean(losses))
 
-    def gradient(self, weights: Weights) -> Fitted:
-        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout."""
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout.
+
+        batch: over one mini-batch in their place, the one that `fit` would take first in this round, augmented alike.
+        """
         self._load(weights)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
-        fold = self._train()
-        known = fold.labels.isfinite().sum()
+        with self._seeded() as order:
+            fold = _joined(self._batches(order, None, 1)) if batch else self._train()
+        known = fold.labels.isfinite().sum().clamp(min=1)
         total = 0.0
         for images, labels in _in_order(fold, self.batch_size, self.scans.device):
             share = labels.isfinite().sum() / known
@@ -172,6 +175,14 @@ class SiteLearner:
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
         return kind(parameters, rate, weight_decay=fit.weight_decay)
 
+    @contextmanager
+    def _seeded(self) -> Iterator[np.random.Generator]:
+        """The generator of this round's training, from which torch's own randomness is seeded meanwhile."""
+        order = generator(self.plan.seed, self.site, self.round, "batches")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(order.integers(2**63)))
+            yield order
+
     def _batches(
         self, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -242,6 +253,11 @@ def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor
     for images, labels in zip(torch.split(fold.images, batch_size), torch.split(fold.labels, batch_size), strict=True):
         if len(images):
             yield images.to(device), labels.to(device)
+
+
+def _joined(batches: Iterator[tuple[Tensor, Tensor]]) -> Fold:
+    images, labels = zip(*batches, strict=True)
+    return Fold(torch.cat(images), torch.cat(labels))
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:
