@@ -32,6 +32,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
     "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
+    "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
     "sitenorm": _row("sitenorm", rounds=31),

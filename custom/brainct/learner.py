@@ -105,6 +105,35 @@ class SiteLearner:
             hook.remove()
         return torch.cat(seen), self._train().labels
 
+    @torch.no_grad()
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, Tensor], int]:
+        """For each layer (C, 2) float64, its output channels' mean and standard deviation over scans and positions.
+
+        layers: module paths. Of the training scans, not augmented; their number comes with it.
+        """
+        self._load(weights)
+        self.network.eval()
+        sums = {layer: torch.zeros(0) for layer in layers}
+
+        def add(layer: str, output: Tensor) -> None:
+            values = output.double().cpu().transpose(0, 1).flatten(1)
+            found = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
+            sums[layer] = found + sums[layer] if len(sums[layer]) else found
+
+        hooks = [
+            self.network.get_submodule(layer).register_forward_hook(
+                lambda _, __, output, layer=layer: add(layer, output)
+            )
+            for layer in layers
+        ]
+        try:
+            for images, _ in _in_order(self._train(), self.batch_size, self.scans.device):
+                self._logits(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {layer: _mean_and_deviation(*found) for layer, found in sums.items()}, len(self._train())
+
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
         fold = self.scans.folds.get("train", Fold(torch.empty(0, self.plan.network.channels), torch.empty(0)))
@@ -258,6 +287,11 @@ def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor
 def _joined(batches: Iterator[tuple[Tensor, Tensor]]) -> Fold:
     images, labels = zip(*batches, strict=True)
     return Fold(torch.cat(images), torch.cat(labels))
+
+
+def _mean_and_deviation(count: Tensor, total: Tensor, squares: Tensor) -> Tensor:
+    mean = total / count
+    return torch.stack([mean, (squares / count - mean.square()).clamp(min=0).sqrt()], 1)
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:
