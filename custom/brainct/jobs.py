@@ -31,6 +31,9 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
     "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "radon_fourier": _row(
+        "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
+    ),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
     "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
     "ridge": _row("ridge", rounds=2),
