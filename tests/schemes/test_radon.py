@@ -199,6 +199,10 @@ def test_only_the_head_is_trained_sent_and_replaced_by_each_findings_radon_point
     assert all(set(report.weights) == {"head.weight", "head.bias"} for report in reports.values())
     for key, value in memory["weights"].items():
         assert torch.equal(found[key], value) != key.startswith("head.")
+    body = [key for key in found if not key.startswith("head.")]
+    alone = tiny_learner(tiny_plan(network=HEADED, fit={"rate": 1.0, "epochs": 5}), "site-2")
+    wanted = alone.fit(memory["weights"], frozen=body).weights
+    assert all(torch.equal(value, wanted[key]) for key, value in reports["site-2"].weights.items())
     for finding in range(6):
         models = np.stack([rows_of(report.weights)[finding] for report in reports.values()])
         assert models.shape == (8, 6)
