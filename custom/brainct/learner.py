@@ -15,7 +15,7 @@ from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
-from brainct.plan import Plan
+from brainct.plan import Fit, Plan
 from brainct.scheme import Fitted, Layer, Model, Moments, generator
 from brainct.weights import Weights, check
 
@@ -69,7 +69,9 @@ class SiteLearner:
                 loss.backward()  # type: ignore[no-untyped-call]
                 _correct(moving, correction)
                 optimizer.step()
-        return Fitted(self._weights(), len(self._train()), len(losses), rate, _mean(losses))
+        return Fitted(
+            self._weights(), len(self._train()), len(losses), rate, _mean(losses), _optimizer_of(self.plan.fit)
+        )
 
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
         """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout.
@@ -292,6 +294,11 @@ def _joined(batches: Iterator[tuple[Tensor, Tensor]]) -> Fold:
 def _mean_and_deviation(count: Tensor, total: Tensor, squares: Tensor) -> Tensor:
     mean = total / count
     return torch.stack([mean, (squares / count - mean.square()).clamp(min=0).sqrt()], 1)
+
+
+def _optimizer_of(fit: Fit) -> str:
+    """The optimiser in words, as `Fitted` says it."""
+    return f"sgd with momentum {fit.momentum:g}" if fit.optimizer == "sgd" and fit.momentum else fit.optimizer
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:

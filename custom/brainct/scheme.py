@@ -96,13 +96,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them."""
+    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them.
+
+    optimizer: in words; `sgd` is plain SGD, with momentum it is another one.
+    """
 
     weights: Weights
     examples: int
     steps: int
     rate: float
     loss: float
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,11 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
         raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
-    check(report.weights, scheme.expects(task, report), whose)
+    try:
+        wanted = scheme.expects(task, report)
+    except Refused as refusal:
+        raise Refused(f"{whose}: {refusal}") from None
+    check(report.weights, wanted, whose)
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
 
