@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,12 +139,9 @@ class SiteLearner:
 
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
-        fold = self.scans.folds.get("train", Fold(torch.empty(0, self.plan.network.channels), torch.empty(0)))
         none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
-        total = sum((_pixels(image).mean(1) for image in fold.images), none)
-        mean = total[:, None] / max(1, len(fold))
-        scatter = sum(((_pixels(image) - mean).square().mean(1) for image in fold.images), none)
-        return Moments(len(fold), total, scatter)
+        sums = self.scans.sums
+        return Moments(len(self.scans.folds["train"]), *sums) if sums is not None else Moments(0, none, none)
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "SiteLearner":
         """The same learner, whose network sees (x - mean) / sqrt(variance), channel by channel, after augmentation.
@@ -229,8 +227,8 @@ class SiteLearner:
 
 
 def model_of(plan: Plan) -> Model:
-    """The plan's network as schemes see it, with its seeded weights."""
-    return described(network_of(plan), plan.network.architecture)
+    """The plan's network as schemes see it, with its seeded weights, and the run's rounds."""
+    return replace(described(network_of(plan), plan.network.architecture), rounds=plan.rounds)
 
 
 def network_of(plan: Plan) -> torch.nn.Module:
@@ -273,11 +271,6 @@ def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: i
         for index in torch.split(shuffled, batch_size)[:batches]:
             yield index
             batches -= 1
-
-
-def _pixels(image: Tensor) -> Tensor:
-    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
-    return image.flatten(1).double().cpu()
 
 
 def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -62,11 +62,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """The weights before round 0, and what a scheme may know of the network: its name, and its layers in order."""
+    """The weights before round 0, and what a scheme may know of the network and the run: the network's name, its layers
+    in order, and the number of rounds that are to come, 0 where nobody knows."""
 
     weights: Weights
     layers: tuple[Layer, ...] = ()
     architecture: str = ""
+    rounds: int = 0
 
 
 @dataclass(frozen=True)

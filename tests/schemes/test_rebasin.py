@@ -113,7 +113,7 @@ chains = pytest.mark.parametrize("architecture", CHAINS)
 def repairing(architecture, rounds, repair=True, lost=(), weight_by="examples"):
     """Rounds by hand: the scheme, its memory after each, and the reports of each."""
     network = {"architecture": architecture, "size": 32, "options": CHAINS[architecture]}
-    plan = tiny_plan("rebasin", network=network, fit={"rate": 0.3, "epochs": 3, "batch_size": 3})
+    plan = tiny_plan("rebasin", rounds=12, network=network, fit={"rate": 0.3, "epochs": 3, "batch_size": 3})
     scheme = rebasin(repair=repair, weight_by=weight_by)
     memory, seen = scheme.start(model_of(plan), SITES, 5), []
     for number in range(rounds):
@@ -165,7 +165,7 @@ def test_after_repair_the_activations_have_the_sites_mean_and_deviation(architec
 def test_statistics_move_with_their_units(architecture):
     """Each unit tells a number of its own, its bias; so the first site's numbers are all sites' mean."""
     network = {"architecture": architecture, "size": 32, "options": CHAINS[architecture]}
-    plan, scheme = tiny_plan("rebasin", network=network), rebasin(repair=True)
+    plan, scheme = tiny_plan("rebasin", rounds=12, network=network), rebasin(repair=True)
     memory = scheme.start(model_of(plan), SITES, 0)
     random, layers = torch.Generator().manual_seed(3), [Link(**row).last for row in memory["chain"][:-1]]
     weights = {key: torch.randn(value.shape, generator=random) for key, value in memory["weights"].items()}
@@ -205,3 +205,9 @@ def test_a_unit_that_says_the_same_for_all_scans_is_only_shifted():
 def test_a_repair_that_is_no_choice_is_refused():
     with pytest.raises(Refused, match="rebasin: repair is 'yes'; wanted true or false"):
         rebasin(repair="yes")
+
+
+def test_a_run_that_would_end_amid_a_repair_is_refused_at_start():
+    rebasin(repair=True).start(model_of(tiny_plan(rounds=6)), SITES, 0)
+    with pytest.raises(Refused, match="REPAIR has cycles of 3 rounds; wanted a multiple, not 7"):
+        rebasin(repair=True).start(model_of(tiny_plan(rounds=7)), SITES, 0)

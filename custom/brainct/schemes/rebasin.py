@@ -50,9 +50,9 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
     layer, from the input on, in which nobody trains: sites measure the layer in the averaged model, and the server
     gives each of its units the scale and shift with which mean and standard deviation, both averaged over sites by
     n_k/n, are again what the sites measured in their own trained models. So L hidden layers make a cycle of L + 1
-    rounds. What is measured is what the activation function gets: with GroupNorm, what comes out of it, and its weight
-    and bias take the correction. The paper measures every model on the same scans; here a site has its own only. A site
-    lost while the average is measured is left out of that layer's mean.
+    rounds, and a run is a whole number of them. What is measured is what the activation function gets: with GroupNorm,
+    what comes out of it, and its weight and bias take the correction. The paper measures every model on the same scans;
+    here a site has its own only. A site lost while the average is measured is left out of that layer's mean.
     """
     whole("rebasin: sweeps", sweeps, 1)
     if not isinstance(repair, bool):
@@ -62,6 +62,10 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         chain = chain_of(model, ("cnn", "vgg-small"), "rebasin", normalised=True)
         if repair:
+            if model.rounds % len(chain):
+                raise Refused(
+                    f"rebasin: REPAIR has cycles of {len(chain)} rounds; wanted a multiple, not {model.rounds}"
+                )
             chain = [*(replace(link, carried=[STATISTICS + link.last]) for link in chain[:-1]), chain[-1]]
         return {**base.start(model, sites, seed), "chain": [asdict(link) for link in chain]}
 
