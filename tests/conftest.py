@@ -14,8 +14,9 @@ from brainct.plan import Plan, plan_of
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
 CHAIN = {"architecture": "vgg-small", "size": 32, "options": {"widths": [8, 8], "hidden": 16}}
-NETWORK_FOR = {"fedma": CHAIN}
-"""The tiny network of schemes that refuse the common one."""
+FOURIER = {"architecture": "cnn-fourier", "size": 32, "options": {"widths": [8, 8], "fourier": 1}}
+NETWORK_FOR = {"fedma": CHAIN, "radon_fourier": FOURIER}
+"""The tiny network of schemes and jobs that refuse the common one."""
 PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
 
 

@@ -3,6 +3,8 @@
 import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
-from brainct.plan import Plan
+from brainct.plan import Fit, Plan
 from brainct.scheme import Fitted, Layer, Model, Moments, generator
 from brainct.weights import Weights, check
 
@@ -56,11 +58,9 @@ class SiteLearner:
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
         rate = self.rate() if decay else self.plan.fit.rate
         optimizer = self._optimizer(moving, rate)
-        order = generator(self.plan.seed, self.site, self.round, "batches")
         losses = []
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(order.integers(2**63)))
+        with self._seeded() as order:
             for images, labels in self._batches(order, epochs, steps):
                 optimizer.zero_grad(set_to_none=True)
                 loss = masked_bce(self._logits(images), labels)
@@ -70,15 +70,21 @@ class SiteLearner:
                 loss.backward()  # type: ignore[no-untyped-call]
                 _correct(moving, correction)
                 optimizer.step()
-        return Fitted(self._weights(), len(self._train()), len(losses), rate, _mean(losses))
+        return Fitted(
+            self._weights(), len(self._train()), len(losses), rate, _mean(losses), _optimizer_of(self.plan.fit)
+        )
 
-    def gradient(self, weights: Weights) -> Fitted:
-        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout."""
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout.
+
+        batch: over one mini-batch in their place, the one that `fit` would take first in this round, augmented alike.
+        """
         self._load(weights)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
-        fold = self._train()
-        known = fold.labels.isfinite().sum()
+        with self._seeded() as order:
+            fold = _joined(self._batches(order, None, 1)) if batch else self._train()
+        known = fold.labels.isfinite().sum().clamp(min=1)
         total = 0.0
         for images, labels in _in_order(fold, self.batch_size, self.scans.device):
             share = labels.isfinite().sum() / known
@@ -102,14 +108,40 @@ class SiteLearner:
             hook.remove()
         return torch.cat(seen), self._train().labels
 
+    @torch.no_grad()
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, Tensor], int]:
+        """For each layer (C, 2) float64, its output channels' mean and standard deviation over scans and positions.
+
+        layers: module paths. Of the training scans, not augmented; their number comes with it.
+        """
+        self._load(weights)
+        self.network.eval()
+        sums = {layer: torch.zeros(0) for layer in layers}
+
+        def add(layer: str, output: Tensor) -> None:
+            values = output.double().cpu().transpose(0, 1).flatten(1)
+            found = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
+            sums[layer] = found + sums[layer] if len(sums[layer]) else found
+
+        hooks = [
+            self.network.get_submodule(layer).register_forward_hook(
+                lambda _, __, output, layer=layer: add(layer, output)
+            )
+            for layer in layers
+        ]
+        try:
+            for images, _ in _in_order(self._train(), self.batch_size, self.scans.device):
+                self._logits(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {layer: _mean_and_deviation(*found) for layer, found in sums.items()}, len(self._train())
+
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
-        fold = self.scans.folds.get("train", Fold(torch.empty(0, self.plan.network.channels), torch.empty(0)))
         none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
-        total = sum((_pixels(image).mean(1) for image in fold.images), none)
-        mean = total[:, None] / max(1, len(fold))
-        scatter = sum(((_pixels(image) - mean).square().mean(1) for image in fold.images), none)
-        return Moments(len(fold), total, scatter)
+        sums = self.scans.sums
+        return Moments(len(self.scans.folds["train"]), *sums) if sums is not None else Moments(0, none, none)
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "SiteLearner":
         """The same learner, whose network sees (x - mean) / sqrt(variance), channel by channel, after augmentation.
@@ -172,6 +204,14 @@ class SiteLearner:
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
         return kind(parameters, rate, weight_decay=fit.weight_decay)
 
+    @contextmanager
+    def _seeded(self) -> Iterator[np.random.Generator]:
+        """The generator of this round's training, from which torch's own randomness is seeded meanwhile."""
+        order = generator(self.plan.seed, self.site, self.round, "batches")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(order.integers(2**63)))
+            yield order
+
     def _batches(
         self, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -187,8 +227,8 @@ class SiteLearner:
 
 
 def model_of(plan: Plan) -> Model:
-    """The plan's network as schemes see it, with its seeded weights."""
-    return described(network_of(plan), plan.network.architecture)
+    """The plan's network as schemes see it, with its seeded weights, and the run's rounds."""
+    return replace(described(network_of(plan), plan.network.architecture), rounds=plan.rounds)
 
 
 def network_of(plan: Plan) -> torch.nn.Module:
@@ -233,15 +273,25 @@ def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: i
             batches -= 1
 
 
-def _pixels(image: Tensor) -> Tensor:
-    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
-    return image.flatten(1).double().cpu()
-
-
 def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in zip(torch.split(fold.images, batch_size), torch.split(fold.labels, batch_size), strict=True):
         if len(images):
             yield images.to(device), labels.to(device)
+
+
+def _joined(batches: Iterator[tuple[Tensor, Tensor]]) -> Fold:
+    images, labels = zip(*batches, strict=True)
+    return Fold(torch.cat(images), torch.cat(labels))
+
+
+def _mean_and_deviation(count: Tensor, total: Tensor, squares: Tensor) -> Tensor:
+    mean = total / count
+    return torch.stack([mean, (squares / count - mean.square()).clamp(min=0).sqrt()], 1)
+
+
+def _optimizer_of(fit: Fit) -> str:
+    """The optimiser in words, as `Fitted` says it."""
+    return f"sgd with momentum {fit.momentum:g}" if fit.optimizer == "sgd" and fit.momentum else fit.optimizer
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:

@@ -62,11 +62,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """The weights before round 0, and what a scheme may know of the network: its name, and its layers in order."""
+    """The weights before round 0, and what a scheme may know of the network and the run: the network's name, its layers
+    in order, and the number of rounds that are to come, 0 where nobody knows."""
 
     weights: Weights
     layers: tuple[Layer, ...] = ()
     architecture: str = ""
+    rounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them."""
+    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them.
+
+    optimizer: in words; `sgd` is plain SGD, with momentum it is another one.
+    """
 
     weights: Weights
     examples: int
     steps: int
     rate: float
     loss: float
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,11 @@ class Learner(Protocol):
         decay: bool = True,
     ) -> Fitted: ...
 
-    def gradient(self, weights: Weights) -> Fitted: ...
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted: ...
 
     def features(self, weights: Weights, layer: str) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, torch.Tensor], int]: ...
 
     def moments(self) -> Moments: ...
 
@@ -253,7 +261,11 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
         raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
-    check(report.weights, scheme.expects(task, report), whose)
+    try:
+        wanted = scheme.expects(task, report)
+    except Refused as refusal:
+        raise Refused(f"{whose}: {refusal}") from None
+    check(report.weights, wanted, whose)
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
 

@@ -93,7 +93,7 @@ def obedient(learner, agreed, count, trained):
         trained.append("fit")
         return Fitted(agreed or weights, count, 2, 0.5, 0.0)
 
-    def gradient(weights):
+    def gradient(weights, **_):
         trained.append("gradient")
         return Fitted(difference(weights, agreed or weights), count, 1, 0.5, 0.0)
 
@@ -129,6 +129,7 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
     fedsgd="the server's rate, not the sites, chooses the length of the step",
     fedyogi="the server's optimiser, not the sites, chooses the length of the step",
     lgfedavg="bodies stay; see test_parts.py",
+    minibatch="the server's rate, not the sites, chooses the length of the step",
     local="the server hears nothing",
     ridge="sites send matrices, not models",
 )

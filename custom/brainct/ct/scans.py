@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
@@ -39,3 +41,19 @@ class Dataset:
     notes: tuple[str, ...] = ()
     batch_size: int = 8
     device: str = "cpu"
+
+    @cached_property
+    def sums(self) -> tuple[Tensor, Tensor] | None:
+        """Of the training scans (C,) float64: the sum of their means over pixels, and the sum of their mean squared
+        deviations from the mean of all; None without any. Taken once: folds do not change."""
+        fold = self.folds.get("train")
+        if fold is None or not len(fold):
+            return None
+        total = torch.stack([_pixels(image).mean(1) for image in fold.images]).sum(0)
+        mean = total[:, None] / len(fold)
+        return total, torch.stack([(_pixels(image) - mean).square().mean(1) for image in fold.images]).sum(0)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
+    return image.flatten(1).double().cpu()

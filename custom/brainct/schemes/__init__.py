@@ -30,6 +30,7 @@ from brainct.schemes.layerwise import layerwise
 from brainct.schemes.lgfedavg import lgfedavg
 from brainct.schemes.local import local
 from brainct.schemes.median import median
+from brainct.schemes.minibatch import minibatch
 from brainct.schemes.radon import radon
 from brainct.schemes.rebasin import rebasin
 from brainct.schemes.ridge import ridge
@@ -68,6 +69,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
         lgfedavg,
         local,
         median,
+        minibatch,
         multikrum,
         norm_clipping,
         radon,
