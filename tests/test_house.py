@@ -17,6 +17,8 @@ RULES = [
     ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
     ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),
     ("[a-z]*.py", (NVFLARE, "brainct.flare")),
+    ("study/*.py", (NVFLARE, "brainct.flare", "brainct.cli", "brainct.commands")),
+    ("commands/*.py", (NVFLARE, "brainct.flare", "brainct.cli")),
 ]
 
 

@@ -120,7 +120,7 @@ class Workers:
     """
 
     def __init__(self, sites: Sequence[str], keep: Path, opener: Opener, count: int, tell: Tell):
-        self._keep, self._opener, self._tell, self._context = keep, opener, tell, _context()
+        self._keep, self._opener, self._tell, self._context = keep, opener, tell, context()
         self._workers = [self._start(sorted(sites)[index::count]) for index in range(count)]
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
@@ -207,7 +207,7 @@ class _Opened:
         return self._found[key][site]
 
 
-def _context() -> BaseContext:
+def context() -> BaseContext:
     """Forked workers start at once and share what is loaded; CUDA does not survive a fork."""
     forkable = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_available()
     return multiprocessing.get_context("fork" if forkable else "spawn")

@@ -1,9 +1,9 @@
 """Does the runs of a design, each in a process of its own, and writes each into the ledger the moment it ends."""
 
-import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ import torch
 
 from brainct.ct.scans import Dataset
 from brainct.errors import Refused
-from brainct.rehearse import cause
+from brainct.rehearse import cause, context
 from brainct.study import ledger
 from brainct.study.design import Design, Spec, wanted
 from brainct.study.ledger import Row
-from brainct.study.run import failed, run
+from brainct.study.run import failed, run, sentence
 
 LEDGER = "ledger.jsonl"
 Tell = Callable[[str], None]
@@ -43,7 +43,7 @@ def compare(design: Design, folder: Path, workers: int = 1, accept: Collection[s
         import_module(module)
     path = folder / LEDGER
     before = ledger.read(path)
-    found = Ended(before, accept)
+    found = Ended((row for row in before if row.status == "done"), accept)
     _say_what_is_there(design, found, tell)
     Session(design, path, workers, found, tell, len(before))()
     return sum(row.status == "failed" for spec in wanted(design, found) if (row := found(spec)))
@@ -116,22 +116,24 @@ class Session:
                     self._start(spec)
         finally:
             for process, _, _ in self._busy.values():
-                process.kill()
+                process.terminate()
+            for process, _, _ in self._busy.values():
                 process.join()
 
     def _next(self) -> Spec | None:
         return next(iter(self._left()), None)
 
     def _left(self) -> list[Spec]:
-        specs = [spec for spec in wanted(self.design, self.found) if spec.key not in self._tried]
-        return [spec for spec in specs if (row := self.found(spec)) is None or row.status == "failed"]
+        return [
+            spec for spec in wanted(self.design, self.found) if spec.key not in self._tried and not self.found(spec)
+        ]
 
     def _start(self, spec: Spec) -> None:
         self._tried.add(spec.key)
         opened = self._open(spec)
         if opened is None:
             return
-        process = multiprocessing.get_context("fork").Process(target=_child, args=(spec, opened, self.path))
+        process = context().Process(target=_child, args=(spec, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
         process.start()
         self._busy[process.sentinel] = (process, spec, time.monotonic())
 
@@ -144,8 +146,8 @@ class Session:
                 for old in list(self._opened)[: 1 - HELD]:
                     del self._opened[old]
                 self._opened[key] = spec.federation.open(spec.seed, network.size, network.dims)
-        except Refused as refusal:
-            self._note(spec, failed(spec, str(refusal)))
+        except Exception as error:  # scans that can't be read must not end the runs on others
+            self._note(spec, failed(spec, sentence(error)))
             return None
         return self._opened[key]
 
@@ -185,13 +187,13 @@ class Session:
         return f", about {minutes:.0f} min" if minutes < 120 else f", about {minutes / 60:.1f} h"
 
 
-def _child(spec: Spec, opened: Mapping[str, Dataset], path: Path) -> None:
-    """A run's process: it writes its own row, so that a run that ended is never lost; an orphan stops at once."""
+def _child(spec: Spec, opened: Mapping[str, Dataset], path: Path, parent: int) -> None:
+    """A run's process: it writes its own row, so that a run that ended is never lost; an orphan stops after a round."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def closed(_: object) -> None:
         if os.getppid() != parent:
-            os._exit(1)
+            sys.exit(1)
 
     ledger.append(path, run(spec, opened, closed))

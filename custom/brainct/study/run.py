@@ -45,10 +45,8 @@ def run(spec: Spec, opened: Opened, closed: Callable[[Mapping[str, Any]], None] 
     try:
         with tempfile.TemporaryDirectory(prefix="brainct-") as folder:
             row = _done(spec, opened, Path(folder) / "run", closed)
-    except Refused as refusal:
-        row = failed(spec, str(refusal))
     except Exception as error:  # one run's fault must not end the others
-        row = failed(spec, f"{type(error).__name__}: {error}")
+        row = failed(spec, sentence(error))
     finally:
         counting.remove()
     times = Times(
@@ -64,6 +62,11 @@ def run(spec: Spec, opened: Opened, closed: Callable[[Mapping[str, Any]], None] 
 def failed(spec: Spec, error: str) -> Row:
     """The row of a run that came to nothing."""
     return Row(**_choices(spec), status="failed", error=error, times=Times(ended=_now(), wall=0))
+
+
+def sentence(error: Exception) -> str:
+    """What a row says of an error; one that is no refusal by its type."""
+    return str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
 
 
 def _choices(spec: Spec) -> dict[str, Any]:

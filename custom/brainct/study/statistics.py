@@ -157,10 +157,11 @@ def reported(rows: Sequence[Row]) -> dict[Place, dict[str, list[Row]]]:
     """The runs that tables are made of: by federation and budget, then by name, one row a seed; only those done.
 
     Of a tuned scheme, the grid point that won on the validation folds; which, is decided at the lowest budget on the
-    seeds that all points have. Of two runs with the same name and seed, the later in the ledger counts.
+    seeds that all points have. Runs under one name whose other choices differ are never mixed: those of the latest row
+    count (see `alike`).
     """
     found: dict[Place, dict[str, list[Row]]] = {}
-    done = [row for row in rows if row.status == "done"]
+    done = [row for row in alike(rows) if row.status == "done"]
     for federation, name in dict.fromkeys((row.federation, row.name) for row in done):
         mine = [row for row in done if (row.federation, row.name) == (federation, name)]
         best = _best(mine)
@@ -169,6 +170,21 @@ def reported(rows: Sequence[Row]) -> dict[Place, dict[str, list[Row]]]:
             if chosen:
                 found.setdefault((federation, budget), {})[name] = [chosen[seed] for seed in sorted(chosen)]
     return found
+
+
+def alike(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose choices, beside seed and grid, are those of the latest row of their name, federation and budget."""
+    latest = {(row.federation, row.name, row.budget): _asked(row) for row in rows}
+    return [row for row in rows if _asked(row) == latest[row.federation, row.name, row.budget]]
+
+
+def _asked(row: Row) -> tuple[object, ...]:
+    """What was run, without the seed and what a grid varies."""
+    varied = {name.removeprefix("fit.") for name in row.grid}
+    fit = {name: value for name, value in row.plan.get("fit", {}).items() if name not in varied}
+    arguments = {name: value for name, value in row.arguments.items() if name not in varied}
+    rest = {name: value for name, value in row.plan.items() if name not in ("seed", "fit", "arguments")}
+    return row.way, rest, fit, arguments, row.choices
 
 
 def _best(rows: Sequence[Row]) -> Mapping[str, object]:

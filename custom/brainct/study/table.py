@@ -10,6 +10,7 @@ from brainct.study.statistics import (
     Difference,
     Mean,
     Place,
+    alike,
     at_bytes,
     compared,
     converged,
@@ -114,12 +115,14 @@ def _verdict(gain: Difference) -> str:
 
 def _notes(rows: Sequence[Row]) -> str:
     failed = sum(row.status == "failed" for row in rows)
+    strange = len(rows) - len(alike(rows))
     mixed = sorted({row.name for row in rows if len({one.code for one in rows if one.name == row.name}) > 1})
     lines = [
         f"{len(rows)} runs, {failed} of them failed. AUROC, Brier score and calibration error (10 bins) of `any` on "
         "the test folds, mean over sites, then over seeds. Differences are taken seed by seed, in brackets their 95 % "
         "bootstrap interval over seeds; p of the sign-flip test, corrected by Holm for the schemes of one table. "
         "Unseen: a hospital outside the federation, without labels. Tuned arguments were chosen on validation folds.",
+        *([f"{strange} rows are left out: other choices under the same name as later rows."] if strange else []),
         *(f"`{name}` has rows of several versions of the code." for name in mixed),
     ]
     return "\n\n".join(lines)
