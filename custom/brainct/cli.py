@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from brainct.commands.predict import predict
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
@@ -103,6 +104,9 @@ def schemes(
         row = about(name)
         arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
         print(f"{name}({arguments})\n  {row.paper}; {row.family}\n  travels: {row.sends}; a site keeps: {row.keeps}")
+
+
+app.command()(predict)
 
 
 @jobs_app.command()
