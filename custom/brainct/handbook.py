@@ -12,7 +12,7 @@ number of replies that closes a round. Ranges of the arguments, with the paper's
 `bytes`: to and from a site in a round of the scheme's job, the mean over 8 sites and 5 rounds of a dry run. Not every
 network suits every scheme: a job that names another than the default has the bytes of that one.
 
-| scheme | paper | travels in a round | bytes to / from | a site keeps | a lost site | quorum | arguments | use | privacy |
+| scheme | paper | travels in a round | bytes to / from | a site keeps | lost | quorum | arguments | use | privacy |
 |---|---|---|---|---|---|---|---|---|---|
 """
 TAIL = """
