@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from brainct.commands.compare import compare
+from brainct.commands.predict import predict
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
@@ -94,17 +95,28 @@ def schemes(
     write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
-    """List the schemes: paper, family, what travels in a round, what a site keeps, arguments."""
+    """List the schemes: paper and family, bytes to and from a site in a round, what a site keeps, arguments."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from brainct.handbook import bytes_of
     from brainct.handbook import schemes as page
     from brainct.schemes import SCHEMES, about
 
     if write:
         (docs / "schemes.md").write_text(page())
         return
+    table = Table("scheme", "paper; family", "bytes to / from a site", "a site keeps", "arguments", show_lines=True)
     for name, make in sorted(SCHEMES.items()):
         row = about(name)
-        arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
-        print(f"{name}({arguments})\n  {row.paper}; {row.family}\n  travels: {row.sends}; a site keeps: {row.keeps}")
+        arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
+        table.add_row(name, f"{row.paper}; {row.family}", bytes_of(name), row.keeps, arguments)
+    console = Console(width=120)
+    console.print(table, markup=False, highlight=False)
+    print("bytes: a round of the scheme's job, the mean over 8 sites and 5 rounds of a dry run")
+
+
+app.command()(predict)
 
 
 @jobs_app.command()

@@ -80,7 +80,8 @@ class Record:
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         """Note the sites' test scores; write the model, what it needs beside its weights, and the whole record."""
-        metadata = {"extra": json.dumps(extra, allow_nan=False)} if extra else None
+        metadata = {"plan": json.dumps({key: self.content["plan"][key] for key in ("scheme", "arguments", "network")})}
+        metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
         plain.write(self.folder / "model.safetensors", save_bytes(dict(model), metadata))
         self.content |= {"test": dict(test), "model_sha256": sha256(model), "model_bytes": nbytes(model)}
         self.content["seconds"] = round(time.monotonic() - self._began, 3)

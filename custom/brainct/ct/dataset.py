@@ -33,6 +33,7 @@ class _Scans:
     pairs: Sequence[tuple[int, int]]
     given: tuple[str | None, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2) -> Dataset:
@@ -72,7 +73,33 @@ def device_of(choice: str) -> str:
     return choice
 
 
+def every_scan(file: SiteFile | None, site: str, size: int, dims: int) -> tuple[tuple[str, ...], Dataset]:
+    """The names of a site's scans, and a data set whose folds `train` and `test` both hold all of them in that order.
+
+    A name is a path relative to root, followed by # and the slice where the label file names one. No label is needed.
+    """
+    try:
+        drawn = file is None or file.kind == "phantom"
+        scans = _drawn(file, site, size, dims) if file is None or drawn else _read(file, size, dims)
+        file = file or SiteFile(kind="phantom")
+        whole = Fold(scans.images, torch.from_numpy(scans.labels))
+        everything = np.zeros(len(whole), dtype=np.int64)
+        folds = {"train": whole, "test": whole}
+        fingerprint, device = _fingerprint(scans, everything), device_of(file.device)
+        return scans.names, Dataset(file.kind, folds, fingerprint, scans.notes, file.batch_size, device)
+    except Refused as refusal:
+        raise Refused(f"{site}: {refusal}") from None
+
+
 def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
+    scans = _drawn(file, site, size, dims)
+    file = file or SiteFile(kind="phantom")
+    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
+    laid = iter([scans.images[np.flatnonzero(fold_of == at)] for at in range(len(FOLDS))])
+    return _laid_out(scans, fold_of, file, device_of(file.device), laid)
+
+
+def _drawn(file: SiteFile | None, site: str, size: int, dims: int) -> _Scans:
     from brainct.ct.phantom import SCANNERS, phantom
 
     chosen = file.phantom if file else PhantomChoices()
@@ -81,7 +108,7 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
     scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
-    scans = _Scans(
+    return _Scans(
         images=torch.stack([rendered(each, size, file.windows) for each in pixels]),
         labels=np.asarray(labels, np.float32),
         digests=tuple(each.digest() for each in pixels),
@@ -89,10 +116,8 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
         pairs=(),
         given=(None,) * len(pixels),
         notes=(why,),
+        names=tuple(f"phantom-{number}" for number in range(len(pixels))),
     )
-    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
-    laid = iter([scans.images[np.flatnonzero(fold_of == at)] for at in range(len(FOLDS))])
-    return _laid_out(scans, fold_of, file, device_of(file.device), laid)
 
 
 def _read(file: SiteFile, size: int, dims: int) -> _Scans:
@@ -123,6 +148,7 @@ def _read(file: SiteFile, size: int, dims: int) -> _Scans:
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
         notes=(*notes, *_said(kinds, None in patients, together)),
+        names=tuple(entry.name if entry.slice is None else f"{entry.name}#{entry.slice}" for entry in entries),
     )
 
 
