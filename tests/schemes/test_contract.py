@@ -8,11 +8,11 @@ import torch
 
 from brainct import plain
 from brainct.errors import Refused
-from brainct.learner import model_of
 from brainct.scheme import Fitted, Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
 from brainct.weights import difference, sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.conftest import tiny_model as model_of
 
 MORE = {
     "centered_clipping": 4,
