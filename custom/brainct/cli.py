@@ -71,6 +71,7 @@ def data(
     sites: Annotated[int, typer.Option(help="For a dealt data set: the number of sites.")] = 4,
     size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.")] = 96,
     dims: Annotated[int, typer.Option(help="2 or 3 dimensions.")] = 2,
+    public: Annotated[bool, typer.Option("--public", help="Also read the public set.")] = False,
 ) -> None:
     """Read a site's scans as a run would, and say what was found: counts, classes, what to mend."""
     from brainct.ct.dataset import open_site
@@ -80,7 +81,7 @@ def data(
 
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
-    about = describe(scans)
+    about = describe(scans, public)
     print(f"{site}: {about['kind']}, fingerprint {about['fingerprint'][:16]}")
     for note in about["notes"]:
         print(f"  note: {note}")
@@ -88,6 +89,8 @@ def data(
         known = [name for name in counts["positives"] if counts["positives"][name] + counts["negatives"][name]]
         classes = ", ".join(f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-" for name in known)
         print(f"  {fold}: {counts['scans']} scans; {classes or 'no label'}")
+    if public:
+        print(f"  public: {about['public']['scans']} scans, fingerprint {about['public']['fingerprint'][:16]}")
 
 
 @app.command()
@@ -113,7 +116,7 @@ def schemes(
         table.add_row(name, f"{row.paper}; {row.family}", bytes_of(name), row.keeps, arguments)
     console = Console(width=120)
     console.print(table, markup=False, highlight=False)
-    print("bytes: a round of the scheme's job, the mean over 8 sites and 5 rounds of a dry run")
+    print("bytes: a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run")
 
 
 app.command()(predict)

@@ -20,6 +20,7 @@ from brainct.scheme import Learner, Scheme, Task
 from brainct.weights import Weights
 
 ENVIRONMENT = "BRAINCT_SITE"
+SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
 
@@ -80,10 +81,11 @@ class Desk:
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         plan, scheme = self._plan_of(order["plan"])
-        scans = self._open(plan, order["sites"])
+        scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
-            return describe(scans)
-        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
+            return describe(scans, scheme.public)
+        secret = os.environ.get(SECRET) or (None if self._discreet else "")
+        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"], secret)
         task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
             seeing, weights = self._used(scheme, task, learner)
@@ -138,7 +140,7 @@ class Desk:
             self._plan = (choices, plan, plan.build())
         return self._plan[1:]
 
-    def _open(self, plan: Plan, sites: Sequence[str]) -> Dataset:
+    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Dataset:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
             try:
@@ -148,7 +150,15 @@ class Desk:
                 raise _Own(str(error)) from None
             _check_channels(scans, plan, self.site)
             self._scans = (key, scans)
+        if public:
+            self._read_public(self._scans[1])
         return self._scans[1]
+
+    def _read_public(self, scans: Dataset) -> None:
+        try:
+            scans.public()
+        except Refused as error:
+            raise _Own(f"{self.site}: {error}") from None
 
     def _network_of(self, plan: Plan) -> torch.nn.Module:
         if self._network is None or self._network[0] != plan.network:
@@ -160,10 +170,17 @@ def _digest(order: Mapping[str, Any]) -> str:
     return plain.sha256({"round": order["round"], "task": order["task"]})
 
 
-def describe(scans: Dataset) -> dict[str, Any]:
-    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient."""
+def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
+    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient.
+
+    public: also how many public scans it holds, and their fingerprint.
+    """
     folds = {name: _counts(fold) for name, fold in scans.folds.items()}
-    return {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    about = {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    if not public:
+        return about
+    found = scans.public()
+    return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
 
 
 def _counts(fold: Fold) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Made by `brainct schemes --write` from the registry; `brainct jobs check` says w
 the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
 number of replies that closes a round. Ranges of the arguments, with the paper's symbols: each scheme's docstring.
 
-`bytes`: to and from a site in a round of the scheme's job, the mean over 8 sites and 5 rounds of a dry run. Not every
+`bytes`: to and from a site in a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run. Not every
 network suits every scheme: a job that names another than the default has the bytes of that one.
 
 | scheme | paper | travels in a round | bytes to / from | a site keeps | lost | quorum | arguments | use | privacy |

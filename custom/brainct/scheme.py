@@ -37,6 +37,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Protocol
 
 import numpy as np
+import numpy.typing
 import torch
 
 from brainct.errors import Refused
@@ -62,13 +63,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """The weights before round 0, and what a scheme may know of the network and the run: the network's name, its layers
-    in order, and the number of rounds that are to come, 0 where nobody knows."""
+    """The weights before round 0, and what a scheme may know of the network and the run.
+
+    layers: of the network, in order. architecture: its name. rounds: that are to come, 0 where nobody knows. public:
+    scans of the public set that all sites hold alike, >= 0; counted for a scheme that needs one.
+    """
 
     weights: Weights
     layers: tuple[Layer, ...] = ()
     architecture: str = ""
     rounds: int = 0
+    public: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ class Learner(Protocol):
         correction: Weights | None = None,
         frozen: Collection[str] = (),
         decay: bool = True,
+        pseudo: torch.Tensor | None = None,
+        own: float = 0.5,
     ) -> Fitted: ...
 
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted: ...
@@ -150,6 +157,14 @@ class Learner(Protocol):
     def moments(self) -> Moments: ...
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "Learner": ...
+
+    def fold(self, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def answering(self, predict: Callable[[str], torch.Tensor]) -> "Learner": ...
+
+    def seed(self, *words: str | int) -> int: ...
+
+    def hidden(self, count: int, *words: str | int) -> "np.typing.NDArray[np.float64]": ...
 
     def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
 
@@ -175,7 +190,8 @@ class Scheme:
     default like the task's. use: the model that a site would use itself, given the delivered one; by default that one.
     see: the learner with which a site asks that model, given the same; by default its own; `use` gets this learner too.
     extra: what a model needs beside its weights, as plain data that JSON can hold: it comes in the `extra` of the task
-    in which a model is delivered, and in the metadata of model.safetensors; by default nothing.
+    in which a model is delivered, and in the metadata of model.safetensors, and the model's hash covers it; by default
+    nothing. public: whether sites need the public set, which the server then finds to be the same at all of them.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -189,6 +205,7 @@ class Scheme:
     use: Callable[[Task, Learner, Keep], Weights] = lambda task, learner, keep: task.weights
     see: Callable[[Task, Learner, Keep], Learner] = lambda task, learner, keep: learner
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
+    public: bool = False
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -228,7 +245,9 @@ def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
 
 
 def _plain(value: Any) -> Any:
-    """A scheme within a scheme as a job states it."""
+    """A scheme within a scheme as a job states it; a tuple as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
     return {"scheme": value.name, "arguments": value.arguments} if isinstance(value, Scheme) else value
 
 

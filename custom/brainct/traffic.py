@@ -2,11 +2,13 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from brainct import plain
@@ -16,19 +18,20 @@ from brainct.plan import Plan, plan_of
 from brainct.scheme import Fitted, Learner, Model, Moments, generator
 from brainct.weights import Weights, filled
 
-SITES, ROUNDS, SCANS = 8, 5, 16
+SITES, ROUNDS, SCANS, PUBLIC = 5, 5, 16, 96
 
 
 @functools.cache
 def traffic(name: str) -> tuple[int, int]:
-    """Bytes to and from a site in a round, the mean over 8 sites and the first 5 rounds of the scheme's own job.
+    """Bytes to and from a site in a round, the mean over 5 sites and the first 5 rounds of the scheme's own job.
 
     Nobody trains: a site's model takes a small step of its own in place of it. Sizes are true, values are not.
     """
     plan = plan_of(JOBS[name], f"jobs/{name}")
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
-    memory, keeps = scheme.start(model_of(plan), sites, 0), {site: dict[str, Any]() for site in sites}
+    keeps = {site: dict[str, Any]() for site in sites}
+    memory = scheme.start(replace(model_of(plan), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
         reports = {}
@@ -85,9 +88,26 @@ class Stepping:
         """Itself: it sees nothing."""
         return self
 
+    def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
+        """Scans of one number each, every other one with all findings."""
+        scans = PUBLIC if name == "public" else SCANS
+        return torch.zeros(scans, self.plan.network.channels), (torch.arange(scans) % 2).float()[:, None].expand(-1, 6)
+
+    def answering(self, predict: Callable[[str], Tensor]) -> Learner:
+        """Itself: its answers are made up in any case."""
+        return self
+
+    def seed(self, *words: str | int) -> int:
+        """The same for all words."""
+        return 0
+
+    def hidden(self, count: int, *words: str | int) -> NDArray[np.float64]:
+        """One half each."""
+        return np.full(count, 0.5)
+
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
         """One half for every finding."""
-        return torch.full((SCANS, 6), 0.5)
+        return torch.full((PUBLIC if fold == "public" else SCANS, 6), 0.5)
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
         """Half of the scans with each finding."""

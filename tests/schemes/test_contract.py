@@ -9,13 +9,13 @@ import torch
 from brainct import plain
 from brainct.desk import Desk
 from brainct.errors import Refused
-from brainct.learner import model_of
 from brainct.record import Record
 from brainct.rounds import Run
 from brainct.scheme import Fitted, Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
 from brainct.weights import difference, sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
+from tests.conftest import tiny_model as model_of
 
 MORE = {
     "centered_clipping": 4,
@@ -126,6 +126,7 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
     fedadam="the server's optimiser, not the sites, chooses the length of the step",
     fedbabu="the head stays as it began; see test_parts.py",
     fedbn="normalisation layers stay; see test_parts.py",
+    fedct="no weights travel; see test_fedct.py",
     feddyn="it goes on past the mean by h / alpha",
     fedper="heads stay; see test_parts.py",
     fedrep="heads stay; see test_parts.py",
@@ -260,7 +261,7 @@ def test_what_a_site_would_use_has_learned(name):
         assert learner.gradient(after["used"][site]).loss < learner.gradient(before).loss
 
 
-@every_scheme_but(local="it shares nothing")
+@every_scheme_but(local="it shares nothing", fedct="it gives out labels to train on; see test_fedct.py")
 def test_what_a_hospital_outside_is_given_has_learned(name):
     plan = tiny_plan(name)
     before, after = first_weights(plan), play(name, rounds=12)

@@ -70,13 +70,16 @@ def without_batchnorm(module: nn.Module, name: str) -> nn.Module:
     return module
 
 
-def masked_bce(logits: Tensor, labels: Tensor) -> Tensor:
+def masked_bce(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
     """Mean binary cross-entropy over the labelled outputs; 0 with a zero gradient when none is labelled.
 
-    logits: (N, 6). labels: (N, 6), 0, 1, or NaN where unlabelled.
+    logits: (N, 6). labels: (N, 6), 0, 1, or NaN where unlabelled. shares: (N, 6), what each output counts in a
+    scan's sum; the loss is then the mean of these sums.
     """
     known = ~labels.isnan()
     losses = binary_cross_entropy_with_logits(logits, labels.where(known, 0.0), reduction="none")
+    if shares is not None:
+        return (losses * shares).where(known, 0.0).sum() / len(logits)
     return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)
 
 

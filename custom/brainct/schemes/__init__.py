@@ -13,6 +13,7 @@ from brainct.schemes.dynamic import dynamic
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedbabu import fedbabu
 from brainct.schemes.fedbn import fedbn, silobn
+from brainct.schemes.fedct import fedct
 from brainct.schemes.feddc import feddc
 from brainct.schemes.feddyn import feddyn
 from brainct.schemes.fedexp import fedexp
@@ -52,6 +53,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
         fedavgm,
         fedbabu,
         fedbn,
+        fedct,
         feddc,
         feddyn,
         fedexp,

@@ -98,7 +98,7 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def model(memory: Memory) -> Weights:
         return base.model(memory["inner"])
 
-    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra)
+    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra, base.public)
 
 
 def _holds(value: Any) -> bool:
