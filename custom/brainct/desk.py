@@ -84,8 +84,7 @@ class Desk:
         scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
             return describe(scans, scheme.public)
-        secret = os.environ.get(SECRET) or (None if self._discreet else "")
-        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"], secret)
+        learner = self._learner(plan, scans, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
             seeing, weights = self._used(scheme, task, learner)
@@ -105,8 +104,12 @@ class Desk:
 
         For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
         """
-        learner = SiteLearner(self._network_of(plan), self._open(plan, sites), plan, self.site, plan.rounds)
-        return self._used(plan.build(), task, learner)
+        scheme = plan.build()
+        return self._used(scheme, task, self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds))
+
+    def _learner(self, plan: Plan, scans: Dataset, round: int) -> SiteLearner:
+        secret = os.environ.get(SECRET) or (None if self._discreet else "")
+        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret)
 
     def _used(self, scheme: Scheme, task: Task, learner: Learner) -> tuple[Learner, Weights]:
         seeing = scheme.see(task, learner, self._keep)
