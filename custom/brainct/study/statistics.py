@@ -23,7 +23,8 @@ def interval(values: Sequence[float]) -> Interval | None:
 
     scipy's percentile bootstrap at the expanded level of Hesterberg (What Teachers Should Know About the Bootstrap, The
     American Statistician 69:371, 2015): of n values the plain one is too narrow by sqrt((n-1)/n) and by z in place of
-    t, and at 5 seeds covers 84 % where it says 95 %.
+    t. Covers, of 1,000 sets of normal values, 92 % with 5 seeds and 96 % with 10 (the plain one 84 and 89 %); of
+    exponential ones 88 % with either.
     """
     from scipy import stats
 
