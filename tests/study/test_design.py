@@ -5,7 +5,7 @@ import pytest
 from brainct.errors import Refused
 from brainct.study import code
 from brainct.study.compare import Ended
-from brainct.study.design import design_of, read_design, wanted
+from brainct.study.design import read_design, wanted
 from tests.study.rows import SMALL, row, tiny_design
 
 
@@ -64,11 +64,16 @@ def test_a_grids_points_run_on_the_first_seeds_and_its_winner_on_the_others_once
     assert {(spec.point["mu"], spec.point["fit.rate"]) for spec in more} == {(1.0, 0.02)}
 
 
-def test_a_grid_that_validation_can_not_judge_is_refused():
-    design = tiny_design(schemes=[GRID])
-    rows = [ended(spec, valid=None) for spec in runs(design) if spec.entry.called == "fedprox"]
+def test_a_grid_without_a_validation_fold_is_refused_at_once():
     with pytest.raises(Refused, match="`fedprox` has a grid, but 2x4 scanner has no validation fold"):
-        runs(design, rows)
+        tiny_design(schemes=[GRID], federations=[SMALL | {"valid": 0}])
+
+
+def test_a_grid_that_validation_can_not_judge_has_no_winner_to_run():
+    design = tiny_design(schemes=[GRID], seeds=5)
+    tuning = [spec for spec in runs(design) if spec.entry.called == "fedprox"]
+    rows = [ended(spec, valid=None) for spec in tuning]
+    assert [spec for spec in runs(design, rows) if spec.entry.called == "fedprox"] == tuning
 
 
 def test_rows_of_other_code_count_only_where_they_are_accepted():
@@ -170,6 +175,7 @@ def test_a_plan_that_is_wrong_is_refused_before_anything_runs(changes, words):
 
 def test_a_plan_on_disk_finds_its_data_beside_itself(tmp_path):
     (tmp_path / "plan.yaml").write_text("seeds: 2\nfederations: [{data: site.yaml, sites: 3, skew: iid}]\n")
+    (tmp_path / "site.yaml").write_text("kind: class_folders\nroot: a\nclasses: {a: [any], b: []}\n")
     design = read_design(tmp_path / "plan.yaml")
     assert design.seeds == [1, 2]
     assert design.federations[0].data == tmp_path / "site.yaml"
@@ -181,11 +187,14 @@ def test_a_plan_on_disk_finds_its_data_beside_itself(tmp_path):
         read_design(tmp_path / "none.yaml")
 
 
-def test_the_plan_in_the_docs_is_a_plan(tmp_path):
+def test_the_plan_in_the_docs_is_a_plan(tmp_path, monkeypatch):
     from tests.conftest import ROOT
 
+    monkeypatch.setenv("BRAINCT_HEAD_CT", str(tmp_path))
     text = (ROOT / "docs" / "compare.md").read_text().split("```yaml\n")[1].split("```")[0]
-    import yaml
-
-    design = design_of(yaml.safe_load(text), "docs/compare.md")
+    (tmp_path / "plan.yaml").write_text(text)
+    (tmp_path / "head_ct_valid.yaml").write_text(
+        (ROOT / "poc" / "sites" / "head_ct.yaml").read_text().replace("train: 1, valid: 0", "train: 0.75, valid: 0.25")
+    )
+    design = read_design(tmp_path / "plan.yaml")
     assert {"feddc", "fedprox", "sitenorm", "scaffold"} <= {entry.called for entry in design.entries}

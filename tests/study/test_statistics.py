@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from brainct.errors import Refused
 from brainct.study.statistics import (
     alike,
     at_bytes,
@@ -112,9 +111,12 @@ def test_at_equal_validation_auroc_the_lower_brier_score_wins_and_a_point_that_l
     assert winner([row(valid_auroc=None)]) is None
 
 
-def test_a_grid_without_validation_is_refused():
-    with pytest.raises(Refused, match="no seed with a validation score"):
-        reported([tuned(1, 1, None, 0.5), tuned(2, 1, None, 0.5)])
+@pytest.mark.parametrize("second", [tuned(2, 1, None, 0.5), tuned(2, 2, 0.8, 0.5)])
+def test_while_no_point_of_a_grid_can_be_chosen_the_table_says_so(second):
+    """None has a validation score; or they have no seed in common."""
+    rows = [tuned(1, 1, None if second.valid_auroc is None else 0.9, 0.5), second]
+    assert reported(rows) == {}
+    assert "`fedprox` on 8x16: no point of its grid can be chosen yet" in tables(rows)
 
 
 def test_a_larger_budget_is_run_with_the_winner_of_the_smaller():
