@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from brainct.commands.compare import compare
+from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
 from brainct.errors import Refused
 
@@ -16,6 +17,7 @@ app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FL
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 app.command()(compare)
+app.add_typer(ledger_app, name="ledger")
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]

@@ -34,18 +34,23 @@ def _names(scheme: str, arguments: Mapping[str, Any]) -> set[str]:
     return {scheme}.union(*(_names(one["scheme"], one.get("arguments", {})) for one in inner))
 
 
-@cache
 def _hash(start: tuple[str, ...], apart: tuple[str, ...]) -> str:
     found: dict[str, str] = {}
-    open_ = list(start)
-    while open_:
-        module = open_.pop()
-        if module in found or module in apart or not (path := _file(module)).is_file():
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found[module] = ast.unparse(_bare(tree))
-        open_ += _imports(tree)
+    waiting = list(start)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in apart and _file(module).is_file():
+            found[module], imported = _read(module)
+            waiting += imported
     return hashlib.sha256("\n".join(f"{name}\n{found[name]}" for name in sorted(found)).encode()).hexdigest()
+
+
+@cache
+def _read(module: str) -> tuple[str, list[str]]:
+    """A module's code, bare, and what it imports."""
+    tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+    imported = list(_imports(tree))
+    return ast.unparse(_bare(tree)), imported
 
 
 def _file(module: str) -> Path:

@@ -171,8 +171,6 @@ def _of_entry(design: Design, federation: Federation, entry: Entry, budget: int,
     ended = [(spec, found(spec)) for spec in tried]
     if all(row is not None for _, row in ended):
         best = winner([row for _, row in ended if row]) if tried else points[0]
-        if best is None and any(row is not None and row.status == "done" for _, row in ended):
-            raise Refused(f"`{entry.called}` has a grid, but {federation.called} has no validation fold to tune it on")
         if best is not None:
             runs = [_spec(design, federation, entry, best, seed, budget) for seed in design.seeds]
             yield from (spec for spec in runs if spec.key not in {one.key for one in tried})
@@ -205,9 +203,8 @@ def read_design(path: Path) -> Design:
         raise Refused(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(given, dict):
         raise Refused(f"{path.name}: wanted lines of `key: value` such as `seeds: 5`, got {type(given).__name__}")
-    design = design_of(given, path.name)
-    there = [_found(federation, path.parent) for federation in design.federations]
-    return design.model_copy(update={"federations": there})
+    there = [_found(federation, path.parent) for federation in given.get("federations") or []]
+    return design_of(given | ({"federations": there} if there else {}), path.name)
 
 
 def design_of(choices: Mapping[str, Any], whose: str) -> Design:
@@ -222,13 +219,21 @@ def design_of(choices: Mapping[str, Any], whose: str) -> Design:
     ):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise Refused(f"{whose}: two {what} are called {twice[0]!r}; give each a `name` of its own")
+    tuned = [entry.called for entry in design.entries if len(entry.points()) > 1]
+    for federation in design.federations:
+        if tuned and not federation.has_validation:
+            raise Refused(
+                f"{whose}: `{tuned[0]}` has a grid, but {federation.called} has no validation fold to tune it on; "
+                f"give it one (`split.valid` of its site file) or take the grid out"
+            )
     for entry in design.entries:
         for point in entry.points():
             _spec(design, design.federations[0], entry, point, design.seeds[0], 1)
     return design
 
 
-def _found(federation: Federation, folder: Path) -> Federation:
-    if federation.data is None or federation.data.is_absolute():
+def _found(federation: Any, folder: Path) -> Any:
+    """A federation as the plan states it, its site file found from the plan's folder."""
+    if not isinstance(federation, dict) or not isinstance(federation.get("data"), str):
         return federation
-    return federation.model_copy(update={"data": (folder / federation.data).resolve()})
+    return federation | {"data": (folder / federation["data"]).resolve()}

@@ -76,6 +76,11 @@ class Federation(BaseModel):
         """Of the sites."""
         return site_names(self.sites)
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether its sites have scans to tune on."""
+        return bool(self.valid) if self.data is None else read_site_file(self.data).split.valid > 0
+
     @cached_property
     def digest(self) -> str:
         """What the result depends on, without the name: the choices, and of scans on disk the site file and a listing.

@@ -95,8 +95,8 @@ def _done(spec: Spec, opened: Opened, folder: Path, closed: Callable[[Mapping[st
     task = _delivered(folder / "model.safetensors")
     judged = _Judged(plan, task, opened, folder / "state" / "keep")
     test, valid = judged.at(names, "test"), judged.at(names, "valid")
-    kib = _kib(record, asked)
-    curve = [_point(row, kib[row["round"]]) for row in record["rounds"] if "validation" in row]
+    kib = kib_of(record, asked)
+    curve = curve_of(record, kib)
     return Row(
         **_choices(spec),
         versions=record["versions"],
@@ -195,10 +195,15 @@ def _site(site: str, record: Mapping[str, Any], scans: Dataset, judgement: Judge
     )
 
 
-def _kib(record: Mapping[str, Any], sites: Sequence[str]) -> list[float]:
+def kib_of(record: Mapping[str, Any], sites: Sequence[str]) -> list[float]:
     """After each round: KiB sent and received so far, mean over the sites."""
     rounds = [sum(row["bytes_sent"].values()) + sum(row["bytes_received"].values()) for row in record["rounds"]]
     return [round(float(value) / KIB / len(sites), 3) for value in np.cumsum(rounds)]
+
+
+def curve_of(record: Mapping[str, Any], kib: Sequence[float]) -> list[Point]:
+    """The validation curve of a record, given `kib_of` it."""
+    return [_point(row, kib[row["round"]]) for row in record["rounds"] if "validation" in row]
 
 
 def _point(row: Mapping[str, Any], kib: float) -> Point:

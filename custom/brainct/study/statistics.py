@@ -6,10 +6,10 @@ differences are taken seed by seed.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from brainct.errors import Refused
 from brainct.study.ledger import Row
 
 LEVEL = 0.95
@@ -23,7 +23,8 @@ def interval(values: Sequence[float]) -> Interval | None:
 
     scipy's percentile bootstrap at the expanded level of Hesterberg (What Teachers Should Know About the Bootstrap, The
     American Statistician 69:371, 2015): of n values the plain one is too narrow by sqrt((n-1)/n) and by z in place of
-    t, and at 5 seeds covers 84 % where it says 95 %.
+    t. Covers, of 1,000 sets of normal values, 92 % with 5 seeds and 96 % with 10 (the plain one 84 and 89 %); of
+    exponential ones 88 % with either.
     """
     from scipy import stats
 
@@ -78,12 +79,29 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean, standard deviation (None of one value) and interval over as many seeds."""
+    """Of one value a seed: their mean, standard deviation (None of one value), interval and number."""
 
-    mean: float
-    sd: float | None
-    interval: Interval | None
-    seeds: int
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def sd(self) -> float | None:
+        """Between the seeds."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Of the mean; see `interval`."""
+        return interval(self.values)
+
+    @property
+    def seeds(self) -> int:
+        """How many values there are."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -99,11 +117,8 @@ class Difference:
 
 def mean_of(values: Sequence[float | None]) -> Mean | None:
     """Of the values that are known; None if none is."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    sd = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Mean(float(np.mean(known)), sd, interval(known), len(known))
+    known = tuple(value for value in values if value is not None)
+    return Mean(known) if known else None
 
 
 def differences(rows: Sequence[Row], others: Sequence[Row], value: Value) -> list[float]:
@@ -157,14 +172,16 @@ def reported(rows: Sequence[Row]) -> dict[Place, dict[str, list[Row]]]:
     """The runs that tables are made of: by federation and budget, then by name, one row a seed; only those done.
 
     Of a tuned scheme, the grid point that won on the validation folds; which, is decided at the lowest budget on the
-    seeds that all points have. Runs under one name whose other choices differ are never mixed: those of the latest row
-    count (see `alike`).
+    seeds that all points have, and while there is none with a validation score, the scheme is left out. Runs under one
+    name whose other choices differ are never mixed: those of the latest row count (see `alike`).
     """
     found: dict[Place, dict[str, list[Row]]] = {}
     done = [row for row in alike(rows) if row.status == "done"]
     for federation, name in dict.fromkeys((row.federation, row.name) for row in done):
         mine = [row for row in done if (row.federation, row.name) == (federation, name)]
         best = _best(mine)
+        if best is None:
+            continue
         for budget in sorted({row.budget for row in mine}):
             chosen = {row.seed: row for row in mine if row.budget == budget and row.grid == best}
             if chosen:
@@ -187,20 +204,14 @@ def _asked(row: Row) -> tuple[object, ...]:
     return row.way, rest, fit, arguments, row.choices
 
 
-def _best(rows: Sequence[Row]) -> Mapping[str, object]:
+def _best(rows: Sequence[Row]) -> Mapping[str, object] | None:
     lowest = min(row.budget for row in rows)
     first = [row for row in rows if row.budget == lowest]
     grids = [row.grid for at, row in enumerate(first) if row.grid not in [one.grid for one in first[:at]]]
     if len(grids) == 1:
         return grids[0]
     common = set.intersection(*({row.seed for row in first if row.grid == grid} for grid in grids))
-    best = winner([row for row in first if row.seed in common])
-    if best is None:
-        raise Refused(
-            f"`{rows[0].name}` on {rows[0].federation}: its grid's points share no seed with a validation score, "
-            f"so none can be chosen; run `brainct compare` to the end"
-        )
-    return best
+    return winner([row for row in first if row.seed in common])
 
 
 def converged(rows: Sequence[Row], longer: Sequence[Row]) -> Difference | None:

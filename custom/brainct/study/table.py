@@ -25,7 +25,7 @@ HEAD = (
     "AUROC, mean site ± sd",
     f"minus `{BASELINE}`, same seeds",
     "p, Holm",
-    "worst site",
+    "worst to best site",
     "unseen hospital",
     "Brier",
     "ECE",
@@ -71,7 +71,8 @@ def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> list[str]:
         _plus_minus(mean_of([row.mean() for row in rows])),
         _gap(gap),
         f"{gap.corrected:.3f}" if gap and gap.corrected is not None else "",
-        *(_short(mean_of([value(row) for row in rows])) for value in (Row.worst, unseen)),
+        " to ".join(_short(mean_of([value(row) for row in rows])) for value in (Row.worst, Row.best)),
+        _short(mean_of([unseen(row) for row in rows])),
         *(_short(mean_of([row.mean(score) for row in rows])) for score in ("brier", "ece")),
         _short(mean_of([row.kib_per_site for row in rows]), 0),
         _short(mean_of([row.times.cpu for row in rows]), 0),
@@ -116,12 +117,15 @@ def _verdict(gain: Difference) -> str:
 def _notes(rows: Sequence[Row]) -> str:
     failed = sum(row.status == "failed" for row in rows)
     strange = len(rows) - len(alike(rows))
+    known = {(federation, name) for (federation, _), groups in reported(rows).items() for name in groups}
+    untuned = sorted({(row.federation, row.name) for row in rows if row.status == "done"} - known)
     mixed = sorted({row.name for row in rows if len({one.code for one in rows if one.name == row.name}) > 1})
     lines = [
         f"{len(rows)} runs, {failed} of them failed. AUROC, Brier score and calibration error (10 bins) of `any` on "
         "the test folds, mean over sites, then over seeds. Differences are taken seed by seed, in brackets their 95 % "
         "bootstrap interval over seeds; p of the sign-flip test, corrected by Holm for the schemes of one table. "
         "Unseen: a hospital outside the federation, without labels. Tuned arguments were chosen on validation folds.",
+        *(f"`{name}` on {federation}: no point of its grid can be chosen yet." for federation, name in untuned),
         *([f"{strange} rows are left out: other choices under the same name as later rows."] if strange else []),
         *(f"`{name}` has rows of several versions of the code." for name in mixed),
     ]
