@@ -89,6 +89,6 @@ def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_
 
     record = run(tmp_path, Post(tmp_path, small_site))
     state = plain.load(tmp_path / "out" / "state" / "memory.safetensors")
-    assert state["round"] == 2
+    assert [row["round"] for row in state["record"]["rounds"]] == [0, 1, 2]
     assert sha256(state["memory"]["weights"]) == record["model_sha256"]
     assert sha256(load_model(tmp_path / "out" / "model.safetensors")) == record["model_sha256"]

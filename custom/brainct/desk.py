@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Scheme, Task
+from brainct.state import run_name
 
 ENVIRONMENT = "BRAINCT_SITE"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
+
+NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": ""}
 
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
@@ -40,16 +42,16 @@ class _Own(Refused):
 class Desk:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
-    keep: folder of what the site keeps for itself; it outlives this process. site_file: see `site_file_of`.
-    opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a folder of the site
-    goes to the site's own log and not into an answer; for every site that is not rehearsed.
+    keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
+    `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a
+    folder of the site goes to the site's own log and not into an answer; for every site that is not rehearsed.
     """
 
     def __init__(
         self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site, discreet: bool = True
     ):
         self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
-        self._keep_file = keep / f"{site}.safetensors"
+        self._keeps, self._kept_of = keep, ("", NOTHING)
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
         self._network: tuple[Any, torch.nn.Module] | None = None
@@ -57,6 +59,9 @@ class Desk:
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
+        return {**self._said(order), "exchange": order.get("exchange", "")}
+
+    def _said(self, order: Mapping[str, Any]) -> dict[str, Any]:
         try:
             answer = self._answer(order)
             plain.split(answer)  # what could not travel is refused here, where it can be said
@@ -81,15 +86,19 @@ class Desk:
         plan, scheme = self._plan_of(order["plan"])
         scans = self._open(plan, order["sites"])
         if order["what"] == "describe":
-            return describe(scans)
+            self._begin(order)
+            return {"about": describe(scans)}
         learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
+        kept = self._kept(order["run"])
         if order["what"] == "evaluate":
-            seeing = scheme.see(task, learner, self._keep)
-            return {"scores": seeing.evaluate(scheme.use(task, seeing, self._keep), order["fold"])}
-        before = self._before(order)
+            seeing = scheme.see(task, learner, kept["keep"])
+            return {"scores": seeing.evaluate(scheme.use(task, seeing, kept["keep"]), order["fold"])}
+        # an order comes a second time when its answer was lost on the way
+        before = kept["before"] if kept["order"] == _digest(order) else kept["keep"]
         report, keep = scheme.reply(task, learner, before)
-        self._store(keep, before, order)
+        if keep is not before:
+            self._store({"keep": keep, "before": before, "order": _digest(order)}, order["run"])
         return {
             "weights": report.weights,
             "examples": report.examples,
@@ -97,27 +106,25 @@ class Desk:
             "extra": report.extra,
         }
 
-    @cached_property
-    def _kept(self) -> dict[str, Any]:
-        nothing: dict[str, Any] = {"keep": {}, "before": {}, "order": ""}
-        return plain.load(self._keep_file) if self._keep_file.exists() else nothing
+    def _keep_file(self, run: str) -> Path:
+        return self._keeps / run_name(run) / f"{self.site}.safetensors"
 
-    @property
-    def _keep(self) -> Mapping[str, Any]:
-        keep: Mapping[str, Any] = self._kept["keep"]
-        return keep
+    def _begin(self, order: Mapping[str, Any]) -> None:
+        """Whatever lies under the name of a run that only begins is not this run's."""
+        if order.get("new", True):
+            self._keep_file(order["run"]).unlink(missing_ok=True)
+            self._kept_of = ("", NOTHING)
 
-    def _before(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What was kept before this order, also when its answer was lost on the way and it comes a second time."""
-        if self._kept["order"] and self._kept["order"] == _digest(order):
-            before: Mapping[str, Any] = self._kept["before"]
-            return before
-        return self._keep
+    def _kept(self, run: str) -> Mapping[str, Any]:
+        """What is kept, what was kept before it, and the digest of the order between them."""
+        if self._kept_of[0] != run:
+            file = self._keep_file(run)
+            self._kept_of = (run, plain.load(file) if file.exists() else NOTHING)
+        return self._kept_of[1]
 
-    def _store(self, keep: Mapping[str, Any], before: Mapping[str, Any], order: Mapping[str, Any]) -> None:
-        if keep is not before:
-            self._kept.update(keep=keep, before=before, order=_digest(order))
-            plain.save(self._keep_file, self._kept)
+    def _store(self, kept: Mapping[str, Any], run: str) -> None:
+        plain.save(self._keep_file(run), kept)
+        self._kept_of = (run, kept)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:

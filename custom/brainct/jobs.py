@@ -1,6 +1,7 @@
 """jobs/: one folder of three small JSON files for each row of one table; rendered, checked and read here."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,20 @@ def read(folder: Path) -> Plan:
     if len(workflows) != 1:
         raise Refused(f"{file}: found {len(workflows)} workflows with path {ROUNDS}; wanted one")
     return plan_of(workflows[0].get("args", {}), str(file))
+
+
+def resuming(job: Path, run: str, out: Path) -> Path:
+    """Write a copy of a job folder that goes on with a run in FLARE; returns the new folder."""
+    read(job)
+    if out.exists():
+        raise Refused(f"{out} is there already; name another folder or remove it first")
+    shutil.copytree(job, out)
+    file = out / "app" / "config" / "config_fed_server.json"
+    content = _json(file)
+    for row in content["workflows"]:
+        row["args"]["resume"] = run
+    file.write_text(_text(content))
+    return out
 
 
 def _files(name: str) -> dict[str, str]:

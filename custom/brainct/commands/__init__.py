@@ -1,0 +1,1 @@
+"""The commands that are not a few lines: one module each, registered in cli.py."""
