@@ -12,8 +12,8 @@ from brainct.errors import Refused
 from brainct.scheme import Report, Scheme, Task, check_report
 
 T = TypeVar("T")
-SLACK, FLOOR = 3.0, 5.0
-"""See Inbox: how long a site is waited for that others were quicker than."""
+SLACK, FLOOR = 3.0, 30.0
+"""See Inbox: how long a site is waited for that others were quicker than; a killed trainer is back within FLOOR."""
 IN_MEMORY = 256 * 2**20
 """Bytes of reports that a round holds in memory; what comes on top waits on disk."""
 

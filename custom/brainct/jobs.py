@@ -96,7 +96,7 @@ def resuming(job: Path, run: str, out: Path) -> Path:
 def _files(name: str) -> dict[str, str]:
     workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
-    server = {"format_version": 2, "server": {"task_request_interval": 0.1}}
+    server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
     return {
         "meta.json": _text({"name": name, "min_clients": 2, "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}}),

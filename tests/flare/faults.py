@@ -26,7 +26,7 @@ HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
 LEAD = "lead@consortium.example"
 SITE, ROUND = "hospital-b", 2
 MOMENTS = ("before the reply", "during the reply", "after the reply", "closing the round")
-PLAN = {"rounds": 5, "grace": 20.0, "deadline": 120.0}
+PLAN = {"rounds": 5, "deadline": 180.0}
 
 
 def of_job(process: psutil.Process) -> bool:

@@ -66,6 +66,7 @@ class Rounds(ModelController):  # type: ignore[misc]
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         self._inbox = inbox
+        self.engine.sync_clients_from_main_process()  # a site that restarted has a new token
         for site, order in orders.items():
             model = wire.to_model(order, order["round"])
             self.send_model(wire.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))

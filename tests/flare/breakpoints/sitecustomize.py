@@ -1,4 +1,4 @@
-"""Loaded by every Python process of a federation under test: stops one at a named moment, so that it can be killed there.
+"""Loaded by each Python process of a federation under test: stops one at a named moment, so that it is killed there.
 
 The environment variable BREAK names a folder. Its file `wanted.json` says where: a point, a round, a site. The process
 that gets there first takes the file away, writes its process id to `reached`, and goes on once `reached` is gone.
