@@ -9,6 +9,7 @@ from typing import Any
 from brainct.errors import Refused
 from brainct.plan import Plan, plan_of
 from brainct.schemes import SCHEMES
+from brainct.state import run_name
 
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
@@ -82,6 +83,7 @@ def read(folder: Path) -> Plan:
 def resuming(job: Path, run: str, out: Path) -> Path:
     """Write a copy of a job folder that goes on with a run in FLARE; returns the new folder."""
     read(job)
+    run_name(run)
     if out.exists():
         raise Refused(f"{out} is there already; name another folder or remove it first")
     shutil.copytree(job, out)

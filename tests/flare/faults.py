@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from nvflare.apis.fl_exception import FLCommunicationError
 
 from brainct import jobs
 from brainct.flare.federation import Federation, free_port, provision
@@ -74,7 +75,7 @@ class Theatre:
         self.number += 1
         self.arm(moment, round)
         began = time.monotonic()
-        with self.federation.session(LEAD) as session:
+        with self.session() as session:
             self.job_id = session.submit_job(str(job or self.job))
             self.at(act) if moment else act()
             status = self.follow(session)
@@ -120,6 +121,12 @@ class Theatre:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def session(self):
+        ready(self.federation)
+        with self.federation.session(LEAD) as session:
+            yield session
+
     def follow(self, session, timeout: float = 400) -> str:
         until = time.monotonic() + timeout
         while time.monotonic() < until:
@@ -139,7 +146,7 @@ class Theatre:
         return Seen(status, record.get("model_sha256", ""), missed, round(seconds, 1))
 
     def record(self) -> dict:
-        with self.federation.session(LEAD) as session:
+        with self.session() as session:
             folder = Path(session.download_job_result(self.job_id, str(self.folder / "results")))
         file = folder / "workspace" / "brainct" / "record.json"
         return json.loads(file.read_text()) if file.is_file() else {}
@@ -148,7 +155,7 @@ class Theatre:
         """Start what was killed whole, as a restart of its machine would."""
         if victim.startswith("whole"):
             self.federation.start(VICTIMS[victim][0])
-            self.federation.ready()
+            ready(self.federation)
 
 
 @contextmanager
@@ -160,8 +167,17 @@ def theatre(folder: Path, scheme: str = "feddc"):
     extra = {"BRAINCT_SITE": str(folder / "site.yaml"), "BREAK": str(folder / "stops"), "PYTHONPATH": path}
     with Federation(kits, folder / "home", extra) as federation:
         federation.start()
-        federation.ready()
+        ready(federation)
         yield Theatre(folder, federation, scheme)
+
+
+def ready(federation: Federation, tries: int = 5) -> None:
+    """FLARE gives a session a few seconds to be let in, which a machine under load does not keep."""
+    for _ in range(tries - 1):
+        with suppress(FLCommunicationError):
+            federation.ready()
+            return
+    federation.ready()
 
 
 def row(stage: Theatre, victim: str, moment: str, calm: str) -> str:
