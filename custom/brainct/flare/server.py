@@ -26,6 +26,9 @@ from brainct.rounds import Order, Run
 PERIOD = 0.02
 """Seconds between two looks at whether an exchange is closed."""
 
+NOTICED = 60.0
+"""Seconds in which FLARE notices that a site is gone, with the policy's heart_beat_timeout."""
+
 
 class Rounds(ModelController):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
@@ -63,6 +66,15 @@ class Rounds(ModelController):  # type: ignore[misc]
         secret = os.environ.get("BRAINCT_SECRET", "")
         Run(plan, sites, self._carry, record, name=name, secret=secret, tell=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
+        self._see_off()
+
+    def _see_off(self) -> None:
+        """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""
+        until, silent = time.monotonic() + NOTICED, self._inbox.silent if self._inbox else set()
+        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
+            if time.monotonic() > until or self.abort_signal.triggered:
+                return
+            time.sleep(PERIOD)
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         self._inbox = inbox
