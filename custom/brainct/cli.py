@@ -2,20 +2,24 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from brainct.commands import runs
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
+from brainct.commands.resume import resume
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(runs.app, name="runs")
+app.command()(resume)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
 
@@ -41,6 +45,7 @@ def rehearse(
 ) -> None:
     """Run a job folder in this process: the same scheme, learner, record and model hash as under FLARE."""
     from brainct import jobs
+    from brainct.commands.progress import Progress
     from brainct.plan import plan_of
     from brainct.record import last_lines
     from brainct.rehearse import rehearse as run
@@ -51,7 +56,7 @@ def rehearse(
     changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     plan = plan_of({**plan.model_dump(), **changes}, "the command line")
     folder = out or _free(Path("runs"), f"{job.resolve().name}-{plan.seed}")
-    with _Progress(plan.rounds) as progress:
+    with Progress(plan.rounds) as progress:
         record = run(
             plan,
             names.split(",") if names else site_names(sites),
@@ -147,36 +152,6 @@ def check(folder: JobsFolder = Path("jobs")) -> None:
     if findings:
         raise typer.Exit(1)
     print(f"{len(jobs.JOBS)} jobs are as the registry says")
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere; lines for the user above it."""
-
-    def __init__(self, rounds: int):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        # no refresh thread: workers are forked, and a fork takes no threads along
-        self._bar = Progress(
-            *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
-        )
-        self._task = self._bar.add_task("rounds", total=rounds)
-
-    def tell(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def closed(self, row: Mapping[str, Any]) -> None:
-        self._bar.advance(self._task)
-        self._bar.refresh()
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
 
 
 def _loss(text: str) -> tuple[str, int]:

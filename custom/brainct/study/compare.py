@@ -15,11 +15,11 @@ import torch
 
 from brainct.ct.scans import Dataset
 from brainct.errors import Refused
-from brainct.rehearse import cause, context
 from brainct.study import ledger
 from brainct.study.design import Design, Spec, wanted
 from brainct.study.ledger import Row
 from brainct.study.run import failed, run, sentence
+from brainct.worker import cause, context
 
 LEDGER = "ledger.jsonl"
 Tell = Callable[[str], None]
@@ -133,7 +133,7 @@ class Session:
         opened = self._open(spec)
         if opened is None:
             return
-        process = context().Process(target=_child, args=(spec, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
+        process = context(threads=False).Process(target=_child, args=(spec, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
         process.start()
         self._busy[process.sentinel] = (process, spec, time.monotonic())
 

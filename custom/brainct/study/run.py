@@ -125,7 +125,9 @@ class _Judged:
     def __init__(self, plan: Plan, task: Task, opened: Opened, keep: Path):
         self.plan, self.task, self.opened = plan, task, opened
         self._desks = {site: Desk(site, keep, None, _opener(opened), discreet=False) for site in opened}
-        self._used = {site: desk.delivered(plan, task, [site]) for site, desk in self._desks.items() if site != OUTSIDE}
+        self._used = {
+            site: desk.delivered(plan, task, [site], "run") for site, desk in self._desks.items() if site != OUTSIDE
+        }
 
     def at(self, sites: Sequence[str], fold: str) -> dict[str, Judgement]:
         """Labels and probabilities of a fold at each of the sites, by the model that the site would use."""
