@@ -47,7 +47,8 @@ class Federation(BaseModel):
     valid, test: the phantom's scans in these folds of every site. outside: those in the test fold of the hospital
     outside; 0 for none such. difficulty: the phantom's. batch_size: at each site.
     data: a site file of scans on disk, which are dealt out (see ct.sitefile.Deal) in place of the phantom. There the
-    hospital outside has the shared test fold, and the folds' sizes are the site file's business.
+    hospital outside has the shared test fold, and the folds' sizes are the site file's business. public: how many of
+    them are set aside, unlabelled, for schemes that need a public set; the phantom has one of its own.
     Every seed has other scans, or another deal.
     """
 
@@ -64,6 +65,7 @@ class Federation(BaseModel):
     difficulty: float = Field(1.0, gt=0)
     batch_size: int = Field(8, ge=1)
     data: Path | None = None
+    public: int | None = Field(None, ge=1)
 
     @property
     def called(self) -> str:
@@ -145,7 +147,7 @@ class Federation(BaseModel):
         file = read_site_file(path)
         how: dict[str, Any] = {"how": "dirichlet" if self.skew == ["label"] else "size", "alpha": self.alpha}
         held = file.deal.test_scans if file.deal else None
-        deal = Deal(**(how if self.skew else {}), seed=seed, scans=self.scans, test_scans=held)
+        deal = Deal(**(how if self.skew else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
         changes = {"deal": deal, "batch_size": self.batch_size, "split": file.split.model_copy(update={"seed": seed})}
         opened = open_sites(file.model_copy(update=changes), self.names, size, dims)
         first = opened[self.names[0]]
