@@ -20,14 +20,14 @@ from brainct.study import barrier_pictures
 from brainct.study.barrier_models import Subject, measured, of_files, of_run
 from brainct.study.barriers import Choices
 
-SITE = "kind: phantom\nphantom: {scans: 48}\nsplit: {train: 0.58, valid: 0.0, test: 0.42}\nbatch_size: 7\n"
-"""28 training and 20 test scans a site."""
+SITE = "kind: phantom\nphantom: {scans: 32}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
+"""16 training and 16 test scans a site."""
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "vgg": {"architecture": "vgg-small", "size": 64, "options": {"widths": [16, 16, 32, 32, 64, 64]}},
-    "densenet": {"architecture": "densenet-small", "size": 64},
+    "vgg": {"architecture": "vgg-small", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
+    "cnn": {"architecture": "cnn", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
 }
-FIT = {"optimizer": "adamw", "rate": 0.002, "epochs": 2}
+FIT = {"optimizer": "adamw", "rate": 0.002, "epochs": 3}
 PASSES = 20
 """Passes that the sites of the federation train alone before their models are compared."""
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     chosen = parser.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     file = chosen.runs / "site.yaml"

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("small_site")
 
 def order(plan, what="reply", **changes):
     task = {"weights": first_weights(plan), "extra": {}}
-    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **changes}
+    run = {"run": "a-run", "exchange": f"round {changes.get('round', 0)}"}
+    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **run, **changes}
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
     desk = Desk("site-1", tmp_path / "keep", small_site)
     counts += [desk.answer(order(plan, round=number))["metrics"]["count"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
-    assert [path.name for path in (tmp_path / "keep").iterdir()] == ["site-1.safetensors"]
-    assert plain.load(tmp_path / "keep" / "site-1.safetensors")["keep"]["count"] == 5
+    assert [path.name for path in (tmp_path / "keep").rglob("*.*")] == ["site-1.safetensors"]
+    assert plain.load(tmp_path / "keep" / "a-run" / "site-1.safetensors")["keep"]["count"] == 5
 
 
 def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_it_began(
@@ -73,7 +74,7 @@ def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, sm
 
 
 def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
-    about = Desk("site-1", tmp_path, small_site).answer(order(tiny_plan(), "describe"))
+    about = Desk("site-1", tmp_path, small_site).answer(order(tiny_plan(), "describe"))["about"]
     counts = about["folds"]["train"]
     assert counts["scans"] == counts["positives"]["any"] + counts["negatives"]["any"] == 8
     assert str(small_site.parent) not in str(about)

@@ -55,6 +55,68 @@ def test_it_does_not_wait_for_a_site_that_was_lost_before():
     assert box.closed()
 
 
+def waits(monkeypatch, slowest, met=1.0, late=(), quorum=2, **choices):
+    """Seconds after its opening at which an inbox closes, if a and b answer after `met` seconds and c never."""
+    clock = [0.0]
+    monkeypatch.setattr("brainct.inbox.time.monotonic", lambda: clock[0])
+    box = inbox(quorum=quorum, late=late, **choices)
+    box.slowest = slowest
+    while not box.closed():
+        clock[0] = round(clock[0] + 0.5, 1)
+        if quorum and clock[0] == met:
+            box.accept("a", {"value": 1})
+            box.accept("b", {"value": 1})
+    return clock[0]
+
+
+@pytest.mark.parametrize(
+    ("slowest", "met", "seconds"),
+    [
+        ({}, 1, 61),  # nothing is known of c: the whole grace after the quorum
+        ({"c": 2}, 1, 36),  # 3 x 2 + 30
+        ({"c": 2}, 10, 60),  # this round is a slow one for all: 3 x 10 + 30
+        ({"c": 2}, 100, 160),  # never longer than the grace after the quorum
+        ({"c": 300}, 100, 160),
+        ({"a": 1, "b": 1}, 1, 61),  # what others took says nothing of c
+    ],
+)
+def test_a_site_is_waited_for_three_times_as_long_as_it_or_the_quorum_took_and_never_longer_than_the_grace(
+    monkeypatch, slowest, met, seconds
+):
+    assert waits(monkeypatch, slowest, met) == seconds
+
+
+def test_a_round_that_may_close_empty_waits_for_its_site_as_its_reports_taught_and_else_to_the_deadline(monkeypatch):
+    one = {"quorum": 0, "deadline": 100}
+    assert waits(monkeypatch, {}, **one) == 100
+    assert waits(monkeypatch, {"a": 4, "b": 4, "c": 4}, **one) == 42
+    assert waits(monkeypatch, {"a": 40, "b": 4, "c": 4}, **one) == 100
+    box = inbox(quorum=0, deadline=0.0)
+    assert box.closed()
+    assert box.close() == {}
+
+
+def test_an_answer_to_an_earlier_exchange_is_not_used_is_named_and_its_site_is_waited_for_again():
+    box = inbox(quorum=2, grace=1000, late=["c"])
+    box.slowest = {"c": 0.0}
+    assert not box.accept("c", {"value": 1, "exchange": "round 2"})
+    box.accept("a", {"value": 1, "exchange": "round 3"})
+    box.accept("b", {"value": 1, "exchange": "round 3"})
+    assert box.lost == {"c (late)": "its answer to round 2 came in round 3 and is not used"}
+    assert not box.closed()
+    assert box.accept("c", {"value": 3, "exchange": "round 3"})
+    assert box.close() == {"a": 1, "b": 1, "c": 3}
+
+
+def test_nothing_is_taken_in_after_the_end():
+    box = inbox(quorum=1, grace=0.0)
+    box.accept("a", {"value": 1})
+    assert box.closed()
+    assert box.close() == {"a": 1}
+    assert not box.accept("b", {"value": 1})
+    assert box.answers == {"a": 1}
+
+
 def test_a_second_answer_and_an_unknown_site_change_nothing_and_are_named():
     box = inbox()
     box.accept("a", {"value": 1})

@@ -28,8 +28,8 @@ class Post:
                 inbox.accept(site, answer)
 
 
-def run(tmp_path, post, **choices):
-    plan = tiny_plan("fedavg", **choices)
+def run(tmp_path, post, scheme="fedavg", **choices):
+    plan = tiny_plan(scheme, **choices)
     record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
     Run(plan, SITES, post, record, tell=lambda line: None)()
     return record.content
@@ -58,6 +58,52 @@ def test_a_silent_site_is_not_waited_for_in_the_next_exchange_and_is_welcome_bac
     assert late["round 2"] == []
     assert record["rounds"][0]["lost"] == {"b": "no answer in time"}
     assert set(record["rounds"][1]["metrics"]) == set(SITES)
+
+
+def test_a_site_that_was_not_asked_for_a_while_is_still_not_waited_for(tmp_path, small_site):
+    post = Post(tmp_path, small_site, lambda site, order: None if site == "b" and order["what"] == "reply" else order)
+    record = run(tmp_path, post, "cyclic", rounds=5)
+    assert {what: names for what, _, names in post.seen}["round 4"] == ["b"]
+    assert [sorted(row["metrics"]) for row in record["rounds"]] == [["a"], [], ["c"], ["a"], []]
+    assert record["participation"]["b"] == {
+        "asked": 2,
+        "took_part": 0,
+        "lost": {"1": "no answer in time", "4": "no answer in time"},
+    }
+
+
+@pytest.mark.parametrize(("scheme", "arguments"), [("cyclic", {}), ("fedavg", {"fraction": 0.1})])
+def test_a_round_that_asks_one_site_of_several_may_close_empty_and_leaves_the_model_as_it_was(
+    scheme, arguments, tmp_path, small_site
+):
+    gone = lambda site, order: None if in_round(1, order) else order  # noqa: E731
+    cut = run(tmp_path / "1", Post(tmp_path, small_site, gone), scheme, rounds=2, arguments=arguments)
+    one = run(tmp_path / "2", Post(tmp_path, small_site), scheme, rounds=1, arguments=arguments)
+    assert cut["model_sha256"] == one["model_sha256"]
+    assert [bool(row["metrics"]) for row in cut["rounds"]] == [True, False]
+
+
+def test_a_run_in_which_no_report_took_part_fails_and_writes_no_model(tmp_path, small_site):
+    gone = lambda site, order: None if order["what"] == "reply" else order  # noqa: E731
+    with pytest.raises(Refused, match="no site's report took part in any round; there is no trained model"):
+        run(tmp_path, Post(tmp_path, small_site, gone), "cyclic")
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_an_only_site_that_is_lost_ends_the_run(tmp_path, small_site):
+    plan = tiny_plan("fedavg")
+    post = Post(tmp_path, small_site, lambda site, order: None if order["what"] == "reply" else order)
+    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    with pytest.raises(Refused, match="round 0 can't be closed: 0 of 1 sites answered, the quorum is 1"):
+        Run(plan, ["a"], post, record, tell=lambda line: None)()
+
+
+def test_how_long_a_site_is_waited_for_follows_its_last_five_reports(tmp_path, small_site):
+    plan = tiny_plan("fedavg")
+    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    seconds = [90.0, 1.0, 2.0, 1.0, 3.0, 1.0]
+    record.content["rounds"] = [{"answered": {"a": value}} for value in seconds] + [{"answered": {"b": 7.0}}]
+    assert Run(plan, SITES, Post(tmp_path, small_site), record)._slowest() == {"a": 3.0, "b": 7.0}
 
 
 def test_a_site_that_answered_nonsense_is_there_and_waited_for(tmp_path, small_site):
@@ -89,6 +135,6 @@ def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_
 
     record = run(tmp_path, Post(tmp_path, small_site))
     state = plain.load(tmp_path / "out" / "state" / "memory.safetensors")
-    assert state["round"] == 2
+    assert [row["round"] for row in state["record"]["rounds"]] == [0, 1, 2]
     assert sha256(state["memory"]["weights"]) == record["model_sha256"]
     assert sha256(load_model(tmp_path / "out" / "model.safetensors")) == record["model_sha256"]

@@ -2,18 +2,27 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from brainct.commands import runs
 from brainct.commands.barriers import barriers
+from brainct.commands.compare import compare
+from brainct.commands.ledger import ledger_app
+from brainct.commands.predict import predict
+from brainct.commands.resume import resume
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(runs.app, name="runs")
+app.command()(resume)
+app.command()(compare)
+app.add_typer(ledger_app, name="ledger")
 app.command()(barriers)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
@@ -38,6 +47,7 @@ def rehearse(
 ) -> None:
     """Run a job folder in this process: the same scheme, learner, record and model hash as under FLARE."""
     from brainct import jobs
+    from brainct.commands.progress import Progress
     from brainct.plan import plan_of
     from brainct.record import last_lines
     from brainct.rehearse import rehearse as run
@@ -48,7 +58,7 @@ def rehearse(
     changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     plan = plan_of({**plan.model_dump(), **changes}, "the command line")
     folder = out or _free(Path("runs"), f"{job.resolve().name}-{plan.seed}")
-    with _Progress(plan.rounds) as progress:
+    with Progress(plan.rounds) as progress:
         record = run(
             plan,
             names.split(",") if names else site_names(sites),
@@ -70,6 +80,7 @@ def data(
     sites: Annotated[int, typer.Option(help="For a dealt data set: the number of sites.")] = 4,
     size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.")] = 96,
     dims: Annotated[int, typer.Option(help="2 or 3 dimensions.")] = 2,
+    public: Annotated[bool, typer.Option("--public", help="Also read the public set.")] = False,
 ) -> None:
     """Read a site's scans as a run would, and say what was found: counts, classes, what to mend."""
     from brainct.ct.dataset import open_site
@@ -79,7 +90,7 @@ def data(
 
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
-    about = describe(scans)
+    about = describe(scans, public)
     print(f"{site}: {about['kind']}, fingerprint {about['fingerprint'][:16]}")
     for note in about["notes"]:
         print(f"  note: {note}")
@@ -87,6 +98,8 @@ def data(
         known = [name for name in counts["positives"] if counts["positives"][name] + counts["negatives"][name]]
         classes = ", ".join(f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-" for name in known)
         print(f"  {fold}: {counts['scans']} scans; {classes or 'no label'}")
+    if public:
+        print(f"  public: {about['public']['scans']} scans, fingerprint {about['public']['fingerprint'][:16]}")
 
 
 @app.command()
@@ -94,17 +107,27 @@ def schemes(
     write: Annotated[bool, typer.Option(help="Write docs/schemes.md and docs/rounds instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
-    """List the schemes: paper, family, what travels in a round, what a site keeps, arguments."""
+    """List the schemes: paper and family, bytes to and from a site in a round, what a site keeps, arguments."""
+    from rich.console import Console
+    from rich.table import Table
+
     from brainct import handbook
     from brainct.schemes import SCHEMES, about
 
     if write:
         handbook.write(docs)
         return
+    table = Table("scheme", "paper; family", "bytes to / from a site", "a site keeps", "arguments", show_lines=True)
     for name, make in sorted(SCHEMES.items()):
         row = about(name)
-        arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
-        print(f"{name}({arguments})\n  {row.paper}; {row.family}\n  travels: {row.sends}; a site keeps: {row.keeps}")
+        arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
+        table.add_row(name, f"{row.paper}; {row.family}", handbook.bytes_of(name), row.keeps, arguments)
+    console = Console(width=120)
+    console.print(table, markup=False, highlight=False)
+    print("bytes: a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run")
+
+
+app.command()(predict)
 
 
 @jobs_app.command()
@@ -130,36 +153,6 @@ def check(folder: JobsFolder = Path("jobs")) -> None:
     if findings:
         raise typer.Exit(1)
     print(f"{len(jobs.JOBS)} jobs are as the registry says")
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere; lines for the user above it."""
-
-    def __init__(self, rounds: int):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        # no refresh thread: workers are forked, and a fork takes no threads along
-        self._bar = Progress(
-            *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
-        )
-        self._task = self._bar.add_task("rounds", total=rounds)
-
-    def tell(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def closed(self, row: Mapping[str, Any]) -> None:
-        self._bar.advance(self._task)
-        self._bar.refresh()
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
 
 
 def _loss(text: str) -> tuple[str, int]:

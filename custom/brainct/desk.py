@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,16 @@ from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
-from brainct.scheme import Scheme, Task
+from brainct.scheme import Keep, Learner, Scheme, Task
+from brainct.state import run_name
+from brainct.weights import Weights
 
 ENVIRONMENT = "BRAINCT_SITE"
+SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
+
+NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": ""}
 
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
@@ -40,16 +44,16 @@ class _Own(Refused):
 class Desk:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
-    keep: folder of what the site keeps for itself; it outlives this process. site_file: see `site_file_of`.
-    opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a folder of the site
-    goes to the site's own log and not into an answer; for every site that is not rehearsed.
+    keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
+    `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a
+    folder of the site goes to the site's own log and not into an answer; for every site that is not rehearsed.
     """
 
     def __init__(
         self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site, discreet: bool = True
     ):
         self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
-        self._keep_file = keep / f"{site}.safetensors"
+        self._keeps, self._kept_of = keep, ("", NOTHING)
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
         self._network: tuple[Any, torch.nn.Module] | None = None
@@ -57,6 +61,9 @@ class Desk:
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
+        return {**self._said(order), "exchange": order.get("exchange", "")}
+
+    def _said(self, order: Mapping[str, Any]) -> dict[str, Any]:
         try:
             answer = self._answer(order)
             plain.split(answer)  # what could not travel is refused here, where it can be said
@@ -79,17 +86,21 @@ class Desk:
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         plan, scheme = self._plan_of(order["plan"])
-        scans = self._open(plan, order["sites"])
+        scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
-            return describe(scans)
-        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
+            self._begin(order)
+            return {"about": describe(scans, scheme.public)}
+        learner = self._learner(plan, scans, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
+        kept = self._kept(order["run"])
         if order["what"] == "evaluate":
-            seeing = scheme.see(task, learner, self._keep)
-            return {"scores": seeing.evaluate(scheme.use(task, seeing, self._keep), order["fold"])}
-        before = self._before(order)
+            seeing, weights = _used(scheme, task, learner, kept["keep"])
+            return {"scores": seeing.evaluate(weights, order["fold"])}
+        # an order comes a second time when its answer was lost on the way
+        before = kept["before"] if kept["order"] == _digest(order) else kept["keep"]
         report, keep = scheme.reply(task, learner, before)
-        self._store(keep, before, order)
+        if keep is not before:
+            self._store({"keep": keep, "before": before, "order": _digest(order)}, order["run"])
         return {
             "weights": report.weights,
             "examples": report.examples,
@@ -97,27 +108,38 @@ class Desk:
             "extra": report.extra,
         }
 
-    @cached_property
-    def _kept(self) -> dict[str, Any]:
-        nothing: dict[str, Any] = {"keep": {}, "before": {}, "order": ""}
-        return plain.load(self._keep_file) if self._keep_file.exists() else nothing
+    def delivered(self, plan: Plan, task: Task, sites: Sequence[str], run: str) -> tuple[Learner, Weights]:
+        """After a run's last round, given the delivered model: how this site would ask it, and the model it would ask.
 
-    @property
-    def _keep(self) -> Mapping[str, Any]:
-        keep: Mapping[str, Any] = self._kept["keep"]
-        return keep
+        For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
+        """
+        scheme = plan.build()
+        learner = self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds)
+        return _used(scheme, task, learner, self._kept(run)["keep"])
 
-    def _before(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What was kept before this order, also when its answer was lost on the way and it comes a second time."""
-        if self._kept["order"] and self._kept["order"] == _digest(order):
-            before: Mapping[str, Any] = self._kept["before"]
-            return before
-        return self._keep
+    def _learner(self, plan: Plan, scans: Dataset, round: int) -> SiteLearner:
+        secret = os.environ.get(SECRET) or (None if self._discreet else "")
+        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret)
 
-    def _store(self, keep: Mapping[str, Any], before: Mapping[str, Any], order: Mapping[str, Any]) -> None:
-        if keep is not before:
-            self._kept.update(keep=keep, before=before, order=_digest(order))
-            plain.save(self._keep_file, self._kept)
+    def _keep_file(self, run: str) -> Path:
+        return self._keeps / run_name(run) / f"{self.site}.safetensors"
+
+    def _begin(self, order: Mapping[str, Any]) -> None:
+        """Whatever lies under the name of a run that only begins is not this run's."""
+        if order.get("new", True):
+            self._keep_file(order["run"]).unlink(missing_ok=True)
+            self._kept_of = ("", NOTHING)
+
+    def _kept(self, run: str) -> Mapping[str, Any]:
+        """What is kept, what was kept before it, and the digest of the order between them."""
+        if self._kept_of[0] != run:
+            file = self._keep_file(run)
+            self._kept_of = (run, plain.load(file) if file.exists() else NOTHING)
+        return self._kept_of[1]
+
+    def _store(self, kept: Mapping[str, Any], run: str) -> None:
+        plain.save(self._keep_file(run), kept)
+        self._kept_of = (run, kept)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:
@@ -125,7 +147,7 @@ class Desk:
             self._plan = (choices, plan, plan.build())
         return self._plan[1:]
 
-    def _open(self, plan: Plan, sites: Sequence[str]) -> Dataset:
+    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Dataset:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
             try:
@@ -135,7 +157,15 @@ class Desk:
                 raise _Own(str(error)) from None
             _check_channels(scans, plan, self.site)
             self._scans = (key, scans)
+        if public:
+            self._read_public(self._scans[1])
         return self._scans[1]
+
+    def _read_public(self, scans: Dataset) -> None:
+        try:
+            scans.public()
+        except Refused as error:
+            raise _Own(f"{self.site}: {error}") from None
 
     def _network_of(self, plan: Plan) -> torch.nn.Module:
         if self._network is None or self._network[0] != plan.network:
@@ -143,14 +173,26 @@ class Desk:
         return self._network[1]
 
 
+def _used(scheme: Scheme, task: Task, learner: Learner, keep: Keep) -> tuple[Learner, Weights]:
+    seeing = scheme.see(task, learner, keep)
+    return seeing, scheme.use(task, seeing, keep)
+
+
 def _digest(order: Mapping[str, Any]) -> str:
     return plain.sha256({"round": order["round"], "task": order["task"]})
 
 
-def describe(scans: Dataset) -> dict[str, Any]:
-    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient."""
+def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
+    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient.
+
+    public: also how many public scans it holds, and their fingerprint.
+    """
     folds = {name: _counts(fold) for name, fold in scans.folds.items()}
-    return {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    about = {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    if not public:
+        return about
+    found = scans.public()
+    return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
 
 
 def _counts(fold: Fold) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """One exchange's replies: the guard at the door, who answered, who was lost and why, and when to stop waiting."""
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +12,8 @@ from brainct.errors import Refused
 from brainct.scheme import Report, Scheme, Task, check_report
 
 T = TypeVar("T")
+SLACK, FLOOR = 3.0, 30.0
+"""See Inbox: how long a site is waited for that others were quicker than; a killed trainer is back within FLOOR."""
 IN_MEMORY = 256 * 2**20
 """Bytes of reports that a round holds in memory; what comes on top waits on disk."""
 
@@ -21,7 +24,12 @@ class Inbox(Generic[T]):
     read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
     answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum.
     deadline, grace: seconds, see plan.Plan. late: sites that missed the exchange before; the round does not wait for
-    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one.
+    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one. seconds:
+    after which each answer was there. An answer to another exchange than `what` comes too late and is not used, but its
+    site is waited for again.
+    slowest: seconds that a site's slowest earlier answer took, if known. With the quorum met, such a site is waited for
+    until SLACK times its slowest, or SLACK times what the quorum took if that is longer, and FLOOR seconds have passed;
+    all others, and none longer, for the grace.
     """
 
     def __init__(
@@ -32,29 +40,40 @@ class Inbox(Generic[T]):
         read: Callable[[str, Any], T],
         deadline: float = 600.0,
         grace: float = 60.0,
-        late: Sequence[str] = (),
+        late: Collection[str] = (),
     ):
         self.what, self.asked, self.quorum, self.read = what, sorted(asked), quorum, read
         self.deadline, self.grace, self.late = deadline, grace, set(late)
+        self.slowest: dict[str, float] = {}
         self.answers: dict[str, T] = {}
         self.lost: dict[str, str] = {}
         self.received: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
         self.silent: set[str] = set(self.asked)
         self._lock = threading.Lock()
         self._opened = time.monotonic()
-        self._enough_since: float | None = None
+        self._enough_after: float | None = None
+        self._shut = False
 
     def accept(self, site: str, answer: Any) -> bool:
         """Take a site's answer in; false, with the reason in `lost`, where it is refused."""
         with self._lock:
-            self.silent.discard(site)
+            if self._shut:
+                return False
+            exchange = answer.get("exchange", self.what)
             if site not in self.asked:
                 self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
+            elif exchange != self.what:
+                self.lost[f"{site} (late)"] = f"its answer to {exchange!s:.40} came in {self.what} and is not used"
+                self.late.discard(site)
+                self.slowest.pop(site, None)
             elif site in self.answers:
-                return self._refuse_again(site)
+                self.lost[f"{site} (again)"] = f"{site} answered twice in {self.what}; the first answer counts"
             else:
+                self.silent.discard(site)
                 self._take(site, answer)
-            return site in self.answers
+                return site in self.answers
+            return False
 
     def lose(self, site: str, reason: str) -> None:
         """Note that a site will not answer in this exchange."""
@@ -62,22 +81,34 @@ class Inbox(Generic[T]):
             if site not in self.answers:
                 self.lost.setdefault(site, reason)
 
+    def missing(self) -> list[str]:
+        """Sites that may still answer."""
+        return [site for site in self.asked if site not in self.answers and site not in self.lost]
+
     def closed(self) -> bool:
-        """Whether waiting is over: all are in, or enough are and the grace has passed, or the deadline has."""
+        """Whether waiting is over: all are in, or enough are and the others had their time, or the deadline passed."""
         with self._lock:
-            now, missing = time.monotonic(), [site for site in self.asked if site not in {*self.answers, *self.lost}]
-            if len(self.answers) >= self.quorum and self._enough_since is None:
-                self._enough_since = now
-            patient = any(site not in self.late for site in missing)
-            enough = self._enough_since is not None and (not patient or now - self._enough_since >= self.grace)
-            return not missing or enough or now - self._opened >= self.deadline
+            after, missing = time.monotonic() - self._opened, self.missing()
+            if not missing or after >= self.deadline:
+                return True
+            if self._enough_after is None and len(self.answers) >= max(self.quorum, 1):
+                self._enough_after = after
+            enough = len(self.answers) >= self.quorum
+            return enough and after >= max(self._waits_for(site) for site in missing)
+
+    def _waits_for(self, site: str) -> float:
+        """Seconds after the opening until which a missing site is waited for, once the quorum is met."""
+        learned = SLACK * max(self.slowest.get(site, math.inf), self._enough_after or 0.0) + FLOOR
+        if self._enough_after is None:  # a quorum of none, and none is in
+            return learned
+        return 0.0 if site in self.late else min(self._enough_after + self.grace, learned)
 
     def close(self) -> dict[str, T]:
-        """The answers sorted by site; refused when they are fewer than the quorum."""
+        """The answers sorted by site; refused when they are fewer than the quorum. Nothing is taken in afterwards."""
         with self._lock:
-            for site in self.asked:
-                if site not in self.answers:
-                    self.lost.setdefault(site, "no answer in time")
+            self._shut = True
+            for site in self.missing():
+                self.lost[site] = "no answer in time"
             if len(self.answers) < self.quorum:
                 reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(self.lost.items()))
                 got = f"{len(self.answers)} of {len(self.asked)} sites answered, the quorum is {self.quorum}"
@@ -90,13 +121,10 @@ class Inbox(Generic[T]):
                 raise Refused(str(answer["error"]))
             self.answers[site] = self.read(site, answer)
             self.received[site] = plain.size(answer)
+            self.seconds[site] = time.monotonic() - self._opened
             self.lost.pop(site, None)
         except Refused as error:
             self.lost[site] = str(error)
-
-    def _refuse_again(self, site: str) -> bool:
-        self.lost[f"{site} (again)"] = f"{site} answered twice in {self.what}; the first answer counts"
-        return False
 
 
 class Reports(Mapping[str, Report]):

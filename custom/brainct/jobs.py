@@ -1,6 +1,7 @@
 """jobs/: one folder of three small JSON files for each row of one table; rendered, checked and read here."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from brainct.errors import Refused
 from brainct.plan import Plan, plan_of
 from brainct.schemes import SCHEMES
+from brainct.state import run_name
 
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
@@ -30,7 +32,12 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
+    "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "radon_fourier": _row(
+        "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
+    ),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
+    "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
     "sitenorm": _row("sitenorm", rounds=31),
@@ -78,10 +85,25 @@ def read(folder: Path) -> Plan:
     return plan_of(workflows[0].get("args", {}), str(file))
 
 
+def resuming(job: Path, run: str, out: Path) -> Path:
+    """Write a copy of a job folder that goes on with a run in FLARE; returns the new folder."""
+    read(job)
+    run_name(run)
+    if out.exists():
+        raise Refused(f"{out} is there already; name another folder or remove it first")
+    shutil.copytree(job, out)
+    file = out / "app" / "config" / "config_fed_server.json"
+    content = _json(file)
+    for row in content["workflows"]:
+        row["args"]["resume"] = run
+    file.write_text(_text(content))
+    return out
+
+
 def _files(name: str) -> dict[str, str]:
     workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
-    server = {"format_version": 2, "server": {"task_request_interval": 0.1}}
+    server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
     return {
         "meta.json": _text({"name": name, "min_clients": 2, "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}}),

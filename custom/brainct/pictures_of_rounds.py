@@ -123,7 +123,7 @@ PICTURED = {
         down=["the labels that\nmost gave"],
         up=["its labels of\nthe shared set"],
         does=["trains on its scans and on the", "shared ones, labelled by all"],
-        stays=["its scans; its model, which may", "be of another kind"],
+        stays=["its scans; its model, which", "may be of another kind"],
     ),
 }
 """Family -> its round. A family of the registry that is not here is found by `brainct jobs check`."""

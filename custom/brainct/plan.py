@@ -66,8 +66,10 @@ class Plan(_Choices):
 
     rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations
     of the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
-    quorum: least number of replies that closes a round; null leaves it to the scheme. deadline: seconds after which a
-    round closes with the replies that came; grace: seconds that it waits for the others once the quorum is met.
+    quorum: least number of replies that closes a round; null leaves it to the scheme, and a round that asks one site of
+    several may then close empty. deadline: seconds after which a round closes with the replies that came; grace:
+    seconds that it waits at most for the others once the quorum is met, less for sites that are known to be quick: see
+    inbox.Inbox.
     """
 
     scheme: str
@@ -85,9 +87,11 @@ class Plan(_Choices):
         """The scheme that the plan names."""
         return build(self.scheme, self.arguments)
 
-    def quorum_of(self, scheme: Scheme, asked: int) -> int:
-        """Least number of replies, of this many sites asked, that may close a round."""
-        return min(self.quorum, asked) if self.quorum is not None else scheme.quorum(asked)
+    def quorum_of(self, scheme: Scheme, asked: int, sites: int) -> int:
+        """Least number of replies that may close a round in which so many of the federation's sites are asked."""
+        if self.quorum is not None:
+            return min(self.quorum, asked)
+        return 0 if asked == 1 < sites else scheme.quorum(asked)
 
     def check_sites(self, sites: int) -> None:
         """Refuse a quorum that these sites could never reach."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from brainct import plain
+from brainct import plain, state
 from brainct.errors import Refused
 from brainct.inbox import Inbox, Reports, report_reader
 from brainct.learner import model_of
@@ -16,6 +16,8 @@ from brainct.scheme import Memory, Model, Task, generator
 from brainct.weights import Weights, check
 
 Order = dict[str, Any]
+LAST = 5
+"""Of how many of its last reports a site's slowest counts, when the round asks how long to wait for it."""
 
 
 class Carrier(Protocol):
@@ -27,10 +29,10 @@ class Carrier(Protocol):
 class Run:
     """One run of a plan over named sites.
 
-    folder: where record.json, model.safetensors and state/ go; closed to disk after each round.
-    initial: weights to start from in place of the seeded ones. secret: mixed into the server's own randomness, so that
-    what only the server should know can't be derived from the job's public seed. tell: gets the lines that a user
-    should read while the run goes on. closed: gets each closed round's row of the record.
+    record: closed to disk after each round; a record that resumes a run has the state to go on from. name: the run's,
+    by which a site finds what it keeps. initial: weights to start from in place of the seeded ones. secret: mixed into
+    the server's own randomness, so that what only the server should know can't be derived from the job's public seed.
+    tell: gets the lines that a user should read while the run goes on. closed: gets each closed round's row.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Run:
         carry: Carrier,
         record: Record,
         *,
+        name: str = "run",
         initial: Weights | None = None,
         secret: str = "",
         tell: Callable[[str], None] = print,
@@ -47,7 +50,7 @@ class Run:
     ):
         if len(set(sites)) < len(sites) or not sites:
             raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
-        self.plan, self.sites, self.carry, self.record = plan, sorted(sites), carry, record
+        self.plan, self.sites, self.carry, self.record, self.name = plan, sorted(sites), carry, record, name
         self.tell, self.closed, self.scheme = tell, closed, plan.build()
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
         self.initial = _initial(plan, initial)
@@ -56,69 +59,107 @@ class Run:
 
     def __call__(self) -> Weights:
         """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""
-        self._describe()
-        memory = self.scheme.start(self.initial, self.sites, self.seed)
-        for number in range(self.plan.rounds):
+        if self.record.resumed:
+            state.check(self.record.resumed, self.plan, self.sites, self.name)
+        found = self._roll_call()
+        public = _same_public(found) if self.scheme.public else 0
+        with state.lock(self.record.states, self.name):
+            self.record.open(found)
+            return self._rounds(self._begin(public))
+
+    def _roll_call(self) -> dict[str, Any]:
+        what = "the roll call"
+        inbox = self._inbox(what, self.sites, len(self.sites), lambda site, answer: dict(answer["about"]))
+        order = {**self._order("describe", what), "new": self.record.resumed is None}
+        self.carry(dict.fromkeys(self.sites, order), inbox)
+        found = inbox.close()
+        for note, whose in _notes(found).items():
+            self.tell(f"{', '.join(whose)}: {note}")
+        return found
+
+    def _begin(self, public: int) -> Memory:
+        """The memory of the last closed round, or the one before round 0."""
+        if self.record.resumed:
+            self.tell(f"run {self.name} goes on after {self.record.closed} of {self.plan.rounds} rounds")
+            memory = self.record.resumed.memory
+        else:
+            memory = self.scheme.start(replace(self.initial, public=public), self.sites, self.seed)
+        self.record.checkpoint(memory)
+        return memory
+
+    def _rounds(self, memory: Memory) -> Weights:
+        for number in range(self.record.closed, self.plan.rounds):
+            self._validate(memory, number - 1)
             memory = self._round(memory, number)
+        if not any(row["metrics"] for row in self.record.content["rounds"]):
+            raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
         self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self.scheme.extra(memory))
         return model
 
-    def _describe(self) -> None:
-        inbox = self._inbox("the roll call", self.sites, len(self.sites), lambda site, answer: dict(answer))
-        self.carry({site: self._order("describe") for site in self.sites}, inbox)
-        sites = inbox.close()
-        self.record.open(sites)
-        for note, whose in _notes(sites).items():
-            self.tell(f"{', '.join(whose)}: {note}")
-
     def _round(self, memory: Memory, number: int) -> Memory:
         began, what = time.monotonic(), f"round {number}"
         tasks = dict(self.scheme.assign(memory, number, self.sites))
-        reports = Reports(self.record.folder / "state" / "reports")
-        quorum = self.plan.quorum_of(self.scheme, len(tasks))
+        reports = Reports(self.record.states / "reports")
+        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
         inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
-        orders = {site: self._order("reply", number, task) for site, task in tasks.items()}
+        inbox.slowest = self._slowest()
+        orders = {site: self._order("reply", what, number, task) for site, task in tasks.items()}
         self.carry(orders, inbox)
         inbox.close()
-        memory = self.scheme.combine(memory, number, reports)
+        memory = self.scheme.combine(memory, number, reports) if reports else memory
         reports.clear()
         for site, reason in sorted(inbox.lost.items()):
             self.tell(f"{what}: lost {site} ({reason})")
-        self._late = inbox.silent
+        self._late = (self._late - set(tasks)) | inbox.silent
         self.record.close_round(
             number,
+            memory,
             sent={site: plain.size(order["task"]) for site, order in orders.items()},
             received=inbox.received,
             lost=inbox.lost,
             metrics={site: dict(reports[site].metrics) for site in reports},
+            answered=inbox.seconds,
             seconds=time.monotonic() - began,
         )
-        self.record.checkpoint(memory, number)
         self.closed(self.record.content["rounds"][-1])
-        every = self.plan.evaluate_every
-        if every and number % every == every - 1 and number + 1 < self.plan.rounds and self.record.has_fold("valid"):
-            self.record.evaluated(number, self._evaluate(memory, number, "valid"))
         return memory
+
+    def _validate(self, memory: Memory, number: int) -> None:
+        """The sites' scores after a closed round, where they are due and no resumed record has them."""
+        every, rounds = self.plan.evaluate_every, self.record.content["rounds"]
+        due = every and number >= 0 and number % every == every - 1 and "validation" not in rounds[number]
+        if due and self.record.has_fold("valid"):
+            self.record.evaluated(number, self._evaluate(memory, number, "valid"))
+            self.record.checkpoint(memory)
 
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
         what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
         inbox = self._inbox(what, self.sites, 1, lambda site, answer: dict(answer["scores"]))
-        self.carry({site: self._order("evaluate", number, delivered, fold) for site in self.sites}, inbox)
+        order = {**self._order("evaluate", what, number, delivered), "fold": fold}
+        self.carry(dict.fromkeys(self.sites, order), inbox)
         scores = inbox.close()
         for site, reason in sorted(inbox.lost.items()):
             self.tell(f"{what}: without {site} ({reason})")
         return scores
 
     def _inbox(self, what: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
-        return Inbox(what, asked, quorum, read, self.plan.deadline, self.plan.grace, sorted(self._late))
+        return Inbox(what, asked, quorum, read, self.plan.deadline, self.plan.grace, self._late)
 
-    def _order(self, what: str, number: int = 0, task: Task | None = None, fold: str = "") -> Order:
-        order: Order = {"what": what, "round": number, "sites": self.sites, "plan": self.plan.model_dump()}
+    def _slowest(self) -> dict[str, float]:
+        """Seconds that the slowest of each site's last reports took."""
+        seconds: dict[str, list[float]] = {}
+        for row in self.record.content["rounds"]:
+            for site, after in row["answered"].items():
+                seconds.setdefault(site, []).append(after)
+        return {site: max(known[-LAST:]) for site, known in seconds.items()}
+
+    def _order(self, what: str, exchange: str, number: int = 0, task: Task | None = None) -> Order:
+        order: Order = {"what": what, "exchange": exchange, "round": number, "sites": self.sites, "run": self.name}
         if task is not None:
             order["task"] = {"weights": task.weights, "extra": task.extra}
-        return {**order, "fold": fold} if fold else order
+        return {**order, "plan": self.plan.model_dump()}
 
 
 def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -128,6 +169,19 @@ def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
         for note in sites[site]["notes"]:
             found.setdefault(note, []).append(site)
     return found
+
+
+def _same_public(sites: Mapping[str, Any]) -> int:
+    """The number of public scans; refused, with the sites of each set, when sites hold different ones."""
+    holders: dict[str, list[str]] = {}
+    for site in sorted(sites):
+        public = sites[site]["public"]
+        holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
+    if len(holders) > 1:
+        said = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
+        raise Refused(f"the sites hold different public sets ({said}); give every site the same one")
+    scans: int = next(iter(sites.values()))["public"]["scans"]
+    return scans
 
 
 def _initial(plan: Plan, given: Weights | None) -> Model:

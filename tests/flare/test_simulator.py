@@ -34,8 +34,8 @@ def small_job(folder: Path, name: str, **choices) -> Path:
     jobs.render(folder)
     file = folder / name / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
-    fit = {"optimizer": "adamw", "rate": 0.003, "augment": {"scanner": 0.5}}
-    network = NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY)
+    fit = {"optimizer": jobs.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": {"scanner": 0.5}}
+    network = NETWORK_FOR.get(name, NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY))
     content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
     file.write_text(json.dumps(content))
     return folder / name
@@ -73,7 +73,7 @@ def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(nam
     for key in ("scheme", "arguments", "seed", "plan", "versions", "sites", "test", "model_sha256"):
         assert simulated[key] == record[key]
     for mine, theirs in zip(simulated["rounds"], record["rounds"], strict=True):
-        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+        assert {**mine, "seconds": 0, "answered": 0} == {**theirs, "seconds": 0, "answered": 0}
 
 
 def test_the_readme_command_gives_the_hash_that_one_and_two_workers_rehearse(workspace, tmp_path, monkeypatch):

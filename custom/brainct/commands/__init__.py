@@ -1,1 +1,1 @@
-"""Commands of `brainct`, one module each."""
+"""The subcommands of `brainct`, one a file; what is heavy is imported when a command runs."""

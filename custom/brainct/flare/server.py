@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.client import Client
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from brainct import state
 from brainct.desk import LOG
 from brainct.errors import Refused
 from brainct.flare import console, wire
@@ -21,20 +26,26 @@ from brainct.rounds import Order, Run
 PERIOD = 0.02
 """Seconds between two looks at whether an exchange is closed."""
 
+NOTICED = 60.0
+"""Seconds in which FLARE notices that a site is gone, with the policy's heart_beat_timeout."""
+
 
 class Rounds(ModelController):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
 
+    resume: the id of a run of the same plan and sites that did not end; it goes on after its last closed round.
     choices: the keys of brainct.plan.Plan. They are plain data, and a wrong one ends the job with a sentence: FLARE has
     nothing of a job to build but this class, whatever its arguments.
-    Results go to the run's folder `brainct`: record.json, model.safetensors, state/, tb_events/.
+    Results go to the job's folder `brainct`: record.json, model.safetensors, tb_events/. The state to resume from lies
+    in the kit, where FLARE leaves it alone when a job ends: brainct/runs/ and the run's id, which is the first job's.
     The environment variable BRAINCT_SECRET, if the server has one, is mixed into the server's own randomness.
     """
 
-    def __init__(self, **choices: Any):
+    def __init__(self, resume: str = "", **choices: Any):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
         wire.speak_tensors()
-        self._choices = choices
+        self._resume, self._choices = resume, choices
+        self._inbox: Inbox[Any] | None = None
 
     def run(self) -> None:
         """FLARE's call; a refusal ends the job with its sentence."""
@@ -46,23 +57,51 @@ class Rounds(ModelController):  # type: ignore[misc]
 
     def _run(self) -> None:
         plan, folder = plan_of(self._choices, "the job"), Path(self.get_run_dir()) / "brainct"
-        record = Record(folder, plan, plan.build(), os.environ.get("BRAINCT_WAY", "flare"))
+        name = self._resume or self.fl_ctx.get_job_id()
+        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / state.run_name(name)
+        resumed = state.load(states, name) if self._resume else None
+        way = os.environ.get("BRAINCT_WAY", "flare")
+        record = Record(folder, plan, plan.build(), way, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
-        Run(plan, sites, self._carry, record, secret=secret, tell=self._tell, closed=self._closed)()
+        Run(plan, sites, self._carry, record, name=name, secret=secret, tell=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
+        self._see_off()
+
+    def _see_off(self) -> None:
+        """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""
+        until, silent = time.monotonic() + NOTICED, self._inbox.silent if self._inbox else set()
+        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
+            if time.monotonic() > until or self.abort_signal.triggered:
+                return
+            time.sleep(PERIOD)
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        self._inbox = inbox
+        self.engine.sync_clients_from_main_process()  # a site that restarted has a new token
         for site, order in orders.items():
             model = wire.to_model(order, order["round"])
             self.send_model(wire.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))
         while not inbox.closed():
             if self.abort_signal.triggered:
                 raise Refused("the job was aborted")
+            self._lose_the_gone(inbox)
             if not self.get_num_standing_tasks():
                 self._none_left(orders, inbox)
             time.sleep(PERIOD)
         self.cancel_all_tasks()
+
+    def _lose_the_gone(self, inbox: Inbox[Any]) -> None:
+        for site in inbox.missing():
+            if self.communicator.get_client_disconnect_time(site):
+                inbox.lose(site, f"{site} is gone: FLARE hears nothing from its job")
+
+    def process_result_of_unknown_task(
+        self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
+    ) -> None:
+        """FLARE's call for an answer to a closed exchange: it comes too late to be used, and tells of its site."""
+        if self._inbox:
+            _into(self._inbox)(FLModelUtils.from_shareable(result), client.name)
 
     def _none_left(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         """FLARE dropped the answers of failed sites without a word to us."""
@@ -84,11 +123,12 @@ class Rounds(ModelController):  # type: ignore[misc]
 
 
 def _into(inbox: Inbox[Any]) -> Any:
-    def accept(model: FLModel) -> bool:
+    def accept(model: FLModel, site: str = "") -> bool:
+        site = site or model.meta["client_name"]
         try:
-            return inbox.accept(model.meta["client_name"], wire.from_model(model))
+            return inbox.accept(site, wire.from_model(model))
         except Refused as error:
-            inbox.lose(model.meta["client_name"], str(error))
+            inbox.lose(site, str(error))
             return False
 
     return accept

@@ -1,40 +1,56 @@
-"""A site in FLARE: finds its scans, answers orders, keeps what the scheme keeps on its own disk."""
+"""A site in FLARE: finds its scans, trains in a process of its own, keeps what the scheme keeps on its own disk."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nvflare.apis.executor import Executor
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from brainct.desk import Desk, site_file_of
+from brainct.desk import LOG, Desk, site_file_of
 from brainct.flare import console, wire
+from brainct.worker import Order, Worker, context
+
+Ask = Callable[[Order, Callable[[], bool]], dict[str, Any]]
 
 
 class Site(Executor):  # type: ignore[misc]
     """Takes no arguments: where the scans lie is the site's own business, never the job's.
 
     The site's file is local/brainct.yaml of its kit, else what BRAINCT_SITE names, else the phantom is used and said.
+    What the site keeps lies in brainct/keep of its kit, below it one folder for each run. Training runs in a child
+    process, so that its end does not end FLARE's; in the simulator, whose sites are one user's, in this one.
     """
 
     def __init__(self) -> None:
         super().__init__()
         wire.speak_tensors()
-        self._desk: Desk | None = None
+        self._ask: Ask | None = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """FLARE's call for each task: an order in, an answer out; a fault of the site is an answer too."""
         if task_name != wire.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
         order = wire.from_model(FLModelUtils.from_shareable(shareable))
-        return FLModelUtils.to_shareable(wire.to_model(self._desk_of(fl_ctx).answer(order)))
+        self._ask = self._ask or _ask(fl_ctx)
+        return FLModelUtils.to_shareable(wire.to_model(self._ask(order, lambda: abort_signal.triggered)))
 
-    def _desk_of(self, fl_ctx: FLContext) -> Desk:
-        if self._desk is None:
-            console.calm()
-            workspace = fl_ctx.get_engine().get_workspace()
-            keep = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "brainct" / "keep"
-            self._desk = Desk(fl_ctx.get_identity_name(), keep, site_file_of(Path(workspace.get_root_dir())))
-        return self._desk
+
+def _ask(fl_ctx: FLContext) -> Ask:
+    console.calm()
+    site, kit = fl_ctx.get_identity_name(), Path(fl_ctx.get_engine().get_workspace().get_root_dir())
+    keep, site_file = kit / "brainct" / "keep", site_file_of(kit)
+    if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
+        desk = Desk(site, keep, site_file)
+        return lambda order, stopped: desk.answer(order)
+    worker = Worker([site], keep, site_file, _tell, discreet=True, context=context(threads=True))
+    return lambda order, stopped: worker.ask(site, order, stopped)
+
+
+def _tell(line: str) -> None:
+    logging.getLogger(LOG).warning(line)

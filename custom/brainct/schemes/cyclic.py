@@ -15,7 +15,7 @@ ABOUT = {
         family="daisy-chaining",
         sends="P to and P from one site",
         keeps="nothing",
-        lost="the only reply of its round is missing, and the round can't be closed",
+        lost="its round closes empty, and the model goes on to the next site as it was",
         use="a few sites with a handful of scans each that train one after the other; m rounds make one cycle",
         privacy="each site receives the model that the site before it trained, and knows which one that was; there is "
         "no sum, so secure aggregation is impossible",
@@ -30,7 +30,7 @@ def cyclic() -> Scheme:
     It is FedDC with one model and a fixed order, without an average. m rounds make one cycle: compare it with other
     schemes at equal training, not at equal rounds. The site that comes last in the run has the last word.
 
-    A site keeps nothing. If a lost site's round is closed, the model goes on as it was. Peak memory: 2 models.
+    A site keeps nothing. A lost site's round closes empty and the model goes on as it was. Peak memory: 2 models.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:

@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from brainct import plain
 from brainct.ct.dataset import open_sites
 from brainct.ct.model import masked_bce
-from brainct.ct.scans import FINDINGS
+from brainct.ct.scans import FINDINGS, Dataset
 from brainct.ct.sitefile import read_site_file
-from brainct.desk import describe, site_file_of
+from brainct.desk import site_file_of
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, described, model_of, network_like, network_of
 from brainct.plan import Plan, plan_of
 from brainct.rounds import load_model
-from brainct.scheme import Layer, Task, one_of
+from brainct.scheme import Layer, one_of
 from brainct.study.barriers import Choices, Loss, of_pairs
+from brainct.study.run import delivered
 from brainct.weights import Weights, check, difference
+from brainct.worker import desks
 
 AT_ONCE = 64
 """Images in one forward pass."""
@@ -56,17 +56,16 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
     if epochs is not None and epochs < 0:
         raise Refused(f"--epochs is {epochs}; wanted at least 0")
     plan, sites = _plan_of(run)
-    scheme, learners = plan.build(), _learners(plan, sites, run)
-    task = Task(load_model(run / "model.safetensors"), _extra(run / "model.safetensors"))
-    models, updates = {}, []
-    for site, learner in learners.items():
-        keep = _keep(run, site)
-        seeing = scheme.see(task, learner, keep)
-        assert isinstance(seeing, SiteLearner)
-        start = scheme.use(task, seeing, keep)
-        models[site] = start if epochs == 0 else seeing.fit(start, epochs=epochs, decay=False).weights
+    task, models, updates, learners = delivered(run / "model.safetensors"), {}, [], {}
+    for site, desk in desks(sites, run / "state" / "keep", site_file_of(None), discreet=False).items():
+        learner, start = desk.delivered(plan, task, sites, "run")
+        assert isinstance(learner, SiteLearner)
+        _same_scans(learner.scans, site, run)
+        if learner.answered:
+            raise Refused(f"{site} of {run} uses a model that is no network; barriers are between networks")
+        models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, decay=False).weights
         updates.append(difference(models[site], model_of(plan).weights if epochs == 0 else start))
-        learners[site] = seeing
+        learners[site] = learner
     return Subject(plan, models, updates, learners)
 
 
@@ -134,29 +133,20 @@ def _plan_of(run: Path) -> tuple[Plan, list[str]]:
 
 def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLearner]:
     path = site_file_of(None)
-    file = read_site_file(path) if path else None
-    scans = open_sites(file, sites, plan.network.size, plan.network.dims)
-    record = json.loads((run / "record.json").read_text())["sites"]
-    for site in sites:
-        if describe(scans[site])["fingerprint"] != record[site]["fingerprint"]:
-            raise Refused(
-                f"{site}'s scans here are not those of {run}; barriers of sites are for simulations, whose scans are "
-                "all on one machine: set BRAINCT_SITE to the site file of that run"
-            )
+    found = open_sites(read_site_file(path) if path else None, sites, plan.network.size, plan.network.dims)
+    for site, scans in found.items():
+        _same_scans(scans, site, run)
     torch.set_num_threads(1)
-    return {site: SiteLearner(network_of(plan), scans[site], plan, site, plan.rounds) for site in sites}
+    return {site: SiteLearner(network_of(plan), found[site], plan, site, plan.rounds) for site in sites}
 
 
-def _keep(run: Path, site: str) -> Mapping[str, Any]:
-    path = run / "state" / "keep" / f"{site}.safetensors"
-    keep: Mapping[str, Any] = plain.load(path)["keep"] if path.is_file() else {}
-    return keep
-
-
-def _extra(file: Path) -> Mapping[str, Any]:
-    with safe_open(file, framework="pt") as content:
-        extra: Mapping[str, Any] = json.loads((content.metadata() or {}).get("extra", "{}"))
-    return extra
+def _same_scans(scans: Dataset, site: str, run: Path) -> None:
+    said = json.loads((run / "record.json").read_text())["sites"][site]
+    if scans.fingerprint != said["fingerprint"]:
+        raise Refused(
+            f"{site}'s scans here are not those of {run}; barriers of sites are for simulations, whose scans are "
+            "all on one machine: set BRAINCT_SITE to the site file of that run"
+        )
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -1,0 +1,29 @@
+"""`brainct resume`: go on with a run that was killed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A rehearsed run's folder; with --job, the id of a run in FLARE.")],
+    workers: Annotated[int, typer.Option(help="Processes to train in; the result is the same to the bit.")] = 1,
+    job: Annotated[
+        Path | None, typer.Option(help="The job folder that the run in FLARE began with: write one that resumes it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write that job folder. [default: JOB-resumed]")] = None,
+) -> None:
+    """Go on after a run's last closed round, to the model that it would have had."""
+    from brainct import jobs, rehearse, state
+    from brainct.commands.progress import Progress
+    from brainct.record import last_lines
+
+    if job:
+        folder = jobs.resuming(job, run, out or job.resolve().with_name(f"{job.resolve().name}-resumed"))
+        print(f"{folder}\nsubmit it to the same server: it and the sites go on with run {run}")
+        return
+    found = state.load(Path(run) / "state", run)
+    with Progress(found.record["plan"]["rounds"]) as progress:
+        record = rehearse.resume(Path(run), workers=workers, tell=progress.tell, closed=progress.closed)
+    print(last_lines(record.content, Path(run)))

@@ -1,0 +1,82 @@
+"""What a run goes on from: the server's memory and the record so far, one file, closed to disk after each round."""
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainct import plain
+from brainct.errors import Refused
+from brainct.plan import Plan
+from brainct.scheme import Memory
+
+FILE = "memory.safetensors"
+
+
+@dataclass(frozen=True)
+class State:
+    """The server's memory after the rounds that the record holds."""
+
+    memory: Memory
+    record: dict[str, Any]
+
+
+def run_name(name: str) -> str:
+    """A run's name, which is a folder's at the server and at each site; one that could lead elsewhere is refused."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise Refused(f"the run is called {name[:80]!r}; wanted letters, digits, - and _, at most 64")
+    return name
+
+
+def save(folder: Path, state: State) -> None:
+    """Replace the folder's state in one step; its hash lies in the same file."""
+    content = {"memory": state.memory, "record": state.record}
+    plain.save(folder / FILE, {**content, "sha256": plain.sha256(content)})
+
+
+def load(folder: Path, run: str) -> State:
+    """The state that was saved last; a file that is missing, cut or altered is refused by the run's name."""
+    path = folder / FILE
+    if not path.is_file():
+        raise Refused(f"run {run} has closed nothing that it could go on from (no {FILE}); begin it anew")
+    try:
+        content = plain.load(path)
+        sha256 = content.pop("sha256")
+        whole = sha256 == plain.sha256(content)
+    except (Refused, KeyError, AttributeError) as error:
+        raise Refused(f"run {run}: {FILE} can't be read ({error}); restore it from a backup or begin anew") from None
+    if not whole:
+        raise Refused(f"run {run}: {FILE} is not what was written (its hash differs); restore it or begin anew")
+    return State(content["memory"], content["record"])
+
+
+def check(state: State, plan: Plan, sites: Sequence[str], run: str) -> None:
+    """Refuse to go on with another plan or other sites than the run began with; what differs is said."""
+    was = {**state.record["plan"], "sites": sorted(state.record["sites"])}
+    now = {**json.loads(json.dumps(plan.model_dump())), "sites": sorted(sites)}
+    differing = [f"{key} was {was.get(key)} and is now {now[key]}" for key in now if was.get(key) != now[key]]
+    if differing:
+        raise Refused(f"run {run} can't go on: {'; '.join(differing)}; resume it with the job and sites it began with")
+
+
+def same_scans(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other scans than the run began with: what was tested could be trained on."""
+    changed = [site for site in sorted(was) if was[site]["fingerprint"] != now[site]["fingerprint"]]
+    if changed:
+        raise Refused(f"the scans of {', '.join(changed)} are not those that the run began with; begin a new run")
+
+
+@contextmanager
+def lock(folder: Path, run: str) -> Iterator[None]:
+    """Held by the one process that writes a run's state; the system lets go of it when that process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"run {run} is still running in another process; wait for it or end it first") from None
+        yield

@@ -1,0 +1,99 @@
+"""Loaded by each Python process of a federation under test: stops one at a named moment, so that it is killed there.
+
+The environment variable BREAK names a folder. Its file `wanted.json` says where: a point, a round, a site. The process
+that gets there first takes the file away, writes its process id to `reached`, and goes on once `reached` is gone.
+"""
+
+import importlib.abc
+import importlib.util
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def reach(point, round, site=None):
+    folder = Path(os.environ["BREAK"])
+    with suppress(OSError, ValueError):
+        wanted = json.loads((folder / "wanted.json").read_text())
+        if (wanted["point"], wanted["round"]) != (point, round) or site not in (None, wanted["site"]):
+            return
+        (folder / "wanted.json").unlink()
+        (folder / "reached.partial").write_text(str(os.getpid()))
+        (folder / "reached.partial").rename(folder / "reached")
+        while (folder / "reached").exists():
+            time.sleep(0.02)
+
+
+def desk(module):
+    real = module.Desk.answer
+
+    def answer(self, order):
+        asked = order["what"] == "reply"
+        asked and reach("before the reply", order["round"], self.site)
+        found = real(self, order)
+        asked and reach("reply made", order["round"], self.site)
+        return found
+
+    module.Desk.answer = answer
+
+
+def learner(module):
+    real = module.SiteLearner.fit
+
+    def fit(self, *args, **kwargs):
+        found = real(self, *args, **kwargs)
+        reach("during the reply", self.round, self.site)
+        return found
+
+    module.SiteLearner.fit = fit
+
+
+def inbox(module):
+    real = module.Inbox.accept
+
+    def accept(self, site, answer):
+        found = real(self, site, answer)
+        if self.what.startswith("round "):
+            reach("after the reply", int(self.what.split()[1]), site)
+        return found
+
+    module.Inbox.accept = accept
+
+
+def state(module):
+    real = module.save
+
+    def save(folder, found):
+        real(folder, found)
+        reach("closing the round", len(found.record["rounds"]) - 1)
+
+    module.save = save
+
+
+PATCHES = {"brainct.desk": desk, "brainct.learner": learner, "brainct.inbox": inbox, "brainct.state": state}
+
+
+class Patching(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name not in PATCHES:
+            return None
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+        real = spec.loader.exec_module
+
+        def exec_module(module):
+            real(module)
+            PATCHES[name](module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if "BREAK" in os.environ:
+    sys.meta_path.insert(0, Patching())

@@ -1,0 +1,80 @@
+"""A job's process at a site: started again when it is killed, not when it ends by itself or is ended by FLARE."""
+
+import subprocess
+import threading
+import time
+
+import psutil
+import pytest
+from nvflare.app_common.job_launcher.process_launcher import ProcessHandle
+
+from brainct.flare.comeback import TIMES, _Handle, _renew
+
+
+@pytest.fixture
+def launched(tmp_path):
+    """A handle over real processes, which are ended after the test, and the processes that it started."""
+    started = []
+
+    def launch(command):
+        def start():
+            started.append(subprocess.Popen(command, start_new_session=True))
+            return ProcessHandle(process=started[-1])
+
+        (tmp_path / "a-job.json").write_text("{}")
+        return _Handle(start, tmp_path / "a-job.json"), started
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def waiting(handle):
+    thread = threading.Thread(target=handle.wait)
+    thread.start()
+    return thread
+
+
+def test_a_killed_process_is_started_again_a_few_times_and_no_more(launched, tmp_path):
+    handle, started = launched(["sleep", "1000"])
+    thread = waiting(handle)
+    for number in range(TIMES + 1):
+        while len(started) <= number:
+            time.sleep(0.01)
+        assert thread.is_alive()
+        psutil.Process(started[number].pid).kill()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert len(started) == TIMES + 1
+    assert not (tmp_path / "a-job.json").exists()
+
+
+def test_a_process_that_ends_by_itself_is_not_started_again(launched, tmp_path):
+    handle, started = launched(["false"])
+    handle.wait()
+    assert len(started) == 1
+    assert handle.poll() == 1
+    assert not (tmp_path / "a-job.json").exists()
+
+
+def test_a_process_that_flare_ends_is_not_started_again(launched):
+    handle, started = launched(["sleep", "1000"])
+    thread = waiting(handle)
+    handle.terminate()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert len(started) == 1
+
+
+def test_a_site_that_registers_again_takes_its_own_place_and_nobody_elses():
+    class Client:
+        def __init__(self, name, token):
+            self.name, self.token = name, token
+
+    a, b, again = Client("a", "1"), Client("b", "2"), Client("b", "3")
+    participants = {"1": a, "2": b}
+    _renew(participants, {"a": a, "b": again, "c": Client("c", "4")})
+    assert participants == {"1": a, "3": again}
+    _renew(participants, {})
+    assert participants == {"1": a, "3": again}

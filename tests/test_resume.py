@@ -1,0 +1,297 @@
+"""A run whose process is killed at any moment goes on from its last closed round to the model it would have had."""
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from brainct import jobs, plain, state
+from brainct.desk import Desk
+from brainct.errors import Refused
+from brainct.rehearse import Here, rehearse, resume, site_names
+from brainct.rounds import Run
+from tests.conftest import tiny_plan
+from tests.schemes.test_contract import sites_of
+
+pytestmark = pytest.mark.usefixtures("small_site")
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Faults:
+    """Patches that kill the process in a round; each is a moment between two writes or two messages."""
+
+    def __init__(self, number, monkeypatch):
+        self.number, self.patch = number, monkeypatch
+
+    def _carry(self, before):
+        real = Here.__call__
+
+        def carry(here, orders, inbox):
+            asked = [order for order in orders.values() if order["what"] == "reply" and order["round"] == self.number]
+            if asked and before:
+                die()
+            real(here, orders, inbox)
+            if asked:
+                die()
+
+        self.patch.setattr(Here, "__call__", carry)
+
+    def after_assign(self):
+        self._carry(before=True)
+
+    def during_replies(self):
+        real = Desk.answer
+
+        def answer(desk, order):
+            found = real(desk, order)
+            if order["what"] == "reply" and order["round"] == self.number:
+                die()
+            return found
+
+        self.patch.setattr(Desk, "answer", answer)
+
+    def after_replies_before_combine(self):
+        self._carry(before=False)
+
+    def after_combine_before_the_state_is_written(self):
+        self._write(state.FILE, before=True)
+
+    def while_the_state_is_written(self):
+        real = os.replace
+
+        def replace(source, target):
+            if Path(target).name == state.FILE and self._closing():
+                Path(source).write_bytes(Path(source).read_bytes()[:100])
+                die()
+            real(source, target)
+
+        self.patch.setattr(os, "replace", replace)
+
+    def between_state_and_record(self):
+        self._write("record.json", before=True)
+
+    def after_the_round_is_closed_before_validation(self):
+        self._write("record.json", before=False)
+
+    def in_validation(self):
+        self._evaluate(self.number, "valid")
+
+    def in_the_final_evaluation(self):
+        self._evaluate(None, "test")
+
+    def while_the_results_are_written(self):
+        real = plain.write
+
+        def write(path, content):
+            real(path, content)
+            if path.name == "model.safetensors":
+                die()
+
+        self.patch.setattr(plain, "write", write)
+
+    def _closing(self):
+        return self.run is not None and self.run.record.closed == self.number + 1
+
+    def _write(self, name, before):
+        real = plain.write
+
+        def write(path, content):
+            due = path.name == name and self._closing()
+            if due and before:
+                die()
+            real(path, content)
+            if due:
+                die()
+
+        self.patch.setattr(plain, "write", write)
+
+    def _evaluate(self, number, fold):
+        real = Run._evaluate
+
+        def evaluate(run, memory, at, of):
+            found = real(run, memory, at, of)
+            if of == fold and at in (number, at if number is None else number):
+                die()
+            return found
+
+        self.patch.setattr(Run, "_evaluate", evaluate)
+
+    def arm(self, name):
+        self.run = None
+        real = Run.__init__
+
+        def init(run, *args, **kwargs):
+            real(run, *args, **kwargs)
+            self.run = run
+
+        self.patch.setattr(Run, "__init__", init)
+        getattr(self, name)()
+
+
+PHASES = [name for name in vars(Faults) if not name.startswith("_") and name != "arm"]
+IN_A_ROUND = [name for name in PHASES if name.startswith(("after", "during", "between", "while_the_state", "in_val"))]
+
+
+def killed(task, phase, number):
+    """Run a task in a child process in which this phase of this round kills; whether it was killed."""
+
+    def child():
+        Faults(number, pytest.MonkeyPatch()).arm(phase)
+        task()
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def quiet(line):
+    pass
+
+
+def check_chain(plan, sites, folder):
+    """One run, killed in every phase, each in another round, and resumed after each."""
+    wanted = rehearse(plan, sites, folder / "calm", tell=quiet).content
+    go = lambda: rehearse(plan, sites, folder / "out", tell=quiet)  # noqa: E731
+    for number, phase in enumerate(PHASES):
+        assert killed(go, phase, min(number, plan.rounds - 2)), phase
+        go = lambda: resume(folder / "out", tell=quiet)  # noqa: E731
+    check_same(resume(folder / "out", tell=quiet).content, wanted, len(PHASES))
+
+
+def check_same(found, wanted, resumed):
+    assert found["model_sha256"] == wanted["model_sha256"]
+    for key in ("sites", "test", "plan", "participation"):
+        assert found[key] == wanted[key]
+    for mine, theirs in zip(found["rounds"], wanted["rounds"], strict=True):
+        assert {**mine, "seconds": 0, "answered": 0} == {**theirs, "seconds": 0, "answered": 0}
+    assert len(found["resumed"]) == resumed
+
+
+@pytest.mark.parametrize("scheme", ["feddc", "scaffold"])
+def test_a_run_killed_in_every_phase_ends_with_the_model_and_record_of_one_that_was_not(scheme, tmp_path):
+    check_chain(tiny_plan(scheme, rounds=len(PHASES), evaluate_every=1), site_names(2), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(jobs.JOBS))
+def test_every_job_killed_in_every_phase_ends_with_the_model_of_one_that_was_not(name, tmp_path):
+    choices = {key: value for key, value in jobs.JOBS[name].items() if key == "arguments"}
+    scheme = jobs.JOBS[name]["scheme"]
+    plan = tiny_plan(scheme, rounds=len(PHASES), evaluate_every=1, fit={"augment": {"scanner": 0.5}}, **choices)
+    check_chain(plan, site_names(len(sites_of(scheme))), tmp_path)
+
+
+def begun(folder, **choices):
+    """A run killed while it closed round 2, with two rounds closed."""
+    plan = tiny_plan("fedavg", rounds=4, **choices)
+    assert killed(lambda: rehearse(plan, site_names(2), folder, tell=quiet), "between_state_and_record", 1)
+
+
+def test_the_resume_is_noted_with_its_round_and_time_and_the_seconds_go_on(tmp_path):
+    begun(tmp_path / "out")
+    before = state.load(tmp_path / "out" / "state", "out").record["seconds"]
+    lines = []
+    content = resume(tmp_path / "out", tell=lines.append).content
+    assert "run run goes on after 2 of 4 rounds" in lines
+    assert [note["round"] for note in content["resumed"]] == [2]
+    assert content["resumed"][0]["time"].endswith("+00:00")
+    assert content["seconds"] > before > 0
+    assert json.loads((tmp_path / "out" / "record.json").read_text()) == content
+
+
+def test_what_was_lost_on_purpose_stays_lost_after_a_resume(tmp_path):
+    plan, lose = tiny_plan("fedavg", rounds=4), [("site-1", 0), ("site-2", 3)]
+    wanted = rehearse(plan, site_names(3), tmp_path / "calm", lose=lose, tell=quiet).content
+    run = lambda: rehearse(plan, site_names(3), tmp_path / "out", lose=lose, tell=quiet)  # noqa: E731
+    assert killed(run, "between_state_and_record", 1)
+    assert resume(tmp_path / "out", tell=quiet, workers=2).content["model_sha256"] == wanted["model_sha256"]
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def altered(path):
+    content = plain.load(path)
+    content["memory"]["weights"]["head.bias"] += torch.finfo(torch.float32).eps
+    plain.save(path, content)
+
+
+def rewritten(path):
+    content = plain.load(path)
+    content["record"]["rounds"][0]["lost"] = {}
+    content["record"]["rounds"][0]["bytes_sent"] = {"site-1": 1}
+    plain.save(path, content)
+
+
+def foreign(path):
+    plain.save(path, {"memory": {}})
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (torn, r"run out: memory.safetensors can't be read"),
+        (foreign, r"run out: memory.safetensors can't be read"),
+        (altered, r"run out: memory.safetensors is not what was written \(its hash differs\)"),
+        (rewritten, r"run out: memory.safetensors is not what was written"),
+        (Path.unlink, r"run out has closed nothing that it could go on from"),
+    ],
+)
+def test_a_state_that_is_torn_altered_or_missing_is_refused_by_name(tmp_path, harm, words):
+    begun(tmp_path / "out")
+    harm(tmp_path / "out" / "state" / state.FILE)
+    with pytest.raises(Refused, match=words):
+        resume(tmp_path / "out")
+
+
+def test_a_finished_run_is_not_resumed(tmp_path):
+    rehearse(tiny_plan(rounds=1), site_names(1), tmp_path / "out", tell=quiet)
+    with pytest.raises(Refused, match="run out is finished; its model is"):
+        resume(tmp_path / "out")
+
+
+def test_a_run_that_is_still_running_is_not_resumed(tmp_path):
+    begun(tmp_path / "out")
+    holds, done = multiprocessing.get_context("fork").Event(), multiprocessing.get_context("fork").Event()
+
+    def hold():
+        with state.lock(tmp_path / "out" / "state", "out"):
+            holds.set()
+            done.wait()
+
+    process = multiprocessing.get_context("fork").Process(target=hold)
+    process.start()
+    holds.wait()
+    with pytest.raises(Refused, match="run run is still running in another process"):
+        resume(tmp_path / "out", tell=quiet)
+    done.set()
+    process.join()
+    assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
+
+
+def test_other_scans_than_the_run_began_with_are_refused_and_named(tmp_path, small_site):
+    begun(tmp_path / "out")
+    small_site.write_text(small_site.read_text().replace("scans: 16", "scans: 20"))
+    with pytest.raises(Refused, match="the scans of site-1, site-2 are not those that the run began with"):
+        resume(tmp_path / "out", tell=quiet)
+
+
+def test_another_plan_or_other_sites_are_refused_and_what_differs_is_said(tmp_path):
+    begun(tmp_path / "out")
+    found = state.load(tmp_path / "out" / "state", "out")
+    state.check(found, tiny_plan("fedavg", rounds=4), ["site-2", "site-1"], "out")
+    with pytest.raises(
+        Refused, match=r"run out can't go on: rounds was 4 and is now 5; seed was 1 and is now 2; resume"
+    ):
+        state.check(found, tiny_plan("fedavg", rounds=5, seed=2), site_names(2), "out")
+    with pytest.raises(Refused, match=r"sites was \['site-1', 'site-2'\] and is now \['site-1'\]"):
+        state.check(found, tiny_plan("fedavg", rounds=4), site_names(1), "out")
