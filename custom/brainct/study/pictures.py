@@ -138,7 +138,7 @@ def curves(lines: Sequence[Line], x: str, y: str, limits: tuple[float, float] | 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if limits:
             axes.set_ylim(*limits)
-        if strong:
+        if strong and len(lines) > 1:
             _legend(axes, palette)
 
     return draw
@@ -151,7 +151,8 @@ def grid(rows: Sequence[str], columns: int, cells: Sequence[Sequence[int]], x: s
         from matplotlib.colors import ListedColormap
 
         colours = ListedColormap([palette.grid, palette.good, palette.bad])
-        mesh = axes.pcolormesh(cells, cmap=colours, vmin=-0.5, vmax=2.5, rasterized=True)
+        edges = [place - 0.5 for place in range(columns + 1)]
+        mesh = axes.pcolormesh(edges, range(len(rows) + 1), cells, cmap=colours, vmin=-0.5, vmax=2.5, rasterized=True)
         if columns <= 60:
             mesh.set(edgecolor=palette.grid, linewidth=0.3)
         for place, name in enumerate(("not asked", "answered", "lost")):

@@ -103,9 +103,9 @@ def traffic_and_time(record: Record) -> Section | None:
             picture(
                 "seconds",
                 f"Seconds of each round: between {min(seconds):.2f} and {max(seconds):.2f}.",
-                "Wall time of each round.",
+                "Wall time of each round; the first includes opening the scans where that was not done before.",
                 curves(
-                    [Line("seconds", [(row.round + 1.0, row.seconds) for row in record.rounds], True)],
+                    [Line("seconds", [(row.round, row.seconds) for row in record.rounds], True)],
                     "round",
                     "seconds",
                 ),

@@ -80,7 +80,8 @@ def examples(run: RunFolder) -> Section | None:
     text = [
         "Test scans as the network sees them, and over them the areas that raised its probability of a bleeding most "
         "(Grad-CAM, Selvaraju et al., ICCV 2017, by MONAI). A bright area shows where the model looked, not that it is "
-        "right, and is no proof that it would look there in another scan. The delivered model answers here, also where "
+        "right, and is no proof that it would look there in another scan; brightness compares places within one picture, "
+        "never two pictures. Left the scan in the brain window, right the same under its saliency. The delivered model answers here, also where "
         "a "
         "hospital would use one of its own."
     ]
@@ -173,7 +174,7 @@ def _example(case: Case, number: int, asked: _Asked) -> Example:
             f"example-{number}-{verdict.lower()}",
             f"CT slice of a test scan of {case.site}, plain and with saliency. In truth {truth}; the model says "
             f"{percent(case.probability)}; {seen}.",
-            f"{case.site}: {truth}. Left: the scan in the brain window. Right: {seen}.",
+            f"{case.site}: {truth}. {seen[0].upper()}{seen[1:]}.",
             "png",
             _png(case.image, heat),
         ),

@@ -32,8 +32,8 @@ DEFINITIONS = {
     "is left out.",
     "Spread": "The highest minus the lowest of the hospitals' scores; SD is the sample standard deviation over "
     "hospitals.",
-    "Test scans": "Set aside before the first round, never trained on, and looked at once, at the end. All scans of one "
-    "patient, where patients are known, are in one fold.",
+    "Test scans": "Set aside before the first round, never trained on, and looked at once, at the end. All scans of "
+    "one patient, where patients are known, are in one fold.",
     "The model that is judged": "At each hospital the one that it would use itself: the common model, or its own where "
     "the method gives it one.",
     "Training loss": "The mean binary cross-entropy over the labelled outputs of a hospital's training scans in a "
