@@ -78,12 +78,11 @@ def examples(run: RunFolder) -> Section | None:
     if not chosen:
         return Section("What it looked at", ["No pictures are shown."], notes=notes)
     text = [
-        "Test scans as the network sees them, and over them the areas that raised its probability of a bleeding most "
-        "(Grad-CAM, Selvaraju et al., ICCV 2017, by MONAI). A bright area shows where the model looked, not that it is "
-        "right, and is no proof that it would look there in another scan; brightness compares places within one picture, "
-        "never two pictures. Left the scan in the brain window, right the same under its saliency. The delivered model answers here, also where "
-        "a "
-        "hospital would use one of its own."
+        "Test scans as the network sees them: left in the brain window, right under the areas that raised the probability "
+        "of a bleeding most (Grad-CAM, Selvaraju et al., ICCV 2017, by MONAI). Brightness compares places within one "
+        "picture, never two pictures.",
+        "A bright area shows where the model looked, not that it is right, and is no proof that it would look there in "
+        "another scan. It is the delivered model that answers here, also where a hospital would use one of its own.",
     ]
     drawn = [_example(case, number, asked[case.site]) for number, case in enumerate(chosen, 1)]
     return Section("What it looked at", text, examples=drawn, notes=notes)
