@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 WIDTH = 4.4
 """Inches of a picture: 9-point letters stay readable on a screen 400 pixels wide."""
@@ -204,23 +204,46 @@ def stacks(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str], axis
 
 
 def scatter(points: Sequence[tuple[str, float, float]], x: str, y: str, log: bool = False) -> Draw:
-    """Named points."""
+    """Named points; log: a logarithmic x axis where the values differ by a factor of ten or more."""
+    wide = log and max(point[1] for point in points) >= 10 * min(point[1] for point in points)
 
     def draw(axes: Axes, palette: Palette) -> None:
-        if log:
+        if wide:
             axes.set_xscale("log")
-        for name, at_x, at_y in points:
-            axes.plot([at_x], [at_y], "o", color=palette.good, markersize=4.5)
-            axes.annotate(
-                short(name), (at_x, at_y), (4, 3), textcoords="offset points", fontsize=7, color=palette.ink,
-                parse_math=False,
-            )  # fmt: skip
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.tick_params(axis="x", which="minor", length=0)
+        axes.plot([at for _, at, _ in points], [at for *_, at in points], "o", color=palette.good, markersize=4.5)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
-        axes.margins(0.14)
+        axes.margins(0.16)
         axes.grid(color=palette.grid, linewidth=0.6)
+        _name(axes, points, palette)
 
     return draw
+
+
+def _name(axes: Axes, points: Sequence[tuple[str, float, float]], palette: Palette) -> None:
+    """Each name beside its point on the side that is free; none where no side is, as the page's table has it too."""
+    taken: list[tuple[float, float, float]] = []
+    for name, at_x, at_y in points:
+        column, row = axes.transData.transform((at_x, at_y))
+        width = 4.6 * len(short(name))
+        for side, lift in ((1, 3), (-1, 3), (1, -9), (-1, -9)):
+            left, low = (column + 4 if side > 0 else column - 4 - width), row + lift
+            if any(low - 9 < one < low + 9 and left - size < start < left + width for start, one, size in taken):
+                continue
+            taken.append((left, low, width))
+            axes.annotate(
+                short(name),
+                (at_x, at_y),
+                (4 * side, lift),
+                textcoords="offset points",
+                fontsize=7,
+                color=palette.ink,
+                ha="left" if side > 0 else "right",
+                parse_math=False,
+            )
+            break
 
 
 def strips(rows: Sequence[tuple[str, Sequence[float | None]]], columns: Sequence[str], what: str) -> Draw:

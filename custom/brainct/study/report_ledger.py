@@ -63,7 +63,7 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
         said.append("The ledger holds no run.")
     if failed:
         said.append(f"{counted(failed, 'run')} of {len(rows)} failed and are left out of every number; see Failures.")
-    if rows and not any(row.choices.get("data") for row in rows):
+    if rows and all(row.choices.get("data") == "phantom" for row in rows):
         said.append("Synthetic phantom scans, drawn by a program: these numbers say nothing about patients.")
     if len({row.code for row in rows if row.status == "done"}) > len({row.scheme for row in rows}):
         said.append("The runs come from several versions of the software; see the ledger's `code`.")
@@ -366,6 +366,8 @@ def _failures(rows: Sequence[Row]) -> Section | None:
 
 
 _DEFINITIONS = {
+    "Setting": "A federation (hospitals x training scans at each, and in what they differ) and a number of rounds; all "
+    "methods of a setting train for as long on the same scans.",
     "Difference": f"A method's mean AUROC over hospitals minus {BASELINE}'s with the same seed, so on the same scans "
     "and from the same first weights; then the mean over seeds.",
     "95 % interval over seeds": "Percentile bootstrap of the mean over seeds, widened for few seeds (Hesterberg, The "

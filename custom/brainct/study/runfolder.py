@@ -174,15 +174,39 @@ class Record(_Read):
     seconds: float = 0.0
 
 
-class Barriers(_Read):
-    """barriers.json: errors along the line between two models of a run, and of mixtures of single layers."""
+class FullBarrier(_Read):
+    """The whole network's way from one model to the other."""
 
-    pairs: list[Any] = []
+    barrier: Number = None
+    excess: list[float] = []
+
+
+class LayerBarrier(_Read):
+    """One layer's way, the rest being one model or the other."""
+
+    path: str
+    base_a: float
+    base_b: float
+    excess_a: list[float] = []
+    excess_b: list[float] = []
+
+    @property
+    def barrier(self) -> float:
+        """The larger of both bases'."""
+        return max(self.base_a, self.base_b)
+
+    def excess(self, base: str) -> list[float]:
+        """The loss above the line between both ends, at the even points; empty in a file without it."""
+        return self.excess_a if base == "a" else self.excess_b
+
+
+class Barriers(_Read):
+    """barriers.json, as far as a page shows it."""
+
     alphas: list[float] = []
-    full: Any = None
-    layers: list[dict[str, Any]] = []
-    cumulative: dict[str, Any] = {}
-    perturbations: Any = None
+    full: FullBarrier = FullBarrier()
+    layers: list[LayerBarrier] = []
+    cumulative: dict[str, list[float]] = {}
 
 
 @dataclass(frozen=True)

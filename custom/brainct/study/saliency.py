@@ -78,9 +78,9 @@ def examples(run: RunFolder) -> Section | None:
     if not chosen:
         return Section("What it looked at", ["No pictures are shown."], notes=notes)
     text = [
-        "Test scans as the network sees them: left in the brain window, right under the areas that raised the probability "
-        "of a bleeding most (Grad-CAM, Selvaraju et al., ICCV 2017, by MONAI). Brightness compares places within one "
-        "picture, never two pictures.",
+        "Test scans as the network sees them: left in the brain window, right under the areas that raised the "
+        "probability of a bleeding most (Grad-CAM, Selvaraju et al., ICCV 2017, by MONAI). Brightness compares places "
+        "within one picture, never two pictures.",
         "A bright area shows where the model looked, not that it is right, and is no proof that it would look there in "
         "another scan. It is the delivered model that answers here, also where a hospital would use one of its own.",
     ]
