@@ -92,7 +92,7 @@ def dots(rows: Sequence[Dot], axis: str, references: Mapping[str, float] | None 
     def draw(axes: Axes, palette: Palette) -> None:
         for place, row in enumerate(shown):
             if row.value is None:
-                axes.text(0.02, place, row.note or "not defined", color=palette.muted, va="center", fontsize=7.5,
+                axes.text(0.02, place, short(row.note or "not defined", 32), color=palette.muted, va="center", fontsize=7.5,
                           transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
                 continue
             if row.interval:
