@@ -92,8 +92,11 @@ def dots(rows: Sequence[Dot], axis: str, references: Mapping[str, float] | None 
     def draw(axes: Axes, palette: Palette) -> None:
         for place, row in enumerate(shown):
             if row.value is None:
-                axes.text(0.02, place, short(row.note or "not defined", 32), color=palette.muted, va="center", fontsize=7.5,
-                          transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
+                said = short(row.note or "not defined", 32)
+                where = axes.get_yaxis_transform()
+                axes.text(
+                    0.02, place, said, color=palette.muted, va="center", fontsize=7.5, transform=where, parse_math=False
+                )
                 continue
             if row.interval:
                 axes.plot(row.interval, (place, place), color=palette.good, linewidth=1.6, solid_capstyle="butt")
