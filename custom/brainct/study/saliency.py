@@ -189,8 +189,9 @@ def looked_at(model: nn.Module, image: Tensor) -> NDArray[np.float64]:
     """
     from monai.visualize import GradCAM
 
-    layer = _layer(model, image[None], image.shape[-1] / 8)
-    raw = GradCAM(model, layer, postprocessing=lambda heat: heat)(image[None], class_idx=ANY)[0, 0]
+    images = image[None].clone().requires_grad_()  # the layer may be the first
+    layer = _layer(model, images, image.shape[-1] / 8)
+    raw = GradCAM(model, layer, postprocessing=lambda heat: heat)(images, class_idx=ANY)[0, 0]
     heat = raw.detach().double().cpu().numpy()
     most = heat.max()
     return heat / most if most > 0 else np.zeros_like(heat)
