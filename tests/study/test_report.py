@@ -29,6 +29,7 @@ SITES = ["site-1", "site-2", "site-3"]
 def rehearsed(folder, site_file, lose=(), **choices):
     """A run's folder, trained for real on the phantom of this site file."""
     path = folder.parent / "site.yaml"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(site_file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRAINCT_SITE", str(path))
