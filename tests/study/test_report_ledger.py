@@ -66,7 +66,9 @@ def test_a_gain_in_every_seed_is_called_better_and_no_gain_is_not(rows, tmp_path
 
 def test_a_loss_in_every_seed_is_called_worse(rows, tmp_path):
     answers = dict(ledger_page(repeated(rows, -0.1), tmp_path / "ledger.jsonl").answers)
-    assert "Worse beyond chance: feddc." in " ".join(answers["Which method is best?"])
+    said = " ".join(answers["Which method is best?"])
+    assert "Worse beyond chance: feddc." in said
+    assert "Better than" not in said
 
 
 def test_a_ledger_shows_methods_bounds_differences_and_failures(rows, tmp_path):
