@@ -12,8 +12,8 @@ from brainct.commands import runs
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
-from brainct.commands.resume import resume
 from brainct.commands.report import report
+from brainct.commands.resume import resume
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
