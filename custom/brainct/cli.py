@@ -12,6 +12,7 @@ from brainct.commands import runs
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
+from brainct.commands.report import report
 from brainct.commands.resume import resume
 from brainct.errors import Refused
 
@@ -22,6 +23,7 @@ app.add_typer(runs.app, name="runs")
 app.command()(resume)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
+app.command()(report)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]
