@@ -2,14 +2,27 @@
 
 from brainct.schemes import SCHEMES, about
 
+COLUMNS = (
+    "scheme",
+    "paper",
+    "what travels in a round",
+    "a site keeps",
+    "a lost site",
+    "quorum",
+    "arguments",
+    "use it when",
+    "privacy",
+    "secure aggregation",
+    "clipping and noise",
+)
 HEAD = """# Schemes
 
 Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date. P is the bytes of
 the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
-number of replies that closes a round. Ranges of the arguments, with the paper's symbols: each scheme's docstring.
+number of replies that closes a round. The last two columns say what a site's privacy policy may demand of a scheme
+([privacy.md](privacy.md)); a wrapper allows no more than the scheme within it. Ranges of the arguments, with the
+paper's symbols: each scheme's docstring.
 
-| scheme | paper | what travels in a round | a site keeps | a lost site | quorum | arguments | use it when | privacy |
-|---|---|---|---|---|---|---|---|---|
 """
 TAIL = """
 ## Rules that hold for all
@@ -24,7 +37,8 @@ TAIL = """
 
 def schemes() -> str:
     """The whole page."""
-    return HEAD + "".join(_row(name) for name in sorted(SCHEMES)) + TAIL
+    titles = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
+    return HEAD + titles + "".join(_row(name) for name in sorted(SCHEMES)) + TAIL
 
 
 def _row(name: str) -> str:
@@ -32,4 +46,9 @@ def _row(name: str) -> str:
     quorum = (scheme.quorum.__doc__ or "").splitlines()[0].rstrip(".").lower()
     arguments = ", ".join(f"`{key}={value}`" for key, value in scheme.arguments.items()) or "none"
     cells = [f"`{name}`", row.paper, row.sends, row.keeps, row.lost, quorum, arguments, row.use, row.privacy]
+    cells += [_allowed(row.no_secure_aggregation), _allowed(row.no_noise)]
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _allowed(reason: str) -> str:
+    return f"no: {reason}" if reason else "possible"

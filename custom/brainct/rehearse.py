@@ -19,6 +19,7 @@ from brainct.ct.scans import Dataset
 from brainct.ct.sitefile import SiteFile
 from brainct.desk import Desk, site_file_of
 from brainct.errors import Refused
+from brainct.guard import Answers, guarded
 from brainct.inbox import Inbox
 from brainct.plan import Plan
 from brainct.record import Record
@@ -184,9 +185,9 @@ def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Pat
         pipe.send_bytes(plain.pack(desks[request["site"]].answer(request["order"])))
 
 
-def _desks(sites: Sequence[str], keep: Path) -> dict[str, Desk]:
+def _desks(sites: Sequence[str], keep: Path) -> dict[str, Answers]:
     opener = _Opened()
-    return {site: Desk(site, keep, site_file_of(None), opener, discreet=False) for site in sites}
+    return {site: guarded(Desk(site, keep, site_file_of(None), opener, discreet=False), site) for site in sites}
 
 
 class _Opened:

@@ -190,7 +190,10 @@ class About:
     """A scheme's row in docs/schemes.md, beside what can be read off the code. Each scheme's module has it in ABOUT.
 
     sends: what travels in a round, with P for the bytes of the model and m for the sites asked. keeps: at a site.
-    lost: what a lost site costs. privacy: who sees what, and whether secure aggregation is possible.
+    lost: what a lost site costs. privacy: who sees what.
+    no_secure_aggregation: why the replies can't be added up before anyone sees them; empty where their sum is enough.
+    no_noise: why a site can't clip and noise what it sends; empty where that is an update of its task's weights, and
+    nothing else in it follows from scans but counts. Both are clauses that a clinician understands.
     """
 
     paper: str
@@ -200,6 +203,8 @@ class About:
     lost: str
     use: str
     privacy: str
+    no_secure_aggregation: str
+    no_noise: str
 
 
 def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:

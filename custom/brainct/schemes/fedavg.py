@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean",
         use="first: the baseline that is hard to beat",
         privacy="the server sees each site's model; the mean is a sum, so secure aggregation is possible in principle",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 

@@ -24,6 +24,8 @@ ABOUT = {
         use="a site has too few scans to train a model that is worth averaging",
         privacy="each site gets models that another trained, in an order that only a server with a secret keeps to "
         "itself (privacy.md); no secure aggregation on rounds with a hop",
+        no_secure_aggregation="the server passes single models from site to site",
+        no_noise="",
     )
 }
 

@@ -14,7 +14,7 @@ from brainct.errors import Refused
 from brainct.robust import combined, median_of_threes, numbers, radon_machine, sketch
 from brainct.scheme import About, Memory, Model, Scheme, every, generator, one_of, registered
 from brainct.schemes._ranges import whole
-from brainct.schemes.median import KEEPS, PRIVACY, SENDS, at_least, robust
+from brainct.schemes.median import KEEPS, PRIVACY, SENDS, SINGLE, at_least, robust
 from brainct.weights import Weights
 
 ABOUT = {
@@ -27,6 +27,8 @@ ABOUT = {
         use="training at each site is a convex problem of few parameters (part `whole`, with its guarantee), or a mean "
         "that one site can't drag away is wanted (part `sketch`, `coordinate`)",
         privacy=PRIVACY + "; the server's secret hides the sketch (privacy.md)",
+        no_secure_aggregation=SINGLE,
+        no_noise="",
     )
 }
 PARTS = ("sketch", "whole", "coordinate")

@@ -26,6 +26,8 @@ ABOUT = {
         use="sites differ in their scanners; it helps any scheme, pooled training too",
         privacy="the mean and spread of a site's brightness; their sums are enough, so secure aggregation of them is "
         "possible; the rest as the inner scheme",
+        no_secure_aggregation="",
+        no_noise="in round 0 sites send the mean and spread of their scans' brightness as they are",
     )
 }
 STATISTICS = "sitenorm"
