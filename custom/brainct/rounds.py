@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain
+from brainct.answers import described, scored
 from brainct.errors import Refused
 from brainct.inbox import Inbox, Reports, report_reader
 from brainct.learner import model_of
@@ -65,7 +66,7 @@ class Run:
         return model
 
     def _describe(self) -> None:
-        inbox = self._inbox("the roll call", self.sites, len(self.sites), lambda site, answer: dict(answer))
+        inbox = self._inbox("the roll call", self.sites, len(self.sites), described)
         self.carry({site: self._order("describe") for site in self.sites}, inbox)
         sites = inbox.close()
         self.record.open(sites)
@@ -104,7 +105,7 @@ class Run:
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
         what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(what, self.sites, 1, lambda site, answer: dict(answer["scores"]))
+        inbox = self._inbox(what, self.sites, 1, scored)
         self.carry({site: self._order("evaluate", number, delivered, fold) for site in self.sites}, inbox)
         scores = inbox.close()
         for site, reason in sorted(inbox.lost.items()):

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
@@ -56,6 +57,8 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     if kappa is not None:
         number("sitenorm: kappa", kappa, least=0)
     base = inner if inner is not None else fedavg()
+    if not isinstance(base, Scheme):
+        raise Refused(f'sitenorm: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}} or null')
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         return {"inner": base.start(model, sites, seed), "none": _none(model), "statistics": {}}

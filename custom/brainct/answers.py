@@ -1,0 +1,64 @@
+"""What a site may say of its scans and of a model's scores: these keys and no others, so that nobody can be named."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brainct.errors import Refused
+from brainct.plan import sentences
+
+Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
+FoldName = Literal["train", "valid", "test"]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Counts = dict[Finding, Count]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Fold(_Part):
+    scans: Count
+    positives: Counts
+    negatives: Counts
+
+
+class _Description(_Part):
+    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    folds: dict[FoldName, _Fold]
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    notes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
+
+
+class _Score(_Part):
+    auroc: Share | None
+    balanced_accuracy: Share | None
+    brier: Share | None
+    positives: Count
+    negatives: Count
+    unlabelled: Count
+    reason: Literal["no labelled scan", "no positive scan", "no negative scan"] | None
+
+
+class _Scores(_Part):
+    scores: dict[Finding, _Score]
+
+
+def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A site's answer at the roll call, checked: counts by fold and finding, a kind, a fingerprint, notes in words."""
+    return _checked(_Description, answer, f"{site}, the roll call")
+
+
+def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A site's scores of a model, checked: for each finding what ct.scores gives."""
+    found: dict[str, Any] = _checked(_Scores, {"scores": answer.get("scores")}, f"{site}, its scores")["scores"]
+    return found
+
+
+def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    try:
+        return kind.model_validate(dict(answer)).model_dump()
+    except ValidationError as error:
+        raise Refused(f"{whose}: {sentences(error)}") from None
