@@ -1,0 +1,104 @@
+"""The lead's half of a run in FLARE: submit a job through FLARE's own session, follow its rounds, fetch its results."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+
+from brainct.errors import Refused
+from brainct.kits import kind_of
+
+PERIOD = 0.5
+"""Seconds between two looks at a running job."""
+
+OURS = re.compile(r" - brainct - [A-Z]+ - (.*)$")
+"""A line of the run's own in a log of FLARE's: what stands after time, logger and level."""
+
+
+@dataclass
+class Outcome:
+    """What a job came to: FLARE's word for it, which sites took the job, its results, seconds for each phase."""
+
+    job: str
+    status: str
+    sites: Mapping[str, str]
+    folder: Path
+    record: Mapping[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def session_of(kit: Path, timeout: float = 10) -> Session:
+    """A session as the person to whom the kit belongs; the caller closes it."""
+    if kind_of(kit) != "person":
+        raise Refused(f"{kit} is no kit of a person; wanted the folder that holds startup/fed_admin.json")
+    admin = json.loads((kit / "startup" / "fed_admin.json").read_text())["admin"]
+    return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
+
+
+def submit(session: Session, job: Path, out: Path, tell: Callable[[str], None] = print) -> Outcome:
+    """Run one job to its end and bring its results to `out`; refuses one that did not complete, and says why."""
+    if not (job / "meta.json").is_file():
+        raise Refused(f"{job} is no job folder; wanted one with a meta.json, such as jobs/feddc")
+    clock = _Clock()
+    name = session.submit_job(str(job.resolve()))
+    clock.note("submit")
+    meta = _follow(session, name, tell)
+    clock.note("rounds")
+    folder = Path(session.download_job_result(name, str(out.resolve())))
+    clock.note("download")
+    status, sites = meta.get("status", "unknown"), _deployed(meta)
+    if status != "FINISHED:COMPLETED":
+        raise Refused(f"job {name} ended as {status}: {_reason(folder, sites)}; its logs are in {folder}")
+    results = folder / "workspace" / "brainct"
+    record = json.loads((results / "record.json").read_text())
+    return Outcome(name, status, sites, results, record, clock.seconds)
+
+
+def _follow(session: Session, job: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
+    """The job's last meta; on the way each new line of the run's own in the server's log is told."""
+    told = 0
+    while True:
+        meta: Mapping[str, Any] = session.get_job_meta(job)
+        done = str(meta.get("status", "")).startswith("FINISHED")
+        lines = _lines(session, job)
+        for line in lines[told:]:
+            tell(line)
+        told = max(told, len(lines))
+        if done:
+            return meta
+        time.sleep(PERIOD)
+
+
+def _lines(session: Session, job: str) -> list[str]:
+    log = session.get_job_logs(job).get("logs", {}).get("server", "")
+    return [found[1] for line in log.splitlines() if (found := OURS.search(line))]
+
+
+def _deployed(meta: Mapping[str, Any]) -> dict[str, str]:
+    """FLARE's own words for each site: `OK`, or why the job was not deployed there."""
+    return dict(entry.split(": ", 1) for entry in meta.get("job_deploy_detail", []) if ": " in entry)
+
+
+def _reason(folder: Path, sites: Mapping[str, str]) -> str:
+    refused = [f"{site}: {words}" for site, words in sites.items() if words != "OK"]
+    log = folder / "workspace" / "log.txt"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return "; ".join(refused or [line.rsplit(" - ", 1)[-1] for line in lines if "brainct: " in line][:1]) or "no reason"
+
+
+class _Clock:
+    """Seconds between two notes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def note(self, phase: str) -> None:
+        now = time.monotonic()
+        self.seconds[phase] = round(now - self._last, 2)
+        self._last = now
