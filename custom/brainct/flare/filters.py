@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nvflare.apis.filter import Filter
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FilterKey, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -14,6 +14,10 @@ from brainct.flare import wire
 from brainct.guard import Guard, guard_of
 
 _ORDER = "brainct.order"
+AT_SERVER = (
+    "privacy.json works at the server here and not at the sites, where it belongs: FLARE's simulator does that; "
+    "rehearse with BRAINCT_PRIVACY, or run in POC or provisioned"
+)
 
 
 class Remember(Filter):  # type: ignore[misc]
@@ -40,6 +44,8 @@ class Privacy(Filter):  # type: ignore[misc]
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """FLARE's call for each result that is about to leave."""
+        if fl_ctx.get_prop(FLContextKey.FILTER_DIRECTION) == FilterKey.IN:
+            return FLModelUtils.to_shareable(wire.to_model({"error": AT_SERVER}))
         if shareable.get_return_code() != ReturnCode.OK:
             return make_reply(shareable.get_return_code())
         order = fl_ctx.get_prop(_ORDER)
