@@ -17,7 +17,8 @@ class Attack:
 
 SITE = "the site, as it builds the job; FLARE's log"
 SERVER = "the server, on the console and in the record; that site's share of the round is lost"
-DESK = "the site, in its answer; the server's console, the site's audit.log"
+BEFORE = "the server before the start; the job's job_deploy_detail, which `brainct` prints"
+ADMIN = "the server's audit.log; the console of whoever tried"
 LISTED = "component not authorized: Component"
 
 ATTACKS = {
@@ -27,11 +28,7 @@ ATTACKS = {
         f"{LISTED} 'nvflare.app_common.np.np_trainer.NPTrainer' at config path 'executors.#1.executor' is not in "
         "allow_list",
     ),
-    "byoc folder": Attack(
-        "a job brings code in app/custom",
-        "each site, before it starts; the job's job_deploy_detail",
-        "BYOC not permitted",
-    ),
+    "byoc folder": Attack("a job brings code in app/custom", BEFORE, "server: BYOC not permitted"),
     "name shorthand": Attack(
         "a job names a class by `name:`, which FLARE would look up by itself",
         SITE,
@@ -81,7 +78,7 @@ ATTACKS = {
     "oversized extra": Attack(
         "a site sends megabytes beside its weights",
         SERVER,
-        "b, round 3: 3,000,022 bytes came beside the weights; wanted at most 1,053,",
+        "b, round 3: 3,000,026 bytes came beside the weights; wanted at most 1,052,088",
     ),
     "wrong shape": Attack(
         "a tensor of as many values in another shape",
@@ -121,8 +118,8 @@ ATTACKS = {
     "class in a message": Attack(
         "a message of FLARE's that names a class to load",
         "FLARE, where it is read",
-        "is not allowed. Use fobs.register_data_classes(), fobs.register_enum_types(), or fobs.add_type_name_whitelist() "
-        "to allow this type.",
+        "is not allowed. Use fobs.register_data_classes(), fobs.register_enum_types(), or "
+        "fobs.add_type_name_whitelist() to allow this type.",
     ),
     "pickle checkpoint": Attack(
         "a checkpoint to start from that is a pickle",
@@ -148,6 +145,33 @@ ATTACKS = {
         "a site's measurements name patients",
         SERVER,
         "b, round 3: metric 'DOE^JANE' is 1.0; wanted numbers under names such as loss",
+    ),
+    "unsigned job": Attack(
+        "a job that nobody signed", BEFORE, "server: unsigned job rejected — require_signed_jobs is enabled"
+    ),
+    "altered job": Attack(
+        "a job that was changed after it was signed", BEFORE, "server: app app does not pass signature verification"
+    ),
+    "weaker privacy scope": Attack(
+        "a job asks for another privacy scope than the site's",
+        "each site, before the start; the job's job_deploy_detail",
+        "hospital-a: NVFLARE_ERROR: privacy scope 'none' is not allowed",
+    ),
+    "scheme against the policy": Attack(
+        "a job's scheme can't do what the site's privacy policy demands",
+        "the site at the roll call; the server's log and console, the site's log and audit.log",
+        "hospital-a does not take part: by its privacy policy updates must be changed before they leave, which "
+        "`fedsgd` does not allow: sites send gradients",
+    ),
+    "member submits": Attack(
+        "somebody of role `member` submits a job",
+        ADMIN,
+        "user 'radiology@hospital-a.example' is not authorized for 'submit_job'",
+    ),
+    "expired certificate": Attack(
+        "somebody comes with a certificate that has expired",
+        "their own client; without its check the server closes the connection, unlogged, before a byte is read",
+        "validation failed: cert is not valid at validation time",
     ),
     "zip traversal": Attack(
         "a job's archive holds ../../evil",

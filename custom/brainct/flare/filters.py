@@ -10,7 +10,7 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.errors import Refused
-from brainct.flare import wire
+from brainct.flare import console, wire
 from brainct.guard import Guard, guard_of
 
 _ORDER = "brainct.order"
@@ -52,7 +52,10 @@ class Privacy(Filter):  # type: ignore[misc]
         if order is None:
             raise Refused("privacy.json names brainct.flare.filters.Privacy alone; add Remember to task_data_filters")
         answer = wire.from_model(FLModelUtils.from_shareable(shareable))
-        return FLModelUtils.to_shareable(wire.to_model(self._guard_of(fl_ctx).answer(order, answer)))
+        allowed = self._guard_of(fl_ctx).answer(order, answer)
+        if "error" not in answer:
+            console.audit(allowed, fl_ctx)
+        return FLModelUtils.to_shareable(wire.to_model(allowed))
 
     def _guard_of(self, fl_ctx: FLContext) -> Guard:
         if self._guard is None:

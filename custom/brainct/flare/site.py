@@ -29,7 +29,9 @@ class Site(Executor):  # type: ignore[misc]
         if task_name != wire.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
         order = wire.from_model(FLModelUtils.from_shareable(shareable))
-        return FLModelUtils.to_shareable(wire.to_model(self._desk_of(fl_ctx).answer(order)))
+        answer = self._desk_of(fl_ctx).answer(order)
+        console.audit(answer, fl_ctx)
+        return FLModelUtils.to_shareable(wire.to_model(answer))
 
     def _desk_of(self, fl_ctx: FLContext) -> Desk:
         if self._desk is None:
