@@ -1,6 +1,6 @@
 """What a privacy budget costs: AUROC on the phantom without a policy, clipped, and at several epsilon.
 
-    python bench/privacy.py --sites 4 --scans 80 --rounds 10 --seeds 3 --epsilon 10 100 1000
+    python bench/privacy.py --sites 4 --scans 120 --rounds 12 --seeds 3 --epsilon 10 1000 100000
 
 Each site's updates are clipped at --clip and noised so that all rounds together give away just epsilon at delta 1e-5.
 Prints one line a run as JSON, then the table: mean and range of the sites' mean AUROC over the seeds.
@@ -23,6 +23,7 @@ from brainct.privacy import epsilon
 from brainct.rehearse import rehearse, site_names
 
 DELTA = 1e-5
+NETWORK = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 16]}}
 
 
 def noise_for(wanted: float, updates: int) -> float:
@@ -32,12 +33,12 @@ def noise_for(wanted: float, updates: int) -> float:
 
 def auroc(scheme: str, policy: dict[str, Any], seed: int, choices: argparse.Namespace) -> float:
     """The mean over the sites of the test AUROC of `any`."""
-    changes = {"seed": seed, "rounds": choices.rounds, "network": {"size": choices.size}, "evaluate_every": 0}
+    changes = {"seed": seed, "rounds": choices.rounds, "network": NETWORK, "evaluate_every": 0}
     plan = plan_of({**JOBS[scheme], **changes}, "bench")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "site.yaml").write_text(
-            f"kind: phantom\nphantom: {{scans: {choices.scans}, seed: {seed}}}\n"
+            f"kind: phantom\nphantom: {{scans: {choices.scans}, seed: {seed}, difficulty: {choices.difficulty}}}\n"
             "split: {train: 0.5, valid: 0, test: 0.5}\n"
         )
         os.environ["BRAINCT_SITE"] = str(folder / "site.yaml")
@@ -51,12 +52,12 @@ def auroc(scheme: str, policy: dict[str, Any], seed: int, choices: argparse.Name
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sites", type=int, default=4)
-    parser.add_argument("--scans", type=int, default=80)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--scans", type=int, default=120)
+    parser.add_argument("--difficulty", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clip", type=float, default=1.0)
-    parser.add_argument("--epsilon", type=float, nargs="+", default=[10.0, 100.0, 1000.0])
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[10.0, 1000.0, 100000.0])
     parser.add_argument("--schemes", nargs="+", default=["fedavg"])
     choices = parser.parse_args()
     rows: list[tuple[str, dict[str, Any]]] = [("none", {}), ("clipped", {"clip": choices.clip})]

@@ -134,17 +134,19 @@ ATTACKS = {
     "patients in counts": Attack(
         "a site's label set names patients",
         SERVER,
-        "b, the roll call: folds.train.positives.DOE^JANE.[key] is 'DOE^JANE'; input should be 'epidural', ",
+        "b, the roll call: 1 keys or values are none that a site may send (see brainct.answers); they are not repeated "
+        "here, as they might name a patient",
     ),
     "patients in scores": Attack(
         "a site's scores name patients",
         SERVER,
-        "b, its scores: scores.DOE^JANE.[key] is 'DOE^JANE'; input should be 'epidural', ",
+        "b, its scores: 1 keys or values are none that a site may send (see brainct.answers); they are not repeated "
+        "here, as they might name a patient",
     ),
     "patients in metrics": Attack(
         "a site's measurements name patients",
         SERVER,
-        "b, round 3: metric 'DOE^JANE' is 1.0; wanted numbers under names such as loss",
+        "b, round 3: a metric is no number under a name such as loss; its name is not repeated here",
     ),
     "unsigned job": Attack(
         "a job that nobody signed", BEFORE, "server: unsigned job rejected — require_signed_jobs is enabled"

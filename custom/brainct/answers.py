@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainct.errors import Refused
-from brainct.plan import sentences
 
 Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 FoldName = Literal["train", "valid", "test"]
@@ -61,4 +60,8 @@ def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> di
     try:
         return kind.model_validate(dict(answer)).model_dump()
     except ValidationError as error:
-        raise Refused(f"{whose}: {sentences(error)}") from None
+        found = len(error.errors())
+        raise Refused(
+            f"{whose}: {found} keys or values are none that a site may send (see brainct.answers); they are not "
+            "repeated here, as they might name a patient"
+        ) from None

@@ -276,7 +276,7 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
         raise Refused(f"{whose}: the report's extra or metrics are no values by name")
     for name, value in report.metrics.items():
         if not re.fullmatch(METRIC, name) or isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refused(f"{whose}: metric {name!r:.80} is {value!r:.80}; wanted numbers under names such as loss")
+            raise Refused(f"{whose}: a metric is no number under a name such as loss; its name is not repeated here")
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
 
