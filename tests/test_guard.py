@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from brainct import guard, plain, privacy
+from brainct.cli import app
 from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.guard import Guarded, guard_of, guarded
@@ -205,3 +206,14 @@ def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path):
     site(**NOISY).answer(order(tiny_plan()))
     (tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").write_text("{")
     assert "ledger.json can't be read" in site(**NOISY).answer(order(tiny_plan(), round=1))["error"]
+
+
+def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
+    file = policy_file(tmp_path / "local", clip=0.5, noise=20.0, budget={"epsilon": 9.0})
+    app(["privacy", str(file), "--site", "a"], standalone_mode=False)
+    assert capsys.readouterr().out.splitlines()[1:] == ["noised updates that left: 0"]
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(file))
+    rehearsed(tmp_path / "out")
+    app(["privacy", str(file), "--site", "a"], standalone_mode=False)
+    spent = privacy.epsilon(2 * 0.1**2, 1e-5)
+    assert f"epsilon spent, over 1 runs: {spent:.4g} of 9 (delta 1e-05)" in capsys.readouterr().out

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from brainct.commands.privacy import privacy
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
+app.command()(privacy)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]

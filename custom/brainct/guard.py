@@ -91,6 +91,22 @@ class Guard:
         except Refused as error:
             return {"error": f"{self.site} does not take part: {error}", "round": order.get("round", 0)}
 
+    def account(self) -> str:
+        """The policy and what was spent under it, for the site's own people."""
+        policy, rows = self.policy, self.ledger.releases()
+        lines = [f"{self.site}: {self._said()}", f"noised updates that left: {len(rows)}"]
+        if rows:
+            delta = policy.budget.delta if policy.budget else privacy.Budget(epsilon=1).delta
+            gone = privacy.epsilon(self.ledger.spent(), delta)
+            of = f" of {policy.budget.epsilon:g}" if policy.budget else ""
+            runs = len({row["run"] for row in rows.values()})
+            lines.append(f"epsilon spent, over {runs} runs: {gone:.4g}{of} (delta {delta:g})")
+        return "\n".join(lines)
+
+    def _said(self) -> str:
+        terms = self.policy.model_dump(exclude_defaults=True)
+        return f"its privacy policy on updates: {json.dumps(terms)}"
+
     def _allowed(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         plan = plan_of(order["plan"], "the job")
         if said := privacy.objection(self.policy, plan.build()):
@@ -109,8 +125,7 @@ class Guard:
             )
         if policy.noise:
             self._check_budget(plan, order)
-        terms = policy.model_dump(exclude_defaults=True, exclude={"secure_aggregation"})
-        return f"its privacy policy on updates: {json.dumps(terms)}"
+        return self._said()
 
     def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:
         policy, releases = self.policy, self.ledger.releases()
@@ -181,7 +196,12 @@ class Guarded:
 def guarded(desk: Answers, site: str) -> Answers:
     """The desk as it is, or behind the policy of the privacy.json that BRAINCT_PRIVACY names: for rehearsals."""
     named = os.environ.get(ENVIRONMENT)
-    return Guarded(desk, guard_of(_arguments(Path(named)), Path(named).resolve().parent, site)) if named else desk
+    return Guarded(desk, guard_in(Path(named), site)) if named else desk
+
+
+def guard_in(file: Path, site: str) -> Guard:
+    """The guard that a privacy.json describes for this site."""
+    return guard_of(_arguments(file), file.resolve().parent, site)
 
 
 def guard_of(arguments: Mapping[str, Any], beside: Path, site: str) -> Guard:
