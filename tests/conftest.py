@@ -1,5 +1,6 @@
 """What tests share: a tiny network, tiny federations, and where the real head CT lies if it is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,19 @@ import pytest
 import torch
 from hypothesis import settings
 
-from brainct.ct.scans import Dataset, Fold
+from brainct.ct.scans import Dataset, Fold, Public
 from brainct.learner import SiteLearner, model_of, network_of
 from brainct.plan import Plan, plan_of
+from brainct.scheme import Model
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
 CHAIN = {"architecture": "vgg-small", "size": 32, "options": {"widths": [8, 8], "hidden": 16}}
-NETWORK_FOR = {"fedma": CHAIN}
-"""The tiny network of schemes that refuse the common one."""
+FOURIER = {"architecture": "cnn-fourier", "size": 32, "options": {"widths": [8, 8], "fourier": 1}}
+NETWORK_FOR = {"fedma": CHAIN, "radon_fourier": FOURIER}
+"""The tiny network of schemes and jobs that refuse the common one."""
+PUBLIC = 10
+"""Scans of the tiny public set."""
 PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
 
 
@@ -55,7 +60,25 @@ def tiny_scans(seed: int, scans: int = 8, batch_size: int = 8) -> Dataset:
     rng = np.random.default_rng(seed)
     images = torch.from_numpy(rng.random((scans, 3, 32, 32), dtype=np.float32))
     labels = torch.from_numpy(rng.integers(0, 2, (scans, 6)).astype(np.float32))
-    return Dataset("random", {"train": Fold(images, labels), "test": Fold(images, labels)}, "0" * 64, (), batch_size)
+    return Dataset(
+        "random",
+        {"train": Fold(images, labels), "test": Fold(images, labels)},
+        "0" * 64,
+        (),
+        batch_size,
+        public=tiny_public,
+    )
+
+
+def tiny_public() -> Public:
+    """Random pictures that all tiny sites hold alike."""
+    rng = np.random.default_rng(99)
+    return Public(torch.from_numpy(rng.random((PUBLIC, 3, 32, 32), dtype=np.float32)), "1" * 64)
+
+
+def tiny_model(plan: Plan) -> Model:
+    """The model before round 0 as a run gives it to a scheme of sites that hold the tiny public set."""
+    return replace(model_of(plan), public=PUBLIC)
 
 
 def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> SiteLearner:

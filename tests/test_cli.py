@@ -9,6 +9,11 @@ import pytest
 from PIL import Image
 
 from brainct import cli, jobs
+from brainct.learner import model_of
+from brainct.plan import plan_of
+from brainct.schemes import SCHEMES
+from brainct.traffic import traffic
+from brainct.weights import nbytes
 from tests.conftest import PHANTOM, ROOT, TINY
 
 
@@ -196,8 +201,24 @@ def test_jobs_render_and_check(capsys, tmp_path):
 def test_schemes_lists_every_scheme_with_its_arguments(capsys):
     code, out, _ = type_in(capsys, "schemes")
     assert code == 0
-    assert "feddc(daisy_period=1, aggregation_period=10, " in out
-    assert "Kamp, Fischer, Vreeken, ICLR 2023, Algorithm 1; daisy-chaining" in out
+    assert max(map(len, out.splitlines())) <= 120
+    rows = {row.split("│")[1].strip(): row for row in out.splitlines() if row.count("│") == 6}
+    assert set(SCHEMES) <= set(rows)
+    assert "daisy_period=1" in rows["feddc"]
+    assert " ".join(f"{count:,}" for count in traffic("fedsgd")).split()[0] in rows["fedsgd"]
+
+
+def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
+    plan = plan_of({**jobs.JOBS["fedavg"], "rounds": 1}, "the job")
+    whole = nbytes(model_of(plan).weights)
+    assert whole == 107_736
+    to, back = traffic("fedavg")
+    assert whole < to < whole + 8000, "the model, and names and brackets around its tensors"
+    assert whole < back < whole + 8000
+    assert 5 * traffic("cyclic")[0] == pytest.approx(to, abs=8)
+    assert traffic("local") < (1000, 1000)
+    assert traffic("scaffold")[0] > 2 * whole
+    assert traffic("dynamic")[1] < back
 
 
 def test_the_committed_table_of_schemes_is_what_the_registry_says(capsys, tmp_path):

@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from brainct.ct.scans import Dataset, Fold
 from brainct.errors import Refused
+from brainct.learner import SiteLearner, network_of
 from brainct.weights import add, scale, sha256
-from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_plan
 
 
 def test_a_fit_depends_on_seed_site_and_round_and_on_nothing_else():
@@ -53,7 +56,7 @@ def test_each_pass_uses_every_scan_once():
     learner = tiny_learner(tiny_plan(fit={"batch_size": 3}))
     fold = learner.scans.folds["train"]
     order = np.random.default_rng(0)
-    seen = torch.cat([images for images, _ in learner._batches(order, 2, None)])
+    seen = torch.cat([images for _, images in learner._batches(fold, order, 2, None)])
     for index in range(8):
         assert (seen == fold.images[index]).flatten(1).all(1).sum() == 2
 
@@ -159,3 +162,64 @@ def test_the_gradient_does_not_depend_on_how_the_scans_are_batched():
     assert found[0].loss == pytest.approx(found[1].loss, rel=1e-6)
     for key, value in found[0].weights.items():
         torch.testing.assert_close(found[1].weights[key], value, rtol=1e-4, atol=1e-7)
+
+
+def test_pseudo_labels_count_as_much_as_said_beside_the_sites_own():
+    # one step of plain gradient descent over all scans at once: what moved is rate times the gradient of the loss
+    plan = tiny_plan(fit={"steps": 1, "rate": 0.5})
+    learner = tiny_learner(plan, batch_size=100)
+    pseudo = torch.full((PUBLIC, 6), math.nan)
+    pseudo[:7, 5] = torch.tensor([1.0, 0, 0, 1, 1, 0, 1])
+    before = {key: value.requires_grad_() for key, value in first_weights(plan).items()}
+
+    def loss(images, labels):
+        logits, known = functional_call(network_of(plan), before, (images,)), ~labels.isnan()
+        return binary_cross_entropy_with_logits(logits[known], labels[known])
+
+    whole = 0.8 * loss(*learner.fold("train")) + 0.2 * loss(learner.fold("public")[0], pseudo)
+    gradients = dict(zip(before, torch.autograd.grad(whole, list(before.values())), strict=True))
+    after = learner.fit({key: value.detach() for key, value in before.items()}, pseudo=pseudo, own=0.8)
+    assert after.examples == 8
+    for key, value in before.items():
+        torch.testing.assert_close(after.weights[key], value.detach() - 0.5 * gradients[key])
+
+
+def test_a_pass_goes_over_the_sites_scans_and_every_public_scan_with_a_label():
+    plan, pseudo = tiny_plan(), torch.full((PUBLIC, 6), math.nan)
+    learner = tiny_learner(plan, batch_size=1)
+    weights = first_weights(plan)
+    assert learner.fit(weights).steps == learner.fit(weights, pseudo=pseudo).steps == 8
+    assert sha256(learner.fit(weights).weights) == sha256(learner.fit(weights, pseudo=pseudo).weights)
+    pseudo[2, 1] = pseudo[5, 5] = pseudo[5, 4] = 1.0
+    assert learner.fit(weights, pseudo=pseudo).steps == 10
+
+
+def test_public_scans_can_be_predicted_and_have_no_label():
+    learner = tiny_learner(tiny_plan())
+    assert learner.predict(first_weights(tiny_plan()), "public").shape == (PUBLIC, 6)
+    assert learner.fold("public")[1].isnan().all()
+
+
+def test_a_learner_that_answers_by_another_rule_is_judged_by_it():
+    learner = tiny_learner(tiny_plan())
+    labels = learner.fold("test")[1]
+    seeing = learner.answering(lambda fold: learner.fold(fold)[1])
+    assert torch.equal(seeing.predict({}, "test"), labels)
+    assert seeing.evaluate({}, "test")["any"]["brier"] == 0.0
+    assert learner.evaluate(first_weights(tiny_plan()), "test")["any"]["brier"] > 0.0
+
+
+def test_hidden_numbers_follow_from_the_secret_and_all_that_is_said_and_are_refused_without_one():
+    plan, scans = tiny_plan(), tiny_learner(tiny_plan()).scans
+
+    def hidden(*words, secret="s", site="site-1", round=0, count=4):
+        return SiteLearner(network_of(plan), scans, plan, site, round, secret).hidden(count, *words).tolist()
+
+    assert hidden("a") == hidden("a")
+    others = [hidden("b"), hidden("a", secret=""), hidden("a", site="site-2"), hidden("a", round=1)]
+    assert not any(set(hidden("a")) & set(other) for other in others)
+    many = SiteLearner(network_of(plan), scans, plan, "site-1", 0, "s").hidden(40_000)
+    counts = np.histogram(many, 20, (0, 1))[0]
+    assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # chi-square with 19 degrees of freedom, p = 0.001
+    with pytest.raises(Refused, match="site-1 has no secret .* set BRAINCT_SECRET"):
+        hidden("a", secret=None)

@@ -11,6 +11,7 @@ Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachn
 FoldName = Literal["train", "valid", "test"]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Counts = dict[Finding, Count]
 
 
@@ -24,11 +25,17 @@ class _Fold(_Part):
     negatives: Counts
 
 
+class _Public(_Part):
+    scans: Count
+    fingerprint: Fingerprint
+
+
 class _Description(_Part):
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     folds: dict[FoldName, _Fold]
-    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    fingerprint: Fingerprint
     notes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
+    public: _Public | None = None
 
 
 class _Score(_Part):
@@ -58,7 +65,7 @@ def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> dict[str, Any]:
     try:
-        return kind.model_validate(dict(answer)).model_dump()
+        return kind.model_validate(dict(answer)).model_dump(exclude_unset=True)
     except ValidationError as error:
         found = len(error.errors())
         raise Refused(

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from brainct.commands.compare import compare
+from brainct.commands.ledger import ledger_app
+from brainct.commands.predict import predict
 from brainct.commands.privacy import privacy
 from brainct.errors import Refused
 
@@ -15,6 +18,8 @@ app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FL
 jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 app.command()(privacy)
+app.command()(compare)
+app.add_typer(ledger_app, name="ledger")
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]
@@ -70,6 +75,7 @@ def data(
     sites: Annotated[int, typer.Option(help="For a dealt data set: the number of sites.")] = 4,
     size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.")] = 96,
     dims: Annotated[int, typer.Option(help="2 or 3 dimensions.")] = 2,
+    public: Annotated[bool, typer.Option("--public", help="Also read the public set.")] = False,
 ) -> None:
     """Read a site's scans as a run would, and say what was found: counts, classes, what to mend."""
     from brainct.ct.dataset import open_site
@@ -79,7 +85,7 @@ def data(
 
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
-    about = describe(scans)
+    about = describe(scans, public)
     print(f"{site}: {about['kind']}, fingerprint {about['fingerprint'][:16]}")
     for note in about["notes"]:
         print(f"  note: {note}")
@@ -87,6 +93,8 @@ def data(
         known = [name for name in counts["positives"] if counts["positives"][name] + counts["negatives"][name]]
         classes = ", ".join(f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-" for name in known)
         print(f"  {fold}: {counts['scans']} scans; {classes or 'no label'}")
+    if public:
+        print(f"  public: {about['public']['scans']} scans, fingerprint {about['public']['fingerprint'][:16]}")
 
 
 @app.command()
@@ -94,17 +102,28 @@ def schemes(
     write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
-    """List the schemes: paper, family, what travels in a round, what a site keeps, arguments."""
+    """List the schemes: paper and family, bytes to and from a site in a round, what a site keeps, arguments."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from brainct.handbook import bytes_of
     from brainct.handbook import schemes as page
     from brainct.schemes import SCHEMES, about
 
     if write:
         (docs / "schemes.md").write_text(page())
         return
+    table = Table("scheme", "paper; family", "bytes to / from a site", "a site keeps", "arguments", show_lines=True)
     for name, make in sorted(SCHEMES.items()):
         row = about(name)
-        arguments = ", ".join(f"{key}={value}" for key, value in make().arguments.items())
-        print(f"{name}({arguments})\n  {row.paper}; {row.family}\n  travels: {row.sends}; a site keeps: {row.keeps}")
+        arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
+        table.add_row(name, f"{row.paper}; {row.family}", bytes_of(name), row.keeps, arguments)
+    console = Console(width=120)
+    console.print(table, markup=False, highlight=False)
+    print("bytes: a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run")
+
+
+app.command()(predict)
 
 
 @jobs_app.command()

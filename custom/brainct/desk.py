@@ -16,9 +16,11 @@ from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.plan import Plan, plan_of
-from brainct.scheme import Scheme, Task
+from brainct.scheme import Learner, Scheme, Task
+from brainct.weights import Weights
 
 ENVIRONMENT = "BRAINCT_SITE"
+SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
 
@@ -79,14 +81,14 @@ class Desk:
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         plan, scheme = self._plan_of(order["plan"])
-        scans = self._open(plan, order["sites"])
+        scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
-            return describe(scans)
-        learner = SiteLearner(self._network_of(plan), scans, plan, self.site, order["round"])
+            return describe(scans, scheme.public)
+        learner = self._learner(plan, scans, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         if order["what"] == "evaluate":
-            seeing = scheme.see(task, learner, self._keep)
-            return {"scores": seeing.evaluate(scheme.use(task, seeing, self._keep), order["fold"])}
+            seeing, weights = self._used(scheme, task, learner)
+            return {"scores": seeing.evaluate(weights, order["fold"])}
         before = self._before(order)
         report, keep = scheme.reply(task, learner, before)
         self._store(keep, before, order)
@@ -96,6 +98,22 @@ class Desk:
             "metrics": report.metrics,
             "extra": report.extra,
         }
+
+    def delivered(self, plan: Plan, task: Task, sites: Sequence[str]) -> tuple[Learner, Weights]:
+        """After the last round, given the delivered model: how this site would ask it, and the model it would ask.
+
+        For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
+        """
+        scheme = plan.build()
+        return self._used(scheme, task, self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds))
+
+    def _learner(self, plan: Plan, scans: Dataset, round: int) -> SiteLearner:
+        secret = os.environ.get(SECRET) or (None if self._discreet else "")
+        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret)
+
+    def _used(self, scheme: Scheme, task: Task, learner: Learner) -> tuple[Learner, Weights]:
+        seeing = scheme.see(task, learner, self._keep)
+        return seeing, scheme.use(task, seeing, self._keep)
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
@@ -125,7 +143,7 @@ class Desk:
             self._plan = (choices, plan, plan.build())
         return self._plan[1:]
 
-    def _open(self, plan: Plan, sites: Sequence[str]) -> Dataset:
+    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Dataset:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
             try:
@@ -135,7 +153,15 @@ class Desk:
                 raise _Own(str(error)) from None
             _check_channels(scans, plan, self.site)
             self._scans = (key, scans)
+        if public:
+            self._read_public(self._scans[1])
         return self._scans[1]
+
+    def _read_public(self, scans: Dataset) -> None:
+        try:
+            scans.public()
+        except Refused as error:
+            raise _Own(f"{self.site}: {error}") from None
 
     def _network_of(self, plan: Plan) -> torch.nn.Module:
         if self._network is None or self._network[0] != plan.network:
@@ -147,10 +173,17 @@ def _digest(order: Mapping[str, Any]) -> str:
     return plain.sha256({"round": order["round"], "task": order["task"]})
 
 
-def describe(scans: Dataset) -> dict[str, Any]:
-    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient."""
+def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
+    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient.
+
+    public: also how many public scans it holds, and their fingerprint.
+    """
     folds = {name: _counts(fold) for name, fold in scans.folds.items()}
-    return {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    about = {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
+    if not public:
+        return about
+    found = scans.public()
+    return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
 
 
 def _counts(fold: Fold) -> dict[str, Any]:

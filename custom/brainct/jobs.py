@@ -30,7 +30,12 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
+    "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "radon_fourier": _row(
+        "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
+    ),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
+    "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
     "sitenorm": _row("sitenorm", rounds=31),

@@ -1,12 +1,17 @@
 """What a scheme may ask of a site: fit, gradient, features, predict, evaluate; bound to one site and one round."""
 
 import copy
+import hashlib
+import json
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainct.ct.augment import augmenter
@@ -14,7 +19,7 @@ from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
-from brainct.plan import Plan
+from brainct.plan import Fit, Plan
 from brainct.scheme import Fitted, Layer, Model, Moments, generator
 from brainct.weights import Weights, check
 
@@ -23,13 +28,17 @@ class SiteLearner:
     """Trains, asks and judges one network on one site's scans.
 
     All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
-    A site without a single label in its training fold is refused when it is asked to train.
+    A site without a single label in its training fold is refused when it is asked to train. Where a fold is named,
+    `public` is the public set, whose labels are all NaN. secret: what only this site knows, for `hidden`; empty, the
+    job's seed decides, as a rehearsal may; None refuses.
     """
 
-    def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int):
+    def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int, secret: str | None = ""):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
+        self._secret = secret
         self._normalise: tuple[Tensor, Tensor] | None = None
+        self._answer: Callable[[str], Tensor] | None = None
 
     def initial(self) -> Model:
         """The network with the weights that the run's seed gives it; the same at every site, without any traffic."""
@@ -45,40 +54,52 @@ class SiteLearner:
         correction: Weights | None = None,
         frozen: Collection[str] = (),
         decay: bool = True,
+        pseudo: Tensor | None = None,
+        own: float = 0.5,
     ) -> Fitted:
         """Train from these weights for the job's epochs or steps, or for those asked for.
 
         penalty: added to each batch's loss; given the parameters by name, gives a scalar with a gradient.
         correction: added to the gradient, by parameter name. frozen: parameters that stay as they are.
         decay: false trains at the job's full rate, whatever the round.
+        pseudo: (|U|, 6) labels of the public scans, 0, 1, or NaN for none. Passes then go over the training scans and
+        all public scans with a label; the loss is own times its mean over the former and 1 - own times that over the
+        latter, in expectation over batches. The two are held side by side in memory for this.
         """
         self._load(weights)
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
         rate = self.rate() if decay else self.plan.fit.rate
         optimizer = self._optimizer(moving, rate)
-        order = generator(self.plan.seed, self.site, self.round, "batches")
+        fold, shares = self._united(pseudo, own)
         losses = []
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(order.integers(2**63)))
-            for images, labels in self._batches(order, epochs, steps):
+        with self._seeded() as order:
+            for index, images in self._batches(fold, order, epochs, steps):
                 optimizer.zero_grad(set_to_none=True)
-                loss = masked_bce(self._logits(images), labels)
+                labels = fold.labels[index].to(images.device)
+                share = None if shares is None else shares[index].to(images.device)
+                loss = masked_bce(self._logits(images), labels, share)
                 losses.append(loss.detach())
                 if penalty is not None:
                     loss = loss + penalty(dict(self.network.named_parameters()))
                 loss.backward()  # type: ignore[no-untyped-call]
                 _correct(moving, correction)
                 optimizer.step()
-        return Fitted(self._weights(), len(self._train()), len(losses), rate, _mean(losses))
+        return Fitted(
+            self._weights(), len(self._train()), len(losses), rate, _mean(losses), _optimizer_of(self.plan.fit)
+        )
 
-    def gradient(self, weights: Weights) -> Fitted:
-        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout."""
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout.
+
+        batch: over one mini-batch in their place, the one that `fit` would take first in this round, augmented alike.
+        """
         self._load(weights)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
-        fold = self._train()
-        known = fold.labels.isfinite().sum()
+        with self._seeded() as order:
+            fold = _joined(self._train(), self._batches(self._train(), order, None, 1)) if batch else self._train()
+        known = fold.labels.isfinite().sum().clamp(min=1)
         total = 0.0
         for images, labels in _in_order(fold, self.batch_size, self.scans.device):
             share = labels.isfinite().sum() / known
@@ -102,14 +123,40 @@ class SiteLearner:
             hook.remove()
         return torch.cat(seen), self._train().labels
 
+    @torch.no_grad()
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, Tensor], int]:
+        """For each layer (C, 2) float64, its output channels' mean and standard deviation over scans and positions.
+
+        layers: module paths. Of the training scans, not augmented; their number comes with it.
+        """
+        self._load(weights)
+        self.network.eval()
+        sums = {layer: torch.zeros(0) for layer in layers}
+
+        def add(layer: str, output: Tensor) -> None:
+            values = output.double().cpu().transpose(0, 1).flatten(1)
+            found = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
+            sums[layer] = found + sums[layer] if len(sums[layer]) else found
+
+        hooks = [
+            self.network.get_submodule(layer).register_forward_hook(
+                lambda _, __, output, layer=layer: add(layer, output)
+            )
+            for layer in layers
+        ]
+        try:
+            for images, _ in _in_order(self._train(), self.batch_size, self.scans.device):
+                self._logits(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {layer: _mean_and_deviation(*found) for layer, found in sums.items()}, len(self._train())
+
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
-        fold = self.scans.folds.get("train", Fold(torch.empty(0, self.plan.network.channels), torch.empty(0)))
         none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
-        total = sum((_pixels(image).mean(1) for image in fold.images), none)
-        mean = total[:, None] / max(1, len(fold))
-        scatter = sum(((_pixels(image) - mean).square().mean(1) for image in fold.images), none)
-        return Moments(len(fold), total, scatter)
+        sums = self.scans.sums
+        return Moments(len(self.scans.folds["train"]), *sums) if sums is not None else Moments(0, none, none)
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "SiteLearner":
         """The same learner, whose network sees (x - mean) / sqrt(variance), channel by channel, after augmentation.
@@ -122,17 +169,48 @@ class SiteLearner:
         other._normalise = (torch.tensor(mean).reshape(shape), torch.tensor(flat).sqrt().reshape(shape))
         return other
 
+    def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W[, D]) in [0, 1] and labels (N, 6) of a fold, for a model that is no network."""
+        fold = self._fold(name)
+        return fold.images, fold.labels
+
+    def answering(self, predict: Callable[[str], Tensor]) -> "SiteLearner":
+        """The same learner, whose probabilities (N, 6) for a fold come from this function and not from its network."""
+        other = copy.copy(self)
+        other._answer = predict
+        return other
+
+    def seed(self, *words: str | int) -> int:
+        """A number in [0, 2^32) that follows from the run's seed, the site and these words, the same in every round."""
+        return int(generator(self.plan.seed, self.site, *words).integers(2**32))
+
+    def hidden(self, count: int, *words: str | int) -> NDArray[np.float64]:
+        """(count,) uniform in [0, 1), from SHAKE-256 over the site's secret, the run's seed, site, round and the words.
+
+        Nobody without the secret can derive them; with it they are the same again. Refused where there is no secret.
+        """
+        if self._secret is None:
+            raise Refused(
+                f"{self.site} has no secret to draw noise from: set BRAINCT_SECRET at the site to a long random text, "
+                "the same for the whole run"
+            )
+        text = json.dumps([self._secret, self.plan.seed, self.site, self.round, *words])
+        bits = np.frombuffer(hashlib.shake_256(text.encode()).digest(8 * count), "<u8")
+        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
     @torch.no_grad()
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
         """(N, 6) probabilities of the findings for the scans of a fold, in the fold's order."""
+        if self._answer is not None:
+            return self._answer(fold)
         self._load(weights)
         self.network.eval()
-        batches = _in_order(self.scans.folds[fold], self.batch_size, self.scans.device)
+        batches = _in_order(self._fold(fold), self.batch_size, self.scans.device)
         return torch.cat([torch.empty(0, 6), *(self._logits(images).sigmoid().cpu() for images, _ in batches)])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]:
         """Scores of each finding on a fold, with counts; null and a reason where a class is absent (see ct.scores)."""
-        labels = self.scans.folds[fold].labels.double().numpy()
+        labels = self._fold(fold).labels.double().numpy()
         return scores(labels, self.predict(weights, fold).double().numpy())
 
     def rate(self) -> float:
@@ -140,6 +218,27 @@ class SiteLearner:
         fit = self.plan.fit
         fall = 0.5 * (1 + math.cos(math.pi * self.round / self.plan.rounds)) if fit.decay == "cosine" else 1.0
         return fit.rate * fall
+
+    def _fold(self, name: str) -> Fold:
+        if name != "public":
+            return self.scans.folds[name]
+        images = self.scans.public().images
+        return Fold(images, torch.full((len(images), 6), torch.nan))
+
+    def _united(self, pseudo: Tensor | None, own: float) -> tuple[Fold, Tensor | None]:
+        """The training scans and the public ones with a label, and what each of their outputs counts in the loss."""
+        train = self._train()
+        labelled = None if pseudo is None else pseudo.isfinite().any(1)
+        if pseudo is None or labelled is None or not labelled.any():
+            return train, None
+        images, _ = self.fold("public")
+        given = pseudo[labelled].float()
+        shares = [
+            torch.full(labels.shape, share / int(labels.isfinite().sum()))
+            for labels, share in ((train.labels, own), (given, 1 - own))
+        ]
+        both = Fold(torch.cat([train.images, images[labelled]]), torch.cat([train.labels, given]))
+        return both, torch.cat(shares) * len(both)
 
     def _train(self) -> Fold:
         fold = self.scans.folds["train"]
@@ -172,10 +271,19 @@ class SiteLearner:
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
         return kind(parameters, rate, weight_decay=fit.weight_decay)
 
+    @contextmanager
+    def _seeded(self) -> Iterator[np.random.Generator]:
+        """The generator of this round's training, from which torch's own randomness is seeded meanwhile."""
+        order = generator(self.plan.seed, self.site, self.round, "batches")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(order.integers(2**63)))
+            yield order
+
     def _batches(
-        self, order: np.random.Generator, epochs: int | None, steps: int | None
+        self, fold: Fold, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        fold, fit = self._train(), self.plan.fit
+        """Indices into the fold, and its images at these, augmented."""
+        fit = self.plan.fit
         change = augmenter(fit.augment, self.plan.network.dims) if fit.augment is not None else None
         a_pass = -(-len(fold) // self.batch_size)
         wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
@@ -183,12 +291,12 @@ class SiteLearner:
             images = fold.images[index]
             if change is not None:
                 images = change(images, order)
-            yield images.to(self.scans.device), fold.labels[index].to(self.scans.device)
+            yield index, images.to(self.scans.device)
 
 
 def model_of(plan: Plan) -> Model:
-    """The plan's network as schemes see it, with its seeded weights."""
-    return described(network_of(plan), plan.network.architecture)
+    """The plan's network as schemes see it, with its seeded weights, and the run's rounds."""
+    return replace(described(network_of(plan), plan.network.architecture), rounds=plan.rounds)
 
 
 def network_of(plan: Plan) -> torch.nn.Module:
@@ -233,15 +341,26 @@ def _indices(order: np.random.Generator, scans: int, batch_size: int, batches: i
             batches -= 1
 
 
-def _pixels(image: Tensor) -> Tensor:
-    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
-    return image.flatten(1).double().cpu()
-
-
 def _in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in zip(torch.split(fold.images, batch_size), torch.split(fold.labels, batch_size), strict=True):
         if len(images):
             yield images.to(device), labels.to(device)
+
+
+def _joined(fold: Fold, batches: Iterator[tuple[Tensor, Tensor]]) -> Fold:
+    """The fold's labels with the images that its batches gave."""
+    indices, images = zip(*batches, strict=True)
+    return Fold(torch.cat(images), fold.labels[torch.cat(indices)])
+
+
+def _mean_and_deviation(count: Tensor, total: Tensor, squares: Tensor) -> Tensor:
+    mean = total / count
+    return torch.stack([mean, (squares / count - mean.square()).clamp(min=0).sqrt()], 1)
+
+
+def _optimizer_of(fit: Fit) -> str:
+    """The optimiser in words, as `Fitted` says it."""
+    return f"sgd with momentum {fit.momentum:g}" if fit.optimizer == "sgd" and fit.momentum else fit.optimizer
 
 
 def _correct(moving: dict[str, nn.Parameter], correction: Weights | None) -> None:

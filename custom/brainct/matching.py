@@ -29,6 +29,7 @@ class Link:
     """A layer of a plain chain.
 
     weight: key of its weight (out, in, ...). along: keys of the vectors that have one number for each output.
+    carried: keys of what has a row for each output and moves with it, but says nothing of which units are the same.
     groups: of the GroupNorm that follows it, 0 without one. It leaves GroupNorm what it is to exchange whole groups and
     to exchange channels within a group: mean and variance are taken over the same sets, and weight and bias move along.
     """
@@ -36,11 +37,18 @@ class Link:
     weight: str
     along: Sequence[str]
     groups: int = 0
+    carried: Sequence[str] = ()
 
     @property
     def keys(self) -> list[str]:
         """All its tensors' keys."""
-        return [self.weight, *self.along]
+        return [self.weight, *self.along, *self.carried]
+
+    @property
+    def last(self) -> str:
+        """The module path of the layer, or of the normalisation that follows it: what comes out of it is what the
+        next activation function gets."""
+        return (self.along[-1] if self.along else self.weight).rpartition(".")[0]
 
 
 def atoms(weights: Weights, link: Link) -> Floats:

@@ -80,9 +80,10 @@ class Record:
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         """Note the sites' test scores; write the model, what it needs beside its weights, and the whole record."""
-        metadata = {"extra": json.dumps(extra, allow_nan=False)} if extra else None
+        metadata = {"plan": json.dumps({key: self.content["plan"][key] for key in ("scheme", "arguments", "network")})}
+        metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
         plain.write(self.folder / "model.safetensors", save_bytes(dict(model), metadata))
-        self.content |= {"test": dict(test), "model_sha256": sha256(model), "model_bytes": nbytes(model)}
+        self.content |= {"test": dict(test), "model_sha256": model_sha256(model, extra), "model_bytes": nbytes(model)}
         self.content["seconds"] = round(time.monotonic() - self._began, 3)
         for site, found in test.items():
             self._scalars(site, {"test/auroc": found["any"]["auroc"]}, self.content["plan"]["rounds"])
@@ -97,6 +98,11 @@ class Record:
         for name, value in values.items():
             if self._board and value is not None:
                 self._board.add(f"{name}/{site}", value, number)
+
+
+def model_sha256(model: Weights, extra: Mapping[str, Any]) -> str:
+    """64 hex digits over the weights and, where a model needs more than these, over that too."""
+    return plain.sha256({"weights": sha256(model), "extra": extra}) if extra else sha256(model)
 
 
 class Board:

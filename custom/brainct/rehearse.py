@@ -17,7 +17,7 @@ from brainct import plain
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.scans import Dataset
 from brainct.ct.sitefile import SiteFile
-from brainct.desk import Desk, site_file_of
+from brainct.desk import Desk, Opener, site_file_of
 from brainct.errors import Refused
 from brainct.guard import Answers, guarded
 from brainct.inbox import Inbox
@@ -38,13 +38,15 @@ def rehearse(
     initial: Weights | None = None,
     lose: Collection[tuple[str, int]] = (),
     secret: str = "",
+    opener: Opener | None = None,
     tell: Tell = print,
     closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> Record:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
     workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
-    purpose. tell: gets the lines that a user should read; closed: gets each closed round's row.
+    purpose. opener: opens each site's scans, as ct.dataset.open_site does; by default as BRAINCT_SITE says. tell: gets
+    the lines that a user should read; closed: gets each closed round's row.
     """
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
@@ -55,7 +57,9 @@ def rehearse(
     plan.check_sites(len(sites))
     record = Record(folder, plan, plan.build(), "rehearse")
     keep = folder / "state" / "keep"
-    carry = Here(sites, keep) if workers == 1 else Workers(sites, keep, min(workers, len(sites)), tell)
+    opened = opener or _Opened()
+    many = min(workers, len(sites))
+    carry = Here(sites, keep, opened) if workers == 1 else Workers(sites, keep, opened, many, tell)
     try:
         Run(plan, sites, _Losing(carry, set(lose)), record, initial=initial, secret=secret, tell=tell, closed=closed)()
     finally:
@@ -90,8 +94,8 @@ class _Losing:
 class Here:
     """Carries orders to desks in this process, one after the other."""
 
-    def __init__(self, sites: Sequence[str], keep: Path):
-        self._desks = _desks(sites, keep)
+    def __init__(self, sites: Sequence[str], keep: Path, opener: Opener):
+        self._desks = _desks(sites, keep, opener)
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         for site in sorted(orders):
@@ -116,8 +120,8 @@ class Workers:
     what the site kept on disk, so the result is the same. A site whose order kills its worker twice is lost.
     """
 
-    def __init__(self, sites: Sequence[str], keep: Path, count: int, tell: Tell):
-        self._keep, self._tell, self._context = keep, tell, _context()
+    def __init__(self, sites: Sequence[str], keep: Path, opener: Opener, count: int, tell: Tell):
+        self._keep, self._opener, self._tell, self._context = keep, opener, tell, context()
         self._workers = [self._start(sorted(sites)[index::count]) for index in range(count)]
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
@@ -149,7 +153,7 @@ class Workers:
 
     def _restart(self, worker: _Worker, site: str, inbox: Inbox[Any], repeated: set[str]) -> None:
         worker.process.join()
-        died = f"the worker process {worker.process.pid} of {site} {_cause(worker.process.exitcode)}"
+        died = f"the worker process {worker.process.pid} of {site} {cause(worker.process.exitcode)}"
         fresh = self._start(worker.sites)
         worker.process, worker.pipe = fresh.process, fresh.pipe
         if site in repeated:
@@ -166,17 +170,17 @@ class Workers:
 
     def _start(self, sites: list[str]) -> _Worker:
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(there, here, sites, self._keep), daemon=True)  # type: ignore[attr-defined]
+        process = self._context.Process(target=_work, args=(there, here, sites, self._keep, self._opener), daemon=True)  # type: ignore[attr-defined]
         process.start()
         there.close()
         return _Worker(sites, process, here)
 
 
-def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Path) -> None:
+def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Path, opener: Opener) -> None:
     """A worker's life: answer orders until the pipe is closed."""
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    desks = _desks(sites, keep)
+    desks = _desks(sites, keep, opener)
     while True:
         try:
             request = plain.unpack(pipe.recv_bytes())
@@ -185,8 +189,7 @@ def _work(pipe: Connection, parents: Connection, sites: Sequence[str], keep: Pat
         pipe.send_bytes(plain.pack(desks[request["site"]].answer(request["order"])))
 
 
-def _desks(sites: Sequence[str], keep: Path) -> dict[str, Answers]:
-    opener = _Opened()
+def _desks(sites: Sequence[str], keep: Path, opener: Opener) -> dict[str, Answers]:
     return {site: guarded(Desk(site, keep, site_file_of(None), opener, discreet=False), site) for site in sites}
 
 
@@ -205,13 +208,14 @@ class _Opened:
         return self._found[key][site]
 
 
-def _context() -> BaseContext:
+def context() -> BaseContext:
     """Forked workers start at once and share what is loaded; CUDA does not survive a fork."""
     forkable = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_available()
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
 
-def _cause(exitcode: int | None) -> str:
+def cause(exitcode: int | None) -> str:
+    """How a process ended, in words that follow its name."""
     if exitcode is not None and exitcode < 0:
         return f"was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
     return f"ended with exit code {exitcode}"

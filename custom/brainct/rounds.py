@@ -57,21 +57,23 @@ class Run:
 
     def __call__(self) -> Weights:
         """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""
-        self._describe()
-        memory = self.scheme.start(self.initial, self.sites, self.seed)
+        public = self._describe()
+        memory = self.scheme.start(replace(self.initial, public=public), self.sites, self.seed)
         for number in range(self.plan.rounds):
             memory = self._round(memory, number)
         model = self.scheme.model(memory)
         self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self.scheme.extra(memory))
         return model
 
-    def _describe(self) -> None:
+    def _describe(self) -> int:
+        """The roll call; how many scans the public set has, where the scheme needs one."""
         inbox = self._inbox("the roll call", self.sites, len(self.sites), described)
         self.carry({site: self._order("describe") for site in self.sites}, inbox)
         sites = inbox.close()
         self.record.open(sites)
         for note, whose in _notes(sites).items():
             self.tell(f"{', '.join(whose)}: {note}")
+        return _same_public(sites) if self.scheme.public else 0
 
     def _round(self, memory: Memory, number: int) -> Memory:
         began, what = time.monotonic(), f"round {number}"
@@ -129,6 +131,19 @@ def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
         for note in sites[site]["notes"]:
             found.setdefault(note, []).append(site)
     return found
+
+
+def _same_public(sites: Mapping[str, Any]) -> int:
+    """The number of public scans; refused, with the sites of each set, when sites hold different ones."""
+    holders: dict[str, list[str]] = {}
+    for site in sorted(sites):
+        public = sites[site]["public"]
+        holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
+    if len(holders) > 1:
+        said = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
+        raise Refused(f"the sites hold different public sets ({said}); give every site the same one")
+    scans: int = next(iter(sites.values()))["public"]["scans"]
+    return scans
 
 
 def _initial(plan: Plan, given: Weights | None) -> Model:

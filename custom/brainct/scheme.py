@@ -38,6 +38,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Protocol
 
 import numpy as np
+import numpy.typing
 import torch
 
 from brainct.errors import Refused
@@ -63,11 +64,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """The weights before round 0, and what a scheme may know of the network: its name, and its layers in order."""
+    """The weights before round 0, and what a scheme may know of the network and the run.
+
+    layers: of the network, in order. architecture: its name. rounds: that are to come, 0 where nobody knows. public:
+    scans of the public set that all sites hold alike, >= 0; counted for a scheme that needs one.
+    """
 
     weights: Weights
     layers: tuple[Layer, ...] = ()
     architecture: str = ""
+    rounds: int = 0
+    public: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them."""
+    """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them.
+
+    optimizer: in words; `sgd` is plain SGD, with momentum it is another one.
+    """
 
     weights: Weights
     examples: int
     steps: int
     rate: float
     loss: float
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -134,19 +145,31 @@ class Learner(Protocol):
         correction: Weights | None = None,
         frozen: Collection[str] = (),
         decay: bool = True,
+        pseudo: torch.Tensor | None = None,
+        own: float = 0.5,
     ) -> Fitted: ...
 
-    def gradient(self, weights: Weights) -> Fitted: ...
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted: ...
 
     def features(self, weights: Weights, layer: str) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, torch.Tensor], int]: ...
 
     def moments(self) -> Moments: ...
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "Learner": ...
 
+    def fold(self, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def answering(self, predict: Callable[[str], torch.Tensor]) -> "Learner": ...
+
+    def seed(self, *words: str | int) -> int: ...
+
+    def hidden(self, count: int, *words: str | int) -> "np.typing.NDArray[np.float64]": ...
+
     def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
 
-    def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]: ...
+    def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]: ...
 
 
 def majority(asked: int) -> int:
@@ -168,7 +191,8 @@ class Scheme:
     default like the task's. use: the model that a site would use itself, given the delivered one; by default that one.
     see: the learner with which a site asks that model, given the same; by default its own; `use` gets this learner too.
     extra: what a model needs beside its weights, as plain data that JSON can hold: it comes in the `extra` of the task
-    in which a model is delivered, and in the metadata of model.safetensors; by default nothing.
+    in which a model is delivered, and in the metadata of model.safetensors, and the model's hash covers it; by default
+    nothing. public: whether sites need the public set, which the server then finds to be the same at all of them.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -182,6 +206,7 @@ class Scheme:
     use: Callable[[Task, Learner, Keep], Weights] = lambda task, learner, keep: task.weights
     see: Callable[[Task, Learner, Keep], Learner] = lambda task, learner, keep: learner
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
+    public: bool = False
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -226,7 +251,9 @@ def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
 
 
 def _plain(value: Any) -> Any:
-    """A scheme within a scheme as a job states it."""
+    """A scheme within a scheme as a job states it; a tuple as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
     return {"scheme": value.name, "arguments": value.arguments} if isinstance(value, Scheme) else value
 
 
@@ -270,7 +297,11 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
         raise Refused(f"{whose}: reports {examples!r:.80} examples; wanted a whole number of at least 1, at most 10^9")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
-    check(report.weights, scheme.expects(task, report), whose)
+    try:
+        wanted = scheme.expects(task, report)
+    except Refused as refusal:
+        raise Refused(f"{whose}: {refusal}") from None
+    check(report.weights, wanted, whose)
     _check_size(report.weights, LARGEST * max(1.0, *map(_largest, task.weights.values()), 0.0) * examples, whose)
     if not isinstance(report.extra, Mapping) or not isinstance(report.metrics, Mapping):
         raise Refused(f"{whose}: the report's extra or metrics are no values by name")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from brainct.ct import model
-from brainct.ct.model import NETWORKS, Network, build, masked_bce, parameters_of, without_batchnorm
+from brainct.ct.model import NETWORKS, Fourier, Network, build, masked_bce, parameters_of, without_batchnorm
 from brainct.ct.scans import FINDINGS
 from brainct.errors import Refused
 
@@ -202,3 +202,11 @@ def test_a_vggs_logits_and_gradients_neither_vanish_nor_explode_where_it_starts(
     logits.square().sum().backward()
     assert 0.3 < logits.std() < 10
     assert all(value.grad is not None and value.grad.abs().max() > 0 for value in network.parameters())
+
+
+def test_fourier_features_have_the_inner_products_of_a_gaussian_kernel_of_width_1():
+    torch.manual_seed(0)
+    points = torch.randn(6, 4)
+    features = Fourier(4, 40_000)(points)
+    wanted = torch.exp(-torch.cdist(points, points).square() / 2)
+    torch.testing.assert_close(features @ features.T, wanted, rtol=0, atol=0.03)

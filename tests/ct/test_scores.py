@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    roc_auc_score,
+    roc_curve,
+)
 
 from brainct.ct.scans import FINDINGS
 from brainct.ct.scores import scores
@@ -37,6 +43,11 @@ def test_every_score_is_that_of_scikit_learn_on_the_labelled_scans(hidden: float
         assert found[name]["auroc"] == pytest.approx(roc_auc_score(truth, guess))
         assert found[name]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, guess >= 0.5))
         assert found[name]["brier"] == pytest.approx(brier_score_loss(truth, guess))
+        tn, fp, fn, tp = confusion_matrix(truth, guess >= 0.5).ravel()
+        assert found[name]["confusion"] == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
+        false, sensitivity, _ = roc_curve(truth, guess)
+        at = found[name]["sensitivity_at_90_specificity"]
+        assert at == pytest.approx(max(s for f, s in zip(false, sensitivity, strict=True) if f <= 0.1))
         counts = (truth.sum(), (1 - truth).sum(), (~known).sum())
         assert (found[name]["positives"], found[name]["negatives"], found[name]["unlabelled"]) == counts
         assert found[name]["reason"] is None
@@ -66,7 +77,12 @@ def test_without_a_labelled_scan_there_is_no_score(rows: int) -> None:
     assert one == {
         "auroc": None,
         "balanced_accuracy": None,
+        "auroc_interval": None,
+        "sensitivity_at_90_specificity": None,
         "brier": None,
+        "ece": None,
+        "confusion": None,
+        "calibration": [],
         "positives": 0,
         "negatives": 0,
         "unlabelled": rows,
@@ -109,7 +125,73 @@ def test_the_order_of_the_scans_does_not_matter(seed: int) -> None:
     labels, probabilities = judged(seed, hidden=0.3)
     order = np.random.default_rng(seed).permutation(len(labels))
     before, after = scores(labels, probabilities), scores(labels[order], probabilities[order])
-    assert all(after[name] == pytest.approx(before[name]) for name in FINDINGS)
+    for name in FINDINGS:
+        bins = zip(after[name].pop("calibration"), before[name].pop("calibration"), strict=True)
+        assert all(one == pytest.approx(other) for one, other in bins)
+        for score in ("confusion", "auroc_interval"):
+            assert after[name].pop(score) == pytest.approx(before[name].pop(score))
+        assert after[name] == pytest.approx(before[name])
+
+
+def column(*values: float) -> Array:
+    """(N, 6), each finding alike."""
+    return np.repeat(np.array(values, float)[:, None], 6, axis=1)
+
+
+def test_the_calibration_error_is_the_gap_of_each_bin_weighted_by_its_scans() -> None:
+    found = scores(column(0, 1, 1, 1, 0), column(0.12, 0.18, 0.81, 0.85, 0.89))["any"]
+    assert found["ece"] == pytest.approx(2 / 5 * abs(0.15 - 1 / 2) + 3 / 5 * abs(0.85 - 2 / 3))
+
+
+def test_a_bin_reaches_from_its_lower_edge_to_below_its_upper_one_and_the_last_holds_one() -> None:
+    found = scores(column(*[1] * 5, *[0] * 5), column(*[1.0] * 5, *[0.2] * 5))["any"]["calibration"]
+    assert [(one["low"], one["high"], one["scans"], one["positives"]) for one in found] == [
+        (0, 0.3, 5, 0),
+        (0.3, 1, 5, 5),
+    ]
+    assert [one["mean_probability"] for one in found] == pytest.approx([0.2, 1.0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 9999), rows=st.integers(2, 60))
+def test_no_reported_bin_holds_fewer_than_five_scans_and_none_is_lost(seed: int, rows: int) -> None:
+    labels, probabilities = judged(seed, rows)
+    for one in scores(labels, probabilities**3).values():
+        bins = one["calibration"]
+        assert all(each["scans"] >= 5 for each in bins)
+        if rows >= 5:
+            assert (bins[0]["low"], bins[-1]["high"]) == (0, 1)
+            assert [each["high"] for each in bins[:-1]] == [each["low"] for each in bins[1:]]
+            assert sum(each["scans"] for each in bins) == rows
+            assert sum(each["positives"] for each in bins) == one["positives"]
+        else:
+            assert bins == []
+
+
+def test_a_drawn_auroc_is_that_of_scikit_learn_on_scans_drawn_within_each_class() -> None:
+    """The interval of 200 multinomial draws against 2,000 plain ones, ties included."""
+    rng = np.random.default_rng(5)
+    truth = np.repeat([0, 1], [40, 20])
+    guess = np.round(np.clip(rng.normal(0.4 + 0.2 * truth, 0.2), 0, 1), 1)
+    plain = []
+    for _ in range(2000):
+        own = np.concatenate([rng.choice(np.flatnonzero(truth == kind), (truth == kind).sum()) for kind in (0, 1)])
+        plain.append(roc_auc_score(truth[own], guess[own]))
+    found = scores(column(*truth), column(*guess))["any"]["auroc_interval"]
+    assert found == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.03)
+
+
+def test_the_interval_covers_the_true_auroc_about_as_often_as_it_says() -> None:
+    """Normal scores one deviation apart: AUROC = Phi(1/sqrt 2) = 0.760; 300 sets of 40 and 40."""
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(50):
+        truth = np.repeat([0, 1], 40)
+        labels = np.repeat(truth[:, None], 6, axis=1)
+        guess = 1 / (1 + np.exp(-(rng.normal(size=(80, 6)) + labels)))
+        found = scores(labels.astype(float), guess)
+        covered += sum(low <= 0.7602 <= high for low, high in (found[name]["auroc_interval"] for name in FINDINGS))
+    assert 0.90 <= covered / 300 <= 0.98
 
 
 GOOD = np.zeros((2, 6))

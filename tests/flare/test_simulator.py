@@ -34,8 +34,8 @@ def small_job(folder: Path, name: str, **choices) -> Path:
     jobs.render(folder)
     file = folder / name / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
-    fit = {"optimizer": "adamw", "rate": 0.003, "augment": {"scanner": 0.5}}
-    network = NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY)
+    fit = {"optimizer": jobs.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": {"scanner": 0.5}}
+    network = NETWORK_FOR.get(name, NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY))
     content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
     file.write_text(json.dumps(content))
     return folder / name

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from brainct import plain
+from brainct.desk import Desk
 from brainct.errors import Refused
-from brainct.learner import model_of
+from brainct.record import Record
+from brainct.rounds import Run
 from brainct.scheme import Fitted, Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
 from brainct.weights import difference, sha256
-from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
+from tests.conftest import tiny_model as model_of
 
 MORE = {
     "centered_clipping": 4,
@@ -93,7 +96,7 @@ def obedient(learner, agreed, count, trained):
         trained.append("fit")
         return Fitted(agreed or weights, count, 2, 0.5, 0.0)
 
-    def gradient(weights):
+    def gradient(weights, **_):
         trained.append("gradient")
         return Fitted(difference(weights, agreed or weights), count, 1, 0.5, 0.0)
 
@@ -123,12 +126,14 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
     fedadam="the server's optimiser, not the sites, chooses the length of the step",
     fedbabu="the head stays as it began; see test_parts.py",
     fedbn="normalisation layers stay; see test_parts.py",
+    fedct="no weights travel; see test_fedct.py",
     feddyn="it goes on past the mean by h / alpha",
     fedper="heads stay; see test_parts.py",
     fedrep="heads stay; see test_parts.py",
     fedsgd="the server's rate, not the sites, chooses the length of the step",
     fedyogi="the server's optimiser, not the sites, chooses the length of the step",
     lgfedavg="bodies stay; see test_parts.py",
+    minibatch="the server's rate, not the sites, chooses the length of the step",
     local="the server hears nothing",
     ridge="sites send matrices, not models",
 )
@@ -193,6 +198,60 @@ def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(nam
         scheme.start(model_of(plan), sites[1:], 7)
 
 
+LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
+"""Rounds that end without a site: its order never came, its answer was lost on the way, or it went after a report."""
+
+
+class Losing:
+    """Carries orders to real desks; `gone` has no answer in the rounds that its loss says."""
+
+    def __init__(self, name, folder, loss, gone="site-2"):
+        scans = {site: tiny_scans(sum(site.encode())) for site in sites_of(name)}
+        self.desks = {site: Desk(site, folder / "keep", None, lambda f, site, *_: scans[site]) for site in scans}
+        self.loss, self.gone, self.too_few = loss, gone, False
+
+    def __call__(self, orders, inbox):
+        for site in sorted(orders):
+            lost = site == self.gone and orders[site]["what"] == "reply" and orders[site]["round"] in LOSSES[self.loss]
+            if not lost:
+                inbox.accept(site, self.desks[site].answer(orders[site]))
+            elif self.loss == "during":
+                answer = self.desks[site].answer(orders[site])
+                assert "error" not in answer
+                assert plain.sha256(answer) == plain.sha256(self.desks[site].answer(orders[site])), "asked once more"
+        self.too_few = len(inbox.answers) < inbox.quorum
+
+
+def ended(run):
+    """The model and no word, or none and the words of the refusal."""
+    try:
+        return run(), ""
+    except Refused as refusal:
+        return {}, str(refusal)
+
+
+@every_scheme
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_may_return(name, loss, tmp_path):
+    plan = tiny_plan(name, rounds=5, evaluate_every=0)
+    carrier, record = Losing(name, tmp_path, loss), Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    run = Run(plan, sites_of(name), carrier, record, tell=lambda line: None)
+    model, refusal = ended(run)
+    assert bool(refusal) == carrier.too_few, refusal
+    if refusal:
+        assert "can't be closed" in refusal
+        assert any(word in about(name).lost for word in ("can't be closed", "refused", "waits")), about(name).lost
+        return
+    rounds = record.content["rounds"]
+    asked = [number for number, row in enumerate(rounds) if "site-2" in row["bytes_sent"]]
+    assert [number for number in asked if rounds[number]["lost"]] == [x for x in LOSSES[loss] if x in asked]
+    assert all("site-2" in rounds[number]["bytes_received"] for number in asked if number > max(LOSSES[loss]))
+    memory = plain.load(tmp_path / "out" / "state" / "memory.safetensors")["memory"]
+    for value in (*plain.split(memory)[0].values(), *model.values()):
+        assert torch.isfinite(value).all()
+    assert set(record.content["test"]) == set(sites_of(name))
+
+
 @every_scheme
 def test_what_a_site_would_use_has_learned(name):
     plan = tiny_plan(name)
@@ -202,7 +261,7 @@ def test_what_a_site_would_use_has_learned(name):
         assert learner.gradient(after["used"][site]).loss < learner.gradient(before).loss
 
 
-@every_scheme_but(local="it shares nothing")
+@every_scheme_but(local="it shares nothing", fedct="it gives out labels to train on; see test_fedct.py")
 def test_what_a_hospital_outside_is_given_has_learned(name):
     plan = tiny_plan(name)
     before, after = first_weights(plan), play(name, rounds=12)

@@ -1,5 +1,6 @@
 """What is true of dynamic averaging alone."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,8 @@ from brainct.learner import model_of
 from brainct.scheme import Fitted, Model, Report, Task, check_report
 from brainct.schemes.dynamic import dynamic
 from brainct.schemes.fedavg import fedavg
+from brainct.schemes.sitenorm import sitenorm
+from brainct.schemes.swa import swa
 from brainct.weights import nbytes, sha256
 from tests.conftest import tiny_learner, tiny_plan
 
@@ -250,3 +253,15 @@ def test_the_guard_lets_nothing_in_that_was_not_asked_for_and_nothing_less_than_
 def test_an_argument_out_of_range_is_refused(arguments):
     with pytest.raises(Refused, match="dynamic: .*; wanted"):
         dynamic(**arguments)
+
+
+@pytest.mark.parametrize("sync_every", [None, 3, 4])
+def test_in_the_last_round_all_synchronise_whatever_their_period(sync_every):
+    model = replace(FIRST, rounds=5)
+    scheme = dynamic(1e9, sync_every=sync_every, relative=False)
+    memory = scheme.start(model, SITES, 0)
+    for number, last in ((1, False), (4, True)):
+        tasks = scheme.assign(memory, number, SITES)
+        assert {task.extra["do"] for task in tasks.values()} == {"synchronise" if last else "train"}
+    nested = swa(sitenorm(scheme)).start(replace(model_of(tiny_plan()), rounds=6), SITES, 0)
+    assert nested["inner"]["inner"]["last"] == 4

@@ -50,5 +50,5 @@ def test_a_site_that_steps_more_does_not_pull_the_optimum_to_itself():
 def test_a_report_without_a_number_of_steps_is_refused_at_the_door(extra, words):
     report, _ = fednova().reply(Task(START), Quadratic([1.0, 1.0], [0.0, 0.0]), {})
     check_report(report, Task(START), fednova(), "hospital-b")
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=f"^hospital-b: .*{words}"):
         check_report(replace(report, extra=extra), Task(START), fednova(), "hospital-b")

@@ -5,7 +5,10 @@ import math
 import pytest
 
 from brainct.errors import Refused
+from brainct.learner import model_of
+from brainct.schemes import SCHEMES
 from brainct.schemes._ranges import number, whole
+from tests.conftest import tiny_learner, tiny_plan
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,20 @@ def test_what_is_no_whole_number_of_at_least_the_least_is_refused(value):
     with pytest.raises(Refused, match=r"swa: begin is .*; wanted a whole number of at least 0"):
         whole("swa: begin", value, 0)
     assert whole("swa: begin", 3, 3) == 3
+
+
+@pytest.mark.parametrize("name", ["fednova", "scaffold"])
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        ({"optimizer": "adam"}, "adam"),
+        ({"optimizer": "adamw"}, "adamw"),
+        ({"momentum": 0.9}, "sgd with momentum 0.9"),
+        ({"optimizer": "adam", "momentum": 0.9}, "adam"),
+    ],
+)
+def test_what_is_derived_for_plain_sgd_refuses_another_optimiser(name, fit, words):
+    plan, scheme = tiny_plan(name, fit=fit), SCHEMES[name]()
+    task = scheme.assign(scheme.start(model_of(plan), ["site-1"], 0), 0, ["site-1"])["site-1"]
+    with pytest.raises(Refused, match=f"^{name} is derived for plain SGD, but training ran with {words};"):
+        scheme.reply(task, tiny_learner(plan), {})

@@ -21,6 +21,7 @@ from brainct.schemes.feddc import feddc
 from brainct.schemes.fedprox import fedprox
 from brainct.schemes.finetune import finetune
 from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
+from brainct.schemes.swa import swa
 from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
@@ -243,3 +244,23 @@ def test_the_model_file_carries_the_statistics_and_the_run_is_the_same_with_two_
 def test_a_kappa_out_of_range_is_refused(kappa):
     with pytest.raises(Refused, match="sitenorm: kappa is .*wanted a finite number at least 0"):
         sitenorm(kappa=kappa)
+
+
+def test_a_run_in_which_nobody_would_train_is_refused():
+    with pytest.raises(Refused, match="sitenorm: the run has 1 round"):
+        sitenorm().start(model_of(tiny_plan(rounds=1)), SITES, 0)
+
+
+@pytest.mark.parametrize("inner", [sitenorm(), swa(sitenorm(feddc()))], ids=lambda inner: inner.name)
+def test_site_normalisation_within_itself_is_refused(inner):
+    with pytest.raises(Refused, match="sitenorm: inner is or holds sitenorm"):
+        sitenorm(inner)
+
+
+def test_the_moments_of_a_data_set_are_taken_once():
+    learner = learner_of("site-1", 0, {})
+    again = SiteLearner(learner.network, learner.scans, tiny_plan(), "site-1", 5)
+    assert learner.moments().scatter is again.moments().scatter
+    other = replace(learner.scans, folds={"train": Fold(learner.scans.folds["train"].images * 2, torch.zeros(4, 6))})
+    again.scans = other
+    torch.testing.assert_close(again.moments().sum, 2 * learner.moments().sum)

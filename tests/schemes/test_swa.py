@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from brainct.errors import Refused
+from brainct.learner import model_of
 from brainct.schemes import build
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
 from brainct.schemes.fedexp import fedexp
 from brainct.schemes.swa import swa
+from tests.conftest import tiny_plan
 from tests.schemes.quadratic import run, sites_that_differ
 
 
@@ -70,3 +72,15 @@ def test_a_job_states_the_inner_scheme_by_name_and_it_is_recorded_in_full():
 def test_arguments_out_of_range_are_refused(arguments, words):
     with pytest.raises(Refused, match=f"swa: {words}"):
         swa(**arguments)
+
+
+@pytest.mark.parametrize(("rounds", "counted"), [(8, [6, 7]), (30, list(range(22, 30))), (1, [0])])
+def test_by_default_the_last_quarter_of_the_runs_rounds_counts(rounds, counted):
+    memory = swa().start(model_of(tiny_plan(rounds=rounds)), ["site-1"], 0)
+    assert list(range(memory["begin"], rounds)) == counted
+
+
+def test_a_begin_that_the_run_never_reaches_is_refused_at_start():
+    swa(begin=7).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)
+    with pytest.raises(Refused, match="swa: begin is 8, but the run has 8 rounds"):
+        swa(begin=8).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)

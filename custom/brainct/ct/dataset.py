@@ -2,18 +2,19 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.deal import dealt
+from brainct.ct.deal import PUBLIC, dealt
 from brainct.ct.decode import decoded
 from brainct.ct.pixels import Pixels, rendered, thumbnail
 from brainct.ct.readers import listed
-from brainct.ct.scans import FINDINGS, FOLDS, Dataset, Fold
+from brainct.ct.scans import FINDINGS, FOLDS, Dataset, Fold, Public, no_public
 from brainct.ct.sitefile import PhantomChoices, SiteFile
 from brainct.ct.split import Ints, joined, near_duplicates, split, threshold
 from brainct.ct.table import ANY, Labels
@@ -33,6 +34,7 @@ class _Scans:
     pairs: Sequence[tuple[int, int]]
     given: tuple[str | None, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2) -> Dataset:
@@ -56,10 +58,63 @@ def open_sites(
         scans = _read(file, size, dims)
         share = {site: _folds(scans, file, site, sites) for site in whose}
         sets = [np.flatnonzero(fold_of == at) for fold_of in share.values() for at in range(len(FOLDS))]
-        laid = iter(shelved(scans.images, sets) if len(whose) > 1 else [scans.images[which] for which in sets])
-        return {site: _laid_out(scans, share[site], file, device, laid) for site in whose}
+        common = _in_order(scans, next(iter(share.values())))
+        *parts, aside = _shared_out(scans, [*sets, common], len(whose) > 1)
+        laid, public = iter(parts), _public(file, scans, size, dims, common, aside)
+        return {site: replace(_laid_out(scans, share[site], file, device, laid), public=public) for site in whose}
     except Refused as refusal:
         raise Refused(f"{only or 'site file'}: {refusal}") from None
+
+
+def _in_order(scans: _Scans, fold_of: Ints) -> Ints:
+    """The scans set aside as public, in the order of their digests."""
+    aside = np.flatnonzero(fold_of == PUBLIC).tolist()
+    return np.array(sorted(aside, key=lambda at: scans.digests[at]), np.int64)
+
+
+def _shared_out(scans: _Scans, sets: Sequence[Ints], several: bool) -> list[Tensor]:
+    return shelved(scans.images, sets) if several else [scans.images[which] for which in sets]
+
+
+def _public(file: SiteFile, scans: _Scans, size: int, dims: int, common: Ints, aside: Tensor) -> Callable[[], Public]:
+    """What gives the public scans: those set aside by the deal, or the folder that the site file names."""
+    if len(common):
+        found = Public(aside, _joint([scans.digests[at] for at in common]))
+        return lambda: found
+    return cache(partial(_public_set, file, frozenset(scans.digests), size, dims)) if file.public else no_public
+
+
+def _public_set(file: SiteFile, own: frozenset[bytes], size: int, dims: int) -> Public:
+    assert file.public is not None
+    root, labels = file.public.root, file.public.labels
+    there = SiteFile(kind="manifest", root=root, labels=labels, windows=file.windows, fov_mm=file.fov_mm)
+    try:
+        scans = _read(there, size, dims)
+    except Refused as refusal:
+        raise Refused(f"`public`: {refusal}") from None
+    if both := len(own.intersection(scans.digests)):
+        raise Refused(f"`public`: {both} scans are this site's own too: leave them out of the site's manifest")
+    return _sorted_public(scans.images, scans.digests)
+
+
+@lru_cache(maxsize=1)
+def _phantom_public(chosen: PhantomChoices, windows: tuple[tuple[float, float], ...], size: int, dims: int) -> Public:
+    from brainct.ct.phantom import public_phantom
+
+    hu = public_phantom(chosen.public, chosen.seed, size, dims, chosen.difficulty)
+    pixels = [Pixels(image, hu=True) for image in hu]
+    return _sorted_public(
+        torch.stack([rendered(each, size, windows) for each in pixels]), [each.digest() for each in pixels]
+    )
+
+
+def _sorted_public(images: Tensor, digests: Sequence[bytes]) -> Public:
+    order = sorted(range(len(digests)), key=lambda at: digests[at])
+    return Public(images[order], _joint(digests))
+
+
+def _joint(digests: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 def device_of(choice: str) -> str:
@@ -72,15 +127,44 @@ def device_of(choice: str) -> str:
     return choice
 
 
+def every_scan(file: SiteFile | None, site: str, size: int, dims: int) -> tuple[tuple[str, ...], Dataset]:
+    """The names of a site's scans, and a data set whose folds `train` and `test` both hold all of them in that order.
+
+    A name is a path relative to root, followed by # and the slice where the label file names one. No label is needed.
+    """
+    try:
+        drawn = file is None or file.kind == "phantom"
+        scans = _drawn(file, site, size, dims) if file is None or drawn else _read(file, size, dims)
+        file = file or SiteFile(kind="phantom")
+        whole = Fold(scans.images, torch.from_numpy(scans.labels))
+        everything = np.zeros(len(whole), dtype=np.int64)
+        folds = {"train": whole, "test": whole}
+        fingerprint, device = _fingerprint(scans, everything), device_of(file.device)
+        return scans.names, Dataset(file.kind, folds, fingerprint, scans.notes, file.batch_size, device)
+    except Refused as refusal:
+        raise Refused(f"{site}: {refusal}") from None
+
+
 def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
-    from brainct.ct.phantom import phantom
+    scans = _drawn(file, site, size, dims)
+    file = file or SiteFile(kind="phantom")
+    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
+    laid = iter([scans.images[np.flatnonzero(fold_of == at)] for at in range(len(FOLDS))])
+    common = (file.phantom or PhantomChoices()).model_copy(update={"scans": 1, "prevalence": None, "scanner": None})
+    public = partial(_phantom_public, common, file.windows, size, dims)
+    return replace(_laid_out(scans, fold_of, file, device_of(file.device), laid), public=public)
+
+
+def _drawn(file: SiteFile | None, site: str, size: int, dims: int) -> _Scans:
+    from brainct.ct.phantom import SCANNERS, phantom
 
     chosen = file.phantom if file else PhantomChoices()
     why = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
     file = file or SiteFile(kind="phantom")
-    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence)
+    scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
+    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
-    scans = _Scans(
+    return _Scans(
         images=torch.stack([rendered(each, size, file.windows) for each in pixels]),
         labels=np.asarray(labels, np.float32),
         digests=tuple(each.digest() for each in pixels),
@@ -88,10 +172,8 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
         pairs=(),
         given=(None,) * len(pixels),
         notes=(why,),
+        names=tuple(f"phantom-{number}" for number in range(len(pixels))),
     )
-    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
-    laid = iter([scans.images[np.flatnonzero(fold_of == at)] for at in range(len(FOLDS))])
-    return _laid_out(scans, fold_of, file, device_of(file.device), laid)
 
 
 def _read(file: SiteFile, size: int, dims: int) -> _Scans:
@@ -122,6 +204,7 @@ def _read(file: SiteFile, size: int, dims: int) -> _Scans:
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
         notes=(*notes, *_said(kinds, None in patients, together)),
+        names=tuple(entry.name if entry.slice is None else f"{entry.name}#{entry.slice}" for entry in entries),
     )
 
 

@@ -14,11 +14,11 @@ from brainct.ct.split import Floats, Ints, members_of, split, stratum
 from brainct.errors import Refused
 
 Fractions = tuple[float, float, float]
-UNUSED, TEST = -1, 2
+UNUSED, PUBLIC, TEST = -1, -2, 2
 
 
 def dealt(labels: Floats, groups: Ints, fractions: Fractions, deal: Deal, sites: int) -> list[Ints]:
-    """For each of the sorted sites an (N,) array: 0 train, 1 valid, 2 test, -1 not this site's.
+    """For each of the sorted sites an (N,) array: 0 train, 1 valid, 2 test, -1 not this site's, -2 public.
 
     labels: (N,) of `any`; groups: (N,), none is ever in two folds or at two sites, though a share may take only a part
     of one; fractions: train, valid, test. A share depends on the data, the seed, the site's place and the number of
@@ -32,6 +32,7 @@ def dealt(labels: Floats, groups: Ints, fractions: Fractions, deal: Deal, sites:
     units = _evenly(members_of(groups), labels, rng)
     _enough(sites, len(labels), len(units))
     test, left = _held_out(units, fractions, deal)
+    public, left = _set_aside(left, deal)
     _enough(sites, len(labels), len(left))
     sizes = _sizes(sum(map(len, left)), share, deal, sites, rng)
     pool, spare = _first(left, int(sizes.sum()))
@@ -39,7 +40,7 @@ def dealt(labels: Floats, groups: Ints, fractions: Fractions, deal: Deal, sites:
     shares = _shares([pool[at] for at in rng.permutation(len(pool))], spare, labels, sizes, wishes)
     if deal.test_scans == "rest":
         test = _untouched(spare, shares)
-    return [_laid(labels, groups, own, test, inner, deal.seed) for own in shares]
+    return [_laid(labels, groups, own, test, public, inner, deal.seed) for own in shares]
 
 
 def _evenly(units: Sequence[Ints], labels: Floats, rng: Generator) -> list[Ints]:
@@ -68,6 +69,18 @@ def _held_out(units: Sequence[Ints], fractions: Fractions, deal: Deal) -> tuple[
     if wanted >= count:
         raise Refused(f"`deal.test_scans`: got {wanted}, wanted fewer than the {count} scans there are")
     return _first(units, wanted)
+
+
+def _set_aside(units: list[Ints], deal: Deal) -> tuple[list[Ints], list[Ints]]:
+    """The groups of the public set, and those left to deal."""
+    if deal.public is None:
+        return [], units
+    count = sum(map(len, units))
+    if deal.public >= count:
+        raise Refused(
+            f"`deal.public`: got {deal.public}, wanted fewer than the {count} scans that are not for the test"
+        )
+    return _first(units, deal.public)
 
 
 def _untouched(spare: Sequence[Ints], shares: Sequence[Ints]) -> list[Ints]:
@@ -141,9 +154,18 @@ def _shares(
     return [np.array(sorted(share), np.int64) for share in shares]
 
 
-def _laid(labels: Floats, groups: Ints, own: Ints, test: Sequence[Ints], inner: Fractions, seed: int) -> Ints:
+def _laid(
+    labels: Floats,
+    groups: Ints,
+    own: Ints,
+    test: Sequence[Ints],
+    public: Sequence[Ints],
+    inner: Fractions,
+    seed: int,
+) -> Ints:
     fold_of = np.full(len(labels), UNUSED, np.int64)
     fold_of[own] = split(labels[own], groups[own], inner, seed)
-    for unit in test:
-        fold_of[unit] = TEST
+    for kind, units in ((TEST, test), (PUBLIC, public)):
+        for unit in units:
+            fold_of[unit] = kind
     return fold_of

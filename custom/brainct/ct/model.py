@@ -1,6 +1,8 @@
 """The networks that a federation can train: six logits from windowed CT, never a BatchNorm, seeded initial weights."""
 
 import inspect
+import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -68,13 +70,16 @@ def without_batchnorm(module: nn.Module, name: str) -> nn.Module:
     return module
 
 
-def masked_bce(logits: Tensor, labels: Tensor) -> Tensor:
+def masked_bce(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
     """Mean binary cross-entropy over the labelled outputs; 0 with a zero gradient when none is labelled.
 
-    logits: (N, 6). labels: (N, 6), 0, 1, or NaN where unlabelled.
+    logits: (N, 6). labels: (N, 6), 0, 1, or NaN where unlabelled. shares: (N, 6), what each output counts in a
+    scan's sum; the loss is then the mean of these sums.
     """
     known = ~labels.isnan()
     losses = binary_cross_entropy_with_logits(logits, labels.where(known, 0.0), reduction="none")
+    if shares is not None:
+        return (losses * shares).where(known, 0.0).sum() / len(logits)
     return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)
 
 
@@ -150,6 +155,37 @@ def _cnn(channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128),
     return network
 
 
+class Fourier(nn.Module):
+    """(N, inputs) to (N, features): sqrt(2/features) cos(x omega + phase); omega and phase are drawn, never trained.
+
+    Rahimi, Recht: Random Features for Large-Scale Kernel Machines, NeurIPS 2007: inner products approximate a Gaussian
+    kernel of width 1.
+    """
+
+    omega: Tensor
+    phase: Tensor
+
+    def __init__(self, inputs: int, features: int):
+        super().__init__()
+        self.register_buffer("omega", torch.randn(inputs, features))
+        self.register_buffer("phase", torch.rand(features) * 2 * torch.pi)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The features."""
+        return torch.cos(x @ self.omega + self.phase) * math.sqrt(2 / len(self.phase))
+
+
+def _cnn_fourier(
+    channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128), groups: int = 8, fourier: int = 5
+) -> nn.Module:
+    """`cnn` whose head reads a few random Fourier features in place of all: a linear model of few numbers a finding."""
+    body = list(_cnn(channels, dims, widths=widths, groups=groups).named_children())[:-1]
+    network = nn.Sequential(OrderedDict(body))
+    network.add_module("fourier", Fourier(widths[-1], fourier))
+    network.add_module("head", nn.Linear(fourier, len(FINDINGS)))
+    return network
+
+
 def _vgg(
     channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64), hidden: int = 64, grid: int = 3
 ) -> nn.Module:
@@ -186,6 +222,7 @@ NETWORKS: dict[str, Network] = {
     "densenet121": Network(_densenet, _densenet_edge),
     "efficientnet-b0": Network(_efficientnet, lambda options: 32),
     "cnn": Network(_cnn, lambda options: int(2 ** len(options["widths"]))),
+    "cnn-fourier": Network(_cnn_fourier, lambda options: int(2 ** len(options["widths"]))),
     "vgg-small": Network(_vgg, lambda options: int(2 ** len(options["widths"])), _vgg_options),
 }
 """Every network there is. MONAI's resnet18 is not: told to use GroupNorm, it keeps 19 of its 20 BatchNorms."""

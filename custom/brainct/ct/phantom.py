@@ -505,6 +505,19 @@ def _findings(rng: np.random.Generator, mix: tuple[float, ...], hollow: bool) ->
     return found
 
 
+def public_phantom(
+    scans: int, seed: int = 0, size: int = 96, dims: int = 2, difficulty: float = 1.0
+) -> NDArray[np.float32]:
+    """Draw the public scans, HU (scans, size, size[, size]): no site's patients, all scanners in equal shares."""
+    shares = [len(range(first, scans, len(SCANNERS))) for first in range(len(SCANNERS))]
+    parts = [
+        phantom(f"public/{place}", share, seed, size, dims, difficulty)[0]
+        for place, share in enumerate(shares, 1)
+        if share
+    ]
+    return np.concatenate(parts)
+
+
 def phantom(
     site: str,
     scans: int,

@@ -1,9 +1,13 @@
 """What every reader of scans delivers: folds of windowed images with one label per finding."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
+
+from brainct.errors import Refused
 
 FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
 """The six outputs in the order of the RSNA 2019 challenge; `any` is the union of the five before it."""
@@ -30,8 +34,27 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Public:
+    """Scans that all sites of a federation hold alike, without labels, in the order of their digests.
+
+    images: as in Fold. fingerprint: SHA-256 over the sorted digests of the decoded pixels.
+    """
+
+    images: Tensor
+    fingerprint: str
+
+
+def no_public() -> Public:
+    """What a site answers that holds no public scans."""
+    raise Refused("no public scans, which the job's scheme needs: name them as `public` in the site file")
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """What one site has: folds, a fingerprint without any patient identifier, and what its people should be told."""
+    """What one site has: folds, a fingerprint without any patient identifier, and what its people should be told.
+
+    public: gives the federation's public scans, read when first asked for; Refused where there are none.
+    """
 
     kind: str
     folds: Mapping[str, Fold]
@@ -39,3 +62,20 @@ class Dataset:
     notes: tuple[str, ...] = ()
     batch_size: int = 8
     device: str = "cpu"
+    public: Callable[[], Public] = no_public
+
+    @cached_property
+    def sums(self) -> tuple[Tensor, Tensor] | None:
+        """Of the training scans (C,) float64: the sum of their means over pixels, and the sum of their mean squared
+        deviations from the mean of all; None without any. Taken once: folds do not change."""
+        fold = self.folds.get("train")
+        if fold is None or not len(fold):
+            return None
+        total = torch.stack([_pixels(image).mean(1) for image in fold.images]).sum(0)
+        mean = total[:, None] / len(fold)
+        return total, torch.stack([(_pixels(image) - mean).square().mean(1) for image in fold.images]).sum(0)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(C, H, W[, D]) as (C, pixels) in float64; one scan at a time, since a fold of volumes would need gigabytes."""
+    return image.flatten(1).double().cpu()

@@ -31,6 +31,7 @@ MEANT_FOR = {
     "allow_missing": ON_DISK,
     "fov_mm": ("manifest",),
     "deal": ON_DISK,
+    "public": ON_DISK,
     "phantom": ("phantom",),
 }
 """The keys that only some kinds read; elsewhere they are refused, because they would be a choice without effect."""
@@ -70,6 +71,7 @@ class Deal(_Part):
     scans: training scans per site (for `size` their mean over sites), None for all there are.
     test: `shared` gives every site the same held-out scans, `dealt` gives each site some of its own.
     test_scans: size of the shared test fold; None takes the split's fraction, `rest` all that was not dealt.
+    public: scans set aside as the public set of all sites, without their labels, >= 1; None for no such set.
     """
 
     how: Literal["iid", "dirichlet", "size"] = "iid"
@@ -78,6 +80,7 @@ class Deal(_Part):
     scans: Annotated[int, Field(ge=1)] | None = None
     test: Literal["shared", "dealt"] = "shared"
     test_scans: int | str | None = None
+    public: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("test_scans", mode="plain")
     @classmethod
@@ -98,12 +101,39 @@ class Deal(_Part):
 
 
 class PhantomChoices(_Part):
-    """The synthetic scans of one site: how many, seed, difficulty, and share of positives (None: the site's own)."""
+    """The synthetic scans of one site: how many, seed, difficulty, share of positives, and scanner, by its name.
+
+    None for the last two: those that belong to the site's name.
+    public: scans of the public set, which depends on this, the seed and the difficulty, and not on the site's name.
+    """
 
     scans: Annotated[int, Field(ge=1)] = 80
     seed: Annotated[int, Field(ge=0)] = 0
     difficulty: Annotated[float, Field(gt=0)] = 1.0
     prevalence: Fraction | None = None
+    scanner: str | None = None
+    public: Annotated[int, Field(ge=1)] = 96
+
+    @field_validator("scanner")
+    @classmethod
+    def _known_scanner(cls, got: str | None) -> str | None:
+        from brainct.ct.phantom import SCANNERS
+
+        known = [scanner.name for scanner in SCANNERS]
+        if got is not None and got not in known:
+            raise ValueError(f"`phantom.scanner`: got {got!r}, wanted one of {', '.join(known)}")
+        return got
+
+
+class PublicSet(_Part):
+    """The public scans that every site of the federation holds alike: a folder with a manifest.
+
+    root: the folder, as the site file's `root`. labels: the manifest in it, like a site's own; its
+    findings may be empty and are not used.
+    """
+
+    root: Path
+    labels: str = "labels.csv"
 
 
 class SiteFile(_Part):
@@ -123,6 +153,7 @@ class SiteFile(_Part):
     allow_missing: bool = False
     fov_mm: Annotated[float, Field(gt=0)] | None = None
     deal: Deal | None = None
+    public: PublicSet | None = None
     phantom: PhantomChoices = PhantomChoices()
 
     @field_validator("device")
@@ -161,6 +192,8 @@ class SiteFile(_Part):
             said.append(f"`root` is missing: kind {self.kind} needs the folder that holds the scans")
         if self.kind == "class_folders" and not self.classes:
             said.append("`classes` is missing: name each folder with its findings, {hemorrhage: [any], normal: []}")
+        if self.public is not None and self.deal is not None and self.deal.public is not None:
+            said.append("`public` and `deal.public` both name a public set: remove one of the two")
         if said:
             raise ValueError("; ".join(said))
         return self
@@ -170,13 +203,21 @@ def read_site_file(path: Path | str) -> SiteFile:
     """The checked site file, `${NAME}` in `root` replaced and `root` made absolute; Refused lists all that is wrong."""
     path = Path(path)
     given = _parsed(path)
-    if isinstance(given.get("root"), str):
-        given = {**given, "root": str(path.resolve().parent / _expanded(given["root"], path.name))}
+    given = _rooted(given, path)
+    if isinstance(given.get("public"), Mapping):
+        given = {**given, "public": _rooted(given["public"], path)}
     try:
         return SiteFile.model_validate_json(json.dumps(given, default=str))
     except ValidationError as error:
         problems = [_plain(each) for each in error.errors()]
         raise Refused("\n- ".join([f"{path.name}: {len(problems)} to put right", *problems])) from None
+
+
+def _rooted(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The same keys, `root` made absolute from the site file's folder."""
+    if not isinstance(given.get("root"), str):
+        return dict(given)
+    return {**given, "root": str(path.resolve().parent / _expanded(given["root"], path.name))}
 
 
 class _Yaml(yaml.SafeLoader):
@@ -238,7 +279,12 @@ def _plain(error: ErrorDetails) -> str:
 
 
 def _meant(parts: list[str]) -> str:
-    models: dict[str, type[BaseModel]] = {"split": Split, "deal": Deal, "phantom": PhantomChoices}
+    models: dict[str, type[BaseModel]] = {
+        "split": Split,
+        "deal": Deal,
+        "phantom": PhantomChoices,
+        "public": PublicSet,
+    }
     known = list((models[parts[0]] if len(parts) > 1 else SiteFile).model_fields)
     close = difflib.get_close_matches(parts[-1], known, n=1)
     return f": did you mean `{close[0]}`?" if close else f": wanted one of {', '.join(known)}"

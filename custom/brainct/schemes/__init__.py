@@ -13,6 +13,7 @@ from brainct.schemes.dynamic import dynamic
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedbabu import fedbabu
 from brainct.schemes.fedbn import fedbn, silobn
+from brainct.schemes.fedct import fedct
 from brainct.schemes.feddc import feddc
 from brainct.schemes.feddyn import feddyn
 from brainct.schemes.fedexp import fedexp
@@ -30,6 +31,7 @@ from brainct.schemes.layerwise import layerwise
 from brainct.schemes.lgfedavg import lgfedavg
 from brainct.schemes.local import local
 from brainct.schemes.median import median
+from brainct.schemes.minibatch import minibatch
 from brainct.schemes.radon import radon
 from brainct.schemes.rebasin import rebasin
 from brainct.schemes.ridge import ridge
@@ -51,6 +53,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
         fedavgm,
         fedbabu,
         fedbn,
+        fedct,
         feddc,
         feddyn,
         fedexp,
@@ -68,6 +71,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
         lgfedavg,
         local,
         median,
+        minibatch,
         multikrum,
         norm_clipping,
         radon,

@@ -1,8 +1,9 @@
-"""The range of a hyper-parameter, said once: what is outside is refused with what was got and what was wanted."""
+"""The range of a hyper-parameter, and of an optimiser: what is outside is refused with what was got and wanted."""
 
 import math
 
 from brainct.errors import Refused
+from brainct.scheme import Fitted
 
 
 def number(
@@ -30,3 +31,13 @@ def whole(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise Refused(f"{name} is {value!r}; wanted a whole number of at least {least}")
     return value
+
+
+def plain_sgd(name: str, fitted: Fitted) -> Fitted:
+    """What training gave, if plain SGD gave it: with another optimiser a change of weights is no sum of gradients."""
+    if fitted.optimizer != "sgd":
+        raise Refused(
+            f"{name} is derived for plain SGD, but training ran with {fitted.optimizer}; set the job's `optimizer` to "
+            f"sgd and its `momentum` to 0, or choose a scheme that takes any optimiser, such as fedprox"
+        )
+    return fitted

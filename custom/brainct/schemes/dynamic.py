@@ -37,7 +37,7 @@ def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = Tr
 
     delta: Delta >= 0; 0 is periodic averaging: FedAvg with equal weights. relative: Delta is `delta` times the mean
     |w_i - r|^2 of round 0, when all synchronise; false: Delta is `delta`. sync_every: s >= 1, all synchronise in rounds
-    t mod s = s-1, or null for never; the delivered model is the reference, so let s divide the job's rounds.
+    t mod s = s-1, or null for never; in the run's last round they do in any case: what is delivered is the reference.
 
     The senders B are averaged. If B is all, this is the new reference; if |mean - r|^2 <= Delta, B go on from it; else
     the server asks 2|B| more sites at random, or all if B would then be half of them. Asking takes rounds of its own,
@@ -48,15 +48,15 @@ def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = Tr
     number("dynamic: delta", delta, least=0)
     every = period("dynamic: sync_every", sync_every)
 
-    def together(round: int) -> bool:
-        return delta == 0 or round % every == every - 1 or (relative and round == 0)
+    def together(memory: Memory, round: int) -> bool:
+        return delta == 0 or round % every == every - 1 or (relative and round == 0) or round == memory["last"]
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        memory = {"seed": seed, "sites": sorted(sites), "delta": float(delta)}
+        memory = {"seed": seed, "sites": sorted(sites), "delta": float(delta), "last": model.rounds - 1}
         return {**memory, **_new_reference(model.weights, sites)}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        if together(round):
+        if together(memory, round):
             return {site: _train(memory, site, "synchronise") for site in sites}
         if memory["asked"]:
             ask, wait = Task({}, {"do": "send", "like": _shapes(memory["reference"])}), Task({}, {"do": "wait"})
@@ -65,7 +65,7 @@ def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = Tr
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         sent = {site: dict(report.weights) for site, report in reports.items() if report.weights}
-        if memory["asked"] and not together(round):
+        if memory["asked"] and not together(memory, round):
             others = [site for site in memory["others"] if site not in memory["asked"]]
             return _balance(memory, round, {**memory["models"], **sent}, others)
         if relative and round == 0:

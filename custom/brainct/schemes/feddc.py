@@ -23,7 +23,9 @@ ABOUT = {
         lost="its model goes on from the server's copy; no share in the next average if nobody trained it",
         use="a site has too few scans to train a model that is worth averaging",
         privacy="each site gets models that another trained, in an order that only a server with a secret keeps to "
-        "itself (privacy.md); no secure aggregation on rounds with a hop",
+        "itself (privacy.md); no secure aggregation on rounds with a hop; "
+        "a robust aggregator does not protect hops: a liar's model is handed on "
+        "as it is",
         no_secure_aggregation="the server passes single models from site to site",
         no_noise="",
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from brainct import weights as w
 from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Report, Scheme, Task, registered
-from brainct.schemes._ranges import whole
+from brainct.schemes._ranges import plain_sgd, whole
 from brainct.schemes.fedavg import fedavg, share
 
 ABOUT = {
@@ -34,7 +34,7 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
 
     tau_k: the steps that site k took, from its training. Where all take the same number this is FedAvg.
     fraction, weight_by: p_k, as in `fedavg`. The mathematics is that of plain SGD without momentum at the same rate
-    everywhere; with Adam a site's way does not grow as tau_k, and a scheme can't see which one runs.
+    everywhere; a site that trains with Adam or momentum, whose way does not grow as tau_k, refuses.
 
     A site keeps nothing. A lost site is left out, also of tau_eff. Peak memory beside the reports: 6 models.
     """
@@ -53,7 +53,7 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-    fitted = learner.fit(task.weights)
+    fitted = plain_sgd("fednova", learner.fit(task.weights))
     return Report(fitted.weights, fitted.examples, {"loss": fitted.loss}, {"steps": fitted.steps}), keep
 
 

@@ -1,21 +1,20 @@
-"""FedSGD, distributed mini-batches: sites send gradients, the server takes the step.
+"""FedSGD: sites send the gradient over all their scans, the server takes the step. With mini-batches: `minibatch`.
 
-Dekel, Gilad-Bachrach, Shamir, Xiao: Optimal Distributed Online Prediction Using Mini-Batches, JMLR 13, 2012.
 McMahan, Moore, Ramage, Hampson, Aguera y Arcas: Communication-Efficient Learning of Deep Networks from Decentralized
-Data, AISTATS 2017, section 2 (the name, and the weights n_k/n).
+Data, AISTATS 2017, section 2.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Fitted, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
 
 ABOUT = {
     "fedsgd": About(
-        paper="Dekel et al., JMLR 2012; McMahan et al., AISTATS 2017",
+        paper="McMahan et al., AISTATS 2017, section 2",
         family="baselines",
         sends="P to and P (a gradient) from each site asked; one step a round",
         keeps="nothing",
@@ -57,7 +56,10 @@ def fedsgd(rate: float = 0.1, momentum: float = 0.0, fraction: float = 1.0, weig
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    return reported(task, learner.gradient(task.weights)), keep
+
+
+def reported(task: Task, fitted: Fitted) -> Report:
     """The gradient under the model's keys, 0 for what has none."""
-    fitted = learner.gradient(task.weights)
     none = {key: value.new_zeros(value.shape) for key, value in task.weights.items() if key not in fitted.weights}
-    return Report({**none, **fitted.weights}, fitted.examples, metrics={"loss": fitted.loss}), keep
+    return Report({**none, **fitted.weights}, fitted.examples, metrics={"loss": fitted.loss})

@@ -5,15 +5,30 @@ run is one round of long local training; more rounds start again from the Radon 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from brainct.errors import Refused
 from brainct.robust import combined, median_of_threes, numbers, radon_machine, sketch
-from brainct.scheme import About, Memory, Model, Scheme, every, generator, one_of, registered
+from brainct.scheme import (
+    About,
+    Keep,
+    Learner,
+    Memory,
+    Model,
+    Report,
+    Scheme,
+    Task,
+    every,
+    generator,
+    one_of,
+    registered,
+)
 from brainct.schemes._ranges import whole
+from brainct.schemes.fedavg import reply
 from brainct.schemes.median import KEEPS, PRIVACY, SENDS, SINGLE, at_least, robust
 from brainct.weights import Weights
 
@@ -21,17 +36,16 @@ ABOUT = {
     "radon": About(
         paper="Kamp, Boley, Missura, Gaertner, NeurIPS 2017, Algorithm 1",
         family="robust",
-        sends=SENDS,
+        sends=SENDS + "; part `head`: P to and H from each site",
         keeps=KEEPS,
         lost="left out with one level of sketches, else the round is refused: a Radon machine needs r^h models",
-        use="training at each site is a convex problem of few parameters (part `whole`, with its guarantee), or a mean "
-        "that one site can't drag away is wanted (part `sketch`, `coordinate`)",
+        use="training is convex and small (`whole`, `head`), or no site may drag the mean away (`sketch`, `coordinate`)",
         privacy=PRIVACY + "; the server's secret hides the sketch (privacy.md)",
         no_secure_aggregation=SINGLE,
         no_noise="",
     )
 }
-PARTS = ("sketch", "whole", "coordinate")
+PARTS = ("sketch", "whole", "head", "coordinate")
 
 
 @registered
@@ -43,28 +57,72 @@ def radon(levels: int = 1, part: str = "sketch") -> Scheme:
     `whole`: the model itself, which must have just r - 2 numbers. Guarantee for a quasi-convex risk: if a site's model
     is worse than eps with probability delta < 1/r, the result is with probability at most (r delta)^(2^h). Survives
     2^h - 1 liars of r^h: the result has Tukey depth 2^h and lies in the honest models' convex hull.
+    `head`: the last linear layer of D inputs, each finding on its own, d = D + 1 numbers, so r = D + 3; sites train it
+    alone and send it alone, the rest stays as it began: start from a checkpoint, or little is learnt. Given the frozen
+    rest, training is a convex problem, and the guarantee holds for each finding. Few sites can afford few numbers only:
+    `cnn-fourier` ends in D random Fourier features, and with D = 5 a level takes 8 sites.
     `sketch`: a random projection of the model to r - 2 numbers, drawn anew each round; the convex weights that give the
     sketches' Radon point combine the whole models. Both guarantees then hold for the sketch only; a liar who knows the
     seed can hide from it, so give the server a secret. A model of at most r - 2 numbers is its own sketch.
     `coordinate`: each coordinate on its own, d = 1, r = 3: the iterated median of three; needs 3^h sites.
-    All sites count the same. A site keeps nothing. A lost site is left out if h is 1 and the part is `sketch` and three
-    are left, else all must answer. Peak memory: beside the reports the model and two tensors; `coordinate` 3m of the
-    largest tensor in float64. No secure aggregation.
+    All sites count the same. A lost site is left out if h is 1 and the part is `sketch` and three are left, else all
+    must answer. Peak memory: beside the reports the model and two tensors; `coordinate` 3m of the largest in float64.
     """
     whole("radon: levels", levels, 1)
     one_of("radon: part", part, PARTS)
 
     def aggregate(models: Sequence[Weights], memory: Memory, round: int) -> Weights:
-        return machine(models, levels, part, generator(memory["seed"], "radon", round))
+        rng = generator(memory["seed"], "radon", round)
+        if part == "head":
+            return {**memory["weights"], **_head_of_rows(models, memory["head"], levels, rng)}
+        return machine(models, levels, part, rng)
 
     base = robust("radon", aggregate, 3**levels)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        _root(len(sites), model.weights, levels, part)
-        return base.start(model, sites, seed)
+        head = _linear(model) if part == "head" else ""
+        _root(len(sites), _row(model.weights, head, 0) if head else model.weights, levels, part)
+        return {**base.start(model, sites, seed), "head": head}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        extra = {"head": memory["head"]} if memory["head"] else {}
+        return {site: Task(task.weights, extra) for site, task in base.assign(memory, round, sites).items()}
 
     flexible: Callable[[int], int] = at_least(3) if (levels, part) == (1, "sketch") else every
-    return replace(base, start=start, quorum=flexible)
+    return replace(base, start=start, assign=assign, reply=_reply, expects=_sent, quorum=flexible)
+
+
+def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    """FedAvg's, or the head that was trained alone."""
+    if "head" not in task.extra:
+        return reply(task, learner, keep)
+    head = _sent(task)
+    fitted = learner.fit(task.weights, frozen=task.weights.keys() - head.keys())
+    return Report({key: fitted.weights[key] for key in head}, fitted.examples, metrics={"loss": fitted.loss}), keep
+
+
+def _sent(task: Task, report: Report | None = None) -> Weights:
+    """The part of the task's weights that a report has."""
+    keys = [f"{task.extra['head']}.{part}" for part in ("weight", "bias")] if "head" in task.extra else task.weights
+    return {key: task.weights[key] for key in keys}
+
+
+def _linear(model: Model) -> str:
+    last = model.layers[-1] if model.layers else None
+    if last is None or last.kind != "Linear" or len(last.keys) != 2:
+        raise Refused(f"radon: {model.architecture or 'the network'} does not end in a linear layer with a bias")
+    return last.path
+
+
+def _row(weights: Weights, head: str, output: int) -> Weights:
+    """The linear model of one output."""
+    return {part: weights[f"{head}.{part}"][output : output + 1] for part in ("weight", "bias")}
+
+
+def _head_of_rows(models: Sequence[Weights], head: str, levels: int, rng: np.random.Generator) -> Weights:
+    outputs = range(len(models[0][f"{head}.bias"]))
+    rows = [machine([_row(model, head, output) for model in models], levels, "head", rng) for output in outputs]
+    return {f"{head}.{part}": torch.cat([row[part] for row in rows]) for part in ("weight", "bias")}
 
 
 def machine(models: Sequence[Weights], levels: int, part: str, rng: np.random.Generator) -> Weights:
@@ -85,7 +143,7 @@ def fitting_levels(models: int, like: Weights) -> int:
 def _root(count: int, like: Weights, levels: int, part: str) -> int:
     """The r for which r^h is the number of models, and which the part allows."""
     r = round(math.pow(count, 1 / levels))
-    only = {"sketch": r, "whole": numbers(like) + 2, "coordinate": 3}[part]
+    only = {"sketch": r, "whole": numbers(like) + 2, "head": numbers(like) + 2, "coordinate": 3}[part]
     if r < 3 or r**levels != count or r != only:
         works = f"{3**levels}, {4**levels}, {5**levels}, ..." if part == "sketch" else str(only**levels)
         raise Refused(f"radon: {count} models; with levels {levels} and part {part} it takes {works}")

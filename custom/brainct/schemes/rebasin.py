@@ -1,24 +1,30 @@
 """Re-basin: every site's hidden units are put into the order of the first site's before the models are averaged.
 
-Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `brainct.matching`.
+Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `brainct.matching`. Jordan,
+Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for Interpolation Repair, ICLR 2023.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
+import torch
+
 from brainct import matching
 from brainct import weights as w
+from brainct.errors import Refused
 from brainct.matching import Link
-from brainct.scheme import About, Memory, Model, Report, Scheme, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
 from brainct.schemes._chain import chain_of
 from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import fedavg, share
+from brainct.schemes.fedavg import reply as trained
 
 ABOUT = {
     "rebasin": About(
-        paper="Ainsworth et al., ICLR 2023, section 3.2",
+        paper="Ainsworth et al., ICLR 2023, section 3.2; Jordan et al., ICLR 2023 (REPAIR)",
         family="matching",
-        sends="P to and P from each site",
+        sends="P to and P from each site; with REPAIR also 16 bytes a hidden unit from it, and after each round of "
+        "training one round a hidden layer with P to and 16 bytes a unit from it",
         keeps="nothing",
         lost="left out of the round's mean; if it is the first by name, the next one gives the order",
         use="sites train so long, or from so different models, that their units no longer stand in one order",
@@ -29,31 +35,99 @@ ABOUT = {
 }
 
 
+STATISTICS = "activations/"
+
+
 @registered
-def rebasin(sweeps: int = 100, weight_by: str = "examples") -> Scheme:
+def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False) -> Scheme:
     """w <- sum_k n_k/n pi_k(w_k), where pi_k permutes hidden units so that pi_k(w_k) lies close to the first site's w.
 
-    sweeps: of coordinate ascent over the layers, at most, >= 1. weight_by: as in `fedavg`.
+    sweeps: of coordinate ascent over the layers, at most, >= 1. weight_by: as in `fedavg`. repair: REPAIR after it.
 
     A permutation leaves a site's function what it is; with GroupNorm it exchanges whole groups, and channels within a
     group. All sites start a round from one model: after few epochs a better order is seldom found, and where none is,
-    this is FedAvg to the bit. No REPAIR: the mean's activations are not rescaled. Plain chains (`cnn`, `vgg-small`)
-    only. Peak memory: m + 1 models.
+    this is FedAvg to the bit. Plain chains (`cnn`, `vgg-small`) only. Peak memory: m + 1 models.
+
+    REPAIR: averaging flattens what hidden units say. A round of training is followed by one round for each hidden
+    layer, from the input on, in which nobody trains: sites measure the layer in the averaged model, and the server
+    gives each of its units the scale and shift with which mean and standard deviation, both averaged over sites by
+    n_k/n, are again what the sites measured in their own trained models. So L hidden layers make a cycle of L + 1
+    rounds, and a run is a whole number of them. What is measured is what the activation function gets: with GroupNorm,
+    what comes out of it, and its weight and bias take the correction. The paper measures every model on the same scans;
+    here a site has its own only. A site lost while the average is measured is left out of that layer's mean.
     """
     whole("rebasin: sweeps", sweeps, 1)
+    if not isinstance(repair, bool):
+        raise Refused(f"rebasin: repair is {repair!r}; wanted true or false")
     base = fedavg(weight_by=weight_by)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         chain = chain_of(model, ("cnn", "vgg-small"), "rebasin", normalised=True)
+        if repair:
+            if model.rounds % len(chain):
+                raise Refused(
+                    f"rebasin: REPAIR has cycles of {len(chain)} rounds; wanted a multiple, not {model.rounds}"
+                )
+            chain = [*(replace(link, carried=[STATISTICS + link.last]) for link in chain[:-1]), chain[-1]]
         return {**base.start(model, sites, seed), "chain": [asdict(link) for link in chain]}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        if not repair:
+            return base.assign(memory, round, sites)
+        layers = [Link(**row).last for row in memory["chain"][:-1]]
+        at = round % (len(layers) + 1)
+        measure = {"train": at == 0, "measure": layers if at == 0 else [layers[at - 1]]}
+        return {site: replace(task, extra=measure) for site, task in base.assign(memory, round, sites).items()}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         chain = [Link(**row) for row in memory["chain"]]
+        if repair and (at := round % len(chain)):
+            found = w.mean([(share(report.examples, weight_by), report.weights) for report in reports.values()])
+            weights = repaired(memory["weights"], chain[at - 1], found, memory["wanted"])
+            return {**memory, "weights": weights}
         first = dict(next(iter(reports.values())).weights)
         models = [
             (share(report.examples, weight_by), matching.aligned(report.weights, first, chain, sweeps))
             for report in reports.values()
         ]
-        return {**memory, "weights": w.mean(models)}
+        mean = w.mean(models)
+        weights = {key: value for key, value in mean.items() if key in memory["weights"]}
+        wanted = {key: value for key, value in mean.items() if key not in weights}
+        return {**memory, "weights": weights, **({"wanted": wanted} if repair else {})}
 
-    return replace(base, start=start, combine=combine)
+    return replace(base, start=start, assign=assign, reply=_reply, combine=combine, expects=_expects)
+
+
+def repaired(weights: w.Weights, link: Link, found: w.Weights, wanted: w.Weights) -> dict[str, torch.Tensor]:
+    """The model whose layer has the wanted mean and deviation where it had those found; constant units are shifted."""
+    [key] = link.carried
+    (mean, deviation), (mean_wanted, deviation_wanted) = found[key].T, wanted[key].T
+    scale = torch.where(deviation > 0, deviation_wanted / deviation, 1.0)
+    weight, bias = (weights[f"{link.last}.{part}"] for part in ("weight", "bias"))
+    rows = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return {
+        **weights,
+        f"{link.last}.weight": (weight * rows).to(weight.dtype),
+        f"{link.last}.bias": ((bias - mean) * scale + mean_wanted).to(bias.dtype),
+    }
+
+
+def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    report, model = Report({}, 1), task.weights
+    if task.extra.get("train", True):
+        report, keep = trained(task, learner, keep)
+        model = report.weights
+    if "measure" not in task.extra:
+        return report, keep
+    found, scans = learner.activations(model, task.extra["measure"])
+    statistics = {STATISTICS + layer: value for layer, value in found.items()}
+    return replace(report, weights={**report.weights, **statistics}, examples=scans), keep
+
+
+def _expects(task: Task, report: Report) -> w.Weights:
+    layers = task.extra.get("measure", [])
+    shapes = {layer: (len(task.weights[f"{layer}.weight"]), 2) for layer in layers}
+    statistics = {
+        STATISTICS + layer: torch.empty(shape, dtype=torch.float64, device="meta") for layer, shape in shapes.items()
+    }
+    return {**(task.weights if task.extra.get("train", True) else {}), **statistics}

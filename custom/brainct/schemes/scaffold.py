@@ -10,7 +10,7 @@ from brainct import weights as w
 from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
 from brainct.schemes._parts import refuse_nan
-from brainct.schemes._ranges import number
+from brainct.schemes._ranges import number, plain_sgd
 from brainct.schemes._settled import keeping, more, none, settled
 
 ABOUT = {
@@ -35,8 +35,8 @@ def scaffold(server_rate: float = 1.0) -> Scheme:
     """y_k <- y_k - eta (g_k - c_k + c), K times; x <- x + eta_g mean(y_k - x), c <- mean(c_k) over all sites.
 
     server_rate: eta_g, > 0; 1 takes the mean of the models. c_k <- c_k - c + (x - y_k) / (K eta) after each training.
-    The mathematics is that of plain SGD at a constant rate in a round: set the job's optimiser to `sgd`, momentum and
-    weight_decay to 0. With Adam or momentum (x - y_k) / (K eta) is no gradient, and a scheme can't see which one runs.
+    The mathematics is that of plain SGD at a constant rate in a round. With Adam or momentum (x - y_k) / (K eta) is no
+    gradient: a site that trains so refuses. Weight decay counts as a part of the loss.
 
     Means are plain as in the paper, 1/m. A site keeps c_k, at first 0. A lost site is left out of both means and takes
     its last change of c_k back, so that c stays the mean of all c_k. Peak memory at the server beside the
@@ -67,7 +67,7 @@ def scaffold(server_rate: float = 1.0) -> Scheme:
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     model, control = _split(task.weights)
     own = settled(task, keep, w.filled(model, 0.0))
-    fitted = learner.fit(model, correction=w.add(control, w.scale(own, -1)))
+    fitted = plain_sgd("scaffold", learner.fit(model, correction=w.add(control, w.scale(own, -1))))
     refuse_nan(fitted)
     if not fitted.rate > 0:
         raise Refused(f"scaffold: the learning rate is {fitted.rate}; wanted one above 0 in every round")

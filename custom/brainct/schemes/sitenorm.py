@@ -59,9 +59,16 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     base = inner if inner is not None else fedavg()
     if not isinstance(base, Scheme):
         raise Refused(f'sitenorm: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}} or null')
+    if _holds({"scheme": base.name, "arguments": base.arguments}):
+        raise Refused(
+            "sitenorm: inner is or holds sitenorm; one normalisation of the input is enough, remove the inner"
+        )
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        return {"inner": base.start(model, sites, seed), "none": _none(model), "statistics": {}}
+        if model.rounds == 1:
+            raise Refused("sitenorm: the run has 1 round, which only collects statistics; wanted at least 2")
+        inner_model = replace(model, rounds=max(0, model.rounds - 1))
+        return {"inner": base.start(inner_model, sites, seed), "none": _none(model), "statistics": {}}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         if round == 0:
@@ -95,7 +102,13 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def model(memory: Memory) -> Weights:
         return base.model(memory["inner"])
 
-    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra)
+    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra, base.public)
+
+
+def _holds(value: Any) -> bool:
+    """Whether a scheme, as a job states it, is sitenorm or has it inside."""
+    stated = isinstance(value, Mapping) and "scheme" in value
+    return stated and (value["scheme"] == "sitenorm" or any(map(_holds, value["arguments"].values())))
 
 
 def shrunken(

@@ -32,33 +32,36 @@ FEDAVG = fedavg()
 
 
 @registered
-def swa(inner: Scheme = FEDAVG, begin: int = 22, every: int = 1) -> Scheme:
+def swa(inner: Scheme = FEDAVG, begin: int | None = None, every: int = 1) -> Scheme:
     """The inner scheme as it is; the model given out is the mean of its models after rounds begin, begin + every, ...
 
-    inner: in a job {"scheme": NAME, "arguments": {...}}. begin: the first round, from 0, whose model counts, >= 0: 22
-    is three quarters of 30 rounds; a run with fewer rounds gives out the inner scheme's model. every: c, rounds between
-    two models that count, >= 1.
+    inner: in a job {"scheme": NAME, "arguments": {...}}. begin: the first round, from 0, whose model counts, >= 0 and
+    before the run's last; null for three quarters of its rounds. every: c, rounds between two models that count, >= 1.
 
     Sites train on from the inner scheme's model, never from the mean. What a site keeps and a lost site are the inner
     scheme's. Peak memory: the inner scheme's and 2 models.
     """
     if not isinstance(inner, Scheme):
         raise Refused(f'swa: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}}')
-    whole("swa: begin", begin, 0)
+    if begin is not None:
+        whole("swa: begin", begin, 0)
     whole("swa: every", every, 1)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        return {"inner": inner.start(model, sites, seed), "average": {}, "count": 0}
+        if begin is not None and 0 < model.rounds <= begin:
+            raise Refused(f"swa: begin is {begin}, but the run has {model.rounds} rounds, from 0; wanted one of them")
+        first = 3 * model.rounds // 4 if begin is None else begin
+        return {"inner": inner.start(model, sites, seed), "begin": first, "average": {}, "count": 0}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         return inner.assign(memory["inner"], round, sites)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        within, count = inner.combine(memory["inner"], round, reports), memory["count"]
-        if round < begin or (round - begin) % every:
+        within, count, first = inner.combine(memory["inner"], round, reports), memory["count"], memory["begin"]
+        if round < first or (round - first) % every:
             return {**memory, "inner": within}
         so_far = [(float(count), memory["average"])] if count else []
-        return {"inner": within, "average": w.mean([*so_far, (1.0, inner.model(within))]), "count": count + 1}
+        return {**memory, "inner": within, "average": w.mean([*so_far, (1.0, inner.model(within))]), "count": count + 1}
 
     def model(memory: Memory) -> w.Weights:
         average: w.Weights = memory["average"] or inner.model(memory["inner"])

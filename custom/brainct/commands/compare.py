@@ -1,0 +1,52 @@
+"""`brainct compare`: schemes against each other, over seeds and federations."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def compare(
+    out: Annotated[Path, typer.Option(help="The folder of ledger.jsonl; one that is there is gone on with.")],
+    plan: Annotated[Path | None, typer.Option(help="A plan.yaml; see docs/compare.md.")] = None,
+    schemes: Annotated[str, typer.Option(help="Without a plan: names of schemes, joined by commas.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Seeds 1 to N, in place of the plan's.")] = None,
+    sites: Annotated[int, typer.Option(help="Without a plan: sites.")] = 8,
+    scans: Annotated[int, typer.Option(help="Without a plan: training scans a site.")] = 16,
+    skew: Annotated[str, typer.Option(help="Without a plan: iid, or any of scanner, label, size.")] = "scanner",
+    rounds: Annotated[int | None, typer.Option(help="Rounds, in place of the plan's.")] = None,
+    workers: Annotated[int, typer.Option(help="Runs at a time, each in a process with one thread.")] = 2,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="Count rows of this older code as done: the beginning of its hash.")
+    ] = None,
+    table: Annotated[bool, typer.Option(help="Run nothing; write table.md from the ledger as it is.")] = False,
+) -> None:
+    """Run schemes x seeds x federations, one line in ledger.jsonl a run; started again, it goes on where it was."""
+    from brainct.study import table as tables
+    from brainct.study.compare import LEDGER, compare
+    from brainct.study.design import design_of, read_design
+    from brainct.study.ledger import read
+
+    if plan is not None:
+        given: dict[str, Any] = read_design(plan).model_dump()
+    else:
+        federation = {"sites": sites, "scans": scans, "skew": skew}
+        given = {"schemes": [name for name in schemes.split(",") if name], "federations": [federation]}
+    changes = {name: value for name, value in (("seeds", seeds), ("rounds", rounds)) if value is not None}
+    design = design_of({**given, **changes}, plan.name if plan else "the command line")
+    failures = 0
+    if not table:
+        try:
+            failures = compare(design, out, workers, accept or (), _tell)
+        except KeyboardInterrupt:
+            _tell(f"stopped; what had finished is in {out / LEDGER}, and the same command goes on from there")
+            raise typer.Exit(130) from None
+    print(tables.write(read(out / LEDGER), out))
+    if failures:
+        _tell(f"{failures} runs failed; the reasons are in {out / LEDGER}, and the same command tries them again")
+        raise typer.Exit(1)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

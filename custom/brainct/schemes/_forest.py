@@ -1,0 +1,80 @@
+"""A random forest on what can be measured on a CT without a network: brightness, its spread, and the two sides.
+
+Breiman: Random Forests, Machine Learning 2001; the trees are scikit-learn's.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor
+from torch.nn import functional
+
+from brainct.scheme import Learner
+
+GRID = 4
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+TREES = 200
+
+
+def features(images: Tensor) -> NDArray[np.float32]:
+    """(N, D) of images (N, C, H, W[, Z]): numbers that need no training.
+
+    For each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an edge, and
+    quantiles of the absolute difference from the image turned left to right.
+    """
+    pool: tuple[Callable[[Tensor, int], Tensor], ...] = (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
+    if images.ndim == 5:
+        pool = (functional.adaptive_avg_pool3d, functional.adaptive_max_pool3d)
+    flat, sides = images.flatten(2), (images - images.flip(3)).abs().flatten(2)
+    levels = torch.tensor(QUANTILES)
+    parts = [flat.mean(2), flat.std(2, correction=0)]
+    parts += [torch.from_numpy(np.quantile(part.numpy(), levels.numpy(), axis=2)) for part in (flat, sides)]
+    parts = [part if part.ndim == 2 else part.movedim(0, 2) for part in parts]
+    parts += [each(images, GRID) for each in pool]
+    return torch.cat([part.flatten(1).float() for part in parts], 1).numpy()
+
+
+def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str], Tensor]:
+    """(N, 6) probabilities for a fold by forests, one a finding, grown on the site's scans and the pseudo-labelled U.
+
+    pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. A finding of which the site and
+    the votes know one class only has that class's probability, 0.5 where they know none. Grown anew whenever asked.
+    """
+    images, labels = learner.fold("train")
+    seen, public = features(images), features(learner.fold("public")[0])
+    given = torch.full((len(public), labels.shape[1]), torch.nan) if pseudo is None else pseudo
+    grown = [
+        _grown(seen, public, labels[:, j].numpy(), given[:, j].numpy(), own, learner.seed("forest", j))
+        for j in range(labels.shape[1])
+    ]
+
+    def predict(fold: str) -> Tensor:
+        x = features(learner.fold(fold)[0])
+        return torch.stack([torch.from_numpy(each(x)) for each in grown], 1).float()
+
+    return predict
+
+
+def _grown(
+    seen: NDArray[np.float32],
+    public: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    given: NDArray[np.float32],
+    own: float,
+    seed: int,
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    known, told = ~np.isnan(labels), ~np.isnan(given)
+    y = np.concatenate([labels[known], given[told]])
+    if len(np.unique(y)) < 2:
+        constant = float(y[0]) if len(y) else 0.5
+        return lambda x: np.full(len(x), constant)
+    x = np.concatenate([seen[known], public[told]])
+    weights = np.concatenate(
+        [np.full(count, share / max(count, 1)) for count, share in ((known.sum(), own), (told.sum(), 1 - own))]
+    )
+    trees = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed, n_jobs=1)
+    trees.fit(x, y, sample_weight=weights)
+    return lambda x: np.asarray(trees.predict_proba(x)[:, 1], np.float64)

@@ -1,0 +1,103 @@
+"""Hard labels as bits: packed eight to a byte, flipped for privacy, and put to the vote."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainct.errors import Refused
+
+VOTES, KNOWN = "labels", "known"
+FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
+"""The columns of labels and predictions; which of them are voted on is a choice."""
+
+Bits = NDArray[np.bool_]
+Uniform = NDArray[np.float64]
+
+
+def packed(bits: Bits) -> Tensor:
+    """Any number of bits as a uint8 tensor, the last byte filled up with zeros."""
+    return torch.from_numpy(np.packbits(bits.reshape(-1)))
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What is voted on: the findings, F of them, in the order of the bits of a row; a row is a public scan."""
+
+    findings: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not self.findings or set(self.findings) - set(FINDINGS) or len(set(self.findings)) < len(self.findings):
+            raise Refused(
+                f"fedct: findings is {self.findings!r}; wanted a list of some of {', '.join(FINDINGS)}, each once"
+            )
+
+    def empty(self, rows: int) -> Tensor:
+        """A packed tensor of so many rows, of the right length."""
+        return torch.zeros(-(-rows * len(self.findings) // 8), dtype=torch.uint8)
+
+    def read(self, tensor: Tensor, rows: int) -> Bits:
+        """The (rows, F) bits that were packed."""
+        shape = (rows, len(self.findings))
+        return np.unpackbits(tensor.numpy(), count=math.prod(shape)).reshape(shape).astype(bool)
+
+    def filled(self, probabilities: Tensor, labels: Tensor) -> Bits:
+        """(|U| + 1, F) bits: in row 0 the findings of which (N, 6) labels know one; below, (|U|, 6) from 0.5 on."""
+        columns = [FINDINGS.index(each) for each in self.findings]
+        speaks = labels[:, columns].isfinite().any(0, keepdim=True)
+        return torch.cat([speaks, probabilities[:, columns] >= 0.5]).numpy()
+
+
+def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int) -> Tensor:
+    """(|U|, 6) labels: 0 and 1 as most said, NaN where nothing was said or asked."""
+    said = torch.from_numpy(ballot.read(consensus[VOTES], scans)).float()
+    if KNOWN in consensus:
+        said[torch.from_numpy(~ballot.read(consensus[KNOWN], scans))] = torch.nan
+    labels = torch.full((scans, len(FINDINGS)), torch.nan)
+    labels[:, [FINDINGS.index(each) for each in ballot.findings]] = said
+    return labels
+
+
+def delivered(extra: Mapping[str, Any]) -> Tensor:
+    """(|U|, 6) pseudo-labels of the public scans, in the order of their digests, from a model's `extra`."""
+    given = extra["fedct"]
+    bits = {
+        name: torch.tensor(list(bytes.fromhex(given[name])), dtype=torch.uint8)
+        for name in (VOTES, KNOWN)
+        if name in given
+    }
+    if not bits:
+        return torch.full((given["scans"], len(FINDINGS)), torch.nan)
+    return pseudo_labels(Ballot(given["findings"]), bits, given["scans"])
+
+
+def flip_rate(epsilon: float) -> float:
+    """1 / (1 + e^epsilon): randomised response at this rate is epsilon-differentially private for each bit.
+
+    Warner: Randomized Response, Journal of the American Statistical Association 1965.
+    """
+    return 1 / (1 + math.exp(epsilon))
+
+
+def flipped(bits: Bits, rate: float, uniform: Uniform) -> Bits:
+    """Each bit turned over where its own number, uniform in [0, 1), is below the rate."""
+    return bits ^ (uniform.reshape(bits.shape) < rate)
+
+
+def voted(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
+    """What most say of each scan and finding, and whether that is said at all: two (|U|, F) arrays.
+
+    votes: (|U| + 1, F) of each site; row 0 says on which findings it votes. coin: (|U|, F), decides ties. agreement:
+    the least share of the votes that the majority must have; None for none. Where nobody votes nothing is said.
+    """
+    speaks = np.stack([vote[:1] for vote in votes])
+    yes = (np.stack([vote[1:] for vote in votes]) & speaks).sum(0)
+    cast = np.broadcast_to(speaks.sum(0), yes.shape)
+    labels = np.where(2 * yes == cast, coin, 2 * yes > cast)
+    most = np.maximum(yes, cast - yes)
+    return labels, (cast > 0) & (most >= (agreement or 0.0) * cast - 1e-9)

@@ -1,0 +1,151 @@
+"""FedCT: federated co-training; sites share hard labels of a public set, and train on what most of them say.
+
+Abourayya, Kleesiek, Rao, Ayday, Rao, Webb, Kamp: Little is Enough: Boosting Privacy by Sharing Only Hard Labels in
+Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weight of a site's own scans are additions.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainct import weights as w
+from brainct.errors import Refused
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, majority, registered
+from brainct.scheme import period as rounds
+from brainct.schemes._forest import forest
+from brainct.schemes._parts import refuse_nan
+from brainct.schemes._ranges import number, whole
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, flip_rate, flipped, packed, pseudo_labels, voted
+
+ABOUT = {
+    "fedct": About(
+        paper="Abourayya et al., AAAI 2025",
+        family="co-training",
+        sends="every `period` rounds F(|U|+1)/8 bytes from each site and F|U|/8 back, twice that with `agreement`; F "
+        "the findings, |U| the public scans; no weights; the JSON around the bits comes on top",
+        keeps="its model, P, and the last consensus",
+        lost="one vote fewer; it gets the consensus with its next task",
+        use="sites want different models, or no model may leave a site; it needs a public set like their scans",
+        privacy="the server sees each site's labels of the public scans, by choice flipped at random, and no weights",
+        no_secure_aggregation="sites send votes as packed bits, of which there is no sum",
+        no_noise="sites send labels, no update; `epsilon` flips each: F |U| epsilon a vote, added up over the votes",
+    )
+}
+
+
+@registered
+def fedct(
+    period: int | None = 2,
+    warmup: int = 4,
+    findings: Sequence[str] = ("any",),
+    agreement: float | None = None,
+    own: float = 0.5,
+    forests: Sequence[str] = (),
+    epsilon: float | None = None,
+) -> Scheme:
+    """P(x) is what most sites say of x in U, and site i trains on D_i and {(x, P(x)): x in U}; P is empty at first.
+
+    period: b, rounds between two votes, >= 1, null for never. warmup: rounds before the first vote, >= 0. findings:
+    what is voted on, C = 2 each. agreement: least share of equal votes, in [0.5, 1], for a label; null for none. own:
+    share of D_i in the loss, in [0.5, 1]; 1 ignores the votes. forests: sites with a random forest (see `_forest`) in
+    place of the network. epsilon: > 0, of randomised response; null sends the labels as they are.
+
+    A site votes on the findings that it labels itself, which its first F bits say; the others are h_i(U), from 0.5 on.
+    Ties fall by a coin for each scan and finding from the server's seed. Sites train first, then vote in the rounds
+    t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
+
+    epsilon: a bit is flipped with probability 1 / (1 + e^epsilon) and is then epsilon-private for that bit. All F |U|
+    labels depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all, and the final
+    scores and the number of scans are not covered; the training loss is then not sent. Flips come from the site's own
+    BRAINCT_SECRET and the labels themselves, so that a repeated order repeats them and other labels share none;
+    without the secret a site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its price.
+
+    A hospital outside gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` is the
+    `pseudo` of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
+    """
+    ballot, often = Ballot(list(findings)), rounds("fedct: period", period)
+    whole("fedct: warmup", warmup, 0)
+    number("fedct: own", own, least=0.5, most=1)
+    number("fedct: agreement", 0.5 if agreement is None else agreement, least=0.5, most=1)
+    number("fedct: epsilon", 1 if epsilon is None else epsilon, above=0)
+
+    def votes_in(round: int) -> bool:
+        return round >= warmup and (round + 1) % often == 0
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        if unknown := sorted(set(forests) - set(sites)):
+            raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+        if model.public < 1:
+            raise Refused("fedct: the public set has no scans; give every site the same public scans")
+        told = dict.fromkeys(sites, -1)
+        return {
+            "weights": model.weights,
+            "seed": seed,
+            "scans": model.public,
+            "round": -1,
+            "told": told,
+            "consensus": {},
+        }
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        def task(site: str) -> Task:
+            news = memory["told"][site] < memory["round"]
+            extra = {"scans": memory["scans"], "vote": votes_in(round), "forest": site in forests}
+            return Task(memory["consensus"] if news else {}, extra)
+
+        return {site: task(site) for site in sites}
+
+    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        consensus = dict(task.weights) or keep.get("consensus", {})
+        pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus else None
+        kept = {"consensus": consensus, "forest": task.extra["forest"]}
+        examples, metrics = len(learner.fold("train")[0]), {}
+        if task.extra["forest"]:
+            own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
+        else:
+            fitted = learner.fit(_own(task, learner, keep), pseudo=pseudo, own=own)
+            refuse_nan(fitted)
+            own_weights, seeing, metrics = fitted.weights, learner, {"loss": fitted.loss}
+            kept = {**kept, "weights": fitted.weights}
+        if not task.extra["vote"]:
+            return Report({}, examples, metrics if epsilon is None else {}), kept
+        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.fold("train")[1])
+        if epsilon is not None:
+            uniform = learner.hidden(bits[1:].size, "fedct", packed(bits).numpy().tobytes().hex())
+            bits[1:] = flipped(bits[1:], flip_rate(epsilon), uniform)
+        return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
+
+    def expects(task: Task, report: Report) -> w.Weights:
+        return {VOTES: ballot.empty(task.extra["scans"] + 1)} if task.extra["vote"] else {}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        told, scans = {**memory["told"], **dict.fromkeys(reports, memory["round"])}, memory["scans"]
+        votes = [
+            ballot.read(report.weights[VOTES], scans + 1) for report in reports.values() if VOTES in report.weights
+        ]
+        if not votes:
+            return {**memory, "told": told}
+        coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
+        labels, known = voted(votes, coin, agreement)
+        consensus = {VOTES: packed(labels), **({} if known.all() else {KNOWN: packed(known)})}
+        return {**memory, "told": told, "round": round, "consensus": consensus}
+
+    def extra(memory: Memory) -> Mapping[str, Any]:
+        consensus = {name: bits.numpy().tobytes().hex() for name, bits in memory["consensus"].items()}
+        return {"fedct": {"findings": list(findings), "scans": memory["scans"], **consensus}}
+
+    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
+        return _grown(learner, keep, task.extra["fedct"]["scans"]) if keep.get("forest") else learner
+
+    def _grown(learner: Learner, kept: Keep, scans: int) -> Learner:
+        pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] else None
+        return learner.answering(forest(learner, pseudo, own))
+
+    def model(memory: Memory) -> w.Weights:
+        return memory["weights"]  # type: ignore[no-any-return]
+
+    return Scheme(start, assign, reply, combine, model, majority, expects, _own, see, extra, public=True)
+
+
+def _own(task: Task, learner: Learner, keep: Keep) -> w.Weights:
+    own: w.Weights = keep["weights"] if "weights" in keep else learner.initial().weights
+    return own

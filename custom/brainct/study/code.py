@@ -1,0 +1,76 @@
+"""Which code computed a result: a hash over the modules that can change it, and over nothing else."""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import brainct
+from brainct.plan import Plan
+from brainct.schemes import SCHEMES
+
+ROOT = Path(brainct.__file__).parent
+START = ("brainct.learner", "brainct.rounds", "brainct.desk")
+APART = ("brainct.schemes", "brainct.record", "brainct.inbox", "brainct.plain", "brainct.errors")
+"""The registry and what only carries, stores or words a result."""
+READERS = ("brainct.ct.readers", "brainct.ct.decode", "brainct.ct.dicom", "brainct.ct.nifti", "brainct.ct.pictures")
+"""What a phantom never goes through."""
+
+
+def code_of(plan: Plan, on_disk: bool) -> str:
+    """SHA-256 over the modules behind a run: the learner, the loop, the scans, the scheme and what these import.
+
+    Comments, docstrings and layout do not enter, nor do other schemes. on_disk: whether scans are read from files.
+    """
+    schemes = [SCHEMES[name].__module__ for name in sorted(_names(plan.scheme, plan.arguments))]
+    return _hash((*START, *schemes), APART if on_disk else (*APART, *READERS))
+
+
+def _names(scheme: str, arguments: Mapping[str, Any]) -> set[str]:
+    """The scheme and those that it wraps."""
+    inner = [value for value in arguments.values() if isinstance(value, Mapping) and "scheme" in value]
+    return {scheme}.union(*(_names(one["scheme"], one.get("arguments", {})) for one in inner))
+
+
+def _hash(start: tuple[str, ...], apart: tuple[str, ...]) -> str:
+    found: dict[str, str] = {}
+    waiting = list(start)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in apart and _file(module).is_file():
+            found[module], imported = _read(module)
+            waiting += imported
+    return hashlib.sha256("\n".join(f"{name}\n{found[name]}" for name in sorted(found)).encode()).hexdigest()
+
+
+@cache
+def _read(module: str) -> tuple[str, list[str]]:
+    """A module's code, bare, and what it imports."""
+    tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+    imported = list(_imports(tree))
+    return ast.unparse(_bare(tree)), imported
+
+
+def _file(module: str) -> Path:
+    return ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("brainct"):
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def _bare(tree: ast.Module) -> ast.Module:
+    """Without docstrings and other lone strings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [line for line in node.body if not _said(line)] or [ast.Pass()]
+    return tree
+
+
+def _said(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
