@@ -20,8 +20,7 @@ ABOUT = {
     "fedct": About(
         paper="Abourayya et al., AAAI 2025",
         family="co-training",
-        sends="every `period` rounds F(|U|+1)/8 bytes from each site and F|U|/8 back, twice that with `agreement`; F "
-        "the findings, |U| the public scans; no weights; the JSON around the bits comes on top",
+        sends="each `period` F(|U|+1)/8 bytes from a site, F|U|/8 back (twice with `agreement`); F findings, U public",
         keeps="its model, P, and the last consensus",
         lost="one vote fewer; it gets the consensus with its next task",
         use="sites want different models, or no model may leave a site; it needs a public set like their scans",
