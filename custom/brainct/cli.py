@@ -12,6 +12,7 @@ from brainct.commands import runs
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
+from brainct.commands.privacy import privacy
 from brainct.commands.report import report
 from brainct.commands.resume import resume
 from brainct.errors import Refused
@@ -21,6 +22,7 @@ jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs.app, name="runs")
 app.command()(resume)
+app.command()(privacy)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
 app.command()(report)
