@@ -13,6 +13,8 @@ from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
 from brainct.commands.resume import resume
+from brainct.commands import kits, site
+from brainct.commands.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
@@ -22,6 +24,9 @@ app.add_typer(runs.app, name="runs")
 app.command()(resume)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(kits.app, name="kits")
+app.add_typer(site.app, name="site")
+app.command()(submit)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]
