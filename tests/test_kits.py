@@ -77,3 +77,20 @@ def test_a_folder_without_a_kit_is_refused(tmp_path):
 def test_a_policy_folder_without_templates_is_refused(prod, tmp_path):
     with pytest.raises(Refused, match="has no folder 'all'"):
         kits.lay(prod, tmp_path)
+
+
+def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_policy(prod):
+    components = [
+        {"id": "launcher", "path": "nvflare.app_opt.job_launcher.docker_launcher.ClientDockerJobLauncher"},
+        {"id": "site_log_streamer", "path": "nvflare.app_common.logging.site_log_streamer.SiteLogStreamer"},
+    ]
+    default = {"class_allow_list": ["nvflare."], "allow_log_streaming": True, "components": components, "client": {}}
+    local = prod / "hospital-a" / "local"
+    (local / "resources.json.default").write_text(json.dumps(default))
+    kits.lay(prod / "hospital-a", POLICY)
+    content = json.loads((local / "resources.json").read_text())
+    assert content["components"] == components[:1]
+    assert content["class_allow_list"] == [jobs.ROUNDS, jobs.SITE]
+    assert content["class_list_enforcement_mode"] == "enforce"
+    assert content["allow_log_streaming"] is False
+    assert content["client"] == {}

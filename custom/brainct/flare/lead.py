@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,15 @@ def session_of(kit: Path, timeout: float = 10) -> Session:
     admin = json.loads((kit / "startup" / "fed_admin.json").read_text())["admin"]
     with redirect_stdout(sys.stderr):
         return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
+
+
+def await_sites(session: Session, sites: Collection[str], timeout: float = 180) -> None:
+    """Wait until these sites are connected, so that a job does not start on a part of them."""
+    until = time.monotonic() + timeout
+    while missing := set(sites) - {client.name for client in session.get_system_info().client_info}:
+        if time.monotonic() > until:
+            raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
+        time.sleep(PERIOD)
 
 
 def submit(
