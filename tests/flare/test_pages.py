@@ -65,7 +65,7 @@ class Desktop:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                timeout=300,
+                timeout=540,
             )
         text = log.read_text()
         if keep := os.environ.get("BRAINCT_TRANSCRIPT"):
@@ -131,7 +131,7 @@ def test_hospitals_whose_keys_never_left_them_join_a_run(tmp_path, monkeypatch):
                 printed[number] = place.follow(commands, NAME=name, BRAINCT_SITE=phantom)
         place.follow(GONE)
         assert marked(place.mark) == []
-    assert model_hash(printed[50]) == rehearsed(place, HOSPITALS[:2], tmp_path / "rehearsed", monkeypatch)
+    assert model_hash(printed[55]) == rehearsed(place, HOSPITALS[:2], tmp_path / "rehearsed", monkeypatch)
     keys = [path.read_bytes() for path in (place.folder / "own").rglob("*.key")]
     sent = list((place.folder / "mail").iterdir())
     assert len(keys) == 4
