@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from brainct.commands import runs
+from brainct.commands import kits, runs, site
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
 from brainct.commands.resume import resume
-from brainct.commands import kits, site
 from brainct.commands.submit import submit
 from brainct.errors import Refused
 

@@ -9,6 +9,7 @@ from brainct.errors import Refused
 
 KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
 POLICY = Path("provisioning/policy")
+LAUNCHER = "process_launcher"
 POLICY_KEYS = ("class_list_enforcement_mode", "class_allow_list", "allow_log_streaming")
 LAUNCHERS, LOGGING = "nvflare.app_opt.job_launcher.", "nvflare.app_common.logging."
 """Modules of FLARE: launchers for containers and clusters, and what carries logs off a site."""
@@ -76,5 +77,6 @@ def _text(template: Path, kit: Path) -> str:
         return text
     prepared, ours = json.loads(default.read_text()), json.loads(text)
     parts = [part for part in prepared["components"] if not part["path"].startswith(LOGGING)]
+    parts += [part for part in ours["components"] if part["path"].startswith("brainct.") and part["id"] != LAUNCHER]
     policy = {key: ours[key] for key in POLICY_KEYS if key in ours}
     return json.dumps({**prepared, **policy, "components": parts}, indent=2) + "\n"
