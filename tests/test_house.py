@@ -13,6 +13,7 @@ RULES = [
     ("weights.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
     ("robust.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
     ("matching.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
+    ("privacy.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.desk", "brainct.flare")),
     ("scheme.py", (NVFLARE, MONAI, *FILES, "brainct.schemes", "brainct.ct", "brainct.learner", "brainct.flare")),
     ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
     ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),

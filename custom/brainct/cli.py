@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
-from brainct.commands import runs
+from brainct.commands import kits, runs, site
 from brainct.commands.barriers import barriers
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
+from brainct.commands.privacy import privacy
+from brainct.commands.report import report
 from brainct.commands.resume import resume
+from brainct.commands.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
@@ -21,9 +24,14 @@ jobs_app = typer.Typer(help="The job folders.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs.app, name="runs")
 app.command()(resume)
+app.command()(privacy)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
 app.command()(barriers)
+app.command()(report)
+app.add_typer(kits.app, name="kits")
+app.add_typer(site.app, name="site")
+app.command()(submit)
 
 JobFolder = Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")]
 JobsFolder = Annotated[Path, typer.Option(help="The folder that holds the jobs.")]

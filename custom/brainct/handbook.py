@@ -6,17 +6,31 @@ from brainct.pictures_of_rounds import PICTURED, file_of, says, svg
 from brainct.schemes import SCHEMES, about
 from brainct.traffic import traffic
 
+COLUMNS = (
+    "scheme",
+    "paper",
+    "travels in a round",
+    "bytes to / from",
+    "a site keeps",
+    "lost",
+    "quorum",
+    "arguments",
+    "use",
+    "privacy",
+    "secure aggregation",
+    "clipping and noise",
+)
 HEAD = """# Schemes
 
 Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date. P is the bytes of
 the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
-number of replies that closes a round. Ranges of the arguments, with the paper's symbols: each scheme's docstring.
+number of replies that closes a round. The last two columns say what a site's privacy policy may demand of a scheme
+([privacy.md](privacy.md)); a wrapper allows no more than the scheme within it. Ranges of the arguments, with the
+paper's symbols: each scheme's docstring.
 
 `bytes`: to and from a site in a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run. Not every
 network suits every scheme: a job that names another than the default has the bytes of that one.
 
-| scheme | paper | travels in a round | bytes to / from | a site keeps | lost | quorum | arguments | use | privacy |
-|---|---|---|---|---|---|---|---|---|---|
 """
 ROUNDS = """
 ## One round, by family
@@ -36,8 +50,9 @@ TAIL = """
 
 def schemes() -> str:
     """The whole page."""
+    titles = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
     rows = "".join(_row(name) for name in sorted(SCHEMES))
-    return HEAD + rows + ROUNDS + "".join(_pictured(family) for family in families()) + TAIL
+    return HEAD + titles + rows + ROUNDS + "".join(_pictured(family) for family in families()) + TAIL
 
 
 def families() -> dict[str, list[str]]:
@@ -94,6 +109,8 @@ def _row(name: str) -> str:
         arguments,
         row.use,
         row.privacy,
+        _allowed(row.no_secure_aggregation),
+        _allowed(row.no_noise),
     ]
     return "| " + " | ".join(cells) + " |\n"
 
@@ -103,3 +120,7 @@ def _pictured(family: str) -> str:
     if family not in PICTURED:
         return f"\n**{family}**: {names}\n"
     return f"\n**{family}**: {names}\n\n![{says(family)}](rounds/{file_of(family)})\n"
+
+
+def _allowed(reason: str) -> str:
+    return f"no: {reason}" if reason else "possible"

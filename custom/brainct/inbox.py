@@ -10,10 +10,13 @@ from typing import Any, Generic, TypeVar
 from brainct import plain
 from brainct.errors import Refused
 from brainct.scheme import Report, Scheme, Task, check_report
+from brainct.weights import nbytes
 
 T = TypeVar("T")
 SLACK, FLOOR = 3.0, 30.0
 """See Inbox: how long a site is waited for that others were quicker than; a killed trainer is back within FLOOR."""
+BESIDE = 2**20
+"""Bytes that a report may have beside its weights, and as many more as its task's weights have."""
 IN_MEMORY = 256 * 2**20
 """Bytes of reports that a round holds in memory; what comes on top waits on disk."""
 
@@ -169,6 +172,9 @@ def report_reader(
             report = Report(answer["weights"], answer["examples"], answer["metrics"], answer["extra"])
         except (KeyError, TypeError) as error:
             raise Refused(f"{whose}: the report lacks {error}; is it another version of brainct?") from None
+        beside, room = plain.size([report.metrics, report.extra]), BESIDE + nbytes(tasks[site].weights)
+        if beside > room:
+            raise Refused(f"{whose}: {beside:,} bytes came beside the weights; wanted at most {room:,}")
         check_report(report, tasks[site], scheme, whose)
         return reports.put(site, report)
 

@@ -9,6 +9,11 @@ from brainct.errors import Refused
 
 KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
 POLICY = Path("provisioning/policy")
+LAUNCHER = "process_launcher"
+POLICY_KEYS = ("class_list_enforcement_mode", "class_allow_list", "allow_log_streaming")
+LAUNCHERS, LOGGING = "nvflare.app_opt.job_launcher.", "nvflare.app_common.logging."
+"""Modules of FLARE: launchers for containers and clusters, and what carries logs off a site."""
+
 PLACE = "{kit}"
 """What a template writes for the folder in which the kit lies."""
 
@@ -51,8 +56,7 @@ def _templates(policy: Path, kind: str | None) -> Iterator[Path]:
 
 
 def _lay_one(template: Path, kit: Path, replace: bool) -> str:
-    place = json.dumps(str(kit.resolve()))[1:-1]
-    text, target = template.read_text().replace(PLACE, place), kit / "local" / template.name
+    text, target = _text(template, kit), kit / "local" / template.name
     if not target.exists():
         target.write_text(text)
         return "laid"
@@ -63,3 +67,16 @@ def _lay_one(template: Path, kit: Path, replace: bool) -> str:
     shutil.copy2(target, target.with_suffix(".json.before"))
     target.write_text(text)
     return f"replaced; the former is {target.name}.before"
+
+
+def _text(template: Path, kit: Path) -> str:
+    """The template for this kit; `nvflare deploy prepare` chose the components of a kit that it prepared."""
+    text = template.read_text().replace(PLACE, json.dumps(str(kit.resolve()))[1:-1])
+    default = kit / "local" / f"{template.name}.default"
+    if not default.is_file() or LAUNCHERS not in default.read_text():
+        return text
+    prepared, ours = json.loads(default.read_text()), json.loads(text)
+    parts = [part for part in prepared["components"] if not part["path"].startswith(LOGGING)]
+    parts += [part for part in ours["components"] if part["path"].startswith("brainct.") and part["id"] != LAUNCHER]
+    policy = {key: ours[key] for key in POLICY_KEYS if key in ours}
+    return json.dumps({**prepared, **policy, "components": parts}, indent=2) + "\n"

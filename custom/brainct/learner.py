@@ -218,6 +218,11 @@ class SiteLearner:
         labels = self._fold(fold).labels.double().numpy()
         return scores(labels, self.predict(weights, fold).double().numpy())
 
+    def loaded(self, weights: Weights) -> nn.Module:
+        """A module with these weights, (N, C, H, W[, D]) to (N, 6) logits, that sees scans as this learner does."""
+        self._load(weights)
+        return _Seeing(self.network, self._logits).eval()
+
     def rate(self) -> float:
         """The learning rate of this round."""
         fit = self.plan.fit
@@ -301,6 +306,17 @@ class SiteLearner:
             if change is not None:
                 images = change(images, order)
             yield index, images.to(self.scans.device)
+
+
+class _Seeing(nn.Module):
+    """A network behind what a learner does to its input; its layers keep their paths under `network`."""
+
+    def __init__(self, network: nn.Module, logits: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.network, self._logits = network, logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._logits(images)
 
 
 def model_of(plan: Plan) -> Model:

@@ -19,6 +19,8 @@ from torch import Tensor
 from brainct.errors import Refused
 
 Plain = Any
+DEEPEST = 64
+"""Levels of nesting; what comes from another party could otherwise be nested until Python gives up."""
 _TENSOR, _SKELETON = "$tensor", "$skeleton"
 
 
@@ -56,18 +58,25 @@ def _walk(value: Plain, path: str, leaf: Callable[[Tensor, str], Plain]) -> Plai
     raise Refused(f"plain data at {path or 'the top'}: {value!r} of {type(value).__name__}; wanted finite plain data")
 
 
-def join(tensors: Mapping[str, Tensor], skeleton: Plain) -> Plain:
-    """The value whose `split` gave these; a reference to a tensor that is not there is refused."""
+def join(tensors: Mapping[str, Tensor], skeleton: Plain, level: int = 0) -> Plain:
+    """The value whose `split` gave these; whatever `split` could not have given is refused."""
+    if level > DEEPEST:
+        raise Refused(f"plain data is nested more than {DEEPEST} levels deep; brainct writes nothing like that")
     if isinstance(skeleton, dict):
         if _TENSOR in skeleton:
-            name = skeleton[_TENSOR]
-            if name not in tensors:
-                raise Refused(f"plain data refers to tensor {name!r}, which did not come with it")
-            return tensors[name]
-        return {key: join(tensors, item) for key, item in skeleton.items()}
+            return _referred(tensors, skeleton[_TENSOR])
+        return {key: join(tensors, item, level + 1) for key, item in skeleton.items()}
     if isinstance(skeleton, list):
-        return [join(tensors, item) for item in skeleton]
-    return skeleton
+        return [join(tensors, item, level + 1) for item in skeleton]
+    if skeleton is None or isinstance(skeleton, str | bool | int | float):
+        return skeleton
+    raise Refused(f"plain data holds {type(skeleton).__name__}; wanted dicts, lists, tensors, text and numbers")
+
+
+def _referred(tensors: Mapping[str, Tensor], name: Plain) -> Tensor:
+    if not isinstance(name, str) or not isinstance(tensors.get(name), Tensor):
+        raise Refused(f"plain data refers to tensor {name!r:.80}, which did not come with it")
+    return tensors[name]
 
 
 def size(value: Plain) -> int:
@@ -113,7 +122,7 @@ def unpack(content: bytes, whose: str = "plain data") -> Plain:
     try:
         tensors = load_bytes(content)
         skeleton = json.loads(tensors.pop(_SKELETON).numpy().tobytes())
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise Refused(
             f"{whose} can't be read ({type(error).__name__}); wanted a whole file written by brainct"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, state
+from brainct.answers import described, scored
 from brainct.errors import Refused
 from brainct.inbox import Inbox, Reports, report_reader
 from brainct.learner import model_of
@@ -69,7 +70,7 @@ class Run:
 
     def _roll_call(self) -> dict[str, Any]:
         what = "the roll call"
-        inbox = self._inbox(what, self.sites, len(self.sites), lambda site, answer: dict(answer["about"]))
+        inbox = self._inbox(what, self.sites, len(self.sites), described)
         order = {**self._order("describe", what), "new": self.record.resumed is None}
         self.carry(dict.fromkeys(self.sites, order), inbox)
         found = inbox.close()
@@ -136,7 +137,7 @@ class Run:
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
         what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(what, self.sites, 1, lambda site, answer: dict(answer["scores"]))
+        inbox = self._inbox(what, self.sites, 1, scored)
         order = {**self._order("evaluate", what, number, delivered), "fold": fold}
         self.carry(dict.fromkeys(self.sites, order), inbox)
         scores = inbox.close()

@@ -32,6 +32,7 @@ import hashlib
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Protocol
@@ -215,7 +216,10 @@ class About:
     """A scheme's row in docs/schemes.md, beside what can be read off the code. Each scheme's module has it in ABOUT.
 
     sends: what travels in a round, with P for the bytes of the model and m for the sites asked. keeps: at a site.
-    lost: what a lost site costs. privacy: who sees what, and whether secure aggregation is possible.
+    lost: what a lost site costs. privacy: who sees what.
+    no_secure_aggregation: why the replies can't be added up before anyone sees them; empty where their sum is enough.
+    no_noise: why a site can't clip and noise what it sends; empty where that is an update of its task's weights, and
+    nothing else in it follows from scans but counts. Both are clauses that a clinician understands.
     """
 
     paper: str
@@ -225,6 +229,8 @@ class About:
     lost: str
     use: str
     privacy: str
+    no_secure_aggregation: str
+    no_noise: str
 
 
 def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
@@ -273,11 +279,22 @@ def generator(seed: int, *words: str | int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
+METRIC = "[a-z][a-z_]{0,31}"
+"""What a number that a site measured may be called."""
+LARGEST = 1e4
+"""How many times as large as its task's largest value, or 1, a report's values may be, for each scan behind it.
+
+Training moves a weight by about the learning rate in a step, so an honest model grows by far less in a round, and one
+that grew more has diverged; sums over scans, which some schemes send, grow with the scans. The limit keeps what would
+overflow out of a mean; a value below it may still be a lie, against which only the robust schemes help.
+"""
+
+
 def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None:
     """The guard at the door: refuse a report whose tensors, numbers or count of examples a scheme could not trust."""
     examples = report.examples
-    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
-        raise Refused(f"{whose}: reports {examples!r} examples; wanted a whole number of at least 1")
+    if isinstance(examples, bool) or not isinstance(examples, int) or not 1 <= examples <= 10**9:
+        raise Refused(f"{whose}: reports {examples!r:.80} examples; wanted a whole number of at least 1, at most 10^9")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
     try:
@@ -285,8 +302,26 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
     except Refused as refusal:
         raise Refused(f"{whose}: {refusal}") from None
     check(report.weights, wanted, whose)
+    _check_size(report.weights, LARGEST * max(1.0, *map(_largest, task.weights.values()), 0.0) * examples, whose)
+    if not isinstance(report.extra, Mapping) or not isinstance(report.metrics, Mapping):
+        raise Refused(f"{whose}: the report's extra or metrics are no values by name")
+    for name, value in report.metrics.items():
+        if not re.fullmatch(METRIC, name) or isinstance(value, bool) or not isinstance(value, int | float):
+            raise Refused(f"{whose}: a metric is no number under a name such as loss; its name is not repeated here")
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
+
+
+def _check_size(weights: Weights, limit: float, whose: str) -> None:
+    for key, value in weights.items():
+        if (largest := _largest(value)) > limit:
+            raise Refused(
+                f"{whose}: tensor {key} holds {largest:.3g}; wanted nothing above {limit:.3g}: did training diverge?"
+            )
+
+
+def _largest(value: torch.Tensor) -> float:
+    return float(value.abs().max()) if value.numel() and value.is_floating_point() else 0.0
 
 
 def _check_finite(value: Any, what: str) -> None:

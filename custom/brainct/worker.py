@@ -19,6 +19,7 @@ from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.scans import Dataset
 from brainct.ct.sitefile import SiteFile
 from brainct.desk import LOG, Desk, Opener
+from brainct.guard import Answers, guarded
 
 Order = Mapping[str, Any]
 Tell = Callable[[str], None]
@@ -123,10 +124,15 @@ def context(threads: bool) -> BaseContext:
 
 def desks(
     sites: Sequence[str], keep: Path, site_file: Path | None, discreet: bool, opener: Opener | None = None
-) -> dict[str, Desk]:
-    """A desk for each site; by default a data set that is dealt out to several of them is opened once."""
+) -> Mapping[str, Answers]:
+    """A desk for each site; by default a data set that is dealt out to several of them is opened once.
+
+    A rehearsed desk, which is not discreet, stands behind the privacy policy that BRAINCT_PRIVACY names; a real site's
+    answers go through FLARE's filters.
+    """
     opener = opener or _Opened()
-    return {site: Desk(site, keep, site_file, opener, discreet) for site in sites}
+    at = {site: Desk(site, keep, site_file, opener, discreet) for site in sites}
+    return at if discreet else {site: guarded(desk, site) for site, desk in at.items()}
 
 
 def _work(pipe: Connection, parents: Connection, *about: Any) -> None:

@@ -1,11 +1,13 @@
 """A delivered model asked by a hospital, as its people type it."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from brainct import cli
@@ -13,9 +15,9 @@ from brainct.ct.dataset import open_site
 from brainct.ct.scans import FINDINGS
 from brainct.ct.sitefile import read_site_file
 from brainct.learner import SiteLearner, network_of
+from brainct.record import model_sha256
 from brainct.rehearse import rehearse
 from brainct.schemes.sitenorm import STATISTICS
-from brainct.weights import sha256
 from tests.conftest import tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -27,6 +29,12 @@ def delivered(tmp_path, scheme, **arguments):
     plan = tiny_plan(scheme, rounds=2, arguments=arguments)
     record = rehearse(plan, SITES, tmp_path / "run", tell=lambda line: None)
     return tmp_path / "run" / "model.safetensors", record, plan
+
+
+def carried(model):
+    """What the file holds beside the weights."""
+    with safe_open(model, framework="pt") as file:
+        return json.loads(file.metadata().get("extra", "{}"))
 
 
 def asked(capsys, *words):
@@ -41,7 +49,7 @@ def asked(capsys, *words):
 @pytest.mark.parametrize("scheme", ["fedavg", "sitenorm", "fedper"])
 def test_a_hospital_outside_gets_what_the_model_says_of_each_of_its_scans(capsys, tmp_path, scheme):
     model, record, plan = delivered(tmp_path, scheme)
-    assert sha256(load_file(model)) == record.content["model_sha256"]
+    assert model_sha256(load_file(model), carried(model)) == record.content["model_sha256"]
     (tmp_path / "outside.yaml").write_text(OUTSIDE)
     out = tmp_path / "predictions.csv"
     code, said = asked(capsys, model, "--site-file", tmp_path / "outside.yaml", "--out", out, "--site", "outside")

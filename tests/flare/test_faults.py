@@ -28,7 +28,7 @@ def test_a_trainer_and_a_sites_job_process_that_are_killed_cost_nothing(stage, t
 
 def test_a_servers_job_that_is_killed_while_it_closes_a_round_is_resumed_to_the_same_model(stage, tmp_path):
     killed = stage.play(lambda: stage.kill("server's job process"), "closing the round")
-    assert killed.status == "FINISHED:ABNORMAL"
+    assert killed.status == "FINISHED:EXECUTION_EXCEPTION"
     resumed = stage.resume()
     assert resumed.status == "FINISHED:COMPLETED"
     assert resumed.missed == {}

@@ -66,7 +66,7 @@ def test_a_fraction_of_the_sites_is_asked_seeded_and_changing_from_round_to_roun
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.1])
 def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(Refused, match="wanted a share of the sites"):
+    with pytest.raises(Refused, match="fraction is .*; wanted a finite number above 0 and at most 1"):
         fedavg(fraction)
 
 

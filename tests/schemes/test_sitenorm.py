@@ -217,8 +217,8 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, desk = tiny_plan("sitenorm"), Desk("site-1", tmp_path, small_site)
     task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": 1, "sites": ["site-1"], "plan": plan.model_dump(), "task": task}
-    found = desk.answer({**order, "fold": "test"})["scores"]["any"]["brier"]
+    order = {"what": "evaluate", "round": 1, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
+    found = desk.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
     learner = SiteLearner(network_of(plan), desk._scans[1], plan, "site-1", 1)
     own = learner.moments()
     seeing = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())

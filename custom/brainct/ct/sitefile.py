@@ -32,6 +32,7 @@ MEANT_FOR = {
     "fov_mm": ("manifest",),
     "deal": ON_DISK,
     "public": ON_DISK,
+    "pictures": ON_DISK,
     "phantom": ("phantom",),
 }
 """The keys that only some kinds read; elsewhere they are refused, because they would be a choice without effect."""
@@ -137,7 +138,11 @@ class PublicSet(_Part):
 
 
 class SiteFile(_Part):
-    """One site's choices; windows are (level, width) in HU, fov_mm is the side of the square or cube shown, in mm."""
+    """One site's choices.
+
+    windows: (level, width) in HU. fov_mm: side of the square or cube shown, in mm. pictures: whether a report that is
+    made on a machine with this file may show single scans; the phantom's always may.
+    """
 
     kind: Kind
     root: Path | None = None
@@ -154,6 +159,7 @@ class SiteFile(_Part):
     fov_mm: Annotated[float, Field(gt=0)] | None = None
     deal: Deal | None = None
     public: PublicSet | None = None
+    pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
 
     @field_validator("device")

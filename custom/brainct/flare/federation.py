@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,38 @@ def provision(project: Path, folder: Path, policy: Path = POLICY, port: int | No
 
     port: takes the place of the server's port and admin port, for federations side by side on one machine.
     """
-    content = yaml.safe_load(project.read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    for participant in content["participants"]:
-        if participant["type"] == "server" and port is not None:
-            participant |= {"fed_learn_port": port, "admin_port": port}
-    copy = folder / "project.yml"
-    copy.write_text(yaml.safe_dump(content, sort_keys=False))
-    flare("provision", "-p", str(copy), "-w", str(folder / "kits"), home=folder / "home")
+    content = _project(project, port)
+    flare("provision", "-p", str(_write(content, folder)), "-w", str(folder / "kits"), home=folder / "home")
     kits = folder / "kits" / str(content["name"]) / "prod_00"
     lay(kits, policy)
     return kits
+
+
+def prepare_poc(project: Path, folder: Path, sites: Sequence[str], policy: Path = POLICY) -> Path:
+    """Prepare FLARE's proof of concept: a project's server and people with these sites, on a free port; the kits."""
+    content = _project(project, free_port())
+    others = [each for each in content["participants"] if each["type"] != "client"]
+    content["participants"] = [*others, *({"name": site, "type": "client", "org": "poc"} for site in sites)]
+    home = folder / "home"
+    flare("poc", "config", "-pw", str(folder / "poc"), home=home)
+    flare("poc", "prepare", "-i", str(_write(content, folder)), home=home)
+    kits = folder / "poc" / str(content["name"]) / "prod_00"
+    lay(kits, policy, replace=True)
+    return kits
+
+
+def _project(path: Path, port: int | None) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    for participant in content["participants"]:
+        if participant["type"] == "server" and port is not None:
+            participant |= {"fed_learn_port": port, "admin_port": port}
+    return content
+
+
+def _write(content: Mapping[str, Any], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "project.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder / "project.yml"
 
 
 class Federation:
@@ -113,6 +134,12 @@ class Federation:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def add(self, kit: Path) -> None:
+        """Let one more hospital's kit join, and start it."""
+        self.kits[kit.name] = kit.resolve()
+        self.hospitals.append(kit.name)
+        self.start(kit.name)
 
     def ready(self, timeout: float = WAIT) -> None:
         """Wait until the server answers and knows every hospital that was started."""

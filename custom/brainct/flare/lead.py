@@ -2,9 +2,11 @@
 
 import json
 import re
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,27 @@ OURS = re.compile(r" - brainct - [A-Z]+ - (.*)$")
 
 @dataclass
 class Outcome:
-    """What a job came to: FLARE's word for it, which sites took the job, its results, seconds for each phase."""
+    """What a job came to: FLARE's word for it, which sites took the job, its results."""
 
     job: str
     status: str
     sites: Mapping[str, str]
     folder: Path
     record: Mapping[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Clock:
+    """Seconds of each phase, from one note to the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def note(self, phase: str) -> None:
+        """A phase ends now."""
+        now = time.monotonic()
+        self.seconds[phase] = round(now - self._last, 2)
+        self._last = now
 
 
 def session_of(kit: Path, timeout: float = 10) -> Session:
@@ -37,18 +52,30 @@ def session_of(kit: Path, timeout: float = 10) -> Session:
     if kind_of(kit) != "person":
         raise Refused(f"{kit} is no kit of a person; wanted the folder that holds startup/fed_admin.json")
     admin = json.loads((kit / "startup" / "fed_admin.json").read_text())["admin"]
-    return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
+    with redirect_stdout(sys.stderr):
+        return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
 
 
-def submit(session: Session, job: Path, out: Path, tell: Callable[[str], None] = print) -> Outcome:
+def await_sites(session: Session, sites: Collection[str], timeout: float = 180) -> None:
+    """Wait until these sites are connected, so that a job does not start on a part of them."""
+    until = time.monotonic() + timeout
+    while missing := set(sites) - {client.name for client in session.get_system_info().client_info}:
+        if time.monotonic() > until:
+            raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
+        time.sleep(PERIOD)
+
+
+def submit(
+    session: Session, job: Path, out: Path, tell: Callable[[str], None] = print, clock: Clock | None = None
+) -> Outcome:
     """Run one job to its end and bring its results to `out`; refuses one that did not complete, and says why."""
     if not (job / "meta.json").is_file():
         raise Refused(f"{job} is no job folder; wanted one with a meta.json, such as jobs/feddc")
-    clock = _Clock()
+    clock = clock or Clock()
     name = session.submit_job(str(job.resolve()))
     clock.note("submit")
     meta = _follow(session, name, tell)
-    clock.note("rounds")
+    clock.note("job")
     folder = Path(session.download_job_result(name, str(out.resolve())))
     clock.note("download")
     status, sites = meta.get("status", "unknown"), _deployed(meta)
@@ -56,7 +83,7 @@ def submit(session: Session, job: Path, out: Path, tell: Callable[[str], None] =
         raise Refused(f"job {name} ended as {status}: {_reason(folder, sites)}; its logs are in {folder}")
     results = folder / "workspace" / "brainct"
     record = json.loads((results / "record.json").read_text())
-    return Outcome(name, status, sites, results, record, clock.seconds)
+    return Outcome(name, status, sites, results, record)
 
 
 def _follow(session: Session, job: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
@@ -89,16 +116,3 @@ def _reason(folder: Path, sites: Mapping[str, str]) -> str:
     log = folder / "workspace" / "log.txt"
     lines = log.read_text().splitlines() if log.is_file() else []
     return "; ".join(refused or [line.rsplit(" - ", 1)[-1] for line in lines if "brainct: " in line][:1]) or "no reason"
-
-
-class _Clock:
-    """Seconds between two notes."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def note(self, phase: str) -> None:
-        now = time.monotonic()
-        self.seconds[phase] = round(now - self._last, 2)
-        self._last = now

@@ -38,7 +38,9 @@ class Site(Executor):  # type: ignore[misc]
             return make_reply(ReturnCode.TASK_UNKNOWN)
         order = wire.from_model(FLModelUtils.from_shareable(shareable))
         self._ask = self._ask or _ask(fl_ctx)
-        return FLModelUtils.to_shareable(wire.to_model(self._ask(order, lambda: abort_signal.triggered)))
+        answer = self._ask(order, lambda: abort_signal.triggered)
+        console.audit(answer, fl_ctx)
+        return FLModelUtils.to_shareable(wire.to_model(answer))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:

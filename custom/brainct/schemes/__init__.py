@@ -97,8 +97,10 @@ def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
 
     An argument {"scheme": NAME, "arguments": {...}} is built first: a wrapper around another scheme.
     """
-    if name not in SCHEMES:
+    if not isinstance(name, str) or name not in SCHEMES:
         raise Refused(f"unknown scheme {name!r}; known are {', '.join(sorted(SCHEMES))}")
+    if not isinstance(arguments, Mapping):
+        raise Refused(f"scheme {name}: arguments are {arguments!r}; wanted a value for each argument by its name")
     return SCHEMES[name](**{key: _inner(value) for key, value in arguments.items()})
 
 

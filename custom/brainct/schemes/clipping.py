@@ -10,7 +10,7 @@ from dataclasses import replace
 from brainct import robust as r
 from brainct.scheme import About, Scheme, registered
 from brainct.schemes._ranges import number, whole
-from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, robust
+from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 
 _CENTERED = About(
     paper="Karimireddy, He, Jaggi, ICML 2021",
@@ -20,6 +20,8 @@ _CENTERED = About(
     lost=LOST,
     use="some sites may be faulty, and no honest site should ever be left out",
     privacy=PRIVACY + " here (with a fixed tau a site could clip itself, if it were believed)",
+    no_secure_aggregation=SINGLE,
+    no_noise="",
 )
 ABOUT = {
     "centered_clipping": _CENTERED,

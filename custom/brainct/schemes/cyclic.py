@@ -19,6 +19,8 @@ ABOUT = {
         use="a few sites with a handful of scans each that train one after the other; m rounds make one cycle",
         privacy="each site receives the model that the site before it trained, and knows which one that was; there is "
         "no sum, so secure aggregation is impossible",
+        no_secure_aggregation="sites train one after the other, so there is no sum",
+        no_noise="",
     )
 }
 

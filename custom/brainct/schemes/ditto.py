@@ -22,6 +22,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its personal model",
         use="each site wants a model of its own that is never far from the common one; the worst site counts",
         privacy="personal models never leave; for the common one as `fedavg`",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -20,12 +20,13 @@ ABOUT = {
     "dynamic": About(
         paper="Kamp et al., ECML-PKDD 2014 and 2018, Algorithm 1",
         family="communication",
-        sends="nothing but a few numbers if no site moved far; else P from each site that did and from those asked to "
-        "balance it, then P to each of them; P to and P from each site when all synchronise",
+        sends="P from sites that moved far and those asked to balance them, then P to each; P both ways at syncs",
         keeps="its model and the reference, 2P",
         lost="goes on from what it kept, outside this balancing; what it was to get is sent again",
         use="the network to a hospital is slow or dear, or sites learn little that is new",
         privacy="the server sees single models, and each round a site's distance from the reference: how unlike it is",
+        no_secure_aggregation="the server must see the models of the few sites that moved",
+        no_noise="a site's silence, and how far it says that its model moved, come from its scans without any noise",
     )
 }
 
@@ -126,8 +127,7 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     return report, {"model": fitted.weights, "reference": reference, "examples": fitted.examples}
 
 
-def _use(task: Task, learner: Learner, keep: Keep) -> w.Weights:
-    """The model that the site keeps, or the delivered one after all synchronised."""
+def _use(task: Task, learner: Learner, keep: Keep) -> w.Weights:  # nothing is kept after all synchronised
     return {**task.weights, **keep.get("model", {})}
 
 

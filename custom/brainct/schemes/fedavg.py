@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
-from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, one_of, registered
+from brainct.schemes._ranges import number
 
 ABOUT = {
     "fedavg": About(
@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean",
         use="first: the baseline that is hard to beat",
         privacy="the server sees each site's model; the mean is a sum, so secure aggregation is possible in principle",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 
@@ -32,8 +34,7 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
     weight_by: `examples` for n_k/n as in the paper, `equal` for 1/m.
     A lost site is left out of the round's mean. Peak memory of a round, beside its reports: the mean and two tensors.
     """
-    if not 0 < fraction <= 1:
-        raise Refused(f"fedavg: fraction is {fraction}; wanted a share of the sites above 0 and up to 1")
+    number("fedavg: fraction", fraction, above=0, most=1)
     one_of("fedavg: weight_by", weight_by, ("examples", "equal"))
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:

@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with the same head as all",
         use="one body is wanted on which any hospital, outside ones too, tunes a head of its own",
         privacy="no trained head exists before a site uses the model; secure aggregation is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -18,6 +18,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its layers",
         use="sites differ in their scanners",
         privacy="what shows a site's scanner most never leaves; secure aggregation of the rest is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
     "silobn": About(
         paper="Andreux et al., MICCAI DCL Workshop 2020",
@@ -27,6 +29,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its statistics",
         use="sites differ in their scanners and the network has BatchNorm; on all networks here it is FedAvg",
         privacy="statistics of a site's scans never leave; secure aggregation of the rest is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -20,13 +20,13 @@ ABOUT = {
     "fedct": About(
         paper="Abourayya et al., AAAI 2025",
         family="co-training",
-        sends="every `period` rounds F(|U|+1)/8 bytes from each site and F|U|/8 back, twice that with `agreement`; F "
-        "the findings, |U| the public scans; no weights. The JSON around them is larger than the bits of a small U",
+        sends="each `period` F(|U|+1)/8 bytes from a site, F|U|/8 back (twice with `agreement`); F findings, U public",
         keeps="its model, P, and the last consensus",
         lost="one vote fewer; it gets the consensus with its next task",
         use="sites want different models, or no model may leave a site; it needs a public set like their scans",
-        privacy="the server sees each site's labels of the public scans, and no weights; with `epsilon` each is "
-        "flipped by randomised response: epsilon a label and vote, so F |U| epsilon a vote, added up over the votes",
+        privacy="the server sees each site's labels of the public scans, by choice flipped at random, and no weights",
+        no_secure_aggregation="sites send votes as packed bits, of which there is no sum",
+        no_noise="sites send labels, no update; `epsilon` flips each: F |U| epsilon a vote, added up over the votes",
     )
 }
 

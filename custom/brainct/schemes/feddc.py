@@ -26,6 +26,8 @@ ABOUT = {
         "itself (privacy.md); no secure aggregation on rounds with a hop; "
         "a robust aggregator does not protect hops: a liar's model is handed on "
         "as it is",
+        no_secure_aggregation="the server passes single models from site to site",
+        no_noise="",
     )
 }
 

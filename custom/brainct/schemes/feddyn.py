@@ -21,6 +21,8 @@ ABOUT = {
         lost="left out of the round's mean; takes its gradient estimate of that round back",
         use="sites differ and train long in each round; unstable with few sites or a small alpha",
         privacy="the server needs the mean alone, so secure aggregation is possible in principle",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 

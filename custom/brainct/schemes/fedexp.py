@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean and step",
         use="FedAvg is too slow and a server's rate can't be tuned; best within `swa` over the last two rounds",
         privacy="as `fedavg`; under secure aggregation each site would send |d_k|^2 too",
+        no_secure_aggregation="its step needs the length of each site's update, not their sum alone",
+        no_noise="",
     )
 }
 

@@ -28,6 +28,8 @@ ABOUT = {
         lost="the layer waits for it; where a job sets a lower quorum, the server's copy of its model is matched",
         use="sites that train long between rounds, and a plain network without normalisation",
         privacy="the server sees each site's layers one by one; no secure aggregation",
+        no_secure_aggregation="the server must see single models to match their units",
+        no_noise="sites send layers whose widths differ from what they were given: no update; and counts of labels",
     )
 }
 

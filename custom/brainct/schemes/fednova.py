@@ -22,6 +22,8 @@ ABOUT = {
         lost="left out of the round's mean",
         use="sites take different numbers of steps in a round (other sizes, batches, epochs) with plain SGD",
         privacy="as `fedavg`; the server also sees each site's number of steps",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 

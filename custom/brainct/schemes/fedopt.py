@@ -23,7 +23,9 @@ Rule = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
 
 def _about(paper: str, use: str) -> About:
     sends, lost = "P to and P from each site asked", "left out of the round's mean"
-    return About(paper, "server optimiser", sends, "nothing", lost, use, privacy="as `fedavg`")
+    return About(
+        paper, "server optimiser", sends, "nothing", lost, use, "as `fedavg`", no_secure_aggregation="", no_noise=""
+    )
 
 
 _ADAPTIVE = "Reddi et al., ICLR 2021, Algorithm 2"

@@ -18,6 +18,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its head",
         use="sites differ in how often findings occur or how they are labelled",
         privacy="the head, which shows a site's prevalences, never leaves; secure aggregation of the body is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean",
         use="sites differ and train long in each round, so that their models drift apart",
         privacy="as `fedavg`",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 

@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its head",
         use="as `fedper`, where sites have scans enough for a head of their own and time for more passes",
         privacy="as `fedper`",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -22,6 +22,8 @@ ABOUT = {
         use="to check a federation: its result is that of one computer with all scans; it needs thousands of rounds",
         privacy="gradients over few scans can be inverted into pictures; the server needs their sum alone, so secure "
         "aggregation is possible and advised",
+        no_secure_aggregation="",
+        no_noise="sites send gradients, which are no update of the model that they were given",
     )
 }
 

@@ -20,6 +20,8 @@ ABOUT = {
         lost="left out of the round's mean",
         use="before any other personal scheme: the baseline that they have to beat",
         privacy="as `fedavg`; what a site tunes stays there",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

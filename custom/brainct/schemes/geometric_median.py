@@ -7,7 +7,7 @@ with Weiszfeld's algorithm (1937), smoothed; at the server alone, without the pa
 from brainct import robust as r
 from brainct.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
-from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, robust
+from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 
 ABOUT = {
     "geometric_median": About(
@@ -18,6 +18,8 @@ ABOUT = {
         lost=LOST,
         use="fewer than half of the sites may send anything, and the result should not depend on single coordinates",
         privacy=PRIVACY + " here (Weiszfeld's sums could be made secure with one exchange a step)",
+        no_secure_aggregation=SINGLE,
+        no_noise="",
     )
 }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from brainct.robust import multi_krum
 from brainct.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
-from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, robust
+from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 
 _KRUM = About(
     paper="Blanchard, El Mhamdi, Guerraoui, Stainer, NeurIPS 2017, section 4",
@@ -19,6 +19,8 @@ _KRUM = About(
     lost=LOST,
     use="there are 5 sites or more and the result must be a model that some site really trained",
     privacy=PRIVACY + "; the next model is one site's own, and every site gets it",
+    no_secure_aggregation=SINGLE,
+    no_noise="",
 )
 ABOUT = {
     "krum": _KRUM,

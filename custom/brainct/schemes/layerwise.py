@@ -18,6 +18,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its layers",
         use="asking which layers may be averaged; it is seldom better than averaging all",
         privacy="layers not chosen never leave; secure aggregation of the others is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

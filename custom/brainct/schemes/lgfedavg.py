@@ -18,6 +18,8 @@ ABOUT = {
         lost="left out of the round's mean; goes on with its layers",
         use="sites differ in their scanners and have scans enough to train a body each; or traffic is dear",
         privacy="only the top leaves, but a head shows a site's prevalences; secure aggregation is possible",
+        no_secure_aggregation="",
+        no_noise="",
     ),
 }
 

@@ -15,6 +15,8 @@ ABOUT = {
         lost="costs that site's round of training, and no other site anything",
         use="always, beside any other scheme: a federation that does not beat it is not worth its traffic",
         privacy="no weights leave a site, so nothing is aggregated; the server hears counts of scans and losses",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 

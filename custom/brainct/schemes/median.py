@@ -16,7 +16,8 @@ from brainct.weights import Weights
 
 SENDS, KEEPS = "P to and P from each site", "nothing"
 LOST = "left out of the round; the round is refused when too few are left to outvote the liars"
-PRIVACY = "the server must see single models: no secure aggregation"
+SINGLE = "the server must see single models"
+PRIVACY = SINGLE + ": no secure aggregation"
 ABOUT = {
     "median": About(
         paper="Yin, Chen, Ramchandran, Bartlett, ICML 2018, Algorithm 1, option I",
@@ -26,6 +27,8 @@ ABOUT = {
         lost=LOST,
         use="fewer than half of the sites may send anything at all, by fault or by malice",
         privacy=PRIVACY,
+        no_secure_aggregation=SINGLE,
+        no_noise="",
     )
 }
 Aggregate = Callable[[Sequence[Weights], Memory, int], Weights]

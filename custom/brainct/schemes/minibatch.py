@@ -18,6 +18,8 @@ ABOUT = {
         lost="its batch is missing from the round's gradient",
         use="to check a federation, as `fedsgd`, with rounds that cost a site one batch in place of all its scans",
         privacy="as `fedsgd`, and over fewer scans: a gradient over one batch is easier to invert",
+        no_secure_aggregation="",
+        no_noise="sites send gradients, which are no update of the model that they were given",
     )
 }
 

@@ -29,7 +29,7 @@ from brainct.scheme import (
 )
 from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import reply
-from brainct.schemes.median import KEEPS, PRIVACY, SENDS, at_least, robust
+from brainct.schemes.median import KEEPS, PRIVACY, SENDS, SINGLE, at_least, robust
 from brainct.weights import Weights
 
 ABOUT = {
@@ -39,9 +39,10 @@ ABOUT = {
         sends=SENDS + "; part `head`: P to and H from each site",
         keeps=KEEPS,
         lost="left out with one level of sketches, else the round is refused: a Radon machine needs r^h models",
-        use="training at each site is a convex problem of few parameters (parts `whole` and `head`, with their "
-        "guarantee), or a mean that one site can't drag away is wanted (parts `sketch`, `coordinate`)",
+        use="training is convex and small (`whole`, `head`), or no site may drag a mean away (`sketch`, `coordinate`)",
         privacy=PRIVACY + "; the server's secret hides the sketch (privacy.md)",
+        no_secure_aggregation=SINGLE,
+        no_noise="",
     )
 }
 PARTS = ("sketch", "whole", "head", "coordinate")
@@ -64,9 +65,8 @@ def radon(levels: int = 1, part: str = "sketch") -> Scheme:
     sketches' Radon point combine the whole models. Both guarantees then hold for the sketch only; a liar who knows the
     seed can hide from it, so give the server a secret. A model of at most r - 2 numbers is its own sketch.
     `coordinate`: each coordinate on its own, d = 1, r = 3: the iterated median of three; needs 3^h sites.
-    All sites count the same. A site keeps nothing. A lost site is left out if h is 1 and the part is `sketch` and three
-    are left, else all must answer. Peak memory: beside the reports the model and two tensors; `coordinate` 3m of the
-    largest tensor in float64. No secure aggregation.
+    All sites count the same. A lost site is left out if h is 1 and the part is `sketch` and three are left, else all
+    must answer. Peak memory: beside the reports the model and two tensors; `coordinate` 3m of the largest in float64.
     """
     whole("radon: levels", levels, 1)
     one_of("radon: part", part, PARTS)

@@ -29,6 +29,8 @@ ABOUT = {
         lost="left out of the round's mean; if it is the first by name, the next one gives the order",
         use="sites train so long, or from so different models, that their units no longer stand in one order",
         privacy="the server sees each site's model and matches it with another's; no secure aggregation",
+        no_secure_aggregation="the server must see single models to match their units",
+        no_noise="",
     )
 }
 

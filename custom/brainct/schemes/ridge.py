@@ -25,6 +25,8 @@ ABOUT = {
         use="only one exchange is possible, or a network trained elsewhere is to be fitted to these hospitals",
         privacy="the head's inputs of a class's scans, where these are at most D, can be read off their matrix up to a "
         "rotation, of a single scan wholly; only the sum is needed, so secure aggregation is possible and advised",
+        no_secure_aggregation="",
+        no_noise="sites send sums over the features of scans, which are no update of a model",
     )
 }
 GRAMS = "grams"

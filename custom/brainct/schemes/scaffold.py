@@ -23,6 +23,8 @@ ABOUT = {
         use="sites differ, train many plain SGD steps in a round, and all of them answer in most rounds",
         privacy="a control variate is a site's mean gradient; the server needs sums alone, so secure aggregation is "
         "possible in principle",
+        no_secure_aggregation="",
+        no_noise="beside its model a site sends its mean gradient, on which site and server must agree",
     )
 }
 CONTROL = "control/"

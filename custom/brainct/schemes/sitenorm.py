@@ -27,6 +27,8 @@ ABOUT = {
         use="sites differ in their scanners; it helps any scheme, pooled training too",
         privacy="the mean and spread of a site's brightness; their sums are enough, so secure aggregation of them is "
         "possible; the rest as the inner scheme",
+        no_secure_aggregation="",
+        no_noise="in round 0 sites send the mean and spread of their scans' brightness as they are",
     )
 }
 STATISTICS = "sitenorm"
@@ -55,6 +57,8 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     if kappa is not None:
         number("sitenorm: kappa", kappa, least=0)
     base = inner if inner is not None else fedavg()
+    if not isinstance(base, Scheme):
+        raise Refused(f'sitenorm: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}} or null')
     if _holds({"scheme": base.name, "arguments": base.arguments}):
         raise Refused(
             "sitenorm: inner is or holds sitenorm; one normalisation of the input is enough, remove the inner"

@@ -24,6 +24,8 @@ ABOUT = {
         lost="as the inner scheme",
         use="the model swings from round to round at the end, as with a constant rate, FedExP or a server's optimiser",
         privacy="as the inner scheme: the server averages models that it has",
+        no_secure_aggregation="",
+        no_noise="",
     )
 }
 FEDAVG = fedavg()

@@ -7,7 +7,7 @@ Algorithm 1, option II, here on models instead of gradients.
 from brainct import robust as r
 from brainct.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
-from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, robust
+from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 
 ABOUT = {
     "trimmed_mean": About(
@@ -18,6 +18,8 @@ ABOUT = {
         lost=LOST,
         use="a known small number of sites may send anything, and the others' models should all count",
         privacy=PRIVACY,
+        no_secure_aggregation=SINGLE,
+        no_noise="",
     )
 }
 

@@ -1,0 +1,87 @@
+"""What a site may say of its scans and of a model's scores: these keys and no others, so that nobody can be named."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brainct.errors import Refused
+
+Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
+FoldName = Literal["train", "valid", "test"]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Counts = dict[Finding, Count]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Fold(_Part):
+    scans: Count
+    positives: Counts
+    negatives: Counts
+
+
+class _Public(_Part):
+    scans: Count
+    fingerprint: Fingerprint
+
+
+class _Description(_Part):
+    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    folds: dict[FoldName, _Fold]
+    fingerprint: Fingerprint
+    notes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
+    public: _Public | None = None
+
+
+class _Bin(_Part):
+    low: Share
+    high: Share
+    scans: Count
+    mean_probability: Share
+    positives: Count
+
+
+class _Score(_Part):
+    auroc: Share | None
+    auroc_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
+    sensitivity_at_90_specificity: Share | None
+    ece: Share | None
+    calibration: Annotated[list[_Bin], Field(max_length=100)] | None
+    confusion: dict[Literal["tp", "fp", "tn", "fn"], Count] | None
+    balanced_accuracy: Share | None
+    brier: Share | None
+    positives: Count
+    negatives: Count
+    unlabelled: Count
+    reason: Literal["no labelled scan", "no positive scan", "no negative scan"] | None
+
+
+class _Scores(_Part):
+    scores: dict[Finding, _Score]
+
+
+def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A site's answer at the roll call, checked: counts by fold and finding, a kind, a fingerprint, notes in words."""
+    return _checked(_Description, answer.get("about", {}), f"{site}, the roll call")
+
+
+def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A site's scores of a model, checked: for each finding what ct.scores gives."""
+    found: dict[str, Any] = _checked(_Scores, {"scores": answer.get("scores")}, f"{site}, its scores")["scores"]
+    return found
+
+
+def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    try:
+        return kind.model_validate(dict(answer)).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        found = len(error.errors())
+        raise Refused(
+            f"{whose}: {found} keys or values are none that a site may send (see brainct.answers); they are not "
+            "repeated here, as they might name a patient"
+        ) from None

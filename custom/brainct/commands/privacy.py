@@ -1,0 +1,16 @@
+"""`brainct privacy`: what a site's policy allows, and what its patients' privacy budget has been spent on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def privacy(
+    file: Annotated[Path, typer.Argument(help="The site's privacy.json, such as KIT/local/privacy.json.")],
+    site: Annotated[str, typer.Option(help="The site's name, as in its certificate.")],
+) -> None:
+    """Say what leaves the site by its policy, and how much of its privacy budget is spent."""
+    from brainct.guard import guard_in
+
+    print(guard_in(file, site).account())

@@ -1,0 +1,21 @@
+"""`brainct report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    what: Annotated[list[Path], typer.Argument(help="Folders of runs, or one ledger.jsonl.", metavar="RUN...|LEDGER")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write. [default: report.html in the run, or beside the ledger]")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page, and its pictures beside it, of a run, of several runs, or of a ledger."""
+    from brainct.study.report import report as make
+
+    page, *pictures = make(what, out)
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    if pictures:
+        print(f"{len(pictures)} pictures in {pictures[0].parent}")

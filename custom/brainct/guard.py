@@ -1,0 +1,234 @@
+"""The site's door: what a site answers leaves only as its privacy policy allows, and what that gives away is counted.
+
+The policy stands in the site's privacy.json, FLARE's own file, as the arguments of the filter that FLARE puts behind
+every job at that site; a rehearsal reads the same file. The arithmetic is in `privacy`.
+"""
+
+import fcntl
+import hmac
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+from brainct import plain, privacy
+from brainct.errors import Refused
+from brainct.learner import model_of
+from brainct.plan import Plan, plan_of
+from brainct.weights import check
+
+ENVIRONMENT = "BRAINCT_PRIVACY"
+FILTER = "brainct.flare.filters.Privacy"
+ASK = "choose another scheme, or ask the hospital's data protection officer"
+
+
+class Ledger:
+    """What a site's noised updates gave away, over all rounds and runs; with the secret of its noise, on its own disk.
+
+    folder: of this site alone, readable by nobody else; both files are made when they are first needed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def secret(self) -> bytes:
+        """32 bytes from the machine's own randomness, drawn once."""
+        with self._locked():
+            file = self.folder / "secret"
+            if not file.exists():
+                plain.write(file, secrets.token_bytes(32))
+                file.chmod(0o600)
+            return file.read_bytes()
+
+    def releases(self) -> dict[str, Any]:
+        """Each update that left, by its digest: its run's digest, round, day and loss (see privacy.loss)."""
+        file = self.folder / "ledger.json"
+        try:
+            found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        except ValueError:
+            raise Refused(f"the privacy ledger {file.name} can't be read; restore it from a backup") from None
+        return found
+
+    def spent(self) -> float:
+        """The losses of all updates that left, added up."""
+        return _losses(self.releases())
+
+    def spend(self, digest: str, policy: privacy.Policy, run: str, round: int) -> bool:
+        """Count an update before it leaves; the very same update leaving again costs nothing. False: not affordable."""
+        with self._locked():
+            rows = self.releases()
+            if digest in rows:
+                return True
+            if not privacy.affordable(policy, _losses(rows)):
+                return False
+            row = {"run": run, "round": round, "day": date.today().isoformat(), "loss": privacy.loss(policy)}
+            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
+            return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class Guard:
+    """One site's policy at work: every answer to an order goes through `answer`, whoever made it."""
+
+    def __init__(self, policy: privacy.Policy, ledger: Ledger, site: str):
+        self.policy, self.ledger, self.site = policy, ledger, site
+
+    def answer(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What may leave in place of an answer: the same, a changed one, or `error` and why not in a sentence."""
+        try:
+            return dict(answer) if "error" in answer else self._allowed(order, answer)
+        except Refused as error:
+            return {"error": f"{self.site} does not take part: {error}", "exchange": order.get("exchange", "")}
+
+    def account(self) -> str:
+        """The policy and what was spent under it, for the site's own people."""
+        policy, rows = self.policy, self.ledger.releases()
+        lines = [f"{self.site}: {self._said()}", f"noised updates that left: {len(rows)}"]
+        if rows:
+            delta = policy.budget.delta if policy.budget else privacy.Budget(epsilon=1).delta
+            gone = privacy.epsilon(self.ledger.spent(), delta)
+            of = f" of {policy.budget.epsilon:g}" if policy.budget else ""
+            runs = len({row["run"] for row in rows.values()})
+            lines.append(f"epsilon spent, over {runs} runs: {gone:.4g}{of} (delta {delta:g})")
+        return "\n".join(lines)
+
+    def _said(self) -> str:
+        terms = self.policy.model_dump(exclude_defaults=True)
+        return f"its privacy policy on updates: {json.dumps(terms)}"
+
+    def _allowed(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+        plan = plan_of(order["plan"], "the job")
+        if said := privacy.objection(self.policy, plan.build()):
+            raise Refused(f"by its privacy policy {said}; {ASK}")
+        if order["what"] == "describe":
+            about = answer["about"]
+            return {**answer, "about": {**about, "notes": [*about["notes"], self._terms(plan, order)]}}
+        return self._released(order, answer) if order["what"] == "reply" else dict(answer)
+
+    def _terms(self, plan: Plan, order: Mapping[str, Any]) -> str:
+        """What the policy means for this run, in a line for console and record; refuses a run that it can't serve."""
+        policy, known = self.policy, model_of(plan).weights
+        if lost := [path for path in policy.withhold if not privacy.withheld(known, [path])]:
+            named = ", ".join(lost)
+            raise Refused(
+                f"its privacy policy withholds {named}, which network {plan.network.architecture} does not have"
+            )
+        if policy.noise:
+            self._check_budget(plan, order)
+        return self._said()
+
+    def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:
+        policy, releases = self.policy, self.ledger.releases()
+        spent = self.ledger.spent()
+        wanted = plan.rounds - sum(row["run"] == _run(order) for row in releases.values())
+        left = privacy.updates_left(policy, spent, wanted)
+        if policy.budget is not None and left < wanted:
+            gone = privacy.epsilon(spent, policy.budget.delta)
+            raise Refused(
+                f"this run needs {wanted} updates, and its privacy policy leaves room for {left}: of epsilon "
+                f"{policy.budget.epsilon:g} (delta {policy.budget.delta:g}) {gone:.3g} is spent; ask for fewer rounds, "
+                "or its data protection officer for a larger budget"
+            )
+
+    def _released(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+        policy, trained = self.policy, answer["weights"]
+        given = {key: value for key, value in order["task"]["weights"].items() if key in trained}
+        metrics = {} if policy.noise else answer["metrics"]  # a training loss comes from the scans without noise
+        if not trained or not policy.changes:
+            return {**answer, "metrics": metrics}
+        check(trained, given, "its own update")
+        secret, digest = b"", _digest(order, trained)
+        if policy.noise:
+            secret = hmac.digest(self.ledger.secret(), digest.encode(), "sha256")
+            self._spend(digest, order)
+        return {**answer, "weights": privacy.release(policy, given, trained, secret), "metrics": metrics}
+
+    def _spend(self, digest: str, order: Mapping[str, Any]) -> None:
+        if not self.ledger.spend(digest, self.policy, _run(order), order["round"]):
+            assert self.policy.budget is not None
+            raise Refused(
+                f"the privacy budget of its patients (epsilon {self.policy.budget.epsilon:g}, delta "
+                f"{self.policy.budget.delta:g}) is spent, so it sends no more updates; its data protection officer "
+                "decides about a larger one"
+            )
+
+
+def _losses(rows: Mapping[str, Any]) -> float:
+    return math.fsum(row["loss"] for row in rows.values())
+
+
+def _run(order: Mapping[str, Any]) -> str:
+    return plain.sha256({"plan": order["plan"], "sites": order["sites"]})[:16]
+
+
+def _digest(order: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
+    """One update of one order: other weights, or another order, and the noise is another."""
+    known = {key: order[key] for key in ("plan", "sites", "round", "task")}
+    return plain.sha256({**known, "trained": dict(trained)})
+
+
+class Answers(Protocol):
+    """Whatever answers orders for a site, as desk.Desk does."""
+
+    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+class Guarded:
+    """A desk whose answers leave through a guard: how a site is rehearsed under a policy."""
+
+    def __init__(self, desk: Answers, guard: Guard):
+        self._desk, self._guard = desk, guard
+
+    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """See Desk.answer and Guard.answer."""
+        return self._guard.answer(order, self._desk.answer(order))
+
+
+def guarded(desk: Answers, site: str) -> Answers:
+    """The desk as it is, or behind the policy of the privacy.json that BRAINCT_PRIVACY names: for rehearsals."""
+    named = os.environ.get(ENVIRONMENT)
+    return Guarded(desk, guard_in(Path(named), site)) if named else desk
+
+
+def guard_in(file: Path, site: str) -> Guard:
+    """The guard that a privacy.json describes for this site."""
+    return guard_of(_arguments(file), file.resolve().parent, site)
+
+
+def guard_of(arguments: Mapping[str, Any], beside: Path, site: str) -> Guard:
+    """The guard that a filter's arguments in privacy.json describe.
+
+    Beside the keys of privacy.Policy they may have `folder`, for the ledger and the secret: relative to the folder of
+    privacy.json, which is `beside`; `privacy` by default. Each site has its own folder below it.
+    """
+    choices = dict(arguments)
+    folder = choices.pop("folder", "privacy")
+    if not isinstance(folder, str):
+        raise Refused(f"the privacy policy: folder is {folder!r}; wanted the name of a folder")
+    return Guard(privacy.policy_of(choices), Ledger(beside / folder / site), site)
+
+
+def _arguments(file: Path) -> dict[str, Any]:
+    """The filter's arguments in the default scope of a privacy.json."""
+    try:
+        content = json.loads(file.read_text())
+        scopes = {scope["name"]: scope for scope in content["scopes"]}
+        filters = scopes[content["default_scope"]]["task_result_filters"]
+        rows = [row for row in filters if row.get("path") == FILTER]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{file} is no privacy.json with a default scope ({type(error).__name__}: {error})") from None
+    if len(rows) != 1:
+        raise Refused(f"{file}: its default scope has {len(rows)} result filters {FILTER}; wanted one")
+    arguments: dict[str, Any] = rows[0].get("args", {})
+    return arguments

@@ -1,0 +1,177 @@
+"""What a site's privacy policy asks for, and its arithmetic: which part of an update leaves, how long it may be, noise.
+
+Abadi et al.: Deep Learning with Differential Privacy, CCS 2016 (clipping and noise); Shokri, Shmatikov:
+Privacy-Preserving Deep Learning, CCS 2015 (the largest updates alone); Dong, Roth, Su: Gaussian Differential Privacy,
+JRSS B 2022 (what many noised updates give away together).
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy.special import ndtri
+
+from brainct.errors import Refused
+from brainct.plan import sentences
+from brainct.scheme import Scheme
+from brainct.schemes import about
+from brainct.weights import Weights
+
+UNSEEN = "nobody may see a single hospital's update"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Budget(_Part):
+    """What all updates of a site together may give away: (epsilon, delta)-differential privacy."""
+
+    epsilon: float = Field(gt=0)
+    delta: float = Field(1e-5, gt=0, lt=1)
+
+
+class Policy(_Part):
+    """A site's policy on updates: the difference between the weights that it sends and those that it was given.
+
+    withhold: module paths whose tensors never leave; what the site was given is sent in their place. percentile: p in
+    [0, 100); of all other values only those leave whose size is at least that of p percent. largest: no single value
+    moves further than this. clip: C > 0, the greatest L2 norm of an update. noise: z >= 0, to each value Gaussian noise
+    of standard deviation z C is added. budget: a site whose noised updates would give away more sends none.
+    secure_aggregation: only take part where nobody sees a single site's update.
+    """
+
+    withhold: tuple[str, ...] = ()
+    percentile: float = Field(0.0, ge=0, lt=100)
+    largest: float | None = Field(None, gt=0)
+    clip: float | None = Field(None, gt=0)
+    noise: float = Field(0.0, ge=0)
+    budget: Budget | None = None
+    secure_aggregation: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Policy":
+        if self.noise and self.clip is None:
+            raise ValueError("noise without clip: its size is a multiple of clip; set both")
+        if self.budget and not self.noise:
+            raise ValueError("a budget without noise would never be spent, and never kept; set noise and clip")
+        return self
+
+    @property
+    def changes(self) -> bool:
+        """Whether updates leave otherwise than the scheme made them."""
+        return bool(self.withhold or self.percentile or self.largest or self.clip)
+
+
+def policy_of(choices: Mapping[str, Any]) -> Policy:
+    """A checked policy; one error names every wrong choice."""
+    try:
+        return Policy.model_validate(dict(choices))
+    except ValidationError as error:
+        raise Refused(f"the privacy policy: {sentences(error)}") from None
+
+
+def objection(policy: Policy, scheme: Scheme) -> str | None:
+    """Why a scheme, or one within it, can't be run under this policy: a clause for people; None where it can."""
+    for name in _names(scheme.name, scheme.arguments):
+        row = about(name)
+        if policy.changes and row.no_noise:
+            return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
+        if policy.secure_aggregation and row.no_secure_aggregation:
+            return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
+    if policy.secure_aggregation:
+        return f"{UNSEEN}; `{scheme.name}` would allow that, but this version of brainct has no secure aggregation"
+    return None
+
+
+def _names(scheme: str, arguments: Mapping[str, Any]) -> Iterable[str]:
+    yield scheme
+    for value in arguments.values():
+        if isinstance(value, Mapping) and "scheme" in value:
+            yield from _names(value["scheme"], value["arguments"])
+
+
+def withheld(keys: Iterable[str], paths: Iterable[str]) -> set[str]:
+    """The keys of tensors at or below these module paths."""
+    return {key for key in keys if any(key == path or key.startswith(f"{path}.") for path in paths)}
+
+
+def release(policy: Policy, given: Weights, trained: Weights, secret: bytes) -> dict[str, torch.Tensor]:
+    """The weights that may leave in place of the trained ones: withhold, percentile, largest, clip, noise, in turn.
+
+    given: the task's weights, of the same keys and shapes. secret: as many bytes as nobody else can guess; the noise
+    follows from them, so they must differ from one update to another. Counters (integer tensors) leave as given.
+    """
+    kept = withheld(given, policy.withhold)
+    free = [key for key in sorted(given) if given[key].is_floating_point() and key not in kept]
+    if not free:
+        return dict(given)
+    update = np.concatenate([(trained[key].double() - given[key].double()).flatten().cpu().numpy() for key in free])
+    update = clipped(large(update, policy.percentile, policy.largest), policy.clip)
+    if policy.clip is not None and policy.noise:
+        update = update + policy.noise * policy.clip * gaussian(secret, len(update))
+    parts = torch.split(torch.from_numpy(update), [given[key].numel() for key in free])
+    changed = {
+        key: (given[key].double().cpu() + part.reshape(given[key].shape)).to(given[key].dtype)
+        for key, part in zip(free, parts, strict=True)
+    }
+    return {**given, **changed}
+
+
+def large(update: np.ndarray, percentile: float, largest: float | None) -> np.ndarray:
+    """The values whose size reaches this percentile of all sizes, each no larger than `largest`; 0 for the others."""
+    size = np.abs(update)
+    kept = np.where(size >= np.percentile(size, percentile), update, 0.0)
+    return kept if largest is None else np.clip(kept, -largest, largest)
+
+
+def clipped(update: np.ndarray, norm: float | None) -> np.ndarray:
+    """u min(1, C / |u|): an update of at most this L2 norm."""
+    length = float(np.linalg.norm(update))
+    return update if norm is None or length <= norm else update * (norm / length)
+
+
+def gaussian(secret: bytes, count: int) -> np.ndarray:
+    """Independent standard normal values that follow from the secret and can't be told from it.
+
+    SHAKE-256's output as 53-bit fractions of (0, 1), through the normal distribution's inverse. A usual generator would
+    not do: where an update is 0 its noise is seen, and from enough of that such a generator's state is found.
+    """
+    bits = np.frombuffer(hashlib.shake_256(secret).digest(8 * count), dtype="<u8") >> 11
+    values: np.ndarray = ndtri((bits.astype(np.float64) + 0.5) / 2.0**53)
+    return values
+
+
+def loss(policy: Policy) -> float:
+    """mu of one noised update, squared: (2 / z)^2, since two clipped updates are at most 2 C apart."""
+    return (2 / policy.noise) ** 2
+
+
+def epsilon(losses: float, delta: float) -> float:
+    """The epsilon, at this delta, of Gaussian mechanisms whose squared mu add up to `losses`; exact, 0 for none."""
+    from dp_accounting import get_epsilon_gaussian
+
+    with np.errstate(divide="ignore"):
+        return float(get_epsilon_gaussian(1 / math.sqrt(losses), delta)) if losses else 0.0
+
+
+def updates_left(policy: Policy, spent: float, wanted: int) -> int:
+    """How many of the updates wanted the budget pays for, after losses that add up to `spent`."""
+    if policy.budget is None or affordable(policy, spent, wanted):
+        return wanted
+    low, high = 0, wanted
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if affordable(policy, spent, middle) else (low, middle)
+    return low
+
+
+def affordable(policy: Policy, spent: float, updates: int = 1) -> bool:
+    """Whether the budget pays for this many more updates."""
+    return policy.budget is None or (
+        epsilon(spent + updates * loss(policy), policy.budget.delta) <= policy.budget.epsilon
+    )

@@ -1,0 +1,32 @@
+"""`brainct report`: one self-contained HTML page, and its pictures beside it, of a run, of several, or of a ledger."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from brainct.errors import Refused
+from brainct.study import page
+from brainct.study.ledger import read
+from brainct.study.report_ledger import ledger_page
+from brainct.study.report_run import run_page
+from brainct.study.report_runs import runs_page
+from brainct.study.runfolder import read_run
+
+MOST_RUNS = 8
+"""Runs side by side; more are a ledger's."""
+
+
+def report(what: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Write the page and its pictures; all paths, the page first.
+
+    what: folders of runs, or one ledger. out: the page; by default report.html in the first run's folder, or a ledger's
+    name with the ending .html beside it.
+    """
+    if len(what) > MOST_RUNS:
+        raise Refused(f"got {len(what)} runs; {MOST_RUNS} fit side by side: name fewer, or a ledger")
+    ledgers = [path for path in what if path.is_file()]
+    if ledgers and len(what) > 1:
+        raise Refused(f"{ledgers[0]} is a file among {len(what)} names; wanted folders of runs, or one ledger alone")
+    if ledgers:
+        return page.write(ledger_page(read(ledgers[0]), ledgers[0]), out or ledgers[0].with_suffix(".html"))
+    runs = [read_run(path) for path in what]
+    return page.write(run_page(runs[0]) if len(runs) == 1 else runs_page(runs), out or what[0] / "report.html")

@@ -1,0 +1,82 @@
+"""`poc/run.sh JOB`: a job in FLARE's proof of concept, with a workspace, a port and a HOME of its own."""
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brainct.errors import Refused
+from brainct.flare.federation import Federation, prepare_poc
+from brainct.flare.lead import Clock, Outcome, submit
+from brainct.record import last_lines
+from brainct.rehearse import site_names
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT, POLICY = ROOT / "provisioning" / "project.yml", ROOT / "provisioning" / "policy"
+ADMIN, LEAD = "admin@consortium.example", "lead@consortium.example"
+
+
+def main(
+    job: Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")],
+    sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N.")] = 4,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the results. [default: runs/poc-JOB-N]")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="A new folder for kits and logs, which is kept. [default: one that is removed]")
+    ] = None,
+) -> None:
+    """Prepare, start, submit, follow, download, print the table, stop."""
+    results = out or _free(f"poc-{job.resolve().name}")
+    for folder in (results, workspace):
+        if folder is not None and folder.exists() and any(folder.iterdir()):
+            raise Refused(f"the folder {folder} is in use; name another one or remove it first")
+    place = workspace.resolve() if workspace else Path(tempfile.mkdtemp(prefix="brainct-poc-"))
+    clock = Clock()
+    try:
+        outcome = run(job, sites, place, clock)
+        shutil.copytree(outcome.folder, results, dirs_exist_ok=True)
+    finally:
+        if not workspace:
+            shutil.rmtree(place, ignore_errors=True)
+    phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in clock.seconds.items())
+    print(f"\nseconds: {phases} (of the job's, {outcome.record['seconds']:.1f} between its first and last order)\n")
+    print(last_lines(outcome.record, results))
+
+
+def run(job: Path, sites: int, place: Path, clock: Clock) -> Outcome:
+    """One job in a federation of its own in the folder `place`."""
+    kits = prepare_poc(PROJECT, place, site_names(sites), POLICY)
+    clock.note("prepare")
+    with Federation(kits, place / "home", {"BRAINCT_WAY": "poc"}) as federation:
+        federation.start()
+        federation.ready()
+        clock.note("start")
+        with federation.session(LEAD) as session:
+            outcome = submit(session, job, place / "out", lambda line: print(line, flush=True), clock)
+        federation.shut_down(ADMIN)
+    clock.note("stop")
+    return outcome
+
+
+def _free(name: str) -> Path:
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for wish in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(wish, _interrupt)
+    try:
+        typer.run(main)
+    except Refused as error:
+        print(f"poc: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,34 @@
+"""A site's privacy policy in FLARE: where its filters stand; test_hostile has them at provisioned hospitals."""
+
+import json
+import shutil
+
+import pytest
+
+from brainct import guard
+from brainct.flare.filters import AT_SERVER, Privacy, Remember
+from tests.conftest import ROOT
+from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
+
+
+def test_the_filters_are_those_that_the_policy_template_and_rehearsals_name():
+    content = json.loads((ROOT / "provisioning" / "policy" / "hospital" / "privacy.json").read_text())
+    (scope,) = content["scopes"]  # of two a job could choose the weaker
+    assert content["default_scope"] == scope["name"]
+    assert [row["path"] for row in scope["task_data_filters"]] == [f"{Remember.__module__}.{Remember.__name__}"]
+    assert [row["path"] for row in scope["task_result_filters"]] == [f"{Privacy.__module__}.{Privacy.__name__}"]
+    assert f"{Privacy.__module__}.{Privacy.__name__}" == guard.FILTER
+    Privacy(**scope["task_result_filters"][0]["args"])
+
+
+@pytest.mark.slow
+def test_the_simulator_whose_sites_have_no_filters_refuses_rather_than_run_without(
+    workspace,  # noqa: F811
+    tmp_path,
+    small_site,
+):
+    template = ROOT / "provisioning" / "policy" / "hospital" / "privacy.json"
+    shutil.copy(template, workspace / "local" / "privacy.json")
+    code, text = simulate(small_job(tmp_path / "jobs", "fedavg"), workspace, 2)
+    assert code == 2
+    assert f"site-1: {AT_SERVER}" in text

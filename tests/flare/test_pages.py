@@ -1,0 +1,149 @@
+"""The pages of provisioning/, followed literally on one machine: each numbered block is run as it stands."""
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brainct import jobs
+from brainct.flare.federation import environment, free_port
+from brainct.flare.sweep import VARIABLE, marked, sweep
+from brainct.rehearse import rehearse
+from tests.conftest import ROOT
+from tests.flare.test_simulator import model_hash, small_job
+
+pytestmark = pytest.mark.slow
+BLOCK = re.compile(r"^```sh (\d+) ?(.*?)\n(.*?)^```$", re.M | re.S)
+HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
+GONE = 'for i in $(seq 180); do [ -n "$(find . -name daemon_pid.fl)" ] || exit 0; sleep 0.5; done; exit 1'
+"""Waits until every site's restarting script has ended."""
+
+ROLES = ["project_admin.md", "org_admin.md", "lead.md", "member.md", "add_a_hospital.md"]
+
+
+def blocks(*pages: str):
+    """(number, for whom, commands) of every numbered block of the pages, in the order of their numbers."""
+    found = []
+    for page in pages:
+        text = (ROOT / "provisioning" / page).read_text()
+        assert text.count("```sh") == len(BLOCK.findall(text)), f"{page} has a block without a number"
+        found += [(int(number), whom, commands) for number, whom, commands in BLOCK.findall(text)]
+    assert len({number for number, _, _ in found}) == len(found), "two blocks with one number"
+    return sorted(found)
+
+
+class Desktop:
+    """A folder with what a clone has, on a port of its own; `follow` runs a block and returns what it printed."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.mark, self.port = folder, secrets.token_hex(8), str(free_port())
+        self.blocks = 0
+        for part in ("provisioning", "poc/sites"):
+            shutil.copytree(ROOT / part, folder / part)
+        for file in (folder / "provisioning" / "project.yml", folder / "provisioning" / "distributed" / "profile.yml"):
+            assert "8002" in file.read_text()
+            file.write_text(file.read_text().replace("8002", self.port))
+        phantom = folder / "poc" / "sites" / "phantom.yaml"
+        phantom.write_text(phantom.read_text().replace("scans: 80 ", "scans: 16 "))
+        small_job(folder / "jobs", "fedavg", rounds=2)
+
+    def follow(self, commands: str, **variables: str) -> str:
+        """Output goes to a file of its own, which what a block leaves running keeps open."""
+        self.blocks += 1
+        log = self.folder / f"printed-{self.blocks}.txt"
+        home = environment(self.folder / "home")
+        with log.open("w") as printed:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", commands],
+                cwd=self.folder,
+                env={**home, "COLUMNS": "100", VARIABLE: f"{self.mark}:page", **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                timeout=540,
+            )
+        text = log.read_text()
+        if keep := os.environ.get("BRAINCT_TRANSCRIPT"):
+            with Path(keep).open("a") as transcript:
+                transcript.write(f"$ {commands}\n{text}\n")
+        assert done.returncode == 0, f"{commands}\n{text}"
+        return text
+
+
+@contextmanager
+def desktop(folder: Path):
+    """Whatever a page leaves running is ended with the test."""
+    (folder / "home").mkdir(parents=True)
+    place = Desktop(folder)
+    try:
+        yield place
+    finally:
+        sweep(place.mark)
+
+
+def rehearsed(place: Desktop, sites: list[str], out: Path, monkeypatch) -> str:
+    monkeypatch.setenv("BRAINCT_SITE", str(place.folder / "poc" / "sites" / "phantom.yaml"))
+    plan = jobs.read(place.folder / "jobs" / "fedavg")
+    return rehearse(plan, sites, out, tell=lambda line: None).content["model_sha256"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypatch):
+    printed = {}
+    with desktop(tmp_path / "clone") as place:
+        kits = place.folder / "kits" / "brainct"
+        for number, whom, commands in blocks(*ROLES):
+            for site in HOSPITALS if whom == "each hospital" else [""]:
+                printed[number] = place.follow(commands, SITE=site)
+            if number == 11:
+                provisioned = {kit.name: contents(kit / "startup") for kit in (kits / "prod_00").iterdir()}
+            if number == 70:
+                for name, files in provisioned.items():
+                    assert contents(kits / "prod_01" / name / "startup") == files
+                    assert contents(kits / "prod_00" / name / "startup") == files
+        place.follow(GONE)
+        assert marked(place.mark) == []
+    assert model_hash(printed[50]) == rehearsed(place, HOSPITALS, tmp_path / "rehearsed", monkeypatch)
+    assert printed[20].splitlines()[-1].startswith("WARN: ") or "PASS: " in printed[20]
+    assert "PASS  package" in printed[33]
+    assert "FINISHED:COMPLETED" in printed[55]
+    assert "Registered clients: 4" in printed[56]
+    assert "is not authorized for 'submit_job'" in printed[56]
+    assert "Flare Server has been shutdown" in printed[90]
+    assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
+
+
+def test_hospitals_whose_keys_never_left_them_join_a_run(tmp_path, monkeypatch):
+    printed = {}
+    with desktop(tmp_path / "clone") as place:
+        phantom = str(place.folder / "poc" / "sites" / "phantom.yaml")
+        for number, whom, commands in blocks("distributed.md"):
+            names = whom.removeprefix("each of ").split() if whom else [""]
+            for name in names:
+                printed[number] = place.follow(commands, NAME=name, BRAINCT_SITE=phantom)
+        place.follow(GONE)
+        assert marked(place.mark) == []
+    assert model_hash(printed[55]) == rehearsed(place, HOSPITALS[:2], tmp_path / "rehearsed", monkeypatch)
+    keys = [path.read_bytes() for path in (place.folder / "own").rglob("*.key")]
+    sent = list((place.folder / "mail").iterdir())
+    assert len(keys) == 4
+    assert len(sent) == 8
+    for path in sent:
+        shutil.unpack_archive(path, tmp_path / "opened" / path.name, "zip")
+    opened = [path.read_bytes() for path in (tmp_path / "opened").rglob("*") if path.is_file()]
+    assert len(opened) > 15
+    assert not any(b"PRIVATE KEY" in text for text in opened)
+    assert all(b"PRIVATE KEY" in key for key in keys)
+
+
+def test_a_page_that_fails_is_noticed(tmp_path):
+    with desktop(tmp_path / "clone") as place, pytest.raises(AssertionError, match="no such kit"):
+        place.follow("echo no such kit; false; true")

@@ -1,0 +1,67 @@
+"""A startup kit as FLARE's provisioning lays it out, made here with real keys and certificates in milliseconds."""
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.now(timezone.utc)
+
+
+class Authority:
+    """A project's root certificate and what it signs."""
+
+    def __init__(self, name: str = "brainct"):
+        self.key, self.name = ec.generate_private_key(ec.SECP256R1()), named(name)
+        self.root = self._signed(self.name, self.key.public_key(), NOW - timedelta(days=1), NOW + timedelta(days=1826))
+
+    def _signed(self, subject, public, begin, end):
+        builder = x509.CertificateBuilder(self.name, subject, public, x509.random_serial_number(), begin, end)
+        constraints = x509.BasicConstraints(ca=subject == self.name, path_length=None)
+        return builder.add_extension(constraints, critical=True).sign(self.key, hashes.SHA256())
+
+    def issue(self, startup: Path, file: str, name: str, days: float = 360, begun: float = 1) -> None:
+        """Write FILE.key, FILE.crt and rootCA.pem for `name`; valid from `begun` days ago, for `days` from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        span = NOW - timedelta(days=begun), NOW + timedelta(days=days)
+        certificate = self._signed(named(name), key.public_key(), *span)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        startup.mkdir(parents=True, exist_ok=True)
+        (startup / f"{file}.key").write_bytes(private)
+        (startup / f"{file}.key").chmod(0o600)
+        (startup / f"{file}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (startup / "rootCA.pem").write_bytes(self.root.public_bytes(serialization.Encoding.PEM))
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def hospital_kit(folder: Path, authority: Authority, port: int = 9, days: float = 360, begun: float = 1) -> Path:
+    """The kit of hospital-a, whose server is at localhost:port; nothing is laid into its local/ yet."""
+    authority.issue(folder / "startup", "client", "hospital-a", days, begun)
+    server = {"service": {"target": f"localhost:{port}", "scheme": "http"}, "identity": "server"}
+    (folder / "startup" / "fed_client.json").write_text(json.dumps({"servers": [server]}))
+    (folder / "local").mkdir()
+    return folder
+
+
+def server_kit(folder: Path, authority: Authority) -> Path:
+    """The server's kit."""
+    authority.issue(folder / "startup", "server", "server")
+    (folder / "startup" / "fed_server.json").write_text("{}")
+    (folder / "local").mkdir()
+    return folder
+
+
+def person_kit(folder: Path) -> Path:
+    """The kit of a person."""
+    (folder / "startup").mkdir(parents=True)
+    (folder / "startup" / "fed_admin.json").write_text("{}")
+    return folder

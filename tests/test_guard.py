@@ -1,0 +1,219 @@
+"""A site's door: the policy holds whatever the order, the budget is kept over runs, and noise can't be guessed."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from brainct import guard, plain, privacy
+from brainct.cli import app
+from brainct.desk import Desk
+from brainct.errors import Refused
+from brainct.guard import Guarded, guard_of, guarded
+from brainct.rehearse import rehearse
+from brainct.weights import difference
+from tests.conftest import first_weights, tiny_plan
+
+pytestmark = pytest.mark.usefixtures("small_site")
+NOISY = {"clip": 1.0, "noise": 20.0}
+
+
+def order(plan, what="reply", **changes):
+    task = {"weights": first_weights(plan), "extra": {}}
+    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **changes}
+
+
+@pytest.fixture
+def site(tmp_path, small_site):
+    """A desk behind a policy; call it with the policy to open the door anew on the same disk."""
+
+    def open_door(folder="disk", **policy):
+        desk = Desk("site-1", tmp_path / folder / "keep", small_site)
+        return Guarded(desk, guard_of(policy, tmp_path / folder, "site-1"))
+
+    return open_door
+
+
+def length(answer, given):
+    return float(sum(value.square().sum() for value in difference(answer["weights"], given).values()) ** 0.5)
+
+
+def test_what_leaves_is_as_long_as_the_policy_allows(site):
+    found = order(tiny_plan(fit={"rate": 1.0}))
+    free = length(site().answer(found), found["task"]["weights"])
+    assert free > 0.01
+    assert length(site(clip=0.01).answer(found), found["task"]["weights"]) == pytest.approx(0.01, rel=1e-3)
+    assert length(site(clip=2 * free).answer(found), found["task"]["weights"]) == pytest.approx(free, rel=1e-6)
+
+
+def test_a_noised_answer_has_noise_and_no_training_loss(site):
+    found = order(tiny_plan())
+    plainly, noised = site().answer(found), site(**NOISY).answer(found)
+    size = sum(value.numel() for value in plainly["weights"].values())
+    assert "loss" in plainly["metrics"]
+    assert noised["metrics"] == {}
+    assert length(noised, found["task"]["weights"]) == pytest.approx(20 * size**0.5, rel=0.1)
+
+
+def test_a_withheld_layer_comes_back_as_it_was_given(site):
+    found = order(tiny_plan())
+    answer = site(withhold=["head"]).answer(found)
+    same = [key for key, value in found["task"]["weights"].items() if torch.equal(value, answer["weights"][key])]
+    assert same == ["head.weight", "head.bias"]
+
+
+def test_the_same_update_has_the_same_noise_and_costs_once(site, tmp_path):
+    found = order(tiny_plan())
+    first = site(**NOISY).answer(found)
+    assert plain.sha256(site(**NOISY).answer(found)) == plain.sha256(first)
+    rows = json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())
+    assert [row["loss"] for row in rows.values()] == pytest.approx([0.01])
+    assert site(**NOISY).answer({**found, "round": 1})["weights"]
+    assert len(json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())) == 2
+
+
+def test_noise_differs_from_site_to_site_whatever_the_jobs_seed(site, tmp_path):
+    found = order(tiny_plan())
+    here, there = site(**NOISY).answer(found)["weights"], site("other", **NOISY).answer(found)["weights"]
+    plainly = site().answer(found)["weights"]
+    noises = [torch.cat([(w[key] - plainly[key]).flatten() for key in plainly]) for w in (here, there)]
+    assert abs(float(torch.corrcoef(torch.stack(noises))[0, 1])) < 0.1
+    secret = tmp_path / "disk" / "privacy" / "site-1" / "secret"
+    assert len(secret.read_bytes()) == 32
+    assert secret.stat().st_mode & 0o077 == 0
+
+
+def test_noise_differs_from_round_to_round(site):
+    plan = tiny_plan()
+    noises = []
+    for number in (0, 1):
+        found = order(plan, round=number)
+        gap = difference(site(**NOISY).answer(found)["weights"], site().answer(found)["weights"])
+        noises.append(torch.cat([value.flatten() for value in gap.values()]))
+    assert abs(float(torch.corrcoef(torch.stack(noises))[0, 1])) < 0.1
+
+
+def test_the_budget_is_kept_over_rounds_and_runs(site):
+    policy = {**NOISY, "budget": {"epsilon": 0.9}}
+    allowed = privacy.updates_left(privacy.policy_of(policy), 0.0, 99)
+    assert 3 < allowed < 9
+    answers = []
+    for number in range(allowed + 1):
+        plan = tiny_plan(seed=number)  # each another run, by a new process
+        answers.append(site(**policy).answer(order(plan)))
+    assert all("weights" in answer for answer in answers[:-1])
+    assert answers[-1]["error"].startswith("site-1 does not take part: the privacy budget of its patients (epsilon 0.9")
+    assert "weights" not in answers[-1]
+
+
+def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
+    policy = {**NOISY, "budget": {"epsilon": 0.9}}
+    allowed = privacy.updates_left(privacy.policy_of(policy), 0.0, 99)
+    about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))
+    said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
+    assert about["notes"][-1] == f"its privacy policy on updates: {said}"
+    error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe"))["error"]
+    assert re.search(rf"this run needs {allowed + 1} updates, and its privacy policy leaves room for {allowed}:", error)
+
+
+def test_a_run_that_is_repeated_needs_nothing_new(site):
+    policy = {**NOISY, "budget": {"epsilon": 0.9}}
+    plan = tiny_plan(rounds=privacy.updates_left(privacy.policy_of(policy), 0.0, 99))
+    for _ in range(2):
+        assert "error" not in site(**policy).answer(order(plan, "describe"))
+        assert all("error" not in site(**policy).answer(order(plan, round=number)) for number in range(plan.rounds))
+
+
+@pytest.mark.parametrize("what", ["describe", "reply", "evaluate"])
+@pytest.mark.parametrize(
+    ("scheme", "policy", "words"),
+    [
+        ("fedsgd", NOISY, "which `fedsgd` does not allow: sites send gradients"),
+        ("feddc", {"secure_aggregation": True}, "with `feddc` somebody must: the server passes single models"),
+        ("fedavg", {"secure_aggregation": True}, "this version of brainct has no secure aggregation"),
+    ],
+)
+def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(site, what, scheme, policy, words):
+    found = order(tiny_plan(scheme), what, fold="test")
+    error = site(**policy).answer(found)["error"]
+    assert error.startswith("site-1 does not take part: by its privacy policy ")
+    assert words in error
+    assert error.endswith("choose another scheme, or ask the hospital's data protection officer")
+
+
+def test_a_layer_that_the_network_does_not_have_can_not_be_withheld(site):
+    error = site(withhold=["hed"]).answer(order(tiny_plan(), "describe"))["error"]
+    assert "withholds hed, which network cnn does not have" in error
+
+
+def test_an_update_of_another_shape_does_not_leave(site):
+    found = order(tiny_plan())
+    answer = {"weights": {"w": torch.ones(2)}, "examples": 1, "metrics": {}, "extra": {}}
+    assert "missing tensors" in site(clip=1)._guard.answer(found, answer)["error"]
+
+
+def policy_file(folder, **policy):
+    """A privacy.json as a site has it."""
+    row = {"path": guard.FILTER, "args": policy}
+    scope = {"name": "hospital", "task_data_filters": [], "task_result_filters": [row]}
+    folder.mkdir(exist_ok=True)
+    (folder / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "hospital"}))
+    return folder / "privacy.json"
+
+
+def rehearsed(folder, plan=None, workers=1):
+    plan = plan or tiny_plan(rounds=2)
+    return rehearse(plan, ["a", "b"], folder, workers=workers, tell=lambda line: None).content
+
+
+def test_a_rehearsal_under_a_policy_is_repeated_to_the_bit_and_pays_once(tmp_path, monkeypatch):
+    bare = rehearsed(tmp_path / "bare")
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(policy_file(tmp_path / "local", clip=0.5, noise=0.1)))
+    first, again = rehearsed(tmp_path / "1"), rehearsed(tmp_path / "2", workers=2)
+    assert first["model_sha256"] == again["model_sha256"] != bare["model_sha256"]
+    for name in ("a", "b"):
+        assert len(json.loads((tmp_path / "local" / "privacy" / name / "ledger.json").read_text())) == 2
+        assert '"noise": 0.1' in str(first["sites"][name]["notes"])
+
+
+def test_a_rehearsal_whose_sites_refuse_the_scheme_ends_at_the_roll_call(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(policy_file(tmp_path / "local", clip=0.5)))
+    with pytest.raises(
+        Refused, match="the roll call can't be closed: 0 of 2 .* a: a does not take part: by its privacy"
+    ):
+        rehearsed(tmp_path / "out", tiny_plan("ridge"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is no privacy.json"),
+        ('{"scopes": [], "default_scope": "x"}', "KeyError"),
+        ('{"scopes": [{"name": "x", "task_result_filters": []}], "default_scope": "x"}', "has 0 result filters"),
+    ],
+)
+def test_a_privacy_file_without_our_filter_is_refused_and_not_taken_for_no_policy(
+    tmp_path, monkeypatch, content, words
+):
+    (tmp_path / "privacy.json").write_text(content)
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(tmp_path / "privacy.json"))
+    with pytest.raises(Refused, match=words):
+        guarded(None, "a")
+
+
+def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path):
+    site(**NOISY).answer(order(tiny_plan()))
+    (tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").write_text("{")
+    assert "ledger.json can't be read" in site(**NOISY).answer(order(tiny_plan(), round=1))["error"]
+
+
+def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
+    file = policy_file(tmp_path / "local", clip=0.5, noise=20.0, budget={"epsilon": 9.0})
+    app(["privacy", str(file), "--site", "a"], standalone_mode=False)
+    assert capsys.readouterr().out.splitlines()[1:] == ["noised updates that left: 0"]
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(file))
+    rehearsed(tmp_path / "out")
+    app(["privacy", str(file), "--site", "a"], standalone_mode=False)
+    spent = privacy.epsilon(2 * 0.1**2, 1e-5)
+    assert f"epsilon spent, over 1 runs: {spent:.4g} of 9 (delta 1e-05)" in capsys.readouterr().out
