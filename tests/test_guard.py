@@ -21,7 +21,8 @@ NOISY = {"clip": 1.0, "noise": 20.0}
 
 def order(plan, what="reply", **changes):
     task = {"weights": first_weights(plan), "extra": {}}
-    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **changes}
+    known = {"run": "run", "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task}
+    return {"what": what, "exchange": "round 0", **known, **changes}
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
 def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     allowed = privacy.updates_left(privacy.policy_of(policy), 0.0, 99)
-    about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))
+    about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))["about"]
     said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
     assert about["notes"][-1] == f"its privacy policy on updates: {said}"
     error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe"))["error"]

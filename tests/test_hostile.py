@@ -10,6 +10,7 @@ import sys
 import zipfile
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,7 @@ from safetensors.torch import save as save_bytes
 
 from brainct import plain
 from brainct.answers import described, scored
+from brainct.ct.scores import scores
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
 from brainct.flare.site import Site
@@ -174,23 +176,23 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
 
 COUNTS = {"scans": 8, "positives": {"any": 4}, "negatives": {"any": 4}}
 ABOUT = {"kind": "manifest", "folds": {"train": COUNTS}, "fingerprint": "0" * 64, "notes": ["4 scans are tilted"]}
-SCORE = dict.fromkeys(("auroc", "balanced_accuracy", "brier"), 0.5) | {"positives": 4, "negatives": 4, "unlabelled": 0}
+SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8, 6), 0.5))["any"]
 
 
 def test_an_honest_description_and_honest_scores_are_used():
-    assert described("b", ABOUT) == ABOUT
-    assert scored("b", {"scores": {"any": {**SCORE, "reason": None}}})["any"]["auroc"] == 0.5
+    assert described("b", {"about": ABOUT}) == ABOUT
+    assert scored("b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
 
 
 def test_a_description_that_names_patients():
     with pytest.raises(Refused) as refusal:
-        described("b", {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}})
+        described("b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
     assert str(refusal.value).startswith(ATTACKS["patients in counts"].line)
 
 
 def test_scores_that_name_patients():
     with pytest.raises(Refused) as refusal:
-        scored("b", {"scores": {"DOE^JANE": {**SCORE, "reason": None}}})
+        scored("b", {"scores": {"DOE^JANE": SCORE}})
     assert str(refusal.value).startswith(ATTACKS["patients in scores"].line)
 
 
@@ -207,7 +209,7 @@ def test_scores_that_name_patients():
 )
 def test_more_descriptions_that_are_refused(about):
     with pytest.raises(Refused, match="b, the roll call: "):
-        described("b", about)
+        described("b", {"about": about})
 
 
 class Evil:

@@ -17,10 +17,9 @@ RULES = [
     ("scheme.py", (NVFLARE, MONAI, *FILES, "brainct.schemes", "brainct.ct", "brainct.learner", "brainct.flare")),
     ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
     ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),
-    ("commands/*.py", (NVFLARE, "brainct.flare")),
     ("[a-z]*.py", (NVFLARE, "brainct.flare")),
     ("study/*.py", (NVFLARE, "brainct.flare", "brainct.cli", "brainct.commands")),
-    ("commands/*.py", (NVFLARE, "brainct.flare", "brainct.cli")),
+    ("commands/*.py", (NVFLARE, "brainct.cli")),
 ]
 
 

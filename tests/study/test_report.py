@@ -122,8 +122,8 @@ def test_a_run_aborted_in_round_0_leaves_a_page_that_says_what_is_known(tmp_path
     with pytest.raises(Refused, match="round 0"):
         rehearsed(tmp_path / "run", PHANTOM, lose=[(site, 0) for site in SITES])
     seen = page_of(tmp_path / "run")
-    assert "This run closed no round" in seen.text
-    assert "there is no model" in seen.text
+    assert "0 of 3 rounds were closed" in seen.text
+    assert "Nothing was tested." in seen.text
 
 
 @pytest.mark.slow
