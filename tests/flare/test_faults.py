@@ -1,41 +1,38 @@
-"""A representative part of the fault table, for real: four provisioned hospitals, processes killed at named moments."""
+"""A representative part of the fault table, for real: provisioned hospitals, processes killed at named moments."""
 
 import pytest
 
-from brainct import jobs
-from brainct.rehearse import rehearse
 from tests.flare.faults import HOSPITALS, SITE, theatre
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def stage(tmp_path, small_site):
-    with theatre(tmp_path) as stage:
-        yield stage
+def test_processes_that_are_killed_cost_nothing_or_what_the_table_says(tmp_path, small_site):
+    """One federation for all of it: starting one costs more than what is looked at."""
+    with theatre(tmp_path, HOSPITALS[:3]) as stage:
+        calm = stage.calm()
+        check_that_a_trainer_and_a_sites_job_process_cost_nothing(stage, calm)
+        check_that_a_servers_job_is_resumed_to_the_same_model(stage, calm)
+        check_that_a_lost_site_costs_its_rounds_and_comes_back(stage)
 
 
-def calm(stage, tmp_path):
-    return rehearse(jobs.read(stage.job), HOSPITALS, tmp_path / "calm", tell=lambda line: None).content["model_sha256"]
-
-
-def test_a_trainer_and_a_sites_job_process_that_are_killed_cost_nothing(stage, tmp_path):
+def check_that_a_trainer_and_a_sites_job_process_cost_nothing(stage, calm):
     seen = stage.play(lambda: [stage.kill("trainer"), stage.kill("site's job process")], "during the reply")
     assert seen.status == "FINISHED:COMPLETED"
     assert seen.missed == {}
-    assert seen.sha256 == calm(stage, tmp_path)
+    assert seen.sha256 == calm
 
 
-def test_a_servers_job_that_is_killed_while_it_closes_a_round_is_resumed_to_the_same_model(stage, tmp_path):
+def check_that_a_servers_job_is_resumed_to_the_same_model(stage, calm):
     killed = stage.play(lambda: stage.kill("server's job process"), "closing the round")
     assert killed.status == "FINISHED:EXECUTION_EXCEPTION"
     resumed = stage.resume()
     assert resumed.status == "FINISHED:COMPLETED"
     assert resumed.missed == {}
-    assert resumed.sha256 == calm(stage, tmp_path)
+    assert resumed.sha256 == calm
 
 
-def test_a_site_that_is_lost_costs_its_rounds_and_is_back_once_it_is_started_again(stage):
+def check_that_a_lost_site_costs_its_rounds_and_comes_back(stage):
     def power_cut():
         stage.kill("whole site")
         stage.federation.start(SITE)
