@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from brainct import jobs
 from brainct.flare.federation import Federation, free_port, provision
 from brainct.rehearse import rehearse
 from tests.conftest import PHANTOM, ROOT
-from tests.flare.fewer import project_of
 from tests.flare.test_simulator import small_job
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
@@ -61,14 +60,14 @@ class Seen:
 class Theatre:
     """One federation, up and ready, in which faults are played one after the other."""
 
-    def __init__(self, folder: Path, federation: Federation):
+    def __init__(self, folder: Path, federation: Federation, scheme: str = "feddc"):
         self.folder, self.federation, self.stops, self.number = folder, federation, folder / "stops", 0
-        self.job = small_job(folder / "jobs", "feddc", **PLAN)
+        self.job = small_job(folder / "jobs", scheme, **PLAN)
         self.job_id = ""
 
     def calm(self) -> str:
         """The hash of the run that nothing happens to."""
-        record = rehearse(jobs.read(self.job), self.federation.hospitals, self.folder / "calm", tell=lambda line: None)
+        record = rehearse(jobs.read(self.job), HOSPITALS, self.folder / "calm", tell=lambda line: None)
         return str(record.content["model_sha256"])
 
     def play(self, act: Callable[[], None] = lambda: None, moment: str = "", round: int = ROUND, job=None) -> Seen:
@@ -160,17 +159,16 @@ class Theatre:
 
 
 @contextmanager
-def theatre(folder: Path, hospitals: Sequence[str] = HOSPITALS):
-    """A federation that a test may harm; afterwards nothing runs."""
+def theatre(folder: Path, scheme: str = "feddc"):
+    """A federation of four hospitals that a test may harm; afterwards nothing runs."""
     (folder / "site.yaml").write_text(PHANTOM)
-    project = project_of(hospitals, folder)
-    kits = provision(project, folder / "f", ROOT / "provisioning" / "policy", free_port())
+    kits = provision(ROOT / "provisioning" / "project.yml", folder / "f", ROOT / "provisioning" / "policy", free_port())
     path = os.pathsep.join([str(ROOT / "tests" / "flare" / "breakpoints"), str(ROOT / "custom")])
     extra = {"BRAINCT_SITE": str(folder / "site.yaml"), "BREAK": str(folder / "stops"), "PYTHONPATH": path}
     with Federation(kits, folder / "home", extra) as federation:
         federation.start()
         ready(federation)
-        yield Theatre(folder, federation)
+        yield Theatre(folder, federation, scheme)
 
 
 def ready(federation: Federation, tries: int = 5) -> None:

@@ -125,29 +125,6 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
 
 
-def test_hospitals_whose_keys_never_left_them_join_a_run(tmp_path, monkeypatch):
-    printed = {}
-    with desktop(tmp_path / "clone") as place:
-        phantom = str(place.folder / "poc" / "sites" / "phantom.yaml")
-        for number, whom, commands in blocks("distributed.md"):
-            names = whom.removeprefix("each of ").split() if whom else [""]
-            for name in names:
-                printed[number] = place.follow(commands, NAME=name, BRAINCT_SITE=phantom)
-        place.follow(GONE)
-        assert marked(place.mark) == []
-    assert model_hash(printed[55]) == rehearsed(place, HOSPITALS[:2], tmp_path / "rehearsed", monkeypatch)
-    keys = [path.read_bytes() for path in (place.folder / "own").rglob("*.key")]
-    sent = list((place.folder / "mail").iterdir())
-    assert len(keys) == 4
-    assert len(sent) == 8
-    for path in sent:
-        shutil.unpack_archive(path, tmp_path / "opened" / path.name, "zip")
-    opened = [path.read_bytes() for path in (tmp_path / "opened").rglob("*") if path.is_file()]
-    assert len(opened) > 15
-    assert not any(b"PRIVATE KEY" in text for text in opened)
-    assert all(b"PRIVATE KEY" in key for key in keys)
-
-
 def test_a_page_that_fails_is_noticed(tmp_path):
     with desktop(tmp_path / "clone") as place, pytest.raises(AssertionError, match="no such kit"):
         place.follow("echo no such kit; false; true")
