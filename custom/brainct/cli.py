@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from brainct.commands import kits, runs, site
+from brainct.commands.barriers import barriers
 from brainct.commands.compare import compare
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
@@ -26,6 +27,7 @@ app.command()(resume)
 app.command()(privacy)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
+app.command()(barriers)
 app.command()(report)
 app.add_typer(kits.app, name="kits")
 app.add_typer(site.app, name="site")
@@ -110,25 +112,24 @@ def data(
 
 @app.command()
 def schemes(
-    write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
+    write: Annotated[bool, typer.Option(help="Write docs/schemes.md and docs/rounds instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
     """List the schemes: paper and family, bytes to and from a site in a round, what a site keeps, arguments."""
     from rich.console import Console
     from rich.table import Table
 
-    from brainct.handbook import bytes_of
-    from brainct.handbook import schemes as page
+    from brainct import handbook
     from brainct.schemes import SCHEMES, about
 
     if write:
-        (docs / "schemes.md").write_text(page())
+        handbook.write(docs)
         return
     table = Table("scheme", "paper; family", "bytes to / from a site", "a site keeps", "arguments", show_lines=True)
     for name, make in sorted(SCHEMES.items()):
         row = about(name)
         arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
-        table.add_row(name, f"{row.paper}; {row.family}", bytes_of(name), row.keeps, arguments)
+        table.add_row(name, f"{row.paper}; {row.family}", handbook.bytes_of(name), row.keeps, arguments)
     console = Console(width=120)
     console.print(table, markup=False, highlight=False)
     print("bytes: a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run")
@@ -148,13 +149,13 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
 
 @jobs_app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
-    """Say whether the job folders and docs/schemes.md are what the registry says; exit code 1 if not."""
+    """Say whether the job folders, docs/schemes.md and docs/rounds are as the registry says; exit code 1 if not."""
     from brainct import handbook, jobs
 
     findings = jobs.check(folder)
-    page = folder.resolve().parent / "docs" / "schemes.md"
-    if page.is_file() and page.read_text() != handbook.schemes():
-        findings.append("docs/schemes.md is not what the registry says; run `brainct schemes --write`")
+    docs = folder.resolve().parent / "docs"
+    if (docs / "schemes.md").is_file():
+        findings += handbook.check(docs)
     for finding in findings:
         print(finding, file=sys.stderr)
     if findings:

@@ -1,5 +1,8 @@
-"""docs/schemes.md, made from the registry: one row a scheme, and the rules that hold for all."""
+"""docs/schemes.md and docs/rounds/, made from the registry: a row a scheme, a picture a family, the rules for all."""
 
+from pathlib import Path
+
+from brainct.pictures_of_rounds import PICTURED, file_of, says, svg
 from brainct.schemes import SCHEMES, about
 from brainct.traffic import traffic
 
@@ -29,6 +32,11 @@ paper's symbols: each scheme's docstring.
 network suits every scheme: a job that names another than the default has the bytes of that one.
 
 """
+ROUNDS = """
+## One round, by family
+
+Made from `custom/brainct/pictures_of_rounds.py` by the same command.
+"""
 TAIL = """
 ## Rules that hold for all
 
@@ -43,7 +51,42 @@ TAIL = """
 def schemes() -> str:
     """The whole page."""
     titles = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
-    return HEAD + titles + "".join(_row(name) for name in sorted(SCHEMES)) + TAIL
+    rows = "".join(_row(name) for name in sorted(SCHEMES))
+    return HEAD + titles + rows + ROUNDS + "".join(_pictured(family) for family in families()) + TAIL
+
+
+def families() -> dict[str, list[str]]:
+    """The registry's families and their schemes, both sorted."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(SCHEMES):
+        found.setdefault(about(name).family, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def pages() -> dict[str, str]:
+    """What is made: text by its path below docs."""
+    return {"schemes.md": schemes()} | {f"rounds/{file_of(one)}": svg(one) for one in families() if one in PICTURED}
+
+
+def write(docs: Path) -> None:
+    """Write all pages."""
+    for path, text in pages().items():
+        (docs / path).parent.mkdir(parents=True, exist_ok=True)
+        (docs / path).write_text(text)
+
+
+def check(docs: Path) -> list[str]:
+    """What is out of date below docs, in sentences."""
+    findings = [
+        f"family {family!r} has no picture of its round; add a row to PICTURED in pictures_of_rounds.py"
+        for family in families()
+        if family not in PICTURED
+    ]
+    for path, text in pages().items():
+        if not (docs / path).is_file() or (docs / path).read_text() != text:
+            findings.append(f"docs/{path} is not what the registry says; run `brainct schemes --write`")
+    strange = sorted(path.name for path in (docs / "rounds").glob("*") if f"rounds/{path.name}" not in pages())
+    return findings + [f"docs/rounds/{name} is of no family; remove it" for name in strange]
 
 
 def bytes_of(name: str) -> str:
@@ -70,6 +113,13 @@ def _row(name: str) -> str:
         _allowed(row.no_noise),
     ]
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _pictured(family: str) -> str:
+    names = ", ".join(f"`{name}`" for name in families()[family])
+    if family not in PICTURED:
+        return f"\n**{family}**: {names}\n"
+    return f"\n**{family}**: {names}\n\n![{says(family)}](rounds/{file_of(family)})\n"
 
 
 def _allowed(reason: str) -> str:

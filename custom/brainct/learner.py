@@ -180,6 +180,11 @@ class SiteLearner:
         other._answer = predict
         return other
 
+    @property
+    def answered(self) -> bool:
+        """Whether its probabilities come from a function and not from its network."""
+        return self._answer is not None
+
     def seed(self, *words: str | int) -> int:
         """A number in [0, 2^32) that follows from the run's seed, the site and these words, the same in every round."""
         return int(generator(self.plan.seed, self.site, *words).integers(2**32))
@@ -251,11 +256,15 @@ class SiteLearner:
             raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
         return fold
 
+    def seen(self, images: Tensor) -> Tensor:
+        """(N, C, H, W[, D]) images as this site's network sees them: normalised, where the learner is."""
+        if self._normalise is None:
+            return images
+        mean, deviation = (value.to(images) for value in self._normalise)
+        return (images - mean) / deviation
+
     def _logits(self, images: Tensor) -> Tensor:
-        if self._normalise is not None:
-            mean, deviation = (value.to(images) for value in self._normalise)
-            images = (images - mean) / deviation
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network(self.seen(images))
         return logits
 
     def _load(self, weights: Weights) -> None:

@@ -92,7 +92,7 @@ def _done(spec: Spec, opened: Opened, folder: Path, closed: Callable[[Mapping[st
     asked = [POOLED] if spec.entry.pooled else names
     scans = {**opened, POOLED: pooled(opened, names)} if spec.entry.pooled else opened
     record = rehearse(plan, asked, folder, opener=_opener(scans), tell=lambda line: None, closed=closed).content
-    task = _delivered(folder / "model.safetensors")
+    task = delivered(folder / "model.safetensors")
     judged = _Judged(plan, task, opened, folder / "state" / "keep")
     test, valid = judged.at(names, "test"), judged.at(names, "valid")
     kib = kib_of(record, asked)
@@ -223,7 +223,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _delivered(path: Path) -> Task:
+def delivered(path: Path) -> Task:
+    """The model of a model.safetensors, and what a site needs beside it."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     return Task(load_model(path), json.loads(metadata.get("extra", "{}")))

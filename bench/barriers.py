@@ -1,0 +1,98 @@
+"""Barriers between CT models trained on the phantom, from the same start and from different starts; docs/barriers.md.
+
+    python bench/barriers.py --runs runs/barriers --docs docs/barriers
+
+Trains and measures what is not there yet in the folder of the runs, and copies the pictures.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from brainct.plain import write
+from brainct.plan import Plan, plan_of
+from brainct.rehearse import rehearse, site_names
+from brainct.study import barrier_pictures
+from brainct.study.barrier_models import Subject, measured, of_files, of_run
+from brainct.study.barriers import Choices
+
+SITE = "kind: phantom\nphantom: {scans: 32}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
+"""16 training and 16 test scans a site."""
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "vgg": {"architecture": "vgg-small", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
+    "cnn": {"architecture": "cnn", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
+}
+FIT = {"optimizer": "adamw", "rate": 0.002, "epochs": 3}
+PASSES = 20
+"""Passes that the sites of the federation train alone before their models are compared."""
+
+CHOICES = Choices(points=11, refine=2, orders=2, samples=3, pairs=3)
+
+
+def plan(network: str, seed: int, rounds: int) -> Plan:
+    choices = {"network": NETWORKS[network], "seed": seed, "rounds": rounds, "fit": FIT, "evaluate_every": 0}
+    return plan_of({"scheme": "fedavg", **choices}, "the benchmark")
+
+
+def trained(folder: Path, network: str, names: list[str], seed: int, rounds: int) -> Path:
+    if not (folder / "model.safetensors").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        rehearse(plan(network, seed, rounds), names, folder, tell=lambda line: None)
+    return folder
+
+
+def subjects(runs: Path, network: str, rounds: int) -> dict[str, Any]:
+    def alone(site: str, seed: int) -> Path:
+        return trained(runs / f"{network}-{site}-{seed}", network, [site], seed, rounds) / "model.safetensors"
+
+    def federation() -> Subject:
+        return of_run(trained(runs / f"{network}-federation", network, site_names(4), 1, rounds), PASSES)
+
+    return {
+        "federation": federation,
+        "same-start": lambda: of_files([alone("site-1", 1), alone("site-2", 1)]),
+        "different-starts": lambda: of_files([alone("site-1", 1), alone("site-2", 2)]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--docs", type=Path, required=True)
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=10)
+    chosen = parser.parse_args()
+    chosen.runs.mkdir(parents=True, exist_ok=True)
+    file = chosen.runs / "site.yaml"
+    file.write_text(SITE)
+    os.environ["BRAINCT_SITE"] = str(file)
+    for network in chosen.networks:
+        for name, make in subjects(chosen.runs, network, chosen.rounds).items():
+            measure(f"{network}-{name}", make, chosen.runs, chosen.docs)
+
+
+def measure(name: str, make: Any, runs: Path, docs: Path) -> None:
+    began = time.monotonic()
+    subject = make()
+    ready = time.monotonic()
+    content = measured(subject, ["train", "test"], "all", CHOICES)
+    seconds = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
+    write(runs / f"{name}.json", json.dumps({**content, "seconds": seconds}, indent=1).encode())
+    for picture in barrier_pictures.write(content, runs / name):
+        if picture.suffix == ".svg":
+            docs.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, docs / f"{name}-{picture.name}")
+    for fold, part in (("train", content), ("test", content["also"]["test"])):
+        heights = [max(row["base_a"], row["base_b"]) for row in part["layers"]]
+        numbers = {"losses": part["losses"], "full": part["full"]["barrier"], "layers": heights}
+        rises = {kind: value for kind, value in part["perturbations"]["whole"].items()}
+        print(json.dumps({"name": name, "fold": fold, **seconds, **numbers, **part["cumulative"], "rises": rises}))
+
+
+if __name__ == "__main__":
+    main()
