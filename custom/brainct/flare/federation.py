@@ -17,7 +17,7 @@ import yaml
 from nvflare.fuel.flare_api.flare_api import Session
 
 from brainct.errors import Refused
-from brainct.flare.lead import session_of
+from brainct.flare.lead import PERIOD, session_of
 from brainct.flare.sweep import VARIABLE, marked, sweep
 from brainct.kits import POLICY, kind_of, kits_in, lay
 
@@ -150,7 +150,7 @@ class Federation:
                 self._refuse_dead()
                 if time.monotonic() > until:
                     raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
-                time.sleep(0.2)
+                time.sleep(PERIOD)
 
     def _refuse_dead(self) -> None:
         for name, process in self._started.items():
