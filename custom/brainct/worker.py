@@ -122,16 +122,20 @@ def context(threads: bool) -> BaseContext:
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
 
+def bare_desks(
+    sites: Sequence[str], keep: Path, site_file: Path | None, discreet: bool, opener: Opener | None = None
+) -> dict[str, Desk]:
+    """A desk for each site; by default a data set that is dealt out to several of them is opened once."""
+    opener = opener or _Opened()
+    return {site: Desk(site, keep, site_file, opener, discreet) for site in sites}
+
+
 def desks(
     sites: Sequence[str], keep: Path, site_file: Path | None, discreet: bool, opener: Opener | None = None
 ) -> Mapping[str, Answers]:
-    """A desk for each site; by default a data set that is dealt out to several of them is opened once.
-
-    A rehearsed desk, which is not discreet, stands behind the privacy policy that BRAINCT_PRIVACY names; a real site's
-    answers go through FLARE's filters.
-    """
-    opener = opener or _Opened()
-    at = {site: Desk(site, keep, site_file, opener, discreet) for site in sites}
+    """Desks whose answers leave as they may: a rehearsed one, which is not discreet, stands behind the privacy policy
+    that BRAINCT_PRIVACY names; a real site's answers go through FLARE's filters."""
+    at = bare_desks(sites, keep, site_file, discreet, opener)
     return at if discreet else {site: guarded(desk, site) for site, desk in at.items()}
 
 
