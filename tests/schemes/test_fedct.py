@@ -9,14 +9,14 @@ import torch
 from scipy.stats import binom
 
 from brainct import plain
-from brainct.ct.scans import Public
+from brainct.ct.scans import Fold, Public
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.record import model_sha256
 from brainct.rehearse import rehearse
 from brainct.rounds import _same_public, load_model
 from brainct.scheme import Report, Task, check_report
-from brainct.schemes._forest import features
+from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
 from brainct.schemes.fedct import fedct
 from brainct.weights import sha256
@@ -161,11 +161,18 @@ def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
     assert "weights" not in keeps["site-2"]
     assert plain.unpack(plain.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
     learner, task = tiny_learner(plan, "site-2", 2), Task(scheme.model(memory), scheme.extra(memory))
-    forest = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
+    trees = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
     network = learner.predict(task.weights)
-    assert not torch.allclose(forest, network, atol=0.05)
-    assert torch.equal(forest, scheme.see(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights))
+    assert not torch.allclose(trees, network, atol=0.05)
+    assert torch.equal(trees, scheme.see(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights))
     assert scheme.see(task, learner, keeps["site-1"]) is learner
+
+
+def test_a_forest_has_no_answers_for_a_fold_without_scans():
+    learner = tiny_learner(tiny_plan())
+    folds = {**learner.scans.folds, "valid": Fold(torch.empty(0, 3, 32, 32), torch.empty(0, 6))}
+    learner.scans = replace(learner.scans, folds=folds)
+    assert forest(learner, None, 0.5)("valid").shape == (0, 6)
 
 
 def test_a_forest_sees_no_order_and_works_on_volumes():

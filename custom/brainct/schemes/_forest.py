@@ -52,7 +52,10 @@ def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str
     ]
 
     def predict(fold: str) -> Tensor:
-        x = features(learner.fold(fold)[0])
+        asked = learner.fold(fold)[0]
+        if not len(asked):  # scikit-learn's trees refuse to be asked about nothing
+            return torch.empty(0, len(grown))
+        x = features(asked)
         return torch.stack([torch.from_numpy(each(x)) for each in grown], 1).float()
 
     return predict
