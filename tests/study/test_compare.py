@@ -186,9 +186,9 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
         assert process.returncode == 130
         assert "the same command goes on from there" in said
     deadline = time.monotonic() + 60
-    while list((tmp_path / "temporary").iterdir()) and time.monotonic() < deadline:
+    while list((tmp_path / "temporary").glob("brainct-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list((tmp_path / "temporary").glob("brainct-*")) == []
     before = (tmp_path / "out" / LEDGER).read_bytes()
     again = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
