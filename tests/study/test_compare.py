@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import yaml
@@ -178,7 +179,9 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
     words = command(tmp_path, "--out", tmp_path / "out", "--workers", "2")
-    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    # a test run in the background is given SIGINT ignored, and would pass that on
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     wait_for_rows(tmp_path / "out" / LEDGER, 1, process)
     process.send_signal(how)
     said = process.communicate()[1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brainct.ct import dicom, nifti, pictures
+from brainct.ct import pictures
 from brainct.ct.pixels import Pixels
 from brainct.ct.readers import Entry
 from brainct.errors import Refused
@@ -21,6 +21,8 @@ def decoded(entry: Entry, dims: int) -> tuple[Pixels, list[str]]:
 
 
 def _read(entry: Entry) -> tuple[Pixels, list[str]]:
+    from brainct.ct import dicom, nifti  # most runs need neither, and each process that trains would wait for them
+
     name = entry.path.name.lower()
     if entry.path.is_dir():
         return dicom.read_series(entry.path, entry.name)

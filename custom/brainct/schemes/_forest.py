@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 from torch.nn import functional
 
@@ -69,6 +68,8 @@ def _grown(
     own: float,
     seed: int,
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    from sklearn.ensemble import RandomForestClassifier
+
     known, told = ~np.isnan(labels), ~np.isnan(given)
     y = np.concatenate([labels[known], given[told]])
     if len(np.unique(y)) < 2:
