@@ -1,5 +1,6 @@
 """A process in which sites train: started again when it dies, its order repeated once; gone when its parent is."""
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -25,6 +26,8 @@ Order = Mapping[str, Any]
 Tell = Callable[[str], None]
 PERIOD = 0.2
 """Seconds between two looks at whether to stop."""
+EVERYONES = ("monai.transforms", "sklearn.metrics", "torch._dynamo")
+"""What whoever trains and scores comes to import, seconds in all: once, before it forks."""
 
 
 class Worker:
@@ -119,6 +122,9 @@ class Worker:
 def context(threads: bool) -> BaseContext:
     """How to start workers: forked ones are there at once, but neither CUDA nor a parent's threads survive a fork."""
     forkable = "fork" in multiprocessing.get_all_start_methods() and not threads and not torch.cuda.is_available()
+    if forkable:
+        for module in EVERYONES:
+            importlib.import_module(module)
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
 
