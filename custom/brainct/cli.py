@@ -143,8 +143,10 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
     """Write all job folders from the registry and the table in jobs.py."""
     from brainct import jobs
 
-    for path in jobs.render(folder):
+    written = jobs.render(folder)
+    for path in written:
         print(path)
+    print(f"{len(jobs.JOBS)} jobs, {len(written)} files written")
 
 
 @jobs_app.command()

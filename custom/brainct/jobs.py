@@ -52,11 +52,13 @@ JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 
 
 def render(folder: Path) -> list[Path]:
-    """Write every job of the table below this folder; returns the files written."""
+    """Write every job of the table below this folder; returns the files that were not like that yet."""
     written = []
     for name in JOBS:
         for path, text in _files(name).items():
             file = folder / name / path
+            if file.is_file() and file.read_text() == text:
+                continue
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
             written.append(file)
