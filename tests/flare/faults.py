@@ -217,10 +217,10 @@ def killed(stage: Theatre, victim: str, moments: Sequence[str], calm: str, note:
 def absent(
     stage: Theatre, what: str, leave: Callable[[float], None], seconds: float, note: Callable[..., None]
 ) -> None:
-    """A site is gone for so many seconds while its job runs on."""
+    """A site is gone for so many seconds while its job, of longer rounds, runs on."""
     stage.choose("feddc", LONG, PACE)
-    for moment in ("before the reply", "closing the round"):
-        note(f"{what} {seconds:.0f} s", moment, stage.play((moment, ROUND, lambda: leave(seconds))), "")
+    moment = MOMENTS[0]
+    note(f"{what} {seconds:.0f} s", moment, stage.play((moment, ROUND, lambda: leave(seconds))), "")
 
 
 def resumed(stage: Theatre, scheme: str, note: Callable[..., None]) -> None:
