@@ -72,9 +72,12 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._see_off()
 
     def _see_off(self) -> None:
-        """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""
+        """Wait until FLARE has noticed which sites are gone, or they have answered after all.
+
+        One that it misses only later would fail the job.
+        """
         until, silent = time.monotonic() + NOTICED, self._inbox.silent if self._inbox else set()
-        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
+        while any(not self.communicator.get_client_disconnect_time(site) for site in sorted(silent)):
             if time.monotonic() > until or self.abort_signal.triggered:
                 return
             time.sleep(PERIOD)
