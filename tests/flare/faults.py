@@ -47,6 +47,7 @@ VICTIMS: dict[str, tuple[str, Callable[[psutil.Process], bool]]] = {
     "site's job process": (SITE, of_job),
     "whole site": (SITE, lambda process: True),
     "server's job process": ("server", of_job),
+    "server's parent process": ("server", lambda process: not of_job(process)),
     "whole server": ("server", lambda process: True),
 }
 
@@ -175,8 +176,8 @@ class Theatre:
         return json.loads(file.read_text()) if file.is_file() else {}
 
     def mend(self, victim: str) -> None:
-        """Start what was killed whole, as a restart of its machine would."""
-        if victim.startswith("whole"):
+        """Start a kit of which nothing is left, as a restart of its machine would."""
+        if not self.federation.processes(VICTIMS[victim][0]):
             self.federation.start(VICTIMS[victim][0])
             ready(self.federation)
 
