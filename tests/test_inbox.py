@@ -55,6 +55,16 @@ def test_it_does_not_wait_for_a_site_that_was_lost_before():
     assert box.closed()
 
 
+def test_an_answer_after_the_close_is_not_used_but_its_site_is_no_longer_silent():
+    box = inbox(quorum=2)
+    box.accept("a", {"value": 1})
+    box.accept("b", {"value": 1})
+    answers = box.close()
+    assert box.silent == {"c"}
+    assert not box.accept("c", {"value": 1})
+    assert (answers, box.silent) == ({"a": 1, "b": 1}, set())
+
+
 def waits(monkeypatch, slowest, met=1.0, late=(), quorum=2, **choices):
     """Seconds after its opening at which an inbox closes, if a and b answer after `met` seconds and c never."""
     clock = [0.0]

@@ -27,9 +27,9 @@ class Inbox(Generic[T]):
     read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
     answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum.
     deadline, grace: seconds, see plan.Plan. late: sites that missed the exchange before; the round does not wait for
-    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one. seconds:
-    after which each answer was there. An answer to another exchange than `what` comes too late and is not used, but its
-    site is waited for again.
+    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one or one after
+    the exchange was closed. seconds: after which each answer was there. An answer to another exchange than `what` comes
+    too late and is not used, but its site is waited for again.
     slowest: seconds that a site's slowest earlier answer took, if known. With the quorum met, such a site is waited for
     until SLACK times its slowest, or SLACK times what the quorum took if that is longer, and FLOOR seconds have passed;
     all others, and none longer, for the grace.
@@ -62,6 +62,7 @@ class Inbox(Generic[T]):
         """Take a site's answer in; false, with the reason in `lost`, where it is refused."""
         with self._lock:
             if self._shut:
+                self.silent.discard(site)
                 return False
             exchange = answer.get("exchange", self.what)
             if site not in self.asked:

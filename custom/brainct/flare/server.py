@@ -26,6 +26,9 @@ from brainct.rounds import Order, Run
 PERIOD = 0.02
 """Seconds between two looks at whether an exchange is closed."""
 
+RETURNS = 2.0
+"""Seconds between two looks at whether a missing site has registered anew."""
+
 NOTICED = 60.0
 """Seconds in which FLARE notices that a site is gone, with the policy's heart_beat_timeout."""
 
@@ -69,16 +72,19 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._see_off()
 
     def _see_off(self) -> None:
-        """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""
+        """Wait until FLARE has noticed which sites are gone, or they have answered after all.
+
+        One that it misses only later would fail the job.
+        """
         until, silent = time.monotonic() + NOTICED, self._inbox.silent if self._inbox else set()
-        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
+        while any(not self.communicator.get_client_disconnect_time(site) for site in sorted(silent)):
             if time.monotonic() > until or self.abort_signal.triggered:
                 return
             time.sleep(PERIOD)
 
     def _carry(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         self._inbox = inbox
-        self.engine.sync_clients_from_main_process()  # a site that restarted has a new token
+        looked = self._admit_returned()
         for site, order in orders.items():
             model = wire.to_model(order, order["round"])
             self.send_model(wire.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))
@@ -86,10 +92,17 @@ class Rounds(ModelController):  # type: ignore[misc]
             if self.abort_signal.triggered:
                 raise Refused("the job was aborted")
             self._lose_the_gone(inbox)
+            if time.monotonic() - looked > RETURNS:
+                looked = self._admit_returned()
             if not self.get_num_standing_tasks():
                 self._none_left(orders, inbox)
             time.sleep(PERIOD)
         self.cancel_all_tasks()
+
+    def _admit_returned(self) -> float:
+        """Learn the new tokens of sites that restarted, whose requests FLARE refuses until then; when that was done."""
+        self.engine.sync_clients_from_main_process()
+        return time.monotonic()
 
     def _lose_the_gone(self, inbox: Inbox[Any]) -> None:
         for site in inbox.missing():

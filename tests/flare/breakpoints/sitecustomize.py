@@ -1,7 +1,8 @@
 """Loaded by each Python process of a federation under test: stops one at a named moment, so that it is killed there.
 
 The environment variable BREAK names a folder. Its file `wanted.json` says where: a point, a round, a site. The process
-that gets there first takes the file away, writes its process id to `reached`, and goes on once `reached` is gone.
+that gets there first takes the file away, writes its process id to `reached`, and goes on once `reached` is gone. Its
+file `pace`, if there is one, holds the seconds for which each site waits before each reply: rounds that last.
 """
 
 import importlib.abc
@@ -27,15 +28,19 @@ def reach(point, round, site=None):
             time.sleep(0.02)
 
 
+def pace():
+    with suppress(OSError):
+        time.sleep(float((Path(os.environ["BREAK"]) / "pace").read_text()))
+
+
 def desk(module):
     real = module.Desk.answer
 
     def answer(self, order):
-        asked = order["what"] == "reply"
-        asked and reach("before the reply", order["round"], self.site)
-        found = real(self, order)
-        asked and reach("reply made", order["round"], self.site)
-        return found
+        if order["what"] == "reply":
+            reach("before the reply", order["round"], self.site)
+            pace()
+        return real(self, order)
 
     module.Desk.answer = answer
 
