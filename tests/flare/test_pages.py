@@ -139,7 +139,8 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     assert model_hash(printed[75]) == rehearsed(place, "fedavg", five, tmp_path / "five", monkeypatch)
     assert any(line.startswith(("PASS: ", "WARN: ")) for line in printed[20].splitlines())
     assert "PASS  package" in printed[33]
-    assert "FINISHED:COMPLETED" in printed[55]
+    assert "Submitted job" in printed[55]
+    assert printed[80].count("FINISHED:COMPLETED") == len(records) + 1 == 3
     assert "Registered clients: 4" in printed[56]
     assert "Flare Server has been shutdown" in printed[90]
     assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
