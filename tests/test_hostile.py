@@ -176,11 +176,14 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
 
 COUNTS = {"scans": 8, "positives": {"any": 4}, "negatives": {"any": 4}}
 ABOUT = {"kind": "manifest", "folds": {"train": COUNTS}, "fingerprint": "0" * 64, "notes": ["4 scans are tilted"]}
+PACKAGE = "0.1.0-0123456789abcdef"
 SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8, 6), 0.5))["any"]
 
 
 def test_an_honest_description_and_honest_scores_are_used():
     assert described("b", {"about": ABOUT}) == ABOUT
+    check = {"verdict": "PASS", "time": "2026-01-02T03:04:05+00:00", "package": PACKAGE}
+    assert described("b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
     assert scored("b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
 
 
@@ -203,6 +206,9 @@ def test_scores_that_name_patients():
         {**ABOUT, "kind": "DOE^JANE"},
         {**ABOUT, "fingerprint": "DOE^JANE"},
         {**ABOUT, "notes": ["x" * 2000]},
+        {**ABOUT, "package": "DOE^JANE"},
+        {**ABOUT, "check": {"verdict": "DOE^JANE", "time": "2026-01-02T03:04:05+00:00", "package": PACKAGE}},
+        {**ABOUT, "check": {"verdict": "PASS", "time": "DOE^JANE", "package": PACKAGE}},
         {**ABOUT, "folds": {"DOE^JANE": COUNTS}},
         {**ABOUT, "folds": {"train": {**COUNTS, "scans": -1}}},
     ],

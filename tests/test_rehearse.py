@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from brainct.errors import Refused
+from brainct.package import fingerprint
 from brainct.rehearse import rehearse, site_names
 from brainct.rounds import load_model
 from brainct.weights import sha256
@@ -51,6 +52,7 @@ def test_the_record_says_what_was_run_on_what_and_how_it_went(tmp_path):
     assert record["plan"]["network"]["architecture"] == "cnn"
     assert set(record["versions"]) >= {"flare-brainct", "torch", "monai", "numpy", "nvflare", "python"}
     assert all(len(site["fingerprint"]) == 64 for site in record["sites"].values())
+    assert {record["package"], *(site["package"] for site in record["sites"].values())} == {fingerprint()}
     assert record["sites"]["site-1"]["folds"]["train"]["scans"] == 8
     assert [row["round"] for row in record["rounds"]] == [0, 1, 2]
     assert record["rounds"][1]["lost"] == {"site-2": "lost on purpose by --lose"}

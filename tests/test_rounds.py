@@ -4,6 +4,7 @@ import pytest
 
 from brainct.desk import Desk
 from brainct.errors import Refused
+from brainct.package import fingerprint
 from brainct.record import Record
 from brainct.rounds import Run
 from tests.conftest import tiny_plan
@@ -126,6 +127,45 @@ def test_a_run_over_no_site_or_one_name_twice_is_refused(tmp_path, small_site):
         record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
         with pytest.raises(Refused, match="wanted at least one, each once"):
             Run(plan, sites, Post(tmp_path, small_site), record)
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [("0.1.0-0123456789abcdef", "0.1.0-0123456789abcdef"), (None, "unknown")]
+)
+def test_a_site_with_another_package_than_the_servers_ends_the_run_before_it_trains(
+    package, words, tmp_path, small_site
+):
+    def other(site, order):
+        if site != "b" or order["what"] != "describe":
+            return order
+        about = post.desks[site].answer(order)["about"]
+        return {
+            "about": {**about, "package": package} if package else {key: about[key] for key in set(about) - {"package"}}
+        }
+
+    post = Post(tmp_path, small_site, other)
+    with pytest.raises(Refused, match=f"brainct is {fingerprint()}, but b has .*{words}.*; install the same one"):
+        run(tmp_path, post)
+    assert [what for what, _, _ in post.seen] == ["the roll call"]
+
+
+def test_a_site_whose_last_check_failed_is_named_and_the_record_keeps_the_verdict(tmp_path, small_site):
+    check, told = {"verdict": "FAIL", "time": "2026-01-02T03:04:05+00:00", "package": fingerprint()}, []
+
+    def failed(site, order):
+        if site != "b" or order["what"] != "describe":
+            return order
+        return {"about": {**post.desks[site].answer(order)["about"], "check": check}}
+
+    post, plan = Post(tmp_path, small_site, failed), tiny_plan()
+    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    Run(plan, SITES, post, record, tell=told.append)()
+    assert "b: its last site check ended with FAIL" in told
+    assert {site: about.get("check") for site, about in record.content["sites"].items()} == {
+        "a": None,
+        "b": check,
+        "c": None,
+    }
 
 
 def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_site):

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from brainct import kits, site_check
+from brainct.answers import described
 from brainct.errors import Refused
 from brainct.package import fingerprint
 from tests.conftest import PHANTOM, ROOT
@@ -224,9 +225,21 @@ def test_the_command_prints_the_page_writes_it_and_ends_with_the_verdict(kit, tm
     assert content["verdict"] == "FAIL"
     assert content["package"] == fingerprint()
     assert f"{sum(each['status'] == 'PASS' for each in content['findings'])} PASS" in last
+    assert site_check.left(kit) == {**site_check.left(kit), "verdict": "FAIL", "package": fingerprint()}
     text = (tmp_path / "check.html").read_text()
     assert '<h1 class="FAIL">FAIL</h1>' in text
     assert "<script" not in text
+
+
+def test_the_verdict_that_a_check_leaves_in_a_kit_may_travel_and_one_that_can_not_be_read_is_none(kit):
+    assert site_check.left(kit) is None
+    site_check.leave([site_check.Finding("kit", "PASS", "x"), site_check.Finding("key", "WARN", "y")], kit)
+    about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": []}
+    check = described("a", {"about": {**about, "check": site_check.left(kit)}})["check"]
+    assert (check["verdict"], check["package"]) == ("WARN", fingerprint())
+    for broken in ("{", "[]", "{}", '"PASS"'):
+        (kit / site_check.FILE).write_text(broken)
+        assert site_check.left(kit) is None
 
 
 def test_words_from_a_kit_can_not_become_markup():

@@ -12,6 +12,7 @@ FoldName = Literal["train", "valid", "test"]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Package = Annotated[str, Field(pattern=r"^[0-9a-z.+]{1,32}-[0-9a-f]{16}$")]
 Counts = dict[Finding, Count]
 
 
@@ -30,12 +31,20 @@ class _Public(_Part):
     fingerprint: Fingerprint
 
 
+class _Check(_Part):
+    verdict: Literal["PASS", "WARN", "FAIL"]
+    time: Annotated[str, Field(pattern=r"^[0-9T:+-]{25}$")]
+    package: Package
+
+
 class _Description(_Part):
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     folds: dict[FoldName, _Fold]
     fingerprint: Fingerprint
     notes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
     public: _Public | None = None
+    package: Package | None = None
+    check: _Check | None = None
 
 
 class _Bin(_Part):
@@ -66,7 +75,7 @@ class _Scores(_Part):
 
 
 def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A site's answer at the roll call, checked: counts by fold and finding, a kind, a fingerprint, notes in words."""
+    """A site's answer at the roll call, checked: counts by fold and finding, a kind, fingerprints, notes in words."""
     return _checked(_Description, answer.get("about", {}), f"{site}, the roll call")
 
 

@@ -14,6 +14,7 @@ from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
+from brainct.package import fingerprint
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Keep, Learner, Scheme, Task
 from brainct.state import run_name
@@ -89,7 +90,7 @@ class Desk:
         scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
             self._begin(order)
-            return {"about": describe(scans, scheme.public)}
+            return {"about": {**describe(scans, scheme.public), "package": fingerprint()}}
         learner = self._learner(plan, scans, order["round"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         kept = self._kept(order["run"])

@@ -13,6 +13,7 @@ from safetensors.torch import save as save_bytes
 
 from brainct import plain, state
 from brainct.errors import Refused
+from brainct.package import fingerprint
 from brainct.plan import Plan
 from brainct.scheme import Memory, Scheme
 from brainct.state import State
@@ -52,12 +53,18 @@ class Record:
             "seed": plan.seed,
             "plan": plan.model_dump(),
             "versions": versions(),
+            "package": fingerprint(),
             "sites": {},
             "rounds": [],
             "seconds": 0.0,
         }
         if resumed:
-            again = {"round": len(resumed.record["rounds"]), "time": _now(), "versions": versions()}
+            again = {
+                "round": len(resumed.record["rounds"]),
+                "time": _now(),
+                "versions": versions(),
+                "package": fingerprint(),
+            }
             self.content = {**resumed.record, "resumed": [*resumed.record.get("resumed", []), again]}
         self._began = time.monotonic() - self.content["seconds"]
 

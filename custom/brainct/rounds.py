@@ -11,6 +11,7 @@ from brainct.answers import described, scored
 from brainct.errors import Refused
 from brainct.inbox import Inbox, Reports, report_reader
 from brainct.learner import model_of
+from brainct.package import fingerprint
 from brainct.plan import Plan
 from brainct.record import Record
 from brainct.scheme import Memory, Model, Task, generator
@@ -63,6 +64,7 @@ class Run:
         if self.record.resumed:
             state.check(self.record.resumed, self.plan, self.sites, self.name)
         found = self._roll_call()
+        _same_package(found)
         public = _same_public(found) if self.scheme.public else 0
         with state.lock(self.record.states, self.name):
             self.record.open(found)
@@ -166,10 +168,21 @@ class Run:
 def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
     """What the sites' people should be told, each note once, with the sites that it holds for."""
     found: dict[str, list[str]] = {}
-    for site in sorted(sites):
-        for note in sites[site]["notes"]:
+    for site, about in sorted(sites.items()):
+        failed = ["its last site check ended with FAIL"] * (about.get("check", {}).get("verdict") == "FAIL")
+        for note in [*about["notes"], *failed]:
             found.setdefault(note, []).append(site)
     return found
+
+
+def _same_package(sites: Mapping[str, Any]) -> None:
+    """Refuse sites that have another brainct than the server: what they compute need not be what was rehearsed."""
+    own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
+    if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
+        raise Refused(
+            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
+            "`brainct site package` says which is installed"
+        )
 
 
 def _same_public(sites: Mapping[str, Any]) -> int:

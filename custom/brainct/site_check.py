@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +25,9 @@ from brainct.package import fingerprint
 
 ALLOWED = {jobs.ROUNDS, jobs.SITE}
 """All that a job may have FLARE build."""
+
+FILE = Path("brainct") / "check.json"
+"""Where in its kit a site's last verdict lies."""
 
 SOON = timedelta(days=30)
 GIB = 2**30
@@ -242,6 +246,22 @@ def _server(kit: Path) -> Iterator[Finding]:
     if _common_name(met) != server["identity"]:
         raise Refused(f"{host}:{port} is {_common_name(met)}; wanted {server['identity']}")
     yield Finding("server", "PASS", f"{server['identity']} at {host}:{port}; both have proved their names (TLS)")
+
+
+def leave(findings: list[Finding], kit: Path) -> None:
+    """Leave the verdict in the kit, for the record of each run that the site takes part in."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    content = {"verdict": worst(findings), "time": now, "package": fingerprint()}
+    (kit / FILE).parent.mkdir(exist_ok=True)
+    (kit / FILE).write_text(json.dumps(content))
+
+
+def left(kit: Path) -> dict[str, str] | None:
+    """The verdict that the last check left in the kit, if there is one that can be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads((kit / FILE).read_text())
+        return {key: str(content[key]) for key in ("verdict", "time", "package")}
+    return None
 
 
 def as_text(findings: list[Finding]) -> str:

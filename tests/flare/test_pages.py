@@ -1,11 +1,13 @@
 """The pages of provisioning/, followed literally on one machine: each numbered block is run as it stands."""
 
+import json
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,9 +106,9 @@ def desktop(folder: Path):
         sweep(place.mark)
 
 
-def rehearsed(place: Desktop, sites: list[str], out: Path, monkeypatch) -> str:
+def rehearsed(place: Desktop, job: str, sites: list[str], out: Path, monkeypatch) -> str:
     monkeypatch.setenv("BRAINCT_SITE", str(place.folder / "poc" / "sites" / "phantom.yaml"))
-    plan = jobs.read(place.folder / "jobs" / "fedavg")
+    plan = jobs.read(place.folder / "jobs" / job)
     return rehearse(plan, sites, out, tell=lambda line: None).content["model_sha256"]
 
 
@@ -129,15 +131,53 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
                 for name, files in provisioned.items():
                     assert contents(kits / "prod_01" / name / "startup") == files
                     assert contents(kits / "prod_00" / name / "startup") == files
+        records = [json.loads(file.read_text()) for file in (place.folder / "results").rglob("record.json")]
         place.follow(GONE)
         assert marked(place.mark) == []
-    assert model_hash(printed[50]) == rehearsed(place, HOSPITALS, tmp_path / "rehearsed", monkeypatch)
+    assert model_hash(printed[50]) == rehearsed(place, "fedavg", HOSPITALS, tmp_path / "four", monkeypatch)
+    five = [*HOSPITALS, "hospital-e"]
+    assert model_hash(printed[75]) == rehearsed(place, "fedavg", five, tmp_path / "five", monkeypatch)
     assert any(line.startswith(("PASS: ", "WARN: ")) for line in printed[20].splitlines())
     assert "PASS  package" in printed[33]
-    assert "FINISHED:COMPLETED" in printed[55]
+    assert "Submitted job" in printed[55]
+    assert printed[80].count("FINISHED:COMPLETED") == len(records) + 1 == 3
     assert "Registered clients: 4" in printed[56]
     assert "Flare Server has been shutdown" in printed[90]
     assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
+    for record in records:
+        assert record["sites"]["hospital-a"]["check"]["verdict"] in ("PASS", "WARN")
+        assert record["sites"]["hospital-a"]["check"]["package"] == record["package"]
+
+
+def test_a_federation_whose_private_keys_never_travel_ends_with_the_rehearsed_model(tmp_path, monkeypatch):
+    printed = {}
+    with desktop(tmp_path / "clone") as place:
+        small_job(place.folder / "jobs", "feddc", rounds=2)
+        for number, whom, commands in blocks("distributed.md"):
+            for name in whom.removeprefix("each of ").split() or [""]:
+                printed[number] = place.follow(commands, NAME=name)
+            if number == 40:
+                check_that_keys_stay_with_their_owners(place.folder)
+        place.follow(GONE)
+        assert marked(place.mark) == []
+    assert model_hash(printed[55]) == rehearsed(place, "feddc", HOSPITALS[:2], tmp_path / "two", monkeypatch)
+
+
+def check_that_keys_stay_with_their_owners(folder: Path):
+    """A participant's key is in his own folder and his kit, and neither in the mail nor anywhere else."""
+    for own in (folder / "own").iterdir():
+        (key,), kit = own.glob("*.key"), folder / f"kits-{own.name}"
+        holders = [path for path in folder.rglob("*") if path.is_file() and key.read_bytes() in unpacked(path)]
+        assert any(kit in path.parents for path in holders)
+        assert [path for path in holders if not {own, kit} & set(path.parents)] == []
+
+
+def unpacked(file: Path) -> bytes:
+    """A file's bytes, or those of all that a zip holds."""
+    if not zipfile.is_zipfile(file):
+        return file.read_bytes()
+    with zipfile.ZipFile(file) as packed:
+        return b"".join(packed.read(name) for name in packed.namelist())
 
 
 def test_a_page_that_fails_is_noticed(tmp_path):

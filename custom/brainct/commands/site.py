@@ -15,10 +15,14 @@ def check(
     out: Annotated[Path | None, typer.Option(help="A folder for check.json and check.html.")] = None,
     connect: Annotated[bool, typer.Option(help="Try to reach the server.")] = True,
 ) -> None:
-    """Say PASS, WARN or FAIL for kit, policy, certificate, package, scans, machine and server; exit code 1 on FAIL."""
+    """Say PASS, WARN or FAIL for kit, policy, certificate, package, scans, machine and server; exit code 1 on FAIL.
+
+    The verdict stays in the kit, and the record of each run of this site repeats it.
+    """
     from brainct import site_check
 
     findings = site_check.check(kit, require, connect)
+    site_check.leave(findings, kit)
     print(site_check.as_text(findings))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -135,12 +135,6 @@ class Federation:
                 start_new_session=True,
             )
 
-    def add(self, kit: Path) -> None:
-        """Let one more hospital's kit join, and start it."""
-        self.kits[kit.name] = kit.resolve()
-        self.hospitals.append(kit.name)
-        self.start(kit.name)
-
     def ready(self, timeout: float = WAIT) -> None:
         """Wait until the server answers and knows every hospital that was started."""
         wanted = set(self._started) - {self.server}

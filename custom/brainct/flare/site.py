@@ -14,6 +14,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.desk import LOG, Desk, site_file_of
 from brainct.flare import console, wire
+from brainct.site_check import left
 from brainct.worker import Order, Worker, context
 
 Ask = Callable[[Order, Callable[[], bool]], dict[str, Any]]
@@ -39,19 +40,25 @@ class Site(Executor):  # type: ignore[misc]
         order = wire.from_model(FLModelUtils.from_shareable(shareable))
         self._ask = self._ask or _ask(fl_ctx)
         answer = self._ask(order, lambda: abort_signal.triggered)
+        if "about" in answer and (check := left(_kit(fl_ctx))):
+            answer["about"]["check"] = check
         console.audit(answer, fl_ctx)
         return FLModelUtils.to_shareable(wire.to_model(answer))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:
     console.calm()
-    site, kit = fl_ctx.get_identity_name(), Path(fl_ctx.get_engine().get_workspace().get_root_dir())
+    site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
     keep, site_file = kit / "brainct" / "keep", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
         desk = Desk(site, keep, site_file)
         return lambda order, stopped: desk.answer(order)
     worker = Worker([site], keep, site_file, _tell, discreet=True, context=context(threads=True))
     return lambda order, stopped: worker.ask(site, order, stopped)
+
+
+def _kit(fl_ctx: FLContext) -> Path:
+    return Path(fl_ctx.get_engine().get_workspace().get_root_dir())
 
 
 def _tell(line: str) -> None:
