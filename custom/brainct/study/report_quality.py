@@ -225,8 +225,9 @@ def calibration(record: Record) -> Section | None:
             picture(
                 "calibration",
                 f"Reliability diagram of any bleeding: {spoken}.",
-                "Below the dashed line the model is too sure of a bleeding, above it not sure enough.",
-                reliability(points),
+                "Below the dashed line the model is too sure of a bleeding, above it not sure enough. A larger "
+                "dot: more scans.",
+                reliability({"this model": points}),
                 3.4,
             )
         ],

@@ -200,13 +200,42 @@ class LayerBarrier(_Read):
         return self.excess_a if base == "a" else self.excess_b
 
 
+class Rises(_Read):
+    """Rises of the loss by kind of direction, at each length; None where there is no such direction."""
+
+    path: str = ""
+    interpolation: list[float] | None = None
+    random: list[float] | None = None
+    training: list[float] | None = None
+    null: list[float] | None = None
+
+
+class Perturbations(_Read):
+    """How the loss rises when A is moved as far as shares (`scales`) of the way to B: the network, and each layer."""
+
+    scales: list[float] = []
+    whole: Rises = Rises()
+    layers: list[Rises] = []
+
+
+class Measured(_Read):
+    """What the loss of barriers is."""
+
+    fold: str = "unknown"
+    finding: str = "all"
+    scans: int = 0
+
+
 class Barriers(_Read):
     """barriers.json, as far as a page shows it."""
 
+    pairs: list[list[str]] = []
+    loss: Measured = Measured()
     alphas: list[float] = []
     full: FullBarrier = FullBarrier()
     layers: list[LayerBarrier] = []
     cumulative: dict[str, list[float]] = {}
+    perturbations: Perturbations = Perturbations()
 
 
 @dataclass(frozen=True)
