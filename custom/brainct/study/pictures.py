@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -271,15 +272,15 @@ def _name(axes: Axes, points: Sequence[tuple[str, float, float]], palette: Palet
 
 
 def strips(rows: Sequence[tuple[str, Sequence[float | None]]], columns: Sequence[str], what: str) -> Draw:
-    """A heat strip a row, darker or brighter than the ground as the value grows, with a scale."""
+    """A heat strip a row, with a scale: 0 is the ground, and the colours of good and bad lie below and above it."""
 
     def draw(axes: Axes, palette: Palette) -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
-        colours = LinearSegmentedColormap.from_list("strip", [palette.ground, palette.series[0], palette.series[1]])
+        colours = LinearSegmentedColormap.from_list("strip", [palette.good, palette.ground, palette.bad])
         values = [[float("nan") if value is None else value for value in row] for _, row in rows]
-        most = max((value for row in values for value in row if value > 0), default=1.0)
-        mesh = axes.pcolormesh(values, cmap=colours, vmin=0, vmax=most, rasterized=True)
+        most = max((abs(value) for row in values for value in row if isfinite(value)), default=0.0) or 1.0
+        mesh = axes.pcolormesh(values, cmap=colours, vmin=-most, vmax=most, rasterized=True)
         axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(label, 30) for label, _ in rows],
                         parse_math=False, fontsize=7)  # fmt: skip
         axes.set_xticks([place + 0.5 for place in range(len(columns))], list(columns), parse_math=False)

@@ -61,6 +61,4 @@ def answers(rows: Sequence[Row]) -> Confusion | None:
     """Right and wrong answers on `any`, summed over hospitals and seeds."""
     given = [one.scores.get("confusion") for row in rows for one in row.sites.values()]
     known = [Confusion.model_validate(one) for one in given if one]
-    if not known:
-        return None
-    return Confusion(**{key: sum(getattr(one, key) for one in known) for key in ("tp", "fp", "tn", "fn")})
+    return Confusion.of_all(known) if known else None

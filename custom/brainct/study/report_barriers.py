@@ -8,8 +8,7 @@ from brainct.study.runfolder import Barriers, LayerBarrier, Rises, RunFolder
 from brainct.study.words import counted, finding
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}
-KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "outside it"}
-"""Directions of perturbations; `null` is outside the training subspace."""
+KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "null space"}
 
 MOST = 80
 """Layers in a table."""
@@ -53,7 +52,8 @@ _TERMS = {
     "Barrier of one layer": "Only this layer goes from model A's to model B's, the rest stays A or stays B; what is "
     "taken off is the line between the losses of the two whole models.",
     "Moved": "A's layer is moved by the length of the way to B's: straight towards it, in a random direction, in a "
-    "random direction within the span of what training changed (the training subspace), or in one outside of it.",
+    "random direction within the span of what training changed (the training subspace), or in one at right angles to "
+    "that (its null space). The last three are means over draws.",
 }
 
 
@@ -94,7 +94,7 @@ def _strip(found: Barriers, base: str) -> Picture | None:
     rows = [("all layers", found.full.excess), *((one.path, one.excess(base)) for one in found.layers)]
     if any(len(values) != len(found.alphas) for _, values in rows):
         return None
-    ticks = [f"{alpha:g}" if at % 5 == 0 else "" for at, alpha in enumerate(found.alphas)]
+    ticks = [f"{alpha:g}" if alpha in (0, 0.5, 1) else "" for alpha in found.alphas]
     return _strips(
         f"barriers-{base}",
         f"Heat strips of the loss above the straight line, a row a layer, the rest is model {base.upper()}",
@@ -151,7 +151,7 @@ def _perturbed_layers(found: Barriers) -> Picture | None:
         "barriers-perturbed-layers",
         "Heat strips of the rise of the loss, a row a layer, a column a direction",
         "Rise of A's loss with one layer moved as far as B's is away: towards it, in a random direction, in the "
-        "training subspace, outside of it.",
+        "training subspace, in its null space.",
         rows,
         strips(rows, list(KINDS.values()), "rise of A's loss"),
     )

@@ -228,6 +228,7 @@ def _answered(place: Place, groups: Groups, number: int) -> Section | None:
     drawn = [one for one in (calibration(place, groups, number), confusion(place, groups, number)) if one is not None]
     if not drawn:
         return None
+    head = ("method", *ANSWERS, "sensitivity", "specificity")
     rows = [
         (name, given.tp, given.fn, given.fp, given.tn, _share(given.tp, given.fn), _share(given.tn, given.fp))
         for name in leaders(groups)
@@ -236,13 +237,7 @@ def _answered(place: Place, groups: Groups, number: int) -> Section | None:
     return Section(
         f"Right and wrong answers: {title(place)}",
         [f"A probability of {words.percent(THRESHOLD)} or more counts as “bleeding”."],
-        [
-            Table(
-                f"Answers of all hospitals and seeds; the best methods and {BASELINE}",
-                ("method", *ANSWERS, "sensitivity", "specificity"),
-                rows,
-            )
-        ],
+        [Table(f"Answers of all hospitals and seeds; the best methods and {BASELINE}", head, rows)],
         drawn,
     )
 

@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -101,6 +101,12 @@ class Confusion(_Read):
     fp: int
     tn: int
     fn: int
+
+    @classmethod
+    def of_all(cls, several: Iterable["Confusion"]) -> "Confusion":
+        """Their sum."""
+        found = list(several)
+        return cls(**{key: sum(getattr(one, key) for one in found) for key in cls.model_fields})
 
 
 class Scores(_Read):
