@@ -25,7 +25,10 @@ DESIGN = {
 }
 
 
-POINTS = [Point(round=2, auroc=0.6, brier=0.2, kib=20.0), Point(round=4, auroc=0.7, brier=0.2, kib=50.0)]
+POINTS = [
+    Point(round=at, auroc=auroc, brier=0.2, kib=kib)
+    for at, auroc, kib in ((1, 0.6, 20.0), (2, 0.7, 30.0), (3, 0.8, 45.0))
+]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def test_a_ledger_shows_methods_bounds_differences_and_failures(rows, tmp_path):
 def test_methods_stand_at_equal_bytes_and_with_their_right_and_wrong_answers(rows, tmp_path):
     twice = [row.model_copy(update={"kib_per_site": 100.0, "validation": POINTS}) for row in repeated(rows, 0.1, 2)]
     seen = page_of(twice, tmp_path)
-    assert "feddc 0.600 ± 0.000 0.700 ± 0.000 0.700 ± 0.000" in seen.text
+    assert "feddc 0.600 ± 0.000 0.800 ± 0.000 0.800 ± 0.000" in seen.text
     given = [one.scores["confusion"] for row in twice if row.name == "feddc" for one in row.sites.values()]
     found, missed = (sum(one[key] for one in given) for key in ("tp", "fn"))
     assert f"feddc {found} {missed} " in seen.text

@@ -115,9 +115,9 @@ def dots(rows: Sequence[Dot], axis: str, references: Mapping[str, float] | None 
             if row.value is None:
                 said = short(row.note or "not defined", 32)
                 where = axes.get_yaxis_transform()
-                axes.text(
-                    0.02, place, said, color=palette.muted, va="center", fontsize=7.5, transform=where, parse_math=False
-                )
+                box = {"facecolor": palette.ground, "edgecolor": "none", "pad": 1.0}
+                look: Any = {"color": palette.muted, "va": "center", "fontsize": 7.5, "parse_math": False, "bbox": box}
+                axes.text(0.02, place, said, transform=where, **look)
                 continue
             if row.interval:
                 axes.plot(row.interval, (place, place), color=palette.good, linewidth=1.6, solid_capstyle="butt")
@@ -160,7 +160,7 @@ def curves(lines: Sequence[Line], x: str, y: str, whole: bool = True) -> Draw:
         axes.set_ylabel(y)
         axes.grid(color=palette.grid, linewidth=0.6)
         if whole:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if strong and len(lines) > 1:
             _legend(axes, palette)
 
@@ -183,7 +183,7 @@ def grid(rows: Sequence[str], columns: int, cells: Sequence[Sequence[int]], x: s
         axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(row) for row in rows], parse_math=False)
         axes.set_ylim(len(rows), 0)
         axes.set_xlabel(x)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _legend(axes, palette, 3)
 
     return draw
@@ -222,7 +222,7 @@ def stacks(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str], axis
         axes.set_yticks(range(len(shown)), [short(label) for label, _ in shown], parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlabel(axis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _legend(axes, palette)
 
     return draw
