@@ -142,8 +142,11 @@ def rows_high(rows: int, extra: float = 0.75) -> float:
     return extra + 0.21 * max(2, min(rows, MOST_ROWS))
 
 
-def curves(lines: Sequence[Line], x: str, y: str, whole: bool = True) -> Draw:
-    """Thin grey lines, and over them the strong ones, which the legend names; whole: x counts something."""
+def curves(lines: Sequence[Line], x: str, y: str, whole: bool = True, linear: float | None = None) -> Draw:
+    """Thin grey lines, and over them the strong ones, which the legend names.
+
+    whole: x counts something. linear: the y axis is logarithmic beyond this on both sides of 0.
+    """
 
     def draw(axes: Axes, palette: Palette) -> None:
         strong = 0
@@ -159,6 +162,8 @@ def curves(lines: Sequence[Line], x: str, y: str, whole: bool = True) -> Draw:
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(color=palette.grid, linewidth=0.6)
+        if linear:
+            axes.set_yscale("symlog", linthresh=linear)
         if whole:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if strong and len(lines) > 1:

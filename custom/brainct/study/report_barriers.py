@@ -134,9 +134,10 @@ def _perturbed(found: Barriers) -> Picture | None:
     return _lines(
         "barriers-perturbed",
         "Rise of the loss with the whole network moved, by direction",
-        "Rise of A's loss with the whole network moved, by the length as a share of the way to B.",
+        "Rise of A's loss with the whole network moved, by the length as a share of the way to B; logarithmic "
+        "beyond 0.1.",
         lines,
-        curves(lines, "length, in ways to B", "rise of A's loss", whole=False),
+        curves(lines, "length, in ways to B", "rise of A's loss", whole=False, linear=0.1),
     )
 
 
