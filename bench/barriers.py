@@ -13,25 +13,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from brainct.ct.scores import scores
 from brainct.plain import write
 from brainct.plan import Plan, plan_of
 from brainct.rehearse import rehearse, site_names
-from brainct.study import barrier_pictures
 from brainct.study.barrier_models import Subject, measured, of_files, of_run
-from brainct.study.barriers import Choices
+from brainct.study.barriers import Choices, mixed
+from brainct.study.pictures import write as write_pictures
+from brainct.study.report_barriers import pictures
+from brainct.study.runfolder import Barriers
+from brainct.weights import Weights
 
-SITE = "kind: phantom\nphantom: {scans: 32}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
-"""16 training and 16 test scans a site."""
+SITE = "kind: phantom\nphantom: {scans: 64}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
+"""32 training and 32 test scans a site."""
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "vgg": {"architecture": "vgg-small", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
     "cnn": {"architecture": "cnn", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
 }
-FIT = {"optimizer": "adamw", "rate": 0.002, "epochs": 3}
+FIT = {"optimizer": "adamw", "rate": 0.003, "epochs": 3}
 PASSES = 20
 """Passes that the sites of the federation train alone before their models are compared."""
 
-CHOICES = Choices(points=11, refine=2, orders=2, samples=3, pairs=3)
+FOLDS = ("train", "test")
+CHOICES = Choices(points=9, refine=2, orders=1, samples=3, pairs=1)
 
 
 def plan(network: str, seed: int, rounds: int) -> Plan:
@@ -65,7 +72,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     file = chosen.runs / "site.yaml"
@@ -77,21 +84,41 @@ def main() -> None:
 
 
 def measure(name: str, make: Any, runs: Path, docs: Path) -> None:
-    began = time.monotonic()
-    subject = make()
-    ready = time.monotonic()
-    content = measured(subject, ["train", "test"], "all", CHOICES)
-    seconds = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
-    write(runs / f"{name}.json", json.dumps({**content, "seconds": seconds}, indent=1).encode())
-    for picture in barrier_pictures.write(content, runs / name):
+    file = runs / f"{name}.json"
+    if not file.is_file():
+        write(file, json.dumps(content_of(make), indent=1).encode())
+    content = json.loads(file.read_text())
+    for picture in write_pictures(pictures(Barriers.model_validate(content)), runs / name):
         if picture.suffix == ".svg":
             docs.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, docs / f"{name}-{picture.name}")
+            shutil.copy(picture, docs / f"{name}-{picture.name.removeprefix('barriers-')}")
     for fold, part in (("train", content), ("test", content["also"]["test"])):
-        heights = [max(row["base_a"], row["base_b"]) for row in part["layers"]]
-        numbers = {"losses": part["losses"], "full": part["full"]["barrier"], "layers": heights}
-        rises = {kind: value for kind, value in part["perturbations"]["whole"].items()}
-        print(json.dumps({"name": name, "fold": fold, **seconds, **numbers, **part["cumulative"], "rises": rises}))
+        heights = {row["path"]: max(row["base_a"], row["base_b"]) for row in part["layers"]}
+        numbers = {"losses": part["losses"], "full": part["full"]["barrier"], "layers": heights, **part["cumulative"]}
+        rises = part["perturbations"]["whole"]
+        print(json.dumps({"name": name, "fold": fold, "aurocs": content["aurocs"][fold], **numbers, "rises": rises}))
+    print(json.dumps(content["seconds"]))
+
+
+def content_of(make: Any) -> dict[str, Any]:
+    """barriers.json, with the AUROC of any bleeding of each model, and halfway between two, and the seconds it took."""
+    began = time.monotonic()
+    subject: Subject = make()
+    ready = time.monotonic()
+    content = measured(subject, FOLDS, "all", CHOICES)
+    seconds = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
+    models = dict(subject.models)
+    for one, other in content["pairs"]:
+        models[f"halfway {one} {other}"] = mixed(models[one], models[one], models[other], 0.5, models[one].keys())
+    aurocs = {fold: {name: auroc(subject, one, fold) for name, one in models.items()} for fold in FOLDS}
+    return {**content, "aurocs": aurocs, "seconds": seconds}
+
+
+def auroc(subject: Subject, weights: Weights, fold: str) -> float:
+    """AUROC of any bleeding on all sites' scans of a fold."""
+    found = [(one.scans.folds[fold].labels, one.predict(weights, fold)) for one in subject.learners.values()]
+    labels, probabilities = (torch.cat(each).double().numpy() for each in zip(*found, strict=True))
+    return round(float(scores(labels, probabilities)["any"]["auroc"]), 3)
 
 
 if __name__ == "__main__":

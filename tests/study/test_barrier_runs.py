@@ -30,10 +30,10 @@ def test_a_runs_barriers_are_written_drawn_and_chosen_from(capsys, run):
     assert content["pairs"] == [["site-1", "site-2"]]
     assert content["loss"] == {"fold": "train", "finding": "all", "scans": 16}
     assert [row["path"] for row in content["layers"]] == ["conv1", "norm1", "conv2", "norm2", "head"]
-    for name in ("path", "layers", "cumulative", "perturbations"):
-        root = ElementTree.parse(run / "barriers" / f"{name}.svg").getroot()
-        assert root.find("{http://www.w3.org/2000/svg}desc").text == root.get("aria-label")
-        assert (run / "barriers" / f"{name}.png").stat().st_size > 1000
+    for name in ("path", "a", "b", "cumulative", "perturbed", "perturbed-layers"):
+        root = ElementTree.parse(run / "barriers" / f"barriers-{name}.svg").getroot()
+        assert len(root.find("{http://www.w3.org/2000/svg}title").text) > 50
+        assert (run / "barriers" / f"barriers-{name}.png").stat().st_size > 1000
     assert not list((run / "state").rglob("*models*"))
     code, out, _ = type_in(capsys, "barriers", "--run", run, "--choose", 2)
     layers = json.loads(out)

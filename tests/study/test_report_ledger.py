@@ -7,6 +7,7 @@ import pytest
 
 from brainct.study import ledger
 from brainct.study.design import design_of, wanted
+from brainct.study.ledger import Point
 from brainct.study.report import report
 from brainct.study.report_ledger import ledger_page
 from brainct.study.run import run
@@ -22,6 +23,12 @@ DESIGN = {
     "evaluate_every": 1,
     "federations": [{"sites": 2, "scans": 6, "valid": 4, "test": 12, "outside": 8}],
 }
+
+
+POINTS = [
+    Point(round=at, auroc=auroc, brier=0.2, kib=kib)
+    for at, auroc, kib in ((1, 0.6, 20.0), (2, 0.7, 30.0), (3, 0.8, 45.0))
+]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,21 @@ def test_a_ledger_shows_methods_bounds_differences_and_failures(rows, tmp_path):
     assert "<script>alert(1)</script>" in seen.text
     assert "Synthetic phantom scans" in seen.text
     assert "nobody can say: a slower method may still be rising" in seen.text
+    kinds = {path.stem.removesuffix("-1") for path in (tmp_path / "ledger-pictures").glob("*.svg")}
+    assert kinds == {"leaderboard", "differences", "traffic", "fairness", "validation-by-rounds", "validation-by-bytes",
+                     "calibration", "confusion"}  # fmt: skip
+
+
+def test_methods_stand_at_equal_bytes_and_with_their_right_and_wrong_answers(rows, tmp_path):
+    twice = [row.model_copy(update={"kib_per_site": 100.0, "validation": POINTS}) for row in repeated(rows, 0.1, 2)]
+    seen = page_of(twice, tmp_path)
+    assert "feddc 0.600 ± 0.000 0.800 ± 0.000 0.800 ± 0.000" in seen.text
+    given = [one.scores["confusion"] for row in twice if row.name == "feddc" for one in row.sites.values()]
+    found, missed = (sum(one[key] for one in given) for key in ("tp", "fn"))
+    assert f"feddc {found} {missed} " in seen.text
+    none = [row.model_copy(update={"validation": [], "key": f"{row.key} none"}) for row in repeated(rows, 0.1, 2)]
+    (tmp_path / "bare").mkdir()
+    assert "no curves, no scores at equal bytes" in page_of(none, tmp_path / "bare").text
 
 
 @pytest.mark.slow

@@ -48,8 +48,10 @@ def _measure(
     from rich.console import Console
 
     from brainct.plain import write
-    from brainct.study import barrier_pictures
     from brainct.study.barrier_models import measured, of_files, of_run
+    from brainct.study.pictures import write as write_pictures
+    from brainct.study.report_barriers import pictures
+    from brainct.study.runfolder import Barriers
 
     began = time.monotonic()
     subject = of_run(run, epochs) if run else of_files(files)
@@ -57,13 +59,13 @@ def _measure(
     content = measured(subject, folds, finding, choices)
     took = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
     write(folder / "barriers.json", json.dumps(content, indent=1, allow_nan=False).encode())
-    pictures = barrier_pictures.write(content, folder / "barriers")
+    drawn = write_pictures(pictures(Barriers.model_validate(content)), folder / "barriers")
     console = Console()
     for part in (content, *content["also"].values()):
         console.print(_table(part))
         console.print(_summary(part), highlight=False)
     console.print(f"{took['training']} s to get the models, {took['measuring']} s to measure", highlight=False)
-    print(f"results: {folder / 'barriers.json'}, {pictures[0].parent}")
+    print(f"results: {folder / 'barriers.json'}, {drawn[0].parent}")
 
 
 def _table(content: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brainct import plain
 from brainct.study.pictures import Picture
+from brainct.study.pictures import write as write_pictures
 
 Cell = str | int
 
@@ -72,15 +73,9 @@ class Page:
 
 def write(page: Page, path: Path) -> list[Path]:
     """Write the page, and its pictures beside it in the folder NAME-pictures; all paths, the page first."""
-    folder = path.with_name(f"{path.stem}-pictures")
-    files = [(path, render(page).encode())]
-    for picture in (picture for section in (page.first, *page.sections) for picture in section.shown):
-        files.append((folder / f"{picture.name}.{picture.kind}", picture.light))
-        if picture.slide:
-            files.append((folder / f"{picture.name}.png", picture.slide))
-    for place, content in files:
-        plain.write(place, content)
-    return [place for place, _ in files]
+    plain.write(path, render(page).encode())
+    pictures = [picture for section in (page.first, *page.sections) for picture in section.shown]
+    return [path, *write_pictures(pictures, path.with_name(f"{path.stem}-pictures"))]
 
 
 def render(page: Page) -> str:

@@ -1,14 +1,18 @@
 """The report's pictures: each is drawn for light and for dark pages, as SVG, with a text that says what it shows."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
+
+from brainct import plain
 
 WIDTH = 4.4
 """Inches of a picture: 9-point letters stay readable on a screen 400 pixels wide."""
@@ -21,6 +25,7 @@ MOST_ROWS = 40
 class Palette:
     """Colours by what they mean; the series are told apart with any kind of colour vision (Okabe and Ito, 2008)."""
 
+    ground: str
     ink: str
     muted: str
     grid: str
@@ -37,8 +42,12 @@ class Palette:
         return self.series[1]
 
 
-LIGHT = Palette("#1d2430", "#5d6778", "#d5dae1", ("#0072b2", "#d55e00", "#00805d", "#a0508c", "#8a6d00", "#4a90c2"))
-DARK = Palette("#e6e9ee", "#a3adbb", "#3a4250", ("#56b4e9", "#f0925a", "#4fc3a1", "#d98fbd", "#e6cf5c", "#9ad0f5"))
+LIGHT = Palette(
+    "#ffffff", "#1d2430", "#5d6778", "#d5dae1", ("#0072b2", "#d55e00", "#00805d", "#a0508c", "#8a6d00", "#4a90c2")
+)
+DARK = Palette(
+    "#12161c", "#e6e9ee", "#a3adbb", "#3a4250", ("#56b4e9", "#f0925a", "#4fc3a1", "#d98fbd", "#e6cf5c", "#9ad0f5")
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,21 @@ Draw = Callable[[Axes, Palette], None]
 
 
 def picture(name: str, alt: str, caption: str, draw: Draw, height: float = 2.6) -> Picture:
-    """Draw on a transparent ground; height in inches."""
-    light, dark = (_saved(draw, palette, height, "svg") for palette in (LIGHT, DARK))
+    """Draw on the ground of the page; height in inches. The SVG says `alt` too."""
+    light, dark = (_saved(draw, palette, height, "svg", alt) for palette in (LIGHT, DARK))
     return Picture(name, alt, caption, "svg", light, dark, _saved(draw, LIGHT, height, "png"))
+
+
+def write(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Write NAME.svg and NAME.png of each picture below a folder; returns the files."""
+    files = []
+    for one in pictures:
+        files.append((folder / f"{one.name}.{one.kind}", one.light))
+        if one.slide:
+            files.append((folder / f"{one.name}.png", one.slide))
+    for path, content in files:
+        plain.write(path, content)
+    return [path for path, _ in files]
 
 
 def dots(rows: Sequence[Dot], axis: str, references: Mapping[str, float] | None = None, limits: Any = None) -> Draw:
@@ -94,9 +115,9 @@ def dots(rows: Sequence[Dot], axis: str, references: Mapping[str, float] | None 
             if row.value is None:
                 said = short(row.note or "not defined", 32)
                 where = axes.get_yaxis_transform()
-                axes.text(
-                    0.02, place, said, color=palette.muted, va="center", fontsize=7.5, transform=where, parse_math=False
-                )
+                box = {"facecolor": palette.ground, "edgecolor": "none", "pad": 1.0}
+                look: Any = {"color": palette.muted, "va": "center", "fontsize": 7.5, "parse_math": False, "bbox": box}
+                axes.text(0.02, place, said, transform=where, **look)
                 continue
             if row.interval:
                 axes.plot(row.interval, (place, place), color=palette.good, linewidth=1.6, solid_capstyle="butt")
@@ -121,8 +142,11 @@ def rows_high(rows: int, extra: float = 0.75) -> float:
     return extra + 0.21 * max(2, min(rows, MOST_ROWS))
 
 
-def curves(lines: Sequence[Line], x: str, y: str, limits: tuple[float, float] | None = None) -> Draw:
-    """Thin grey lines, and over them the strong ones, which the legend names."""
+def curves(lines: Sequence[Line], x: str, y: str, whole: bool = True, linear: float | None = None) -> Draw:
+    """Thin grey lines, and over them the strong ones, which the legend names.
+
+    whole: x counts something. linear: the y axis is logarithmic beyond this on both sides of 0.
+    """
 
     def draw(axes: Axes, palette: Palette) -> None:
         strong = 0
@@ -138,9 +162,10 @@ def curves(lines: Sequence[Line], x: str, y: str, limits: tuple[float, float] | 
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(color=palette.grid, linewidth=0.6)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if limits:
-            axes.set_ylim(*limits)
+        if linear:
+            axes.set_yscale("symlog", linthresh=linear)
+        if whole:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if strong and len(lines) > 1:
             _legend(axes, palette)
 
@@ -163,22 +188,24 @@ def grid(rows: Sequence[str], columns: int, cells: Sequence[Sequence[int]], x: s
         axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(row) for row in rows], parse_math=False)
         axes.set_ylim(len(rows), 0)
         axes.set_xlabel(x)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _legend(axes, palette, 3)
 
     return draw
 
 
-def reliability(bins: Sequence[tuple[float, float, int]]) -> Draw:
-    """(mean probability, share of positives, scans) a bin, against the diagonal on which every probability is right."""
+def reliability(models: Mapping[str, Sequence[tuple[float, float, int]]]) -> Draw:
+    """Models by name, each as (mean probability, share of positives, scans) a bin; on the diagonal all are right."""
 
     def draw(axes: Axes, palette: Palette) -> None:
         axes.plot((0, 1), (0, 1), "--", color=palette.muted, linewidth=1, label="perfect")
-        most = max((scans for *_, scans in bins), default=1)
-        axes.plot([one[0] for one in bins], [one[1] for one in bins], color=palette.good, linewidth=1.2)
-        for guess, share, scans in bins:
-            axes.plot([guess], [share], "o", color=palette.good, markersize=3 + 7 * (scans / most) ** 0.5)
-        axes.plot([], [], "o-", color=palette.good, markersize=5, label="this model (larger dot: more scans)")
+        most = max((scans for bins in models.values() for *_, scans in bins), default=1)
+        for at, (name, bins) in enumerate(models.items()):
+            colour = palette.series[at % 6]
+            axes.plot([one[0] for one in bins], [one[1] for one in bins], color=colour, linewidth=1.2)
+            for guess, share, scans in bins:
+                axes.plot([guess], [share], "os"[at % 2], color=colour, markersize=3 + 7 * (scans / most) ** 0.5)
+            axes.plot([], [], "os"[at % 2] + "-", color=colour, markersize=5, label=short(name))
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="what the model says", ylabel="how often it is true")
         axes.grid(color=palette.grid, linewidth=0.6)
         _legend(axes, palette)
@@ -200,7 +227,7 @@ def stacks(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str], axis
         axes.set_yticks(range(len(shown)), [short(label) for label, _ in shown], parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlabel(axis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _legend(axes, palette)
 
     return draw
@@ -250,15 +277,15 @@ def _name(axes: Axes, points: Sequence[tuple[str, float, float]], palette: Palet
 
 
 def strips(rows: Sequence[tuple[str, Sequence[float | None]]], columns: Sequence[str], what: str) -> Draw:
-    """A heat strip a row, darker or brighter than the ground as the value grows, with a scale."""
+    """A heat strip a row, with a scale: 0 is the ground, and the colours of good and bad lie below and above it."""
 
     def draw(axes: Axes, palette: Palette) -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
-        ground = "#ffffff" if palette is LIGHT else "#12161c"
-        colours = LinearSegmentedColormap.from_list("strip", [ground, palette.series[0], palette.series[1]])
+        colours = LinearSegmentedColormap.from_list("strip", [palette.good, palette.ground, palette.bad])
         values = [[float("nan") if value is None else value for value in row] for _, row in rows]
-        mesh = axes.pcolormesh(values, cmap=colours, vmin=0, rasterized=True)
+        most = max((abs(value) for row in values for value in row if isfinite(value)), default=0.0) or 1.0
+        mesh = axes.pcolormesh(values, cmap=colours, vmin=-most, vmax=most, rasterized=True)
         axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(label, 30) for label, _ in rows],
                         parse_math=False, fontsize=7)  # fmt: skip
         axes.set_xticks([place + 0.5 for place in range(len(columns))], list(columns), parse_math=False)
@@ -276,10 +303,9 @@ def short(label: str, most: int = 20) -> str:
     return label if len(label) <= most else label[: most - 1] + "…"
 
 
-def _saved(draw: Draw, palette: Palette, height: float, kind: str) -> bytes:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_facecolor("none")
+def _saved(draw: Draw, palette: Palette, height: float, kind: str, alt: str = "") -> bytes:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=palette.ground)
+    axes = figure.add_subplot(facecolor=palette.ground)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(palette.grid)
     axes.tick_params(colors=palette.ink, labelsize=8, length=0)
@@ -289,9 +315,9 @@ def _saved(draw: Draw, palette: Palette, height: float, kind: str) -> bytes:
     content = io.BytesIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "brainct"}):
         if kind == "svg":
-            figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+            figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
         else:
-            figure.savefig(content, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+            figure.savefig(content, format="png", dpi=160, metadata={"Software": None})
     return content.getvalue()
 
 

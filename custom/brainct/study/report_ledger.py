@@ -1,29 +1,27 @@
 """The page of a ledger: which method is better than FedAvg, by how much, how sure, at what price, for whom."""
 
-import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from brainct.ct.scores import THRESHOLD
 from brainct.study import words
 from brainct.study.design import BASELINE
 from brainct.study.ledger import Row, once
 from brainct.study.page import Page, Section, Table
-from brainct.study.pictures import Dot, Picture, dots, picture, rows_high, scatter
+from brainct.study.ranking import BOUNDS, Groups, answers, leaders, middle, ranked, title
+from brainct.study.report_ledger_pictures import ANSWERS, calibration, confusion, learning, prices, standings
 from brainct.study.runfolder import cleaned
-from brainct.study.statistics import Difference, Mean, Place, compared, converged, mean_of, reported
+from brainct.study.statistics import Difference, Mean, Place, at_equal_bytes, compared, gains, mean_of, reported
+from brainct.study.table import unseen
 from brainct.study.words import counted, decimals, listing
-
-BOUNDS = ("alone", "pooled")
-"""Rows that are no methods: what a hospital reaches by itself, and what one place with all scans would."""
 
 SURE = 0.05
 """The corrected p under which a difference is spoken of."""
 
-MOST_PLACES = 6
+MOST_PLACES = 4
 """Federations and budgets with pictures of their own; the summary has all."""
 
-Groups = Mapping[str, Sequence[Row]]
 Gaps = Mapping[str, Difference]
 
 
@@ -35,7 +33,7 @@ def ledger_page(rows: Sequence[Row], path: Path) -> Page:
     shown = list(found)[:MOST_PLACES]
     parts = [
         _summary(found, gaps),
-        *(_place(place, found[place], gaps[place], number) for number, place in enumerate(shown, 1)),
+        *(part for number, place in enumerate(shown, 1) for part in _place(place, found[place], gaps[place], number)),
         _convergence(found),
         _failures(rows),
         Section("Definitions", terms=_DEFINITIONS | words.DEFINITIONS),
@@ -46,7 +44,7 @@ def ledger_page(rows: Sequence[Row], path: Path) -> Page:
         subtitle=f"{counted(len(rows), 'run')} in “{path.name}”",
         warnings=_warnings(rows),
         answers=_answers(rows, found, gaps),
-        first=Section("In short", pictures=[] if first is None else _leaders(first, found[first], gaps[first], 1)),
+        first=Section("In short", pictures=[] if first is None else standings(first, found[first], gaps[first], 1)),
         sections=[part for part in parts if part is not None],
         footer=f"Made from {path.name} by brainct. {words.NOT_A_DEVICE}",
     )
@@ -84,7 +82,7 @@ def _answers(
     if not found:
         return [("What was compared?", ["Nothing: no run has come to its end."])]
     place = next(iter(found))
-    where = f"In {_title(place)}: "
+    where = f"In {title(place)}: "
     return [
         ("What was compared?", what),
         ("Which method is best?", _best(place, found[place], gaps[place])),
@@ -95,22 +93,11 @@ def _answers(
     ]
 
 
-def _middle(rows: Sequence[Row], value: Callable[[Row], float | None] = Row.mean) -> float | None:
-    known = [number for row in rows if (number := value(row)) is not None]
-    return statistics.fmean(known) if known else None
-
-
-def _ranked(groups: Groups) -> list[str]:
-    """Methods with a score, the best first."""
-    scored = {name: middle for name, rows in groups.items() if (middle := _middle(rows)) is not None}
-    return sorted((name for name in scored if name not in BOUNDS), key=lambda name: (-scored[name], name))
-
-
 def _best(place: Place, groups: Groups, gaps: Gaps) -> list[str]:
-    order = _ranked(groups)
+    order = ranked(groups)
     if not order:
         return ["No method has a score."]
-    said = [f"In {_title(place)}, {order[0]} has the highest mean AUROC, {decimals(_middle(groups[order[0]]))}."]
+    said = [f"In {title(place)}, {order[0]} has the highest mean AUROC, {decimals(middle(groups[order[0]]))}."]
     if BASELINE not in groups:
         return [*said, f"Without {BASELINE} in the ledger nothing is said of differences."]
     return [*said, *_verdicts(gaps)]
@@ -126,7 +113,7 @@ def _verdicts(gaps: Gaps) -> list[str]:
 
 
 def _worth(where: str, groups: Groups) -> list[str]:
-    known = {name: _middle(groups[name]) for name in (*BOUNDS, BASELINE) if name in groups}
+    known = {name: middle(groups[name]) for name in (*BOUNDS, BASELINE) if name in groups}
     parts = [
         f"{text} {decimals(known[name])}"
         for name, text in (("alone", "each hospital alone reaches"), (BASELINE, f"together ({BASELINE})"),
@@ -150,8 +137,8 @@ def _sure(found: Mapping[Place, Groups], gaps: Mapping[Place, Gaps]) -> list[str
 
 
 def _served(where: str, groups: Groups) -> list[str]:
-    order = _ranked(groups)
-    worst = {name: value for name in order if (value := _middle(groups[name], Row.worst)) is not None}
+    order = ranked(groups)
+    worst = {name: value for name in order if (value := middle(groups[name], Row.worst)) is not None}
     if not worst:
         return ["No hospital has a score."]
     best = max(worst, key=worst.__getitem__)
@@ -162,7 +149,7 @@ def _served(where: str, groups: Groups) -> list[str]:
 
 
 def _cost(where: str, groups: Groups) -> list[str]:
-    cost = {name: value for name in _ranked(groups) if (value := _middle(groups[name], lambda row: row.kib_per_site))}
+    cost = {name: value for name in ranked(groups) if (value := middle(groups[name], lambda row: row.kib_per_site))}
     if not cost:
         return ["Traffic is not in the ledger."]
     least, most = min(cost, key=cost.__getitem__), max(cost, key=cost.__getitem__)
@@ -176,14 +163,14 @@ def _cost(where: str, groups: Groups) -> list[str]:
 def _summary(found: Mapping[Place, Groups], gaps: Mapping[Place, Gaps]) -> Section | None:
     rows: list[tuple[str | int, ...]] = []
     for place, groups in list(found.items())[:60]:
-        order = _ranked(groups)
+        order = ranked(groups)
         sure = sum(gap.corrected is not None and gap.corrected < SURE for gap in gaps[place].values())
         rows.append(
             (
-                _title(place),
+                title(place),
                 len(order),
-                f"{order[0]} {decimals(_middle(groups[order[0]]))}" if order else "–",
-                *(decimals(_middle(groups.get(name, []))) for name in (BASELINE, *BOUNDS)),
+                f"{order[0]} {decimals(middle(groups[order[0]]))}" if order else "–",
+                *(decimals(middle(groups.get(name, []))) for name in (BASELINE, *BOUNDS)),
                 sure,
             )
         )
@@ -195,22 +182,68 @@ def _summary(found: Mapping[Place, Groups], gaps: Mapping[Place, Gaps]) -> Secti
     return Section("All settings", tables=[Table("Mean AUROC of any bleeding, test scans", head, rows)], notes=notes)
 
 
-def _title(place: Place) -> str:
-    federation, budget = place
-    return federation if budget == 1 else f"{federation}, {budget} times the rounds"
-
-
-def _place(place: Place, groups: Groups, gaps: Gaps, number: int) -> Section:
-    pictures = [] if number == 1 else _leaders(place, groups, gaps, number)
-    order = [*_ranked(groups), *(name for name in BOUNDS if name in groups)]
+def _place(place: Place, groups: Groups, gaps: Gaps, number: int) -> list[Section]:
+    pictures = [] if number == 1 else standings(place, groups, gaps, number)
+    order = [*ranked(groups), *(name for name in BOUNDS if name in groups)]
     head = ("method", "seeds", "AUROC, 95 % interval", f"minus {BASELINE}, 95 % interval", "p, Holm", "worst hospital",
             "unseen hospital", "Brier", "ECE", "KiB a hospital", "CPU s")  # fmt: skip
     rows = [_line(name, groups[name], gaps.get(name)) for name in order[:60]]
-    return Section(
-        f"Setting: {_title(place)}",
-        tables=[Table("Means over hospitals, then over seeds; the best on top", head, rows)],
-        pictures=[*pictures, *_prices(place, groups, number)],
+    learned, answered = _learned(place, groups, number), _answered(place, groups, number)
+    return [
+        Section(
+            f"Setting: {title(place)}",
+            tables=[Table("Means over hospitals, then over seeds; the best on top", head, rows)],
+            pictures=[*pictures, *prices(place, groups, number)],
+            notes=[] if learned else ["The ledger holds no validation scores: no curves, no scores at equal bytes."],
+        ),
+        *(part for part in (learned, answered) if part is not None),
+    ]
+
+
+def _learned(place: Place, groups: Groups, number: int) -> Section | None:
+    drawn = learning(place, groups, number)
+    if not drawn:
+        return None
+    budgets, found = at_equal_bytes(groups, BASELINE)
+    rows = [(name, *map(_mean_and_sd, found[name])) for name in ranked(groups) if name in found]
+    head = ("method", *(f"{words.size(1024 * kib)} a hospital" for kib in budgets))
+    said = (
+        f"A quarter, half and all of what {BASELINE} sends and receives; mean over hospitals, then over seeds, ± SD "
+        "over seeds; a dash: not evaluated with so little"
     )
+    return Section(
+        f"Learning and bytes: {title(place)}",
+        tables=[Table(f"Validation AUROC at equal bytes. {said}", head, rows[:60])] if rows else [],
+        pictures=drawn,
+    )
+
+
+def _mean_and_sd(mean: Mean | None) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean.mean:.3f}" + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
+
+
+def _answered(place: Place, groups: Groups, number: int) -> Section | None:
+    drawn = [one for one in (calibration(place, groups, number), confusion(place, groups, number)) if one is not None]
+    if not drawn:
+        return None
+    head = ("method", *ANSWERS, "sensitivity", "specificity")
+    rows = [
+        (name, given.tp, given.fn, given.fp, given.tn, _share(given.tp, given.fn), _share(given.tn, given.fp))
+        for name in leaders(groups)
+        if (given := answers(groups[name])) is not None
+    ]
+    return Section(
+        f"Right and wrong answers: {title(place)}",
+        [f"A probability of {words.percent(THRESHOLD)} or more counts as “bleeding”."],
+        [Table(f"Answers of all hospitals and seeds; the best methods and {BASELINE}", head, rows)],
+        drawn,
+    )
+
+
+def _share(right: int, wrong: int) -> str:
+    return decimals(right / (right + wrong)) if right + wrong else "–"
 
 
 def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> tuple[str | int, ...]:
@@ -222,19 +255,13 @@ def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> tuple[str |
         _with_interval(auroc),
         f"{gap.mean:+.3f} {_ends(gap.interval, '+.3f')}" if gap else "–",
         f"{gap.corrected:.3f}" if gap and gap.corrected is not None else "–",
-        decimals(_middle(rows, Row.worst)),
-        decimals(_middle(rows, unseen)),
-        decimals(_middle(rows, lambda row: row.mean("brier")), 3),
-        decimals(_middle(rows, lambda row: row.mean("ece")), 3),
-        decimals(_middle(rows, lambda row: row.kib_per_site), 0),
-        decimals(_middle(rows, lambda row: row.times.cpu), 0),
+        decimals(middle(rows, Row.worst)),
+        decimals(middle(rows, unseen)),
+        decimals(middle(rows, lambda row: row.mean("brier")), 3),
+        decimals(middle(rows, lambda row: row.mean("ece")), 3),
+        decimals(middle(rows, lambda row: row.kib_per_site), 0),
+        decimals(middle(rows, lambda row: row.times.cpu), 0),
     )
-
-
-def unseen(row: Row) -> float | None:
-    """AUROC of any bleeding at the hospital outside the federation."""
-    value = (row.unseen or {}).get("any", {}).get("auroc")
-    return None if value is None else float(value)
 
 
 def _with_interval(mean: Mean | None) -> str:
@@ -245,96 +272,16 @@ def _ends(interval: tuple[float, float] | None, form: str) -> str:
     return "" if interval is None else f"({interval[0]:{form}} to {interval[1]:{form}})"
 
 
-def _leaders(place: Place, groups: Groups, gaps: Gaps, number: int) -> list[Picture]:
-    order = _ranked(groups)
-    means = {name: mean_of([row.mean() for row in groups[name]]) for name in order}
-    rows = [Dot(name, found.mean, found.interval) for name, found in means.items() if found]
-    lines = {name: middle for name in BOUNDS if name in groups and (middle := _middle(groups[name])) is not None}
-    spoken = "; ".join(f"{row.label} {decimals(row.value, 3)}" for row in rows[:40])
-    spoken += "".join(f"; {name} {value:.3f}" for name, value in lines.items())
-    drawn = [
-        picture(
-            f"leaderboard-{number}",
-            f"Dot plot of the mean test AUROC by method in {_title(place)}, best first: {spoken}.",
-            f"{_title(place)}: AUROC of any bleeding, mean over hospitals and seeds; whiskers: 95 % interval over "
-            "seeds.",
-            dots(rows, "AUROC, test scans", lines),
-            rows_high(len(rows), 1.0),
-        )
-    ]
-    ordered = [name for name in order if name in gaps]
-    if ordered:
-        found = [Dot(name, gaps[name].mean, gaps[name].interval) for name in ordered]
-        spoken = "; ".join(f"{dot.label} {dot.value:+.3f}" for dot in found[:40])
-        drawn.append(
-            picture(
-                f"differences-{number}",
-                f"Dot plot of the paired difference in AUROC to {BASELINE} by method in {_title(place)}: {spoken}.",
-                f"{_title(place)}: difference to {BASELINE}, seed by seed; a whisker that crosses 0 shows no "
-                "difference "
-                "(before correction for the number of methods).",
-                dots(found, f"AUROC minus {BASELINE}'s", {"no difference": 0.0}),
-                rows_high(len(found), 1.0),
-            )
-        )
-    return drawn
-
-
-def _prices(place: Place, groups: Groups, number: int) -> list[Picture]:
-    paid = [
-        (name, kib, middle)
-        for name in _ranked(groups)
-        if (kib := _middle(groups[name], lambda row: row.kib_per_site))
-        and (middle := _middle(groups[name])) is not None
-    ]
-    served = [
-        (name, middle, worst)
-        for name in _ranked(groups)
-        if (middle := _middle(groups[name])) is not None and (worst := _middle(groups[name], Row.worst)) is not None
-    ]
-    drawn = []
-    if paid:
-        drawn.append(
-            picture(
-                f"traffic-{number}",
-                f"Scatter of mean AUROC against traffic by method in {_title(place)}: "
-                + "; ".join(f"{name} {value:.3f} at {kib:,.0f} KiB" for name, kib, value in paid[:40])
-                + ".",
-                f"{_title(place)}: what accuracy costs in traffic. Up and to the left is better.",
-                scatter(paid, "KiB a hospital over the run", "mean AUROC", log=True),
-                3.4,
-            )
-        )
-    if served:
-        drawn.append(
-            picture(
-                f"fairness-{number}",
-                f"Scatter of the worst hospital's AUROC against the mean by method in {_title(place)}: "
-                + "; ".join(f"{name} mean {mean:.3f}, worst {worst:.3f}" for name, mean, worst in served[:40])
-                + ".",
-                f"{_title(place)}: the worst served hospital against the mean. Higher is fairer.",
-                scatter(served, "mean AUROC over hospitals", "AUROC at the worst hospital"),
-                3.4,
-            )
-        )
-    return drawn
-
-
 def _convergence(found: Mapping[Place, Groups]) -> Section | None:
-    rows = []
-    for (federation, budget), groups in found.items():
-        longer = min((more for name, more in found if name == federation and more > budget), default=None)
-        for name, of in groups.items() if longer else ():
-            gain = converged(of, found[federation, longer].get(name, []))  # type: ignore[index]
-            if gain:
-                rows.append(
-                    (
-                        f"{name}, {federation}",
-                        f"{budget} to {longer}",
-                        f"{gain.mean:+.3f} {_ends(gain.interval, '+.3f')}",
-                        _verdict(gain),
-                    )
-                )
+    rows = [
+        (
+            f"{name}, {federation}",
+            f"{budget} to {longer}",
+            f"{gain.mean:+.3f} {_ends(gain.interval, '+.3f')}",
+            _verdict(gain),
+        )
+        for federation, name, budget, longer, gain in gains(found)
+    ]
     if not rows:
         return Section(
             "Had they converged?",
@@ -377,6 +324,11 @@ _DEFINITIONS = {
     "Alone": "Each hospital trains on its own scans only, for as many steps.",
     "Pooled": "All hospitals' training scans in one place: what a federation hopes to come near to. Not allowed in "
     "practice; a bound.",
+    "Equal bytes": f"What a hospital has received and sent so far, against what it does in a whole run of {BASELINE}; "
+    "the AUROC is that of the last evaluation on validation scans up to there.",
+    "Found, missed, false alarms, rightly passed": "Test scans with a bleeding at or above and below the threshold; "
+    "scans without one at or above and below it. Sensitivity is found / (found + missed), specificity rightly passed / "
+    "(rightly passed + false alarms). Where hospitals share test scans, each answers for itself.",
     "Worst hospital": "The lowest AUROC among the hospitals of a run, then the mean over seeds.",
     "Unseen hospital": "A hospital that took no part, tested with the model that it would be given.",
     "Converged": "With more rounds the same seeds gained nothing beyond chance: the interval of the gain reaches 0.",

@@ -225,8 +225,9 @@ def calibration(record: Record) -> Section | None:
             picture(
                 "calibration",
                 f"Reliability diagram of any bleeding: {spoken}.",
-                "Below the dashed line the model is too sure of a bleeding, above it not sure enough.",
-                reliability(points),
+                "Below the dashed line the model is too sure of a bleeding, above it not sure enough. A larger "
+                "dot: more scans.",
+                reliability({"this model": points}),
                 3.4,
             )
         ],
@@ -251,7 +252,7 @@ def confusion(record: Record) -> Section | None:
     found = {site: one.confusion for site, one in scores_of(record).items() if one.confusion}
     if not found:
         return None
-    total = Confusion(**{key: sum(getattr(one, key) for one in found.values()) for key in ("tp", "fp", "tn", "fn")})
+    total = Confusion.of_all(found.values())
     rows = [(site, one.tp, one.fn, one.fp, one.tn) for site, one in found.items()]
     drawn = [(site, (one.tp, one.fn, one.fp, one.tn)) for site, one in found.items()]
     head = ("found", "missed", "false alarms", "rightly passed")

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from brainct.ct.scores import THRESHOLD
 from brainct.schemes import SCHEMES, about
 from brainct.study import words
 from brainct.study.page import Page, Section
@@ -10,7 +11,18 @@ from brainct.study.report_barriers import barriers
 from brainct.study.report_card import card, origin
 from brainct.study.report_people import hospitals, participation, traffic_and_time
 from brainct.study.report_quality import by_finding, by_hospital, calibration, confusion, fairness, learning, quality
-from brainct.study.runfolder import Record, RunFolder, Scores, aurocs, everyone, network, scores_of, seconds_of, traffic
+from brainct.study.runfolder import (
+    Confusion,
+    Record,
+    RunFolder,
+    Scores,
+    aurocs,
+    everyone,
+    network,
+    scores_of,
+    seconds_of,
+    traffic,
+)
 from brainct.study.saliency import examples
 from brainct.study.words import ANY, counted, listing
 
@@ -92,14 +104,14 @@ def _without_record(run: RunFolder) -> list[str]:
 
 
 def _what(record: Record) -> list[str]:
-    known = record.scheme in SCHEMES
-    paper = f" ({about(record.scheme).paper})" if known else ""
+    method = f"{record.scheme} ({about(record.scheme).paper})" if record.scheme in SCHEMES else record.scheme
+    took = f"{counted(len(record.rounds), 'round')} over {words.duration(record.seconds or seconds_of(record))}"
     return [
         "A neural network that looks at a CT of the head and gives a probability for each of six findings: five kinds "
-        "of "
-        "intracranial bleeding, and any of them.",
-        f"The hospitals trained it together with the method {record.scheme}{paper}, in "
-        f"{counted(len(record.rounds), 'round')} over {words.duration(record.seconds or seconds_of(record))}.",
+        "of intracranial bleeding, and any of them.",
+        f"The hospitals trained it together with the method {method}, in {took}."
+        if record.rounds
+        else f"The hospitals were to train it together with the method {method}, and no round was closed.",
     ]
 
 
@@ -137,6 +149,12 @@ def how_good(record: Record) -> list[str]:
         "of cases "
         f"(AUROC {mean:.2f}, mean over {counted(len(found), 'hospital')}; {words.percent(0.5)} would be chance)."
     ]
+    if given := [one.confusion for one in scores_of(record).values() if one.confusion]:
+        total = Confusion.of_all(given)
+        said.append(
+            f"Counting {words.percent(THRESHOLD)} or more as “bleeding”, {total.tp} of {total.tp + total.fn} bleedings "
+            f"were found, and {total.fp} of {counted(total.fp + total.tn, 'scan')} without one were false alarms."
+        )
     if len(found) > 1:
         said.append(f"Lowest at {low} ({found[low]:.2f}), highest at {high} ({found[high]:.2f}).")
     without = sorted(set(record.test) - set(found))

@@ -19,7 +19,7 @@ def runs_page(runs: Sequence[RunFolder]) -> Page:
     return Page(
         title=f"{len(runs)} runs side by side",
         subtitle=listing([run.label for run in runs]),
-        warnings=[f"{run.label}: {warning}" for run in runs for warning in warnings(run)],
+        warnings=_warnings(runs),
         answers=[
             ("What is compared?", [_what(run) for run in runs]),
             ("Were the scans the same?", [_same_scans(runs)]),
@@ -36,6 +36,14 @@ _CAUTION = (
     "One run each: another seed alone can move these numbers as far. A claim needs several seeds, the same scans and "
     "paired differences: run `brainct compare` and report its ledger."
 )
+
+
+def _warnings(runs: Sequence[RunFolder]) -> list[str]:
+    of: dict[str, list[str]] = {}
+    for run in runs:
+        for warning in warnings(run):
+            of.setdefault(warning, []).append(run.label)
+    return [f"{'All runs' if len(of[one]) == len(runs) else listing(of[one])}: {one}" for one in of]
 
 
 def _what(run: RunFolder) -> str:

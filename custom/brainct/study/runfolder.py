@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -101,6 +101,12 @@ class Confusion(_Read):
     fp: int
     tn: int
     fn: int
+
+    @classmethod
+    def of_all(cls, several: Iterable["Confusion"]) -> "Confusion":
+        """Their sum."""
+        found = list(several)
+        return cls(**{key: sum(getattr(one, key) for one in found) for key in cls.model_fields})
 
 
 class Scores(_Read):
@@ -200,13 +206,42 @@ class LayerBarrier(_Read):
         return self.excess_a if base == "a" else self.excess_b
 
 
+class Rises(_Read):
+    """Rises of the loss by kind of direction, at each length; None where there is no such direction."""
+
+    path: str = ""
+    interpolation: list[float] | None = None
+    random: list[float] | None = None
+    training: list[float] | None = None
+    null: list[float] | None = None
+
+
+class Perturbations(_Read):
+    """How the loss rises when A is moved as far as shares (`scales`) of the way to B: the network, and each layer."""
+
+    scales: list[float] = []
+    whole: Rises = Rises()
+    layers: list[Rises] = []
+
+
+class Measured(_Read):
+    """What the loss of barriers is."""
+
+    fold: str = "unknown"
+    finding: str = "all"
+    scans: int = 0
+
+
 class Barriers(_Read):
     """barriers.json, as far as a page shows it."""
 
+    pairs: list[list[str]] = []
+    loss: Measured = Measured()
     alphas: list[float] = []
     full: FullBarrier = FullBarrier()
     layers: list[LayerBarrier] = []
     cumulative: dict[str, list[float]] = {}
+    perturbations: Perturbations = Perturbations()
 
 
 @dataclass(frozen=True)

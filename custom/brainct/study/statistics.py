@@ -220,7 +220,36 @@ def converged(rows: Sequence[Row], longer: Sequence[Row]) -> Difference | None:
     return Difference(float(np.mean(gaps)), interval(gaps), paired_p(gaps), None, len(gaps)) if gaps else None
 
 
+def gains(found: Mapping[Place, Mapping[str, Sequence[Row]]]) -> list[tuple[str, str, int, int, Difference]]:
+    """What the next larger budget gave: federation, scheme, both budgets, gain."""
+    told = []
+    for (federation, budget), groups in found.items():
+        longer = min((more for name, more in found if name == federation and more > budget), default=budget)
+        for name, rows in groups.items() if longer > budget else ():
+            if gain := converged(rows, found[federation, longer].get(name, [])):
+                told.append((federation, name, budget, longer, gain))
+    return told
+
+
 def at_bytes(row: Row, kib: float) -> float | None:
     """Validation AUROC at the last point of the curve that cost no more than this; None before the first."""
     within = [point.auroc for point in row.validation if point.kib <= kib]
     return within[-1] if within else None
+
+
+def at_equal_bytes(
+    groups: Mapping[str, Sequence[Row]], baseline: str
+) -> tuple[list[float], dict[str, list[Mean | None]]]:
+    """A quarter, half and all of the KiB that the baseline sends a site; by scheme its validation AUROC at each.
+
+    Nothing where the baseline, or what it sent, is not known, or where no run has a validation curve; schemes whose
+    traffic is not known are left out.
+    """
+    whole = mean_of([row.kib_per_site for row in groups.get(baseline, [])])
+    if whole is None or not any(row.validation for rows in groups.values() for row in rows):
+        return [], {}
+    budgets = [whole.mean / 4, whole.mean / 2, whole.mean]
+    sending = {name: rows for name, rows in groups.items() if any(row.kib_per_site for row in rows)}
+    return budgets, {
+        name: [mean_of([at_bytes(row, kib) for row in rows]) for kib in budgets] for name, rows in sending.items()
+    }

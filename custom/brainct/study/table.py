@@ -11,9 +11,9 @@ from brainct.study.statistics import (
     Mean,
     Place,
     alike,
-    at_bytes,
+    at_equal_bytes,
     compared,
-    converged,
+    gains,
     mean_of,
     reported,
 )
@@ -54,7 +54,8 @@ def tables(rows: Sequence[Row]) -> str:
 
 def unseen(row: Row) -> float | None:
     """AUROC of `any` at the hospital outside."""
-    return row.unseen["any"]["auroc"] if row.unseen else None
+    value = (row.unseen or {}).get("any", {}).get("auroc")
+    return None if value is None else float(value)
 
 
 def _table(place: Place, groups: Groups) -> str:
@@ -81,30 +82,21 @@ def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> list[str]:
 
 def _equal_bytes(place: Place, groups: Groups) -> str:
     """Validation AUROC where each scheme has sent a quarter, half and all of what the baseline sends."""
-    whole = mean_of([row.kib_per_site for row in groups.get(BASELINE, [])])
-    if whole is None or not any(row.validation for rows in groups.values() for row in rows):
+    budgets, found = at_equal_bytes(groups, BASELINE)
+    if not budgets:
         return ""
-    budgets = [whole.mean / 4, whole.mean / 2, whole.mean]
     head = ["scheme", *(f"{kib:,.0f} KiB a site" for kib in budgets)]
-    lines = []
-    for name, rows in groups.items():
-        if any(row.kib_per_site for row in rows):
-            lines.append(
-                [f"`{name}`", *(_plus_minus(mean_of([at_bytes(row, kib) for row in rows])) for kib in budgets)]
-            )
+    lines = [[f"`{name}`", *map(_plus_minus, means)] for name, means in found.items()]
     return "\n".join([f"## {_title(place)}: validation AUROC at equal bytes", "", *_markdown(head, lines)])
 
 
 def _convergence(found: Mapping[Place, Groups]) -> str:
     """What more rounds gave, for each scheme."""
     head = ["federation", "scheme", "budgets", "gain in AUROC, same seeds", "converged"]
-    lines = []
-    for (federation, budget), groups in found.items():
-        longer = min((more for name, more in found if name == federation and more > budget), default=None)
-        for name, rows in groups.items() if longer else ():
-            gain = converged(rows, found[federation, longer].get(name, []))  # type: ignore[index]
-            if gain:
-                lines.append([federation, f"`{name}`", f"{budget} to {longer}", _gap(gain), _verdict(gain)])
+    lines = [
+        [federation, f"`{name}`", f"{budget} to {longer}", _gap(gain), _verdict(gain)]
+        for federation, name, budget, longer, gain in gains(found)
+    ]
     return "\n".join(["## What a larger budget gave", "", *_markdown(head, lines)])
 
 
