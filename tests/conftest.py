@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from brainct import threads
 from brainct.ct.scans import Dataset, Fold, Public
 from brainct.learner import SiteLearner, model_of, network_of
 from brainct.plan import Plan, plan_of
@@ -36,7 +37,7 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.fixture(autouse=True)
 def one_thread():
     """One thread, one order of additions, as in every run."""
-    torch.set_num_threads(1)
+    threads.one_thread()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from brainct.package import fingerprint
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Keep, Learner, Scheme, Task
 from brainct.state import run_name
+from brainct.threads import one_thread
 from brainct.weights import Weights
 
 ENVIRONMENT = "BRAINCT_SITE"
@@ -58,7 +59,7 @@ class Desk:
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
         self._network: tuple[Any, torch.nn.Module] | None = None
-        torch.set_num_threads(1)  # one thread, one order of additions: the same bits in every process
+        one_thread()
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""

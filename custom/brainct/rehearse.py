@@ -7,8 +7,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from brainct import state
 from brainct.desk import Opener, site_file_of
 from brainct.errors import Refused
@@ -72,7 +70,6 @@ def _run(
 ) -> Record:
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
-    torch.set_num_threads(1)
     keep = record.states / "keep"
     many = min(workers, len(sites))
     carry = Here(sites, keep, opener) if many == 1 else Workers(sites, keep, opener, many, tell)

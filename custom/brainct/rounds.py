@@ -15,6 +15,7 @@ from brainct.package import fingerprint
 from brainct.plan import Plan
 from brainct.record import Record
 from brainct.scheme import Memory, Model, Task, generator
+from brainct.threads import one_thread
 from brainct.weights import Weights, check
 
 Order = dict[str, Any]
@@ -58,6 +59,7 @@ class Run:
         self.initial = _initial(plan, initial)
         self._late: set[str] = set()
         plan.check_sites(len(self.sites))
+        one_thread()
 
     def __call__(self) -> Weights:
         """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""

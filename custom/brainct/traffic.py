@@ -16,6 +16,7 @@ from brainct.jobs import JOBS
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.scheme import Fitted, Learner, Model, Moments, generator
+from brainct.threads import one_thread
 from brainct.weights import Weights, filled
 
 SITES, ROUNDS, SCANS, PUBLIC = 5, 5, 16, 96
@@ -27,6 +28,7 @@ def traffic(name: str) -> tuple[int, int]:
 
     Nobody trains: a site's model takes a small step of its own in place of it. Sizes are true, values are not.
     """
+    one_thread()
     plan = plan_of(JOBS[name], f"jobs/{name}")
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]

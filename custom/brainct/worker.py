@@ -26,8 +26,8 @@ Order = Mapping[str, Any]
 Tell = Callable[[str], None]
 PERIOD = 0.2
 """Seconds between two looks at whether to stop."""
-EVERYONES = ("monai.transforms", "sklearn.metrics", "torch._dynamo")
-"""What whoever trains and scores comes to import, seconds in all: once, before it forks."""
+WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networks.nets", "monai.transforms")
+"""What each process that trains would import for itself, two seconds; a forked one has what its parent has."""
 
 
 class Worker:
@@ -123,7 +123,7 @@ def context(threads: bool) -> BaseContext:
     """How to start workers: forked ones are there at once, but neither CUDA nor a parent's threads survive a fork."""
     forkable = "fork" in multiprocessing.get_all_start_methods() and not threads and not torch.cuda.is_available()
     if forkable:
-        for module in EVERYONES:
+        for module in WARM:
             importlib.import_module(module)
     return multiprocessing.get_context("fork" if forkable else "spawn")
 

@@ -21,11 +21,6 @@ STRONG = Augmentation(shift=0.1, rotate=30, zoom=0.2, scanner=1.0)
 SHAPES = [(4, 3, 24, 20), (3, 2, 12, 10, 8)]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def batch(shape: tuple[int, ...]) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 

@@ -15,11 +15,6 @@ from brainct.ct.scans import FINDINGS
 from brainct.errors import Refused
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def smallest(name: str) -> int:
     return NETWORKS[name].smallest(NETWORKS[name].options())
 

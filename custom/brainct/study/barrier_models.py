@@ -24,6 +24,7 @@ from brainct.rounds import load_model
 from brainct.scheme import Layer, one_of
 from brainct.study.barriers import Choices, Loss, of_pairs
 from brainct.study.run import delivered
+from brainct.threads import one_thread
 from brainct.weights import Weights, check, difference
 from brainct.worker import bare_desks
 
@@ -136,7 +137,7 @@ def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLear
     found = open_sites(read_site_file(path) if path else None, sites, plan.network.size, plan.network.dims)
     for site, scans in found.items():
         _same_scans(scans, site, run)
-    torch.set_num_threads(1)
+    one_thread()
     return {site: SiteLearner(network_of(plan), found[site], plan, site, plan.rounds) for site in sites}
 
 

@@ -7,11 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-import torch
 
 from brainct.ct.scans import Dataset
 from brainct.errors import Refused
@@ -19,13 +16,11 @@ from brainct.study import ledger
 from brainct.study.design import Design, Spec, wanted
 from brainct.study.ledger import Row
 from brainct.study.run import failed, run, sentence
+from brainct.threads import one_thread
 from brainct.worker import cause, context
 
 LEDGER = "ledger.jsonl"
 Tell = Callable[[str], None]
-WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networks.nets", "monai.transforms")
-"""What every run would import for itself, two seconds each time; a forked process has what its parent has."""
-
 HELD = 2
 """Federations whose scans are held in memory at a time."""
 
@@ -38,9 +33,7 @@ def compare(design: Design, folder: Path, workers: int = 1, accept: Collection[s
     """
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
-    torch.set_num_threads(1)
-    for module in WARM:
-        import_module(module)
+    one_thread()
     path = folder / LEDGER
     before = ledger.read(path)
     found = Ended((row for row in before if row.status == "done"), accept)

@@ -29,6 +29,7 @@ from brainct.study.page import Example, Section
 from brainct.study.pictures import Picture
 from brainct.study.runfolder import RunFolder
 from brainct.study.words import percent
+from brainct.threads import one_thread
 from brainct.weights import Weights
 
 MOST_SITES, MOST_RIGHT, MOST_WRONG = 4, 4, 4
@@ -66,7 +67,7 @@ def examples(run: RunFolder) -> Section | None:
     """Right and wrong answers of the delivered model, where pictures are allowed; None for a run without a model."""
     if not run.finished or not (run.folder / "model.safetensors").is_file():
         return None
-    torch.set_num_threads(1)
+    one_thread()
     plan = plan_of(run.record.plan, "the run's record")
     asked: dict[str, _Asked] = {}
     notes: list[str] = []
