@@ -55,14 +55,17 @@ def test_it_does_not_wait_for_a_site_that_was_lost_before():
     assert box.closed()
 
 
-def test_an_answer_after_the_close_is_not_used_but_its_site_is_no_longer_silent():
-    box = inbox(quorum=2)
+def test_a_site_that_was_lost_before_and_takes_its_order_is_waited_for_again():
+    box = inbox(quorum=2, grace=1000, late=["c"])
+    box.slowest = {"a": 0.0, "c": 0.0}
+    box.fetched("a")
+    box.fetched("c")
     box.accept("a", {"value": 1})
     box.accept("b", {"value": 1})
-    answers = box.close()
-    assert box.silent == {"c"}
-    assert not box.accept("c", {"value": 1})
-    assert (answers, box.silent) == ({"a": 1, "b": 1}, set())
+    assert not box.closed()
+    assert box.slowest == {"a": 0.0}
+    assert box.accept("c", {"value": 1})
+    assert box.closed()
 
 
 def waits(monkeypatch, slowest, met=1.0, late=(), quorum=2, **choices):

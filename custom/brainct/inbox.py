@@ -27,9 +27,9 @@ class Inbox(Generic[T]):
     read: turns a site's raw answer into what the round wants, or refuses it; a refusal, the site's own (`error` in its
     answer) or the reader's, loses that site by name and with the reason, and the round goes on by its quorum.
     deadline, grace: seconds, see plan.Plan. late: sites that missed the exchange before; the round does not wait for
-    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one or one after
-    the exchange was closed. seconds: after which each answer was there. An answer to another exchange than `what` comes
-    too late and is not used, but its site is waited for again.
+    them once all others answered. silent: sites asked that gave no answer at all, not even a refused one. seconds:
+    after which each answer was there. An answer to another exchange than `what` comes too late and is not used, but its
+    site is waited for again.
     slowest: seconds that a site's slowest earlier answer took, if known. With the quorum met, such a site is waited for
     until SLACK times its slowest, or SLACK times what the quorum took if that is longer, and FLOOR seconds have passed;
     all others, and none longer, for the grace.
@@ -62,15 +62,13 @@ class Inbox(Generic[T]):
         """Take a site's answer in; false, with the reason in `lost`, where it is refused."""
         with self._lock:
             if self._shut:
-                self.silent.discard(site)
                 return False
             exchange = answer.get("exchange", self.what)
             if site not in self.asked:
                 self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
             elif exchange != self.what:
                 self.lost[f"{site} (late)"] = f"its answer to {exchange!s:.40} came in {self.what} and is not used"
-                self.late.discard(site)
-                self.slowest.pop(site, None)
+                self._wait_again(site)
             elif site in self.answers:
                 self.lost[f"{site} (again)"] = f"{site} answered twice in {self.what}; the first answer counts"
             else:
@@ -78,6 +76,16 @@ class Inbox(Generic[T]):
                 self._take(site, answer)
                 return site in self.answers
             return False
+
+    def fetched(self, site: str) -> None:
+        """Note that a site took its order: one that was late is back, and waited for again."""
+        with self._lock:
+            if site in self.late:
+                self._wait_again(site)
+
+    def _wait_again(self, site: str) -> None:
+        self.late.discard(site)
+        self.slowest.pop(site, None)
 
     def lose(self, site: str, reason: str) -> None:
         """Note that a site will not answer in this exchange."""

@@ -11,6 +11,7 @@ from nvflare.apis.client import Client
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
 
@@ -72,12 +73,9 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._see_off()
 
     def _see_off(self) -> None:
-        """Wait until FLARE has noticed which sites are gone, or they have answered after all.
-
-        One that it misses only later would fail the job.
-        """
+        """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""
         until, silent = time.monotonic() + NOTICED, self._inbox.silent if self._inbox else set()
-        while any(not self.communicator.get_client_disconnect_time(site) for site in sorted(silent)):
+        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
             if time.monotonic() > until or self.abort_signal.triggered:
                 return
             time.sleep(PERIOD)
@@ -108,6 +106,13 @@ class Rounds(ModelController):  # type: ignore[misc]
         for site in inbox.missing():
             if self.communicator.get_client_disconnect_time(site):
                 inbox.lose(site, f"{site} is gone: FLARE hears nothing from its job")
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """FLARE's call; a site that asks for its order lives. A report after the close would say so too, but FLARE has
+        the site drop it."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == AppEventType.BEFORE_TRAIN_TASK and self._inbox:
+            self._inbox.fetched(fl_ctx.get_peer_context().get_identity_name())
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
