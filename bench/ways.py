@@ -104,7 +104,7 @@ def run(running: Federation, job: Path, out: Path) -> tuple[str, dict[str, float
 def table(rows: list[tuple[str, str, dict[str, float]]]) -> str:
     """Markdown: what, which way, seconds of every phase that any row has."""
     phases = list(dict.fromkeys(phase for _, _, seconds in rows for phase in seconds))
-    lines = [["", "way", *phases], ["---"] * (len(phases) + 2)]
+    lines = [["what", "way", *phases], ["---"] * (len(phases) + 2)]
     lines += [[what, way, *(f"{s[phase]:.1f}" if phase in s else "" for phase in phases)] for what, way, s in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
