@@ -29,36 +29,36 @@ from brainct.weights import Weights
 SITE = "kind: phantom\nphantom: {scans: 64}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
 """32 training and 32 test scans a site."""
 
-NETWORKS: dict[str, dict[str, Any]] = {
-    "vgg": {"architecture": "vgg-small", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
-    "cnn": {"architecture": "cnn", "size": 48, "options": {"widths": [8, 16, 32, 64]}},
-}
+NETWORK = {"architecture": "vgg-small", "size": 48, "options": {"widths": [8, 16, 32, 64]}}
 FIT = {"optimizer": "adamw", "rate": 0.003, "epochs": 3}
 PASSES = 20
 """Passes that the sites of the federation train alone before their models are compared."""
+
+SHOWN = ("path", "a", "cumulative", "perturbed")
+"""Pictures that are copied beside the docs."""
 
 FOLDS = ("train", "test")
 CHOICES = Choices(points=9, refine=2, orders=1, samples=3, pairs=1)
 
 
-def plan(network: str, seed: int, rounds: int) -> Plan:
-    choices = {"network": NETWORKS[network], "seed": seed, "rounds": rounds, "fit": FIT, "evaluate_every": 0}
+def plan(seed: int, rounds: int) -> Plan:
+    choices = {"network": NETWORK, "seed": seed, "rounds": rounds, "fit": FIT, "evaluate_every": 0}
     return plan_of({"scheme": "fedavg", **choices}, "the benchmark")
 
 
-def trained(folder: Path, network: str, names: list[str], seed: int, rounds: int) -> Path:
+def trained(folder: Path, names: list[str], seed: int, rounds: int) -> Path:
     if not (folder / "model.safetensors").is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        rehearse(plan(network, seed, rounds), names, folder, tell=lambda line: None)
+        rehearse(plan(seed, rounds), names, folder, tell=lambda line: None)
     return folder
 
 
-def subjects(runs: Path, network: str, rounds: int) -> dict[str, Any]:
+def subjects(runs: Path, rounds: int) -> dict[str, Any]:
     def alone(site: str, seed: int) -> Path:
-        return trained(runs / f"{network}-{site}-{seed}", network, [site], seed, rounds) / "model.safetensors"
+        return trained(runs / f"{site}-{seed}", [site], seed, rounds) / "model.safetensors"
 
     def federation() -> Subject:
-        return of_run(trained(runs / f"{network}-federation", network, site_names(4), 1, rounds), PASSES)
+        return of_run(trained(runs / "run", site_names(4), 1, rounds), PASSES)
 
     return {
         "federation": federation,
@@ -71,16 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     file = chosen.runs / "site.yaml"
     file.write_text(SITE)
     os.environ["BRAINCT_SITE"] = str(file)
-    for network in chosen.networks:
-        for name, make in subjects(chosen.runs, network, chosen.rounds).items():
-            measure(f"{network}-{name}", make, chosen.runs, chosen.docs)
+    for name, make in subjects(chosen.runs, chosen.rounds).items():
+        measure(name, make, chosen.runs, chosen.docs)
 
 
 def measure(name: str, make: Any, runs: Path, docs: Path) -> None:
@@ -89,9 +87,10 @@ def measure(name: str, make: Any, runs: Path, docs: Path) -> None:
         write(file, json.dumps(content_of(make), indent=1).encode())
     content = json.loads(file.read_text())
     for picture in write_pictures(pictures(Barriers.model_validate(content)), runs / name):
-        if picture.suffix == ".svg":
+        kind = picture.stem.removeprefix("barriers-")
+        if picture.suffix == ".svg" and kind in SHOWN:
             docs.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, docs / f"{name}-{picture.name.removeprefix('barriers-')}")
+            shutil.copy(picture, docs / f"{name}-{kind}.svg")
     for fold, part in (("train", content), ("test", content["also"]["test"])):
         heights = {row["path"]: max(row["base_a"], row["base_b"]) for row in part["layers"]}
         numbers = {"losses": part["losses"], "full": part["full"]["barrier"], "layers": heights, **part["cumulative"]}
@@ -101,12 +100,12 @@ def measure(name: str, make: Any, runs: Path, docs: Path) -> None:
 
 
 def content_of(make: Any) -> dict[str, Any]:
-    """barriers.json, with the AUROC of any bleeding of each model, and halfway between two, and the seconds it took."""
-    began = time.monotonic()
+    """barriers.json, with AUROCs of any bleeding (each model, and halfway between two) and the CPU seconds it took."""
+    began = time.process_time()
     subject: Subject = make()
-    ready = time.monotonic()
+    ready = time.process_time()
     content = measured(subject, FOLDS, "all", CHOICES)
-    seconds = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
+    seconds = {"training": round(ready - began, 1), "measuring": round(time.process_time() - ready, 1)}
     models = dict(subject.models)
     for one, other in content["pairs"]:
         models[f"halfway {one} {other}"] = mixed(models[one], models[one], models[other], 0.5, models[one].keys())

@@ -149,6 +149,8 @@ def test_the_hospital_outside_normalises_by_its_own_unlabelled_scans():
 def test_a_level_is_reached_at_the_first_point_of_the_curve_that_is_there():
     row, _, _ = done("fedavg", rounds=4, levels=[0.0, 1.01])
     assert row.reached == {"0.0": row.validation[0].round, "1.01": None}
+    first = row.validation[0].auroc
+    assert done("fedavg", rounds=4, levels=[first])[0].reached == {str(first): row.validation[0].round}
 
 
 def test_scans_that_can_not_be_opened_fail_their_runs_and_no_others(tmp_path):

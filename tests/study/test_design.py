@@ -44,6 +44,7 @@ def test_a_budget_multiplies_the_rounds_and_leaves_the_extra_ones():
     assert rounds["fedavg", 1] == 5
     assert (rounds["sitenorm", 1], rounds["sitenorm", 3]) == (6, 16)
     assert (rounds["feddc", 1], rounds["feddc", 3]) == (7, 21)
+    assert {(spec.budget, spec.plan.evaluate_every) for spec in specs} == {(1, 1), (3, 3)}
 
 
 GRID = {"scheme": "fedprox", "grid": {"mu": [0.1, 1.0], "fit.rate": [0.01, 0.02]}}
@@ -62,6 +63,12 @@ def test_a_grids_points_run_on_the_first_seeds_and_its_winner_on_the_others_once
     more = [spec for spec in runs(design, rows) if spec.entry.called == "fedprox" and spec not in tuning]
     assert [(spec.seed, spec.budget) for spec in more] == [(7, 1), (5, 2), (6, 2), (7, 2)]
     assert {(spec.point["mu"], spec.point["fit.rate"]) for spec in more} == {(1.0, 0.02)}
+
+
+@pytest.mark.parametrize(("values", "untuned"), [([0.1], 3), ([0.1, 1.0], 2)])
+def test_a_grid_of_one_point_has_nothing_to_tune_and_one_of_two_has(values, untuned):
+    design = tiny_design(schemes=[{"scheme": "fedprox", "grid": {"mu": values}}], seeds=3, tune_seeds=1)
+    assert len([spec for spec in runs(design) if spec.entry.called == "fedprox"]) == untuned
 
 
 def test_a_grid_without_a_validation_fold_is_refused_at_once():

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from brainct.study.statistics import (
     alike,
     at_bytes,
+    at_equal_bytes,
     compared,
     converged,
+    gains,
     holm,
     interval,
     mean_of,
@@ -34,6 +37,13 @@ def test_an_interval_needs_two_values_and_says_the_same_each_time():
     assert interval([0.8]) is None
     assert interval([0.7, 0.8, 0.9]) == interval([0.7, 0.8, 0.9])
     assert interval([0.8, 0.8]) == (0.8, 0.8)
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_the_interval_of_symmetric_values_is_about_as_wide_as_students(count):
+    values = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)
+    assert interval(list(values)) == pytest.approx((-half, half), rel=0.1)
 
 
 def test_without_a_difference_the_paired_test_errs_as_often_as_it_says():
@@ -120,7 +130,8 @@ def test_while_no_point_of_a_grid_can_be_chosen_the_table_says_so(second):
 
 
 def test_a_larger_budget_is_run_with_the_winner_of_the_smaller():
-    rows = [tuned(1, 1, 0.7, 0.5), tuned(2, 1, 0.8, 0.5), tuned(2, 1, 0.9, 0.6, budget=2)]
+    rows = [tuned(1, 1, 0.7, 0.5), tuned(2, 1, 0.8, 0.5)]
+    rows += [tuned(1, 1, 1.0, 0.6, budget=2), tuned(2, 1, 0.8, 0.6, budget=2)]
     assert [one.grid for one in reported(rows)["8x16", 2]["fedprox"]] == [{"mu": 2}]
 
 
@@ -140,6 +151,21 @@ def test_failed_runs_are_in_no_mean():
 
 def test_what_a_budget_of_bytes_buys_is_the_last_point_that_it_paid_for():
     assert [at_bytes(row(), kib) for kib in (49, 50, 99.9, 100, 500)] == [None, 0.6, 0.6, 0.7, 0.7]
+
+
+def test_equal_bytes_are_a_quarter_half_and_all_of_what_the_baseline_sends():
+    mine = {"fedavg": [row(seed=seed, kib_per_site=200.0) for seed in (1, 2)], "pooled": [row(kib_per_site=None)]}
+    budgets, found = at_equal_bytes(mine, "fedavg")
+    assert budgets == [50, 100, 200]
+    assert [mean.values for mean in found.pop("fedavg")] == [(0.6, 0.6), (0.7, 0.7), (0.7, 0.7)]
+    assert not found
+    assert at_equal_bytes(mine, "feddc") == ([], {})
+
+
+def test_gains_are_from_each_budget_to_the_next_larger_one():
+    found = {("f", budget): {"fedavg": [row(auroc=[0.6 + budget / 100], budget=budget)]} for budget in (1, 4, 2)}
+    told = {(short, longer): gain.mean for _, _, short, longer, gain in gains(found)}
+    assert told == {(1, 2): pytest.approx(0.01), (2, 4): pytest.approx(0.02)}
 
 
 def test_a_scheme_has_converged_when_no_gain_shows_beyond_the_noise():

@@ -234,8 +234,9 @@ def stacks(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str], axis
 
 
 def scatter(points: Sequence[tuple[str, float, float]], x: str, y: str, log: bool = False) -> Draw:
-    """Named points; log: a logarithmic x axis where the values differ by a factor of ten or more."""
-    wide = log and max(point[1] for point in points) >= 10 * min(point[1] for point in points)
+    """Named points; log: x are sizes: a logarithmic axis where they differ tenfold, none that magnifies a trifle."""
+    least, most = min(point[1] for point in points), max(point[1] for point in points)
+    wide = log and most >= 10 * least
 
     def draw(axes: Axes, palette: Palette) -> None:
         if wide:
@@ -246,6 +247,8 @@ def scatter(points: Sequence[tuple[str, float, float]], x: str, y: str, log: boo
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.margins(0.16)
+        if log and most < 1.2 * least:
+            axes.set_xlim(0.8 * least, 1.25 * most)
         axes.grid(color=palette.grid, linewidth=0.6)
         _name(axes, points, palette)
 
