@@ -258,6 +258,7 @@ def scatter(points: Sequence[tuple[str, float, float]], x: str, y: str, log: boo
 def _name(axes: Axes, points: Sequence[tuple[str, float, float]], palette: Palette) -> None:
     """Each name beside its point on the side that is free; none where no side is, as the page's table has it too."""
     taken: list[tuple[float, float, float]] = []
+    axes.autoscale_view()
     for name, at_x, at_y in points:
         column, row = axes.transData.transform((at_x, at_y))
         width = 4.6 * len(short(name))
