@@ -77,6 +77,7 @@ def test_rows_of_other_code_are_said_and_not_mixed(finished, tmp_path):
     lines = []
     compare(design, tmp_path, accept=["0123"], tell=lines.append)
     assert len(ledger.read(tmp_path / LEDGER)) == 7
+    assert not any("other code" in line for line in lines)
     assert compare(design, tmp_path, workers=2, tell=lines.append) == 1
     assert any(line.startswith("5 of them were computed by other code, 012301230123") for line in lines)
     assert len(ledger.read(tmp_path / LEDGER)) == 13

@@ -258,12 +258,14 @@ def scatter(points: Sequence[tuple[str, float, float]], x: str, y: str, log: boo
 def _name(axes: Axes, points: Sequence[tuple[str, float, float]], palette: Palette) -> None:
     """Each name beside its point on the side that is free; none where no side is, as the page's table has it too."""
     taken: list[tuple[float, float, float]] = []
+    axes.autoscale_view()
     for name, at_x, at_y in points:
         column, row = axes.transData.transform((at_x, at_y))
         width = 4.6 * len(short(name))
         for side, lift in ((1, 3), (-1, 3), (1, -9), (-1, -9)):
             left, low = (column + 4 if side > 0 else column - 4 - width), row + lift
-            if any(low - 9 < one < low + 9 and left - size < start < left + width for start, one, size in taken):
+            outside = left < axes.bbox.x0 or left + width > axes.bbox.x1 + 40
+            if outside or any(low - 9 < at < low + 9 and left - size < x < left + width for x, at, size in taken):
                 continue
             taken.append((left, low, width))
             axes.annotate(
