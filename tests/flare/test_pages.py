@@ -137,6 +137,7 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     assert model_hash(printed[50]) == rehearsed(place, "fedavg", HOSPITALS, tmp_path / "four", monkeypatch)
     five = [*HOSPITALS, "hospital-e"]
     assert model_hash(printed[75]) == rehearsed(place, "fedavg", five, tmp_path / "five", monkeypatch)
+    assert not list((place.folder / "jobs").rglob(".__nvfl*"))
     assert any(line.startswith(("PASS: ", "WARN: ")) for line in printed[20].splitlines())
     assert "PASS  package" in printed[33]
     assert "Submitted job" in printed[55]

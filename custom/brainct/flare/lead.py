@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import redirect_stdout
@@ -72,7 +74,8 @@ def submit(
     if not (job / "meta.json").is_file():
         raise Refused(f"{job} is no job folder; wanted one with a meta.json, such as jobs/feddc")
     clock = clock or Clock()
-    name = session.submit_job(str(job.resolve()))
+    with tempfile.TemporaryDirectory(prefix="brainct-") as place:  # FLARE signs a job in the folder that it submits
+        name = session.submit_job(shutil.copytree(job, f"{place}/{job.name}"))
     clock.note("submit")
     meta = _follow(session, name, tell)
     clock.note("job")
