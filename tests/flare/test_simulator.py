@@ -20,6 +20,8 @@ from tests.conftest import NETWORK_FOR, ROOT, TINY
 from tests.schemes.test_contract import sites_of
 
 pytestmark = pytest.mark.slow
+AUGMENTED = ("fedavg", "sitenorm")
+"""Jobs that augment: MONAI costs each process of a site seconds to import, and it is the same whatever the scheme."""
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def small_job(folder: Path, name: str, **choices) -> Path:
     jobs.render(folder)
     file = folder / name / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
-    fit = {"optimizer": jobs.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": {"scanner": 0.5}}
+    augment = {"scanner": 0.5} if name in AUGMENTED else None
+    fit = {"optimizer": jobs.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": augment}
     network = NETWORK_FOR.get(name, NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY))
     content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
     file.write_text(json.dumps(content))
@@ -67,7 +70,7 @@ def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(nam
     sites = len(sites_of(jobs.JOBS[name]["scheme"]))
     code, text = simulate(job, workspace, sites)
     assert code == 0, text
-    record = rehearse(jobs.read(job), site_names(sites), tmp_path / "out", workers=2, tell=lambda line: None).content
+    record = rehearse(jobs.read(job), site_names(sites), tmp_path / "out", tell=lambda line: None).content
     assert model_hash(text) == record["model_sha256"]
     simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
     for key in ("scheme", "arguments", "seed", "plan", "versions", "sites", "test", "model_sha256"):
@@ -76,16 +79,14 @@ def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(nam
         assert {**mine, "seconds": 0, "answered": 0} == {**theirs, "seconds": 0, "answered": 0}
 
 
-def test_the_readme_command_gives_the_hash_that_one_and_two_workers_rehearse(workspace, tmp_path, monkeypatch):
+def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeypatch):
     monkeypatch.delenv("BRAINCT_SITE", raising=False)
     code, text = simulate(ROOT / "jobs" / "feddc", workspace, 4)
     assert code == 0, text
     assert "SYNTHETIC PHANTOM scans, not patients" in text
     plan = jobs.read(ROOT / "jobs" / "feddc")
-    for workers in (1, 2):
-        folder = tmp_path / f"out-{workers}"
-        record = rehearse(plan, site_names(4), folder, workers=workers, tell=lambda line: None).content
-        assert model_hash(text) == record["model_sha256"]
+    record = rehearse(plan, site_names(4), tmp_path / "out", workers=2, tell=lambda line: None).content
+    assert model_hash(text) == record["model_sha256"]
 
 
 def test_a_killed_site_costs_its_share_and_the_job_goes_on_by_quorum(workspace, tmp_path, small_site):

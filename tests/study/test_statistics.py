@@ -143,6 +143,13 @@ def test_runs_of_other_choices_under_the_same_name_are_never_averaged():
     assert len(alike(old)) == 2
 
 
+def test_a_row_from_before_a_choice_existed_is_like_one_that_leaves_it_open():
+    rows = [row(seed=1, choices={"scans": 16}), row(seed=2, choices={"scans": 16, "public": None})]
+    assert alike(rows) == rows
+    other = row(seed=3, choices={"scans": 16, "public": 14})
+    assert alike([*rows, other]) == [other]
+
+
 def test_failed_runs_are_in_no_mean():
     rows = [row(seed=1), row(seed=2, status="failed", error="no")]
     assert [one.seed for one in reported(rows)["8x16", 1]["fedavg"]] == [1]

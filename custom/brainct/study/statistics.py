@@ -196,12 +196,13 @@ def alike(rows: Sequence[Row]) -> list[Row]:
 
 
 def _asked(row: Row) -> tuple[object, ...]:
-    """What was run, without the seed and what a grid varies."""
+    """What was run, without the seed and what a grid varies; a choice that is None is one that older rows lack."""
     varied = {name.removeprefix("fit.") for name in row.grid}
     fit = {name: value for name, value in row.plan.get("fit", {}).items() if name not in varied}
     arguments = {name: value for name, value in row.arguments.items() if name not in varied}
     rest = {name: value for name, value in row.plan.items() if name not in ("seed", "fit", "arguments")}
-    return row.way, rest, fit, arguments, row.choices
+    choices = {name: value for name, value in row.choices.items() if value is not None}
+    return row.way, rest, fit, arguments, choices
 
 
 def _best(rows: Sequence[Row]) -> Mapping[str, object] | None:
