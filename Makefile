@@ -4,7 +4,7 @@ help:   ## this list
 	@grep -E '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/'
 check:  ## lint, format, types, job folders
 	ruff check . && ruff format --check . && mypy && brainct jobs check
-test:   ## the fast lane, under two minutes
+test:   ## the fast lane, some four minutes
 	pytest
 slow:   ## the slow lane: starts FLARE's simulator
 	pytest -m slow
