@@ -18,7 +18,7 @@ from nvflare.fuel.hci.client import file_transfer
 
 from brainct import jobs
 from brainct.flare.federation import Federation, free_port, provision
-from brainct.flare.lead import session_of
+from brainct.flare.lead import ended, session_of
 from brainct.rehearse import rehearse
 from tests.conftest import ROOT
 from tests.flare.fewer import project_of
@@ -134,14 +134,11 @@ NAMES = (
 )
 
 
-def ended(session, ids, seconds=240):
+def all_ended(session, ids, seconds=240):
     """The metas of the jobs, all ended."""
     metas, until = {}, time.monotonic() + seconds
     while len(metas) < len(ids) and time.monotonic() < until:
-        for name in ids.keys() - metas.keys():
-            meta = session.get_job_meta(ids[name])
-            if str(meta["status"]).startswith("FINISHED"):
-                metas[name] = meta
+        metas |= {name: meta for name in ids.keys() - metas.keys() if (meta := ended(session, ids[name]))}
         time.sleep(0.5)
     return metas
 
@@ -169,7 +166,7 @@ def test_hostile_jobs_and_people_at_provisioned_hospitals(tmp_path, small_site, 
 
         with federation.session(LEAD) as session:
             ids = submitted(session, tmp_path / "jobs", monkeypatch)
-            metas = ended(session, ids)
+            metas = all_ended(session, ids)
             session.download_job_result(ids["honest"], str(tmp_path / "results"))
             said = session.download_job_result(ids["scheme against the policy"], str(tmp_path / "results"))
         federation.shut_down(ADMIN)

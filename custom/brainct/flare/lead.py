@@ -20,6 +20,9 @@ from brainct.kits import kind_of
 PERIOD = 0.5
 """Seconds between two looks at a running job."""
 
+WORDS = 5.0
+"""Seconds that FLARE gets to write down why a job could not run: it writes the status first."""
+
 OURS = re.compile(r" - brainct - [A-Z]+ - (.*)$")
 """A line of the run's own in a log of FLARE's: what stands after time, logger and level."""
 
@@ -93,15 +96,24 @@ def _follow(session: Session, job: str, tell: Callable[[str], None]) -> Mapping[
     """The job's last meta; on the way each new line of the run's own in the server's log is told."""
     told = 0
     while True:
-        meta: Mapping[str, Any] = session.get_job_meta(job)
-        done = str(meta.get("status", "")).startswith("FINISHED")
+        meta = ended(session, job)
         lines = _lines(session, job)
         for line in lines[told:]:
             tell(line)
         told = max(told, len(lines))
-        if done:
+        if meta:
             return meta
         time.sleep(PERIOD)
+
+
+def ended(session: Session, job: str) -> Mapping[str, Any] | None:
+    """The job's meta if it ended, with the sites' words if it could not run; None while it goes on."""
+    until = time.monotonic() + WORDS
+    while str((meta := session.get_job_meta(job)).get("status", "")).startswith("FINISHED"):
+        if meta["status"] != "FINISHED:FAILED_TO_RUN" or "job_deploy_detail" in meta or time.monotonic() > until:
+            return dict(meta)
+        time.sleep(PERIOD)
+    return None
 
 
 def _lines(session: Session, job: str) -> list[str]:
