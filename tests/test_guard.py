@@ -132,7 +132,7 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
     [
         ("fedsgd", NOISY, "which `fedsgd` does not allow: sites send gradients"),
         ("feddc", {"secure_aggregation": True}, "with `feddc` somebody must: the server passes single models"),
-        ("fedavg", {"secure_aggregation": True}, "this version of brainct has no secure aggregation"),
+        ("fedavg", {"secure_aggregation": True}, 'take the scheme "secagg" with `fedavg` as its `inner`'),
     ],
 )
 def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(site, what, scheme, policy, words):

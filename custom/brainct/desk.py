@@ -1,7 +1,9 @@
 """A site's half of a run: opens its scans once and answers orders, the same whoever carried them."""
 
+import functools
 import logging
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,7 @@ class Desk:
         if order["what"] == "describe":
             self._begin(order)
             return {"about": {**describe(scans, scheme.public), "package": fingerprint()}}
-        learner = self._learner(plan, scans, order["round"])
+        learner = self._learner(plan, scans, order["round"], order["run"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         kept = self._kept(order["run"])
         if order["what"] == "evaluate":
@@ -116,20 +118,29 @@ class Desk:
         For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
         """
         scheme = plan.build()
-        learner = self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds)
+        learner = self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds, run)
         return _used(scheme, task, learner, self._kept(run)["keep"])
 
-    def _learner(self, plan: Plan, scans: Dataset, round: int) -> SiteLearner:
+    def _learner(self, plan: Plan, scans: Dataset, round: int, run: str) -> SiteLearner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
-        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret)
+        run_secret = functools.partial(self._run_secret, run) if self._discreet else bytes
+        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret, run_secret)
 
     def _keep_file(self, run: str) -> Path:
         return self._keeps / run_name(run) / f"{self.site}.safetensors"
+
+    def _run_secret(self, run: str) -> bytes:
+        """32 bytes from the machine's own randomness, drawn once in a run, readable by this site alone."""
+        file = self._keep_file(run).with_suffix(".secret")
+        if not file.exists():
+            plain.write(file, secrets.token_bytes(32), 0o600)
+        return file.read_bytes()
 
     def _begin(self, order: Mapping[str, Any]) -> None:
         """Whatever lies under the name of a run that only begins is not this run's."""
         if order.get("new", True):
             self._keep_file(order["run"]).unlink(missing_ok=True)
+            self._keep_file(order["run"]).with_suffix(".secret").unlink(missing_ok=True)
             self._kept_of = ("", NOTHING)
 
     def _kept(self, run: str) -> Mapping[str, Any]:

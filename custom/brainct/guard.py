@@ -41,8 +41,7 @@ class Ledger:
         with self._locked():
             file = self.folder / "secret"
             if not file.exists():
-                plain.write(file, secrets.token_bytes(32))
-                file.chmod(0o600)
+                plain.write(file, secrets.token_bytes(32), 0o600)
             return file.read_bytes()
 
     def releases(self) -> dict[str, Any]:

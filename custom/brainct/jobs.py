@@ -40,6 +40,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
+    "secagg": _row("secagg", rounds=31),
     "sitenorm": _row("sitenorm", rounds=31),
     "sitenorm_feddc": _row("sitenorm", rounds=31, arguments={"inner": _inner("feddc")}),
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),

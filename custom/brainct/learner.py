@@ -30,13 +30,23 @@ class SiteLearner:
     All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
     A site without a single label in its training fold is refused when it is asked to train. Where a fold is named,
     `public` is the public set, whose labels are all NaN. secret: what only this site knows, for `hidden`; empty, the
-    job's seed decides, as a rehearsal may; None refuses.
+    job's seed decides, as a rehearsal may; None refuses. run_secret: what only this site knows, another for each run,
+    for `key`; by default it is empty, and the job's seed decides.
     """
 
-    def __init__(self, network: nn.Module, scans: Dataset, plan: Plan, site: str, round: int, secret: str | None = ""):
+    def __init__(
+        self,
+        network: nn.Module,
+        scans: Dataset,
+        plan: Plan,
+        site: str,
+        round: int,
+        secret: str | None = "",
+        run_secret: Callable[[], bytes] = bytes,
+    ):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
-        self._secret = secret
+        self._secret, self._run_secret = secret, run_secret
         self._normalise: tuple[Tensor, Tensor] | None = None
         self._answer: Callable[[str], Tensor] | None = None
 
@@ -202,6 +212,10 @@ class SiteLearner:
         text = json.dumps([self._secret, self.plan.seed, self.site, self.round, *words])
         bits = np.frombuffer(hashlib.shake_256(text.encode()).digest(8 * count), "<u8")
         return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def key(self) -> bytes:
+        """32 bytes, the same in all rounds of a run: SHA-256 over the site's secret of the run, the seed, its name."""
+        return hashlib.sha256(self._run_secret() + json.dumps([self.plan.seed, self.site, "key"]).encode()).digest()
 
     @torch.no_grad()
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:

@@ -139,11 +139,11 @@ def load(path: Path) -> Plain:
     return unpack(path.read_bytes(), str(path.name))
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file's content atomically and flush it to the disk."""
+def write(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Replace a file's content atomically and flush it to the disk. mode: who may read and write it, less the umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

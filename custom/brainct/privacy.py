@@ -83,8 +83,8 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
             return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
         if policy.secure_aggregation and row.no_secure_aggregation:
             return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
-    if policy.secure_aggregation:
-        return f"{UNSEEN}; `{scheme.name}` would allow that, but this version of brainct has no secure aggregation"
+    if policy.secure_aggregation and not scheme.sealed:
+        return f'{UNSEEN}; take the scheme "secagg" with `{scheme.name}` as its `inner`'
     return None
 
 

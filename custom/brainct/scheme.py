@@ -33,6 +33,7 @@ import inspect
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Protocol
@@ -165,11 +166,18 @@ class Learner(Protocol):
 
     def seed(self, *words: str | int) -> int: ...
 
+    def key(self) -> bytes: ...
+
     def hidden(self, count: int, *words: str | int) -> "np.typing.NDArray[np.float64]": ...
 
     def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]: ...
+
+
+def alike(task: Task, report: Report) -> float:
+    """A report's share where all have the same, and where reports are sums already."""
+    return 1.0
 
 
 def majority(asked: int) -> int:
@@ -193,6 +201,10 @@ class Scheme:
     extra: what a model needs beside its weights, as plain data that JSON can hold: it comes in the `extra` of the task
     in which a model is delivered, and in the metadata of model.safetensors, and the model's hash covers it; by default
     nothing. public: whether sites need the public set, which the server then finds to be the same at all of them.
+    coefficient: a_k > 0 of a report, given its task, where `combine` depends on the reports' weights w_k through
+    sum_k a_k w_k alone: what secure aggregation sums. None, the default, where it needs more than that; `registered`
+    sees to it that it is None if the scheme's row says so. sealed: whether nobody but the site sees the weights that
+    it sends.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -207,6 +219,8 @@ class Scheme:
     see: Callable[[Task, Learner, Keep], Learner] = lambda task, learner, keep: learner
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
     public: bool = False
+    coefficient: Callable[[Task, Report], float] | None = None
+    sealed: bool = False
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -245,9 +259,17 @@ def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
             raise Refused(f"scheme {make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
         arguments = {key: _plain(value) for key, value in bound.arguments.items()}
-        return replace(make(*args, **kwargs), name=make.__name__, arguments=arguments)
+        scheme = make(*args, **kwargs)
+        coefficient = scheme.coefficient if _is_summable(make) else None
+        return replace(scheme, name=make.__name__, arguments=arguments, coefficient=coefficient)
 
     return named
+
+
+def _is_summable(make: Callable[P, Scheme]) -> bool:
+    """Whether the row of the scheme, in its module's ABOUT, has no reason against secure aggregation."""
+    rows: Mapping[str, About] = getattr(sys.modules[make.__module__], "ABOUT", {})
+    return make.__name__ in rows and not rows[make.__name__].no_secure_aggregation
 
 
 def _plain(value: Any) -> Any:

@@ -99,6 +99,10 @@ class Stepping:
         """Itself: its answers are made up in any case."""
         return self
 
+    def key(self) -> bytes:
+        """Its name, in 32 bytes."""
+        return self.site.encode().ljust(32)
+
     def seed(self, *words: str | int) -> int:
         """The same for all words."""
         return 0

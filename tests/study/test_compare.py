@@ -166,7 +166,7 @@ def test_scans_that_can_not_be_opened_fail_their_runs_and_no_others(tmp_path):
 
 
 def command(tmp_path, *words):
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"rounds": 8}))
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"rounds": 8, "seeds": 3}))
     return [sys.executable, "-m", "brainct.cli", "compare", "--plan", tmp_path / "plan.yaml", *words]
 
 
@@ -200,8 +200,8 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / LEDGER).read_bytes().startswith(before)
     rows = ledger.read(tmp_path / "out" / LEDGER)
-    assert len(rows) == len({row.key for row in rows}) == 4
-    compare(tiny_design(rounds=8), tmp_path / "undisturbed", workers=2, tell=quiet)
+    assert len(rows) == len({row.key for row in rows}) == 12
+    compare(tiny_design(rounds=8, seeds=3), tmp_path / "undisturbed", workers=2, tell=quiet)
     assert told(tmp_path / "out") == told(tmp_path / "undisturbed")
 
 

@@ -38,6 +38,7 @@ MODULES = (
     "rebasin",
     "ridge",
     "scaffold",
+    "secagg",
     "sitenorm",
     "swa",
     "trimmed_mean",

@@ -53,7 +53,10 @@ def partly(
     def model(memory: Memory) -> w.Weights:
         return {**memory["own"], **memory["shared"]}
 
-    return Scheme(start, assign, reply, combine, model, use=use or personal)
+    def coefficient(task: Task, report: Report) -> float:
+        return share(report.examples, weight_by)
+
+    return Scheme(start, assign, reply, combine, model, use=use or personal, coefficient=coefficient)
 
 
 def personal(task: Task, learner: Learner, keep: Keep) -> w.Weights:

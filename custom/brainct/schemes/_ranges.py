@@ -3,7 +3,7 @@
 import math
 
 from brainct.errors import Refused
-from brainct.scheme import Fitted
+from brainct.scheme import Fitted, Scheme
 
 
 def number(
@@ -30,6 +30,13 @@ def whole(name: str, value: int, least: int) -> int:
     """A whole number >= least."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise Refused(f"{name} is {value!r}; wanted a whole number of at least {least}")
+    return value
+
+
+def a_scheme(name: str, value: object) -> Scheme:
+    """A scheme within a scheme."""
+    if not isinstance(value, Scheme):
+        raise Refused(f'{name} is {value!r}; wanted {{"scheme": NAME, "arguments": {{...}}}}')
     return value
 
 

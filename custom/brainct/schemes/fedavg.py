@@ -48,7 +48,10 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
         models = [(share(report.examples, weight_by), report.weights) for report in reports.values()]
         return {**memory, "weights": w.mean(models)}
 
-    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"])
+    def coefficient(task: Task, report: Report) -> float:
+        return share(report.examples, weight_by)
+
+    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], coefficient=coefficient)
 
 
 def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:

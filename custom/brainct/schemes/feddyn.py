@@ -7,7 +7,7 @@ Algorithm 1.
 from collections.abc import Mapping, Sequence
 
 from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._parts import refuse_nan
 from brainct.schemes._ranges import number
 from brainct.schemes._settled import keeping, more, none, settled
@@ -65,4 +65,4 @@ def feddyn(alpha: float = 0.1) -> Scheme:
         weights = w.add(mean, w.scale(h, -1 / alpha))
         return {"weights": weights, "h": h, "arrived": more(memory["arrived"], reports)}
 
-    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"])
+    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], coefficient=alike)

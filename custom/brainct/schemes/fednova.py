@@ -49,7 +49,10 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
         beyond = w.scale(w.difference(mean, memory["weights"]), steps * per_step - 1)
         return {**memory, "weights": w.add(mean, beyond)}
 
-    return replace(averaging, reply=_reply, combine=combine, expects=_expects)
+    def coefficient(task: Task, report: Report) -> float:
+        return share(report.examples, weight_by) / float(report.extra["steps"])
+
+    return replace(averaging, reply=_reply, combine=combine, expects=_expects, coefficient=coefficient)
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:

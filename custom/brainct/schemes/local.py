@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._parts import refuse_nan
 
 ABOUT = {
@@ -40,7 +40,16 @@ def local() -> Scheme:
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         return memory
 
-    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], use=_own)
+    return Scheme(
+        start,
+        assign,
+        _reply,
+        combine,
+        model=lambda memory: memory["weights"],
+        use=_own,
+        coefficient=alike,
+        sealed=True,
+    )
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:

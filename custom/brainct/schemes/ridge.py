@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._ranges import number
 from brainct.weights import Weights
 
@@ -71,7 +71,9 @@ def ridge(lam: float = 0.01) -> Scheme:
         weights = {**memory["weights"], **solved(grams, memory["weights"], memory["head"], lam)}
         return {**memory, "weights": weights, GRAMS: grams, "heard": heard}
 
-    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], expects=_expects)
+    return Scheme(
+        start, assign, _reply, combine, model=lambda memory: memory["weights"], expects=_expects, coefficient=alike
+    )
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:

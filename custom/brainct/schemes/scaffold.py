@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from brainct import weights as w
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._parts import refuse_nan
 from brainct.schemes._ranges import number, plain_sgd
 from brainct.schemes._settled import keeping, more, none, settled
@@ -61,7 +61,7 @@ def scaffold(server_rate: float = 1.0) -> Scheme:
             "arrived": more(memory["arrived"], reports),
         }
 
-    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"])
+    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], coefficient=alike)
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:

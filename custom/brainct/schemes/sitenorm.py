@@ -13,7 +13,7 @@ import torch
 
 from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, registered
-from brainct.schemes._ranges import number
+from brainct.schemes._ranges import a_scheme, number
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import Weights
 
@@ -57,8 +57,7 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     if kappa is not None:
         number("sitenorm: kappa", kappa, least=0)
     base = inner if inner is not None else fedavg()
-    if not isinstance(base, Scheme):
-        raise Refused(f'sitenorm: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}} or null')
+    a_scheme("sitenorm: inner", base)
     if _holds({"scheme": base.name, "arguments": base.arguments}):
         raise Refused(
             "sitenorm: inner is or holds sitenorm; one normalisation of the input is enough, remove the inner"
@@ -102,7 +101,11 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def model(memory: Memory) -> Weights:
         return base.model(memory["inner"])
 
-    return Scheme(start, assign, reply, combine, model, base.quorum, expects, base.use, see, extra, base.public)
+    def coefficient(task: Task, report: Report) -> float:
+        return base.coefficient(task, report) if base.coefficient and STATISTICS in task.extra else 1.0
+
+    five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, sealed=False)
+    return replace(five, expects=expects, see=see, extra=extra, coefficient=coefficient if base.coefficient else None)
 
 
 def _holds(value: Any) -> bool:

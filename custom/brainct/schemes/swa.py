@@ -12,7 +12,7 @@ from typing import Any
 from brainct import weights as w
 from brainct.errors import Refused
 from brainct.scheme import About, Memory, Model, Report, Scheme, Task, registered
-from brainct.schemes._ranges import whole
+from brainct.schemes._ranges import a_scheme, whole
 from brainct.schemes.fedavg import fedavg
 
 ABOUT = {
@@ -41,8 +41,7 @@ def swa(inner: Scheme = FEDAVG, begin: int | None = None, every: int = 1) -> Sch
     Sites train on from the inner scheme's model, never from the mean. What a site keeps and a lost site are the inner
     scheme's. Peak memory: the inner scheme's and 2 models.
     """
-    if not isinstance(inner, Scheme):
-        raise Refused(f'swa: inner is {inner!r}; wanted {{"scheme": NAME, "arguments": {{...}}}}')
+    a_scheme("swa: inner", inner)
     if begin is not None:
         whole("swa: begin", begin, 0)
     whole("swa: every", every, 1)

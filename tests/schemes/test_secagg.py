@@ -1,0 +1,248 @@
+"""What is true of secure aggregation alone: the inner scheme's model, of which the server sees sums only."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from brainct import plain
+from brainct.desk import Desk
+from brainct.errors import Refused
+from brainct.privacy import objection, policy_of
+from brainct.record import Record
+from brainct.rounds import Run
+from brainct.scheme import Report, Task, check_report
+from brainct.schemes import SCHEMES, about, build
+from brainct.schemes.fedavg import fedavg
+from brainct.schemes.fedexp import fedexp
+from brainct.schemes.finetune import finetune
+from brainct.schemes.local import local
+from brainct.schemes.secagg import KEYS, secagg
+from brainct.schemes.sitenorm import sitenorm
+from brainct.schemes.swa import swa
+from brainct.weights import sha256
+from tests.conftest import tiny_learner, tiny_model, tiny_plan, tiny_scans
+
+SITES = ["site-1", "site-2", "site-3", "site-4"]
+COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10, "site-4": 5}
+INNER = sorted(name for name, make in SCHEMES.items() if make().coefficient is not None and not make().sealed)
+
+
+def run(scheme, plan, rounds, first=0, lost=(), change=lambda site, number, report: report, sites=SITES):
+    """Rounds by hand; `first` is the number that learners get in round 0; memory, keeps, and all tasks and reports."""
+    memory, keeps, seen = scheme.start(tiny_model(plan), sites, 3), {site: {} for site in sites}, []
+    for number in range(rounds):
+        tasks, reports = dict(sorted(scheme.assign(memory, number, sites).items())), {}
+        for site, task in tasks.items():
+            if (site, number) not in lost:
+                learner = tiny_learner(plan, site, number + first, scans=COUNTS[site])
+                report, keeps[site] = scheme.reply(task, learner, keeps[site])
+                reports[site] = change(site, number, report)
+                check_report(reports[site], task, scheme, site)
+        memory = scheme.combine(memory, number, reports)
+        seen.append((tasks, reports))
+    return memory, keeps, seen
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_every_scheme_that_needs_sums_alone_has_the_model_that_it_has_without_masks(name):
+    plan, inner = tiny_plan(name), build(name, {})
+    plainly, kept, _ = run(inner, plan, 3, first=1)
+    securely, kept_too, _ = run(secagg(inner), tiny_plan(name, rounds=4), 4)
+    outcome, other = inner.model(plainly), secagg(inner).model(securely)
+    assert any(not torch.equal(outcome[key], value) for key, value in tiny_model(plan).weights.items())
+    for key, value in outcome.items():
+        torch.testing.assert_close(other[key], value, atol=2e-5, rtol=1e-4)
+    assert {site: sorted(keep) for site, keep in kept.items()} == {
+        site: sorted(keep) for site, keep in kept_too.items()
+    }
+
+
+def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_nothing_in_common():
+    _, _, seen = run(secagg(), tiny_plan(fit={"rate": 1e-12}), 3)
+    sent = [
+        np.concatenate([x.numpy().ravel() for x in seen[number][1]["site-2"].weights.values()]) for number in (1, 2)
+    ]
+    assert not (sent[0] == sent[1]).any()
+    for words in (*sent, sent[1] - sent[0]):
+        assert stats.chisquare(np.bincount(words.view(np.uint8), minlength=256)).pvalue > 1e-3
+
+
+def test_what_travels_is_a_key_then_eight_bytes_a_number():
+    plan = tiny_plan()
+    _, _, seen = run(secagg(), plan, 2)
+    for task, report in zip(seen[0][0].values(), seen[0][1].values(), strict=True):
+        assert (task, report.weights, len(report.extra[KEYS])) == (Task({}), {}, 64)
+    numbers = sum(value.numel() for value in tiny_model(plan).weights.values())
+    for report in seen[1][1].values():
+        assert sum(value.numel() * value.element_size() for value in report.weights.values()) == 8 * numbers
+        assert report.extra == {}
+
+
+def test_a_lost_site_costs_the_round_and_comes_back_after_its_key():
+    plan, scheme = tiny_plan(), secagg()
+    lost = {("site-2", 2)}
+    memory, _, seen = run(scheme, plan, 5, lost=lost)
+    asked = [sorted(task.extra.get(KEYS, {})) for task in (tasks["site-2"] for tasks, _ in seen)]
+    assert asked == [[], SITES, SITES, [], SITES]
+    assert sorted(seen[3][0]["site-1"].extra[KEYS]) == ["site-1", "site-3", "site-4"]
+    models = [scheme.model(run(scheme, plan, rounds, lost=lost)[0]) for rounds in (2, 3, 4)]
+    assert sha256(models[0]) == sha256(models[1]) != sha256(models[2])
+
+    task = Task(models[1])
+    reports = {site: fedavg().reply(task, tiny_learner(plan, site, 3, scans=COUNTS[site]), {})[0] for site in SITES}
+    del reports["site-2"]
+    without = fedavg().combine({"weights": models[1], "seed": 3}, 3, reports)["weights"]
+    for key, value in without.items():
+        torch.testing.assert_close(models[2][key], value, atol=1e-6, rtol=1e-6)
+    assert memory["summed"] == 3
+
+
+def test_fewer_than_three_are_never_summed():
+    for least in (2, 0, 2.5):
+        with pytest.raises(Refused, match="secagg: least is .*; wanted a whole number of at least 3"):
+            secagg(least=least)
+    with pytest.raises(Refused, match="the run has 3 sites and 3 rounds; wanted at least 4 sites"):
+        secagg(least=4).start(tiny_model(tiny_plan()), SITES[:3], 0)
+    with pytest.raises(Refused, match="fedavg asks 2 of 4 sites; wanted at least 3 in a sum"):
+        run(secagg(fedavg(fraction=0.5)), tiny_plan(), 2)
+    assert [secagg().quorum(asked) for asked in (1, 3, 4, 5, 9)] == [1, 3, 3, 3, 5]
+    two_left = {("site-3", 1), ("site-4", 1)}
+    _, _, seen = run(secagg(), tiny_plan(rounds=9), 3, lost=two_left)
+    assert all(KEYS not in task.extra for task in seen[2][0].values())
+
+
+def test_a_site_sends_nothing_for_a_list_of_keys_that_is_not_what_was_agreed():
+    plan, scheme = tiny_plan(), secagg()
+    task = run(scheme, plan, 2)[2][1][0]["site-1"]
+    learner, keys = tiny_learner(plan, "site-1", 1), task.extra[KEYS]
+    own, other = keys["site-1"], keys["site-2"]
+    for bad in (
+        {**keys, "site-1": other},
+        {**keys, "site-2": own},
+        {site: key for site, key in keys.items() if site != "site-1"},
+        {"site-1": own, "site-2": other},
+    ):
+        with pytest.raises(Refused, match="the server's list of keys has .*; it sends nothing"):
+            scheme.reply(replace(task, extra={**task.extra, KEYS: bad}), learner, {})
+
+
+def test_a_site_whose_training_diverged_says_so_before_it_is_masked():
+    plan, scheme = tiny_plan(fit={"rate": 1e30}), secagg()
+    with pytest.raises(Refused, match="its own update: tensor .* holds"):
+        run(scheme, plan, 2)
+
+
+def test_a_sum_that_no_honest_sites_could_have_ends_the_run():
+    def wrongly(site, number, report):
+        moved = {key: value + 2**55 for key, value in report.weights.items()}
+        return replace(report, weights=moved) if (site, number) == ("site-3", 1) else report
+
+    with pytest.raises(
+        Refused, match="the sum over 4 sites, of which one masked wrongly: tensor .* wanted nothing above"
+    ):
+        run(secagg(), tiny_plan(), 2, change=wrongly)
+
+
+@pytest.mark.parametrize("extra", [{}, {KEYS: "a" * 63}, {KEYS: "G" * 64}, {KEYS: 5}])
+def test_a_report_without_the_key_that_was_asked_for_is_refused(extra):
+    with pytest.raises(Refused, match="site-1: sent its update for its key, .*, or a key that is not 64 hex digits"):
+        check_report(Report({}, 1, extra=extra), Task({}), secagg(), "site-1")
+
+
+def test_a_key_in_place_of_an_update_is_refused():
+    _, _, seen = run(secagg(), tiny_plan(), 2)
+    report = replace(seen[1][1]["site-1"], extra=seen[0][1]["site-1"].extra)
+    with pytest.raises(Refused, match="site-1: sent its update for its key, its key for its update"):
+        check_report(report, seen[1][0]["site-1"], secagg(), "site-1")
+
+
+def test_a_run_in_which_nothing_was_ever_summed_has_no_model():
+    memory, _, _ = run(secagg(), tiny_plan(rounds=3), 3, lost={("site-1", 1), ("site-2", 2)})
+    with pytest.raises(Refused, match="in no round did all sites answer that were asked; there is no trained model"):
+        secagg().model(memory)
+    with pytest.raises(Refused, match="4 sites and 1 rounds; wanted at least 3 sites, and a round for their keys"):
+        secagg().start(tiny_model(tiny_plan(rounds=1)), SITES, 0)
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        (fedexp(), "fedexp needs more than a sum"),
+        (sitenorm(fedexp()), "sitenorm needs more than a sum"),
+        (local(), "local shows nobody"),
+        (secagg(), "secagg shows nobody"),
+        ("fedavg", "inner is 'fedavg'"),
+    ],
+)
+def test_what_can_not_be_summed_is_refused(inner, words):
+    with pytest.raises(Refused, match=f"secagg: {words}"):
+        secagg(inner)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "allowed"),
+    [
+        (secagg(), True),
+        (secagg(sitenorm()), True),
+        (swa(secagg(finetune())), True),
+        (local(), True),
+        (sitenorm(secagg()), False),
+        (fedavg(), False),
+    ],
+)
+def test_a_site_that_demands_secure_aggregation_takes_part_where_every_sum_is_masked(scheme, allowed):
+    said = objection(policy_of({"secure_aggregation": True}), scheme)
+    assert said is None if allowed else 'take the scheme "secagg"' in said
+
+
+def test_a_scheme_has_a_coefficient_if_its_row_says_that_the_sum_is_enough():
+    for name, make in SCHEMES.items():
+        assert (make().coefficient is None) == bool(about(name).no_secure_aggregation)
+
+
+class Carrying:
+    """Carries orders to real desks, each with a secret of its own, and notes what they send."""
+
+    def __init__(self, folder):
+        scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
+        self.desks = {site: Desk(site, folder / site, None, lambda f, site, *_: scans[site]) for site in SITES}
+        self.sent = []
+
+    def __call__(self, orders, inbox):
+        for site in sorted(orders):
+            answer = self.desks[site].answer(orders[site])
+            self.sent += [plain.sha256(answer)] if orders[site]["what"] == "reply" else []
+            inbox.accept(site, answer)
+
+
+def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit(tmp_path):
+    plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
+    carrier = Carrying(tmp_path / "keep")
+    for number in range(2):
+        record = Record(tmp_path / str(number), plan, plan.build(), "test", board=False)
+        models.append(sha256(Run(plan, SITES, carrier, record, tell=lambda line: None)()))
+        files = sorted((tmp_path / "keep").rglob("*.secret"))
+        assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * len(SITES)
+        assert {len(file.read_bytes()) for file in files} == {32}
+        sent.append({*carrier.sent, *(file.read_bytes() for file in files)})
+        carrier.sent.clear()
+    assert models[0] == models[1]
+    assert not sent[0] & sent[1]
+
+
+def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
+    scans, orders = tiny_scans(1), {"what": "reply", "round": 0, "sites": SITES, "run": "run", "exchange": "round 0"}
+    order = {**orders, "plan": tiny_plan("secagg").model_dump(), "task": {"weights": {}, "extra": {}}}
+    keys = [Desk("site-1", tmp_path, None, lambda *_: scans).answer(order)["extra"] for _ in range(2)]
+    assert keys[0] == keys[1]
+    assert all(
+        first != second for first, second in itertools.pairwise([keys[0], *_other_sites(tmp_path, order, scans)])
+    )
+
+
+def _other_sites(folder, order, scans):
+    return [Desk(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]

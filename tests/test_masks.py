@@ -1,0 +1,86 @@
+"""Masks cancel in the sum of all and hide everything else."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, strategies
+from scipy import stats
+
+from brainct import masks
+from brainct.errors import Refused
+
+PRIVATE = {site: hashlib.sha256(site.encode()).digest() for site in ("a", "b", "c", "d", "e")}
+KEYS = {site: masks.public_key(private) for site, private in PRIVATE.items()}
+values = strategies.floats(-1e4, 1e4)
+
+
+def weights_of(numbers):
+    return {"w": torch.tensor(numbers).reshape(-1, 1), "b": torch.tensor(numbers[:1])}
+
+
+def sent(site, weights, keys=KEYS, words=(0,)):
+    return masks.masked(weights, PRIVATE[site], site, keys, words)
+
+
+@given(strategies.dictionaries(strategies.sampled_from(sorted(KEYS)), strategies.lists(values, min_size=3, max_size=3)))
+def test_the_sum_over_all_sites_is_the_sum_of_what_they_masked_to_the_bit(found):
+    if not found:
+        return
+    keys = {site: KEYS[site] for site in found}
+    fixed = {site: masks.fixed(weights_of(numbers), 3.0, len(found)) for site, numbers in found.items()}
+    hidden = [sent(site, fixed[site], keys) for site in found]
+    added = masks.total(hidden)
+    for key in ("w", "b"):
+        exact = sum(value[key] for value in fixed.values()).double() * 2.0**-masks.BITS
+        assert torch.equal(added[key], exact)
+        torch.testing.assert_close(
+            added[key], 3.0 * sum(weights_of(n)[key].double() for n in found.values()), atol=1e-8, rtol=0
+        )
+    assert all(torch.equal(masks.total(hidden[::-1])[key], added[key]) for key in added)
+
+
+def test_without_one_site_the_sum_is_noise():
+    fixed = masks.fixed(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
+    hidden = [sent(site, fixed) for site in KEYS]
+    for part in itertools.combinations(hidden, 4):
+        assert masks.total(part)["w"].abs().max() > 1e5
+
+
+def test_what_one_site_sends_is_uniform_whatever_it_masks():
+    for numbers in ([0.0] * 20_000, [12.5] * 20_000):
+        words = sent("b", masks.fixed(weights_of(numbers), 1.0, 5))["w"].numpy().view(np.uint8)
+        assert stats.chisquare(np.bincount(words.ravel(), minlength=256)).pvalue > 1e-3
+
+
+def test_another_round_other_sites_and_another_pair_have_other_masks():
+    zero = masks.fixed(weights_of([0.0] * 8), 1.0, 5)
+    fewer = {site: KEYS[site] for site in "abc"}
+    all_masks = [
+        sent("a", zero),
+        sent("a", zero, words=(1,)),
+        sent("a", zero, fewer),
+        sent("b", zero, fewer),
+        sent("c", zero),
+    ]
+    for first, second in itertools.combinations(all_masks, 2):
+        assert not (first["w"] == second["w"]).any()
+
+
+def test_values_are_rounded_to_the_nearest_step_and_what_could_overflow_is_refused():
+    step = 2.0**-masks.BITS
+    value = torch.tensor([0.4, 0.6, -0.6, 1.0], dtype=torch.float64) * step
+    assert masks.fixed({"w": value}, 1.0, 5)["w"].tolist() == [0, 1, -1, 1]
+    most = 2.0 ** (62 - masks.BITS) / 5
+    assert masks.fixed({"w": torch.tensor([0.99 * most])}, 1.0, 5)["w"].item() > 0
+    for bad in (most, -most, float("inf"), float("nan")):
+        with pytest.raises(Refused, match=r"tensor w, times its scans, holds .*; a sum under masks takes less than"):
+            masks.fixed({"w": torch.tensor([bad], dtype=torch.float64)}, 1.0, 5)
+
+
+@pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff", "no hex"])
+def test_a_key_that_is_none_is_refused_with_whose_it_is(key):
+    with pytest.raises(Refused, match="the public key of b is no X25519 key"):
+        sent("a", masks.fixed(weights_of([1.0]), 1.0, 2), {"a": KEYS["a"], "b": key})
