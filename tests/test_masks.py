@@ -69,6 +69,19 @@ def test_another_round_other_sites_and_another_pair_have_other_masks():
         assert not (first["w"] == second["w"]).any()
 
 
+def test_a_pair_that_is_in_two_sums_has_another_mask_in_each():
+    zero = masks.fixed(weights_of([0.0] * 8), 1.0, 5)
+    both, other, whole = (sent("a", zero, {site: KEYS[site] for site in sites})["w"] for sites in ("ab", "ac", "abc"))
+    assert not (both + other == whole).any()
+
+
+def test_a_mean_is_over_the_shares_and_integers_are_rounded():
+    hidden = [masks.fixed({"n": torch.tensor([value]), "w": torch.tensor([value])}, 2.0, 3) for value in (3, 4, 4)]
+    found = masks.mean(hidden, 6.0, {"n": torch.tensor([0]), "w": torch.tensor([0.0])})
+    assert (found["n"].tolist(), found["n"].dtype, found["w"].dtype) == ([4], torch.int64, torch.float32)
+    torch.testing.assert_close(found["w"], torch.tensor([11 / 3]))
+
+
 def test_values_are_rounded_to_the_nearest_step_and_what_could_overflow_is_refused():
     step = 2.0**-masks.BITS
     value = torch.tensor([0.4, 0.6, -0.6, 1.0], dtype=torch.float64) * step

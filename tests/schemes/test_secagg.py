@@ -125,6 +125,7 @@ def test_a_site_sends_nothing_for_a_list_of_keys_that_is_not_what_was_agreed():
         {**keys, "site-2": own},
         {site: key for site, key in keys.items() if site != "site-1"},
         {"site-1": own, "site-2": other},
+        {"site-1": own, "site-2": other, "site-3": other, "site-4": other},
     ):
         with pytest.raises(Refused, match="the server's list of keys has .*; it sends nothing"):
             scheme.reply(replace(task, extra={**task.extra, KEYS: bad}), learner, {})
