@@ -163,9 +163,9 @@ def policy_file(folder, **policy):
     return folder / "privacy.json"
 
 
-def rehearsed(folder, plan=None, workers=1):
+def rehearsed(folder, plan=None, workers=1, sites=("a", "b")):
     plan = plan or tiny_plan(rounds=2)
-    return rehearse(plan, ["a", "b"], folder, workers=workers, tell=lambda line: None).content
+    return rehearse(plan, list(sites), folder, workers=workers, tell=lambda line: None).content
 
 
 def test_a_rehearsal_under_a_policy_is_repeated_to_the_bit_and_pays_once(tmp_path, monkeypatch):
@@ -184,6 +184,15 @@ def test_a_rehearsal_whose_sites_refuse_the_scheme_ends_at_the_roll_call(tmp_pat
         Refused, match="the roll call can't be closed: 0 of 2 .* a: a does not take part: by its privacy"
     ):
         rehearsed(tmp_path / "out", tiny_plan("ridge"))
+
+
+def test_sites_that_demand_secure_aggregation_take_part_in_it_alone(tmp_path, small_site, monkeypatch):
+    plan = tiny_plan("secagg", rounds=3)
+    bare = rehearsed(tmp_path / "bare", plan, sites="abc")
+    monkeypatch.setenv("BRAINCT_PRIVACY", str(policy_file(tmp_path / "local", secure_aggregation=True)))
+    assert rehearsed(tmp_path / "masked", plan, sites="abc")["model_sha256"] == bare["model_sha256"]
+    with pytest.raises(Refused, match=r'nobody may see a single hospital.s update; take the scheme "secagg"'):
+        rehearsed(tmp_path / "fedavg", sites="abc")
 
 
 @pytest.mark.parametrize(
