@@ -1,6 +1,12 @@
 """What the lead reads of a job that FLARE could not run."""
 
+import json
+
+import pytest
+
+from brainct.errors import Refused
 from brainct.flare import lead
+from brainct.flare.federation import free_port
 
 STATUS = {"status": "FINISHED:FAILED_TO_RUN"}
 WORDS = {"job_deploy_detail": ["hospital-a: BYOC is not permitted"]}
@@ -27,3 +33,14 @@ def test_a_job_that_ends_without_words_is_not_waited_for_forever(monkeypatch):
     monkeypatch.setattr(lead, "WORDS", 0.0)
     assert lead.ended(Metas(STATUS), "job") == STATUS
     assert lead.ended(Metas({"status": "FINISHED:COMPLETED"}), "job") == {"status": "FINISHED:COMPLETED"}
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path):
+    port = free_port()
+    (tmp_path / "startup").mkdir()
+    admin = {"admin": {"username": "lead@consortium.example", "host": "127.0.0.1", "port": port}}
+    (tmp_path / "startup" / "fed_admin.json").write_text(json.dumps(admin))
+    looked = []
+    with pytest.raises(Refused, match=f"nobody answers at 127.0.0.1:{port}; is the server started"):
+        lead.session_of(tmp_path, timeout=0.3, look=lambda: looked.append("once more"))
+    assert len(looked) > 1

@@ -17,7 +17,7 @@ import pytest
 from brainct import jobs
 from brainct.rehearse import rehearse, site_names
 from tests.conftest import NETWORK_FOR, ROOT, TINY
-from tests.schemes.test_contract import MORE, sites_of
+from tests.schemes.test_contract import sites_of
 
 pytestmark = pytest.mark.slow
 AUGMENTED = ("fedavg", "sitenorm")
@@ -67,8 +67,7 @@ def model_hash(text: str) -> str:
 @pytest.mark.parametrize("name", sorted(jobs.JOBS))
 def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", name)
-    scheme = jobs.JOBS[name]["scheme"]
-    sites = len(sites_of(scheme)) - (scheme in MORE)
+    sites = len(sites_of(jobs.JOBS[name]["scheme"]))
     code, text = simulate(job, workspace, sites)
     assert code == 0, text
     record = rehearse(jobs.read(job), site_names(sites), tmp_path / "out", tell=lambda line: None).content

@@ -1,6 +1,5 @@
 """A whole federation on one machine, for real: servers and hospitals from their kits, mutual TLS, one job or many."""
 
-import json
 import os
 import secrets
 import socket
@@ -154,22 +153,11 @@ class Federation:
     @contextmanager
     def session(self, person: str | None = None, timeout: float = WAIT) -> Iterator[Session]:
         """An administrator's session with the server; by default the first person of the kits."""
-        self._await_port(time.monotonic() + timeout)
-        opened = session_of(self.kits[person or self.people[0]], timeout=timeout)
+        opened = session_of(self.kits[person or self.people[0]], timeout, self._refuse_dead)
         try:
             yield opened
         finally:
             opened.close()
-
-    def _await_port(self, until: float) -> None:
-        """A session that meets a closed port waits ever longer before it tries again; so we wait here."""
-        admin = json.loads((self.kits[self.people[0]] / "startup" / "fed_admin.json").read_text())["admin"]
-        while time.monotonic() < until:
-            self._refuse_dead()
-            with suppress(OSError), socket.create_connection((admin["host"], admin["port"]), timeout=1):
-                return
-            time.sleep(0.1)
-        raise Refused(f"nobody answers at {admin['host']}:{admin['port']}")
 
     def processes(self, name: str) -> list[psutil.Process]:
         """A kit's living processes: FLARE's own one first, then its jobs'."""

@@ -3,15 +3,17 @@
 import json
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nvflare.fuel.flare_api.api_spec import NoConnection
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from brainct.errors import Refused
@@ -19,6 +21,9 @@ from brainct.kits import kind_of
 
 PERIOD = 0.5
 """Seconds between two looks at a running job."""
+
+WAIT = 60.0
+"""Seconds in which a server that was just started is reached."""
 
 WORDS = 5.0
 """Seconds that FLARE gets to write down why a job could not run: it writes the status first."""
@@ -52,13 +57,32 @@ class Clock:
         self._last = now
 
 
-def session_of(kit: Path, timeout: float = 10) -> Session:
-    """A session as the person to whom the kit belongs; the caller closes it."""
+def session_of(kit: Path, timeout: float = WAIT, look: Callable[[], None] = lambda: None) -> Session:
+    """A session as the person to whom the kit belongs; the caller closes it.
+
+    timeout: seconds for the server to come up, and as many to answer. look: called while nobody listens there.
+    """
     if kind_of(kit) != "person":
         raise Refused(f"{kit} is no kit of a person; wanted the folder that holds startup/fed_admin.json")
     admin = json.loads((kit / "startup" / "fed_admin.json").read_text())["admin"]
-    with redirect_stdout(sys.stderr):
-        return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
+    where = f"{admin['host']}:{admin['port']}"
+    _await_port(admin["host"], admin["port"], time.monotonic() + timeout, look)
+    try:
+        with redirect_stdout(sys.stderr):
+            return new_secure_session(admin["username"], str(kit.resolve()), timeout=timeout)
+    except NoConnection as error:
+        raise Refused(f"the server at {where} does not let {admin['username']} in ({error})") from None
+
+
+def _await_port(host: str, port: int, until: float, look: Callable[[], None]) -> None:
+    """A session that meets a closed port waits ever longer before it tries again; so we wait here."""
+    while True:
+        look()
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        if time.monotonic() > until:
+            raise Refused(f"nobody answers at {host}:{port}; is the server started, and its port open from here?")
+        time.sleep(0.1)
 
 
 def await_sites(session: Session, sites: Collection[str], timeout: float = 180) -> None:

@@ -18,7 +18,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from brainct import state
 from brainct.desk import LOG
 from brainct.errors import Refused
-from brainct.flare import console, wire
+from brainct.flare import console, simulator, wire
 from brainct.inbox import Inbox
 from brainct.plan import plan_of
 from brainct.record import Record, last_lines
@@ -48,6 +48,7 @@ class Rounds(ModelController):  # type: ignore[misc]
     def __init__(self, resume: str = "", **choices: Any):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
         wire.speak_tensors()
+        simulator.mend()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
 
