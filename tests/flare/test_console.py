@@ -15,6 +15,7 @@ LINES = [
     ("nvflare.app_common.workflows.model_controller", logging.INFO, "Sending task"),
     ("brainct.flare.server.Rounds", logging.INFO, "Initializing BaseModelController workflow."),
     ("nvflare.fuel.f3.streaming.byte_receiver", logging.WARNING, "Receiving unknown req_id"),
+    ("nvflare.private.fed.client.communicator.Communicator", logging.WARNING, "Failed to get_task from server."),
     ("nvflare.private.fed.server", logging.ERROR, "something broke"),
 ]
 

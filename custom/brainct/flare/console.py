@@ -12,8 +12,8 @@ from brainct.desk import LOG
 BY_DEFAULT = "ConciseLogFilter"
 """The filter that FLARE puts on its console unless the user chose another log mode with `-l`."""
 
-TRANSPORT = "nvflare.fuel.f3"
-"""Warns of messages that cross while a run is being shut down, after its last line."""
+TRANSPORT = ("nvflare.fuel.f3", "nvflare.private.fed.client.communicator")
+"""They warn of messages that cross while a run is being shut down, after its last line."""
 
 
 def calm() -> None:
