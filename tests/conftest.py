@@ -1,5 +1,7 @@
 """What tests share: a tiny network, tiny federations, and where the real head CT lies if it is there."""
 
+import os
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +37,11 @@ def pytest_xdist_auto_num_workers(config):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """One thread, one order of additions, as in every run."""
+def the_same_each_time():
+    """One thread, one order of additions, as in every run; the same random numbers for tests that draw any."""
     threads.one_thread()
+    seed = int(os.environ.get("BRAINCT_TEST_SEED", "0"))
+    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
 
 
 @pytest.fixture

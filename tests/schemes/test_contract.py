@@ -104,6 +104,18 @@ def obedient(learner, agreed, count, trained):
     return learner
 
 
+ROUNDED = {"secagg": 2.0**-32}
+"""How far a number may be from what it should be, for schemes that do not compute in the weights' own precision."""
+
+
+def assert_same(name, found, wanted):
+    """The same to the bit, or within what the scheme rounds to."""
+    if name not in ROUNDED:
+        assert sha256(found) == sha256(wanted)
+    else:
+        assert max(float((found[key] - value).abs().max()) for key, value in wanted.items()) <= ROUNDED[name]
+
+
 @every_scheme
 def test_the_order_in_which_sites_answer_does_not_matter(name):
     assert plain.sha256(play(name)) == plain.sha256(play(name, backwards=True))
@@ -118,7 +130,7 @@ def test_memory_survives_save_and_load_between_rounds(name):
 @every_scheme_but(ridge="its head is solved for, whatever came")
 def test_sites_that_send_back_what_they_got_change_nothing(name):
     before, after = tell(name)
-    assert sha256(before) == sha256(after)
+    assert_same(name, after, before)
 
 
 @every_scheme_but(
@@ -139,7 +151,7 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
 )
 def test_sites_that_agree_are_believed(name):
     agreed = {key: torch.randn_like(value) for key, value in first_weights(tiny_plan(name)).items()}
-    assert sha256(tell(name, agreed)[1]) == sha256(agreed)
+    assert_same(name, tell(name, agreed)[1], agreed)
 
 
 @every_scheme

@@ -222,6 +222,21 @@ def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_tabl
     assert ended.value.code == 2
 
 
+def test_a_plan_of_plans_runs_each_into_the_ledger_of_its_folder(capsys, tmp_path):
+    for seed in (1, 2):
+        (tmp_path / f"{seed}.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"seeds": [seed]}))
+    (tmp_path / "plan.yaml").write_text("plans: {one: [1.yaml, 2.yaml], other: [2.yaml]}")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    one, other = told(tmp_path / "out" / "one"), told(tmp_path / "out" / "other")
+    assert {row["seed"] for row in one} == {1, 2}
+    assert [row for row in one if row["seed"] == 2] == other
+    tables = [(tmp_path / "out" / folder / "table.md").read_text().strip() for folder in ("one", "other")]
+    printed = capsys.readouterr().out
+    assert all(table in printed for table in tables)
+
+
 def test_records_of_any_way_are_added_once(tmp_path, small_site):
     from brainct.rehearse import rehearse, site_names
 

@@ -1,11 +1,12 @@
 """A plan becomes runs: what is always compared, grids before their winners, and keys that know what matters."""
 
 import pytest
+import yaml
 
 from brainct.errors import Refused
 from brainct.study import code
 from brainct.study.compare import Ended
-from brainct.study.design import read_design, wanted
+from brainct.study.design import read_design, read_designs, wanted
 from tests.study.rows import SMALL, row, tiny_design
 
 
@@ -192,6 +193,50 @@ def test_a_plan_on_disk_finds_its_data_beside_itself(tmp_path):
             read_design(tmp_path / "plan.yaml")
     with pytest.raises(Refused, match="no plan at"):
         read_design(tmp_path / "none.yaml")
+
+
+def test_a_plan_of_plans_has_a_folder_for_each_ledger_and_all_paths_from_the_plan_they_stand_in(tmp_path):
+    for file, text in {
+        "site.yaml": "kind: class_folders\nroot: a\nclasses: {a: [any], b: []}\n",
+        "one/plan.yaml": "seeds: 2\nfederations: [{data: ../site.yaml, sites: 3, skew: iid}]\n",
+        "one/more.yaml": "seeds: 3\n",
+        "plan.yaml": "plans: {first: [one/plan.yaml, one/more.yaml], second: [one/more.yaml]}\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    found = read_designs(tmp_path / "plan.yaml")
+    assert [(folder, len(design.seeds)) for folder, design in found] == [("first", 2), ("first", 3), ("second", 3)]
+    assert found[0][1].federations[0].data == tmp_path / "site.yaml"
+    assert read_designs(tmp_path / "one" / "more.yaml") == [("", found[1][1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plans: {a: [none.yaml]}", "no plan at .*none.yaml"),
+        ("plans: {a: []}", "plan.yaml: plans.a is"),
+        ("plans: {../a: [plan.yaml]}", r"plans.\.\./a"),
+        ("plans: {a: [plan.yaml]}\nseeds: 2", "unknown key 'seeds'"),
+        ("plans: plan.yaml", "plans is 'plan.yaml'"),
+        ("plans: {a: [plan.yaml]}", "unknown key 'plans'"),
+    ],
+)
+def test_a_wrong_plan_of_plans_is_refused(text, words, tmp_path):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(Refused, match=words):
+        read_designs(tmp_path / "plan.yaml")
+
+
+def test_the_plan_of_all_results_names_every_ledger_and_every_plan(tmp_path, monkeypatch):
+    from tests.conftest import ROOT
+
+    monkeypatch.setenv("BRAINCT_HEAD_CT", str(tmp_path))
+    results = ROOT / "docs" / "results"
+    folders = {folder for folder, _ in read_designs(results / "plan.yaml")}
+    assert folders == {path.parent.name for path in results.glob("*/ledger.jsonl")}
+    plans = yaml.safe_load((results / "plan.yaml").read_text())["plans"]
+    named = {path for paths in plans.values() for path in paths}
+    assert named == {str(path.relative_to(results)) for path in results.glob("*/*.yaml")}
 
 
 def test_the_plan_in_the_docs_is_a_plan(tmp_path, monkeypatch):

@@ -2,14 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 
 def compare(
-    out: Annotated[Path, typer.Option(help="The folder of ledger.jsonl; one that is there is gone on with.")],
-    plan: Annotated[Path | None, typer.Option(help="A plan.yaml; see docs/compare.md.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan.yaml, or a plan of plans; see docs/compare.md.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of ledger.jsonl; one that is there is gone on with.")] = Path(
+        "runs/compare"
+    ),
     schemes: Annotated[str, typer.Option(help="Without a plan: names of schemes, joined by commas.")] = "",
     seeds: Annotated[int | None, typer.Option(help="Seeds 1 to N, in place of the plan's.")] = None,
     sites: Annotated[int, typer.Option(help="Without a plan: sites.")] = 8,
@@ -25,26 +27,30 @@ def compare(
     """Run schemes x seeds x federations, one line in ledger.jsonl a run; started again, it goes on where it was."""
     from brainct.study import table as tables
     from brainct.study.compare import LEDGER, compare
-    from brainct.study.design import design_of, read_design
+    from brainct.study.design import design_of, read_designs
     from brainct.study.ledger import read
 
     if plan is not None:
-        given: dict[str, Any] = read_design(plan).model_dump()
+        given = [(folder, design.model_dump()) for folder, design in read_designs(plan)]
     else:
         federation = {"sites": sites, "scans": scans, "skew": skew}
-        given = {"schemes": [name for name in schemes.split(",") if name], "federations": [federation]}
+        names = [name for name in schemes.split(",") if name]
+        given = [("", {"schemes": names, "federations": [federation]})]
     changes = {name: value for name, value in (("seeds", seeds), ("rounds", rounds)) if value is not None}
-    design = design_of({**given, **changes}, plan.name if plan else "the command line")
+    whose = plan.name if plan else "the command line"
+    designs = [(out / folder, design_of({**design, **changes}, whose)) for folder, design in given]
     failures = 0
     if not table:
-        try:
-            failures = compare(design, out, workers, accept or (), _tell)
-        except KeyboardInterrupt:
-            _tell(f"stopped; what had finished is in {out / LEDGER}, and the same command goes on from there")
-            raise typer.Exit(130) from None
-    print(tables.write(read(out / LEDGER), out))
+        for folder, design in designs:
+            try:
+                failures += compare(design, folder, workers, accept or (), _tell)
+            except KeyboardInterrupt:
+                _tell(f"stopped; what had finished is in {folder / LEDGER}, and the same command goes on from there")
+                raise typer.Exit(130) from None
+    for folder in dict.fromkeys(folder for folder, _ in designs):
+        print(tables.write(read(folder / LEDGER), folder))
     if failures:
-        _tell(f"{failures} runs failed; the reasons are in {out / LEDGER}, and the same command tries them again")
+        _tell(f"{failures} runs failed; the reasons are in {LEDGER}, and the same command tries them again")
         raise typer.Exit(1)
 
 

@@ -193,8 +193,38 @@ def _spec(
     return Spec(entry, point, federation, seed, budget, plan_of(choices, f"`{entry.called}`"), tuple(design.levels))
 
 
+def read_designs(path: Path) -> list[tuple[str, Design]]:
+    """The checked designs of a plan.yaml, each with the folder for its ledger below the comparison's.
+
+    A plan is a design, whose folder is the comparison's own, or has one key, `plans`: by folder, paths of plans that
+    share its ledger. All paths are relative to the plan that they stand in.
+    """
+    given = _read(path)
+    if "plans" not in given:
+        return [("", read_design(path))]
+    try:
+        found = _Plans.model_validate(given).plans
+    except ValidationError as error:
+        raise Refused(f"{path.name}: {sentences(error)}") from None
+    return [(folder, read_design(path.parent / plan)) for folder, plans in found.items() for plan in plans]
+
+
+class _Plans(BaseModel):
+    """A plan of plans."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plans: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], Annotated[list[str], Field(min_length=1)]]
+
+
 def read_design(path: Path) -> Design:
     """A checked plan.yaml; paths of site files in it are relative to it."""
+    given = _read(path)
+    there = [_found(federation, path.parent) for federation in given.get("federations") or []]
+    return design_of(given | ({"federations": there} if there else {}), path.name)
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Refused(f"no plan at {path}: write one (see docs/compare.md) or correct the path")
     try:
@@ -203,8 +233,7 @@ def read_design(path: Path) -> Design:
         raise Refused(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(given, dict):
         raise Refused(f"{path.name}: wanted lines of `key: value` such as `seeds: 5`, got {type(given).__name__}")
-    there = [_found(federation, path.parent) for federation in given.get("federations") or []]
-    return design_of(given | ({"federations": there} if there else {}), path.name)
+    return given
 
 
 def design_of(choices: Mapping[str, Any], whose: str) -> Design:
