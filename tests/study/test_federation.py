@@ -113,6 +113,33 @@ def test_scans_on_disk_know_no_scanner_skew(on_disk):
         Federation(sites=2, data=on_disk, skew="scanner").open(1, 32, 2)
 
 
+def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(on_disk):
+    plain = Federation(sites=2, scans=8, skew="iid", data=on_disk).open(1, 32, 2)
+    opened = Federation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
+    again = Federation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
+    assert not shared_test(opened, ["site-1", "site-2"])
+    for site, scans in opened.items():
+        for fold, seen in scans.folds.items():
+            was = plain[site].folds[fold]
+            torch.testing.assert_close(seen.labels, was.labels, equal_nan=True, rtol=0, atol=0)
+            assert torch.equal(seen.images, again[site].folds[fold].images)
+            assert not len(was) or not torch.equal(seen.images, was.images)
+        assert scans.fingerprint != plain[site].fingerprint
+    tests = [opened[site].folds["test"].images for site in ("site-1", "site-2", OUTSIDE)]
+    assert not torch.equal(tests[0], tests[2])
+    assert not torch.equal(tests[1], tests[2])
+
+
+def test_simulated_scanners_go_with_one_way_to_deal_and_not_with_the_phantom(on_disk):
+    both = Federation(sites=2, scans=4, skew="simulated_scanner+label", data=on_disk)
+    assert both.called.endswith("simulated_scanner+label")
+    assert len(both.open(1, 32, 2)["site-2"].folds["train"]) == 4
+    with pytest.raises(Refused, match="one of them"):
+        Federation(sites=2, data=on_disk, skew="simulated_scanner+label+size").open(1, 32, 2)
+    with pytest.raises(Refused, match="skew it by `scanner`"):
+        Federation(skew="simulated_scanner").open(1, 32, 2)
+
+
 def test_the_digest_follows_what_is_on_disk_and_not_where(on_disk, tmp_path):
     before = Federation(data=on_disk).digest
     (tmp_path / "elsewhere").mkdir()

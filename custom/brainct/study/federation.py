@@ -18,12 +18,18 @@ from brainct.ct.sitefile import Deal, PhantomChoices, SiteFile, Split, read_site
 from brainct.errors import Refused
 from brainct.rehearse import site_names
 from brainct.scheme import generator
+from brainct.study.scanners import a_scanner, through
 
 OUTSIDE = "outside"
 """The hospital that does not take part; the delivered model is tried on its scans."""
 
 POOLED = "pooled"
 """The one site of a run that has everybody's scans."""
+
+SIMULATED = "simulated_scanner"
+"""The skew of scans on disk that come from one archive, seen through a scanner of its own at each site."""
+
+Skew = Literal["scanner", "simulated_scanner", "label", "size"]
 
 FEWEST = 4
 """Training scans that a phantom site has at least, however unequal the sizes."""
@@ -47,7 +53,9 @@ class Federation(BaseModel):
     valid, test: the phantom's scans in these folds of every site. outside: those in the test fold of the hospital
     outside; 0 for none such. difficulty: the phantom's. batch_size: at each site.
     data: a site file of scans on disk, which are dealt out (see ct.sitefile.Deal) in place of the phantom. There the
-    hospital outside has the shared test fold, and the folds' sizes are the site file's business. public: how many of
+    hospital outside has the shared test fold, and the folds' sizes are the site file's business. With
+    `simulated_scanner` in its skew each site, and the hospital outside, sees its scans, those of the test fold too,
+    through a simulated scanner of its own (study.scanners). public: how many of
     them are set aside, unlabelled, for schemes that need a public set; the phantom has one of its own.
     Every seed has other scans, or another deal.
     """
@@ -57,7 +65,9 @@ class Federation(BaseModel):
     name: str = ""
     sites: int = Field(8, ge=1)
     scans: int = Field(16, ge=1)
-    skew: Annotated[list[Literal["scanner", "label", "size"]], BeforeValidator(_words)] = ["scanner"]
+    skew: Annotated[list[Literal["scanner", "simulated_scanner", "label", "size"]], BeforeValidator(_words)] = [
+        "scanner"
+    ]
     alpha: float = Field(0.5, ge=0.001)
     valid: int = Field(8, ge=0)
     test: int = Field(40, ge=1)
@@ -105,6 +115,8 @@ class Federation(BaseModel):
 
     def files(self, seed: int) -> dict[str, SiteFile]:
         """The phantom's site file of each site, and of OUTSIDE: what `brainct.yaml` would say there."""
+        if SIMULATED in self.skew:
+            raise Refused(f"federation {self.called}: the phantom has scanners of its own; skew it by `scanner`")
         rng = generator(seed, "federation")
         turn = int(rng.integers(len(SCANNERS)))
         others = [SCANNERS[(turn + at) % len(SCANNERS)] for at in range(1, len(SCANNERS))]
@@ -142,17 +154,28 @@ class Federation(BaseModel):
         return SiteFile(kind="phantom", phantom=choices, split=split, batch_size=self.batch_size)
 
     def _dealt(self, path: Path, seed: int, size: int, dims: int) -> dict[str, Dataset]:
-        if "scanner" in self.skew or len(self.skew) > 1:
-            raise Refused(f"federation {self.called}: scans on disk are dealt by `iid`, `label` or `size`, one of them")
+        by = [word for word in self.skew if word != SIMULATED]
+        if "scanner" in by or len(by) > 1:
+            raise Refused(
+                f"federation {self.called}: scans on disk are dealt by `iid`, `label` or `size`, one of them, and seen "
+                f"as they are or with `{SIMULATED}`"
+            )
         file = read_site_file(path)
-        how: dict[str, Any] = {"how": "dirichlet" if self.skew == ["label"] else "size", "alpha": self.alpha}
+        how: dict[str, Any] = {"how": "dirichlet" if by == ["label"] else "size", "alpha": self.alpha}
         held = file.deal.test_scans if file.deal else None
-        deal = Deal(**(how if self.skew else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
+        deal = Deal(**(how if by else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
         changes = {"deal": deal, "batch_size": self.batch_size, "split": file.split.model_copy(update={"seed": seed})}
         opened = open_sites(file.model_copy(update=changes), self.names, size, dims)
         first = opened[self.names[0]]
         nothing = {fold: _part(first.folds["test"], slice(0)) for fold in FOLDS}
-        return {**opened, OUTSIDE: replace(first, folds={**nothing, "test": first.folds["test"]}, notes=())}
+        opened[OUTSIDE] = replace(first, folds={**nothing, "test": first.folds["test"]}, notes=())
+        return {site: self._through(site, scans, seed) for site, scans in opened.items()}
+
+    def _through(self, site: str, scans: Dataset, seed: int) -> Dataset:
+        """The site's scans as its own scanner would have taken them."""
+        if SIMULATED not in self.skew:
+            return scans
+        return through(scans, a_scanner(generator(seed, "scanner", site)), generator(seed, "noise", site))
 
 
 def pooled(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
