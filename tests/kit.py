@@ -2,21 +2,24 @@
 
 import json
 from datetime import datetime, timedelta, timezone
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 NOW = datetime.now(timezone.utc)
+_TURN = cycle(range(13))
 
 
 class Authority:
     """A project's root certificate and what it signs."""
 
     def __init__(self, name: str = "brainct"):
-        self.key, self.name = ec.generate_private_key(ec.SECP256R1()), named(name)
+        self.key, self.name = new_key(), named(name)
         self.root = self._signed(self.name, self.key.public_key(), NOW - timedelta(days=1), NOW + timedelta(days=1826))
 
     def _signed(self, subject, public, begin, end):
@@ -24,11 +27,11 @@ class Authority:
         constraints = x509.BasicConstraints(ca=subject == self.name, path_length=None)
         return builder.add_extension(constraints, critical=True).sign(self.key, hashes.SHA256())
 
-    def issue(self, startup: Path, file: str, name: str, days: float = 360, begun: float = 1) -> None:
+    def issue(self, startup: Path, file: str, name: str, days: float = 360, begun: float = 1, role: str = "") -> None:
         """Write FILE.key, FILE.crt and rootCA.pem for `name`; valid from `begun` days ago, for `days` from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = new_key()
         span = NOW - timedelta(days=begun), NOW + timedelta(days=days)
-        certificate = self._signed(named(name), key.public_key(), *span)
+        certificate = self._signed(named(name, role), key.public_key(), *span)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -39,13 +42,33 @@ class Authority:
         (startup / "rootCA.pem").write_bytes(self.root.public_bytes(serialization.Encoding.PEM))
 
 
-def named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def new_key() -> rsa.RSAPrivateKey:
+    """A key as FLARE provisions it, another one than the dozen before; making one takes a tenth of a second."""
+    return _key(next(_TURN))
 
 
-def hospital_kit(folder: Path, authority: Authority, port: int = 9, days: float = 360, begun: float = 1) -> Path:
-    """The kit of hospital-a, whose server is at localhost:port; nothing is laid into its local/ yet."""
-    authority.issue(folder / "startup", "client", "hospital-a", days, begun)
+@cache
+def _key(place: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def named(name: str, role: str = "") -> x509.Name:
+    """As FLARE names the owner of a certificate: a person's, and one of `nvflare cert`, has a role."""
+    roles = [x509.NameAttribute(NameOID.UNSTRUCTURED_NAME, role)] if role else []
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), *roles])
+
+
+def hospital_kit(
+    folder: Path,
+    authority: Authority,
+    port: int = 9,
+    days: float = 360,
+    begun: float = 1,
+    name: str = "hospital-a",
+    role: str = "",
+) -> Path:
+    """The kit of a hospital, whose server is at localhost:port; nothing is laid into its local/ yet."""
+    authority.issue(folder / "startup", "client", name, days, begun, role)
     server = {"service": {"target": f"localhost:{port}", "scheme": "http"}, "identity": "server"}
     (folder / "startup" / "fed_client.json").write_text(json.dumps({"servers": [server]}))
     (folder / "local").mkdir()

@@ -1,11 +1,15 @@
 """The pages made from the registry: a picture for each family, in lines that fit, and findings when one is wrong."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
 from brainct import handbook
+from brainct.errors import Refused
 from brainct.pictures_of_rounds import PICTURED, file_of, says, svg
+from brainct.schemes import SCHEMES
+from brainct.schemes.fedavg import fedavg
 
 
 @pytest.mark.parametrize("family", sorted(PICTURED))
@@ -57,3 +61,9 @@ def test_a_family_without_a_picture_is_found(monkeypatch, tmp_path):
     assert handbook.check(tmp_path)[0] == (
         "family 'robust' has no picture of its round; add a row to PICTURED in pictures_of_rounds.py"
     )
+
+
+def test_a_scheme_whose_quorum_says_nothing_is_named(monkeypatch):
+    monkeypatch.setitem(SCHEMES, "fedavg", lambda: replace(fedavg(), quorum=lambda asked: asked))
+    with pytest.raises(Refused, match="fedavg: its `quorum` has no docstring; give it one line"):
+        handbook.schemes()

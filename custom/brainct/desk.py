@@ -15,6 +15,7 @@ from brainct.ct.dataset import open_site
 from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.errors import Refused
+from brainct.identity import identity_in
 from brainct.learner import SiteLearner, network_of
 from brainct.package import fingerprint
 from brainct.plan import Plan, plan_of
@@ -50,14 +51,22 @@ class Desk:
 
     keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
     `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a
-    folder of the site goes to the site's own log and not into an answer; for every site that is not rehearsed.
+    folder of the site goes to the site's own log and not into an answer; for every site that is not rehearsed. startup:
+    the folder of that name in the site's kit, which says who it is to the other sites.
     """
 
     def __init__(
-        self, site: str, keep: Path, site_file: Path | None, opener: Opener = open_site, discreet: bool = True
+        self,
+        site: str,
+        keep: Path,
+        site_file: Path | None,
+        opener: Opener = open_site,
+        discreet: bool = True,
+        startup: Path | None = None,
     ):
         self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
         self._keeps, self._kept_of = keep, ("", NOTHING)
+        self._identity = functools.cache(functools.partial(identity_in, startup))
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
         self._network: tuple[Any, torch.nn.Module] | None = None
@@ -124,7 +133,7 @@ class Desk:
     def _learner(self, plan: Plan, scans: Dataset, round: int, run: str) -> SiteLearner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
         run_secret = functools.partial(self._run_secret, run) if self._discreet else bytes
-        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret, run_secret)
+        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret, run_secret, self._identity)
 
     def _keep_file(self, run: str) -> Path:
         return self._keeps / run_name(run) / f"{self.site}.safetensors"

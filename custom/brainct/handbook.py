@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from brainct.errors import Refused
 from brainct.pictures_of_rounds import PICTURED, file_of, says, svg
 from brainct.schemes import SCHEMES, about
 from brainct.traffic import traffic
@@ -96,7 +97,9 @@ def bytes_of(name: str) -> str:
 
 def _row(name: str) -> str:
     scheme, row = SCHEMES[name](), about(name)
-    quorum = (scheme.quorum.__doc__ or "").splitlines()[0].rstrip(".").lower()
+    if not scheme.quorum.__doc__:
+        raise Refused(f"{name}: its `quorum` has no docstring; give it one line, which its row in the docs shows")
+    quorum = scheme.quorum.__doc__.splitlines()[0].rstrip(".").lower()
     arguments = ", ".join(f"`{key}={value}`" for key, value in scheme.arguments.items()) or "none"
     cells = [
         f"`{name}`",

@@ -19,6 +19,7 @@ from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
 from brainct.errors import Refused
+from brainct.identity import Identity, nobody
 from brainct.plan import Fit, Plan
 from brainct.scheme import Fitted, Layer, Model, Moments, generator
 from brainct.weights import Weights, check
@@ -31,7 +32,8 @@ class SiteLearner:
     A site without a single label in its training fold is refused when it is asked to train. Where a fold is named,
     `public` is the public set, whose labels are all NaN. secret: what only this site knows, for `hidden`; empty, the
     job's seed decides, as a rehearsal may; None refuses. run_secret: what only this site knows, another for each run,
-    for `key`; by default it is empty, and the job's seed decides.
+    for `key`; by default it is empty, and the job's seed decides. identity: gives that of the site's kit; None
+    where there is none, as in a simulation, whose sites vouch for nothing and believe everything.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class SiteLearner:
         round: int,
         secret: str | None = "",
         run_secret: Callable[[], bytes] = bytes,
+        identity: Callable[[], Identity | None] = nobody,
     ):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
-        self._secret, self._run_secret = secret, run_secret
+        self._secret, self._run_secret, self._identity = secret, run_secret, identity
         self._normalise: tuple[Tensor, Tensor] | None = None
         self._answer: Callable[[str], Tensor] | None = None
 
@@ -217,6 +220,16 @@ class SiteLearner:
         """32 bytes, the same in all rounds of a run: SHA-256 over the site's secret of the run, the seed, its name."""
         return hashlib.sha256(self._run_secret() + json.dumps([self.plan.seed, self.site, "key"]).encode()).digest()
 
+    def vouch(self, *words: str) -> str:
+        """A proof for the other sites that this one said these words, by its certificate; empty where it has none."""
+        own = self._identity()
+        return own.vouch(_said(self.site, words)) if own else ""
+
+    def check_vouched(self, site: str, proof: str, *words: str) -> None:
+        """Refuse a proof that is not that site's for these words; where this site has no certificate, none is."""
+        if own := self._identity():
+            own.check(site, _said(site, words), proof)
+
     @torch.no_grad()
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
         """(N, 6) probabilities of the findings for the scans of a fold, in the fold's order."""
@@ -331,6 +344,11 @@ class _Seeing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self._logits(images)
+
+
+def _said(site: str, words: Sequence[str]) -> str:
+    """The words as a site signs them: nothing else in FLARE or here is signed in this form."""
+    return json.dumps(["brainct", site, *words])
 
 
 def model_of(plan: Plan) -> Model:

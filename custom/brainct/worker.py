@@ -33,10 +33,10 @@ WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networ
 class Worker:
     """One process that holds the desks of some sites and has one order at a time.
 
-    keep, site_file, discreet, opener: see desk.Desk; by default a data set that is dealt out is opened once. tell: gets
-    a line when the process was started again. Orders and answers cross as plain data. An order's answer follows from
-    the order and from what the site kept on disk, so an order that is repeated in a fresh process has the same answer.
-    An order that ends its process twice is answered by an error.
+    keep, site_file, discreet, opener, startup: see desk.Desk; by default a data set that is dealt out is opened once.
+    tell: gets a line when the process was started again. Orders and answers cross as plain data. An order's answer
+    follows from the order and from what the site kept on disk, so an order that is repeated in a fresh process has the
+    same answer. An order that ends its process twice is answered by an error.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class Worker:
         discreet: bool,
         context: BaseContext,
         opener: Opener | None = None,
+        startup: Path | None = None,
     ):
         self.sites, self._tell, self._context = list(sites), tell, context
-        self._desks = (self.sites, keep, site_file, discreet, opener)
+        self._desks = (self.sites, keep, site_file, discreet, opener, startup)
         self._order: tuple[str, bytes] | None = None
         self._repeated = False
         self._start()
@@ -129,19 +130,29 @@ def context(threads: bool) -> BaseContext:
 
 
 def bare_desks(
-    sites: Sequence[str], keep: Path, site_file: Path | None, discreet: bool, opener: Opener | None = None
+    sites: Sequence[str],
+    keep: Path,
+    site_file: Path | None,
+    discreet: bool,
+    opener: Opener | None = None,
+    startup: Path | None = None,
 ) -> dict[str, Desk]:
     """A desk for each site; by default a data set that is dealt out to several of them is opened once."""
     opener = opener or _Opened()
-    return {site: Desk(site, keep, site_file, opener, discreet) for site in sites}
+    return {site: Desk(site, keep, site_file, opener, discreet, startup) for site in sites}
 
 
 def desks(
-    sites: Sequence[str], keep: Path, site_file: Path | None, discreet: bool, opener: Opener | None = None
+    sites: Sequence[str],
+    keep: Path,
+    site_file: Path | None,
+    discreet: bool,
+    opener: Opener | None = None,
+    startup: Path | None = None,
 ) -> Mapping[str, Answers]:
     """Desks whose answers leave as they may: a rehearsed one, which is not discreet, stands behind the privacy policy
     that BRAINCT_PRIVACY names; a real site's answers go through FLARE's filters."""
-    at = bare_desks(sites, keep, site_file, discreet, opener)
+    at = bare_desks(sites, keep, site_file, discreet, opener, startup)
     return at if discreet else {site: guarded(desk, site) for site, desk in at.items()}
 
 

@@ -1,6 +1,7 @@
 """What is true of secure aggregation alone: the inner scheme's model, of which the server sees sums only."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,20 +12,24 @@ from scipy import stats
 from brainct import plain
 from brainct.desk import Desk
 from brainct.errors import Refused
+from brainct.identity import Identity
+from brainct.masks import public_key
 from brainct.privacy import objection, policy_of
 from brainct.record import Record
 from brainct.rounds import Run
 from brainct.scheme import Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
+from brainct.schemes._keys import KEYS
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedexp import fedexp
 from brainct.schemes.finetune import finetune
 from brainct.schemes.local import local
-from brainct.schemes.secagg import KEYS, secagg
+from brainct.schemes.secagg import ROUND, secagg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
 from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_model, tiny_plan, tiny_scans
+from tests.kit import Authority, hospital_kit
 
 SITES = ["site-1", "site-2", "site-3", "site-4"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10, "site-4": 5}
@@ -56,9 +61,8 @@ def test_every_scheme_that_needs_sums_alone_has_the_model_that_it_has_without_ma
     assert any(not torch.equal(outcome[key], value) for key, value in tiny_model(plan).weights.items())
     for key, value in outcome.items():
         torch.testing.assert_close(other[key], value, atol=2e-5, rtol=1e-4)
-    assert {site: sorted(keep) for site, keep in kept.items()} == {
-        site: sorted(keep) for site, keep in kept_too.items()
-    }
+    for site, keep in kept.items():
+        assert set(kept_too[site]) == {*keep, ROUND}
 
 
 def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_nothing_in_common():
@@ -75,7 +79,8 @@ def test_what_travels_is_a_key_then_eight_bytes_a_number():
     plan = tiny_plan()
     _, _, seen = run(secagg(), plan, 2)
     for task, report in zip(seen[0][0].values(), seen[0][1].values(), strict=True):
-        assert (task, report.weights, len(report.extra[KEYS])) == (Task({}), {}, 64)
+        assert (task, report.weights) == (Task({}), {})
+        assert (len(report.extra[KEYS]["key"]), report.extra[KEYS]["proof"]) == (64, "")
     numbers = sum(value.numel() for value in tiny_model(plan).weights.values())
     for report in seen[1][1].values():
         assert sum(value.numel() * value.element_size() for value in report.weights.values()) == 8 * numbers
@@ -126,6 +131,7 @@ def test_a_site_sends_nothing_for_a_list_of_keys_that_is_not_what_was_agreed():
         {site: key for site, key in keys.items() if site != "site-1"},
         {"site-1": own, "site-2": other},
         {"site-1": own, "site-2": other, "site-3": other, "site-4": other},
+        {**keys, "site-5": other},
     ):
         with pytest.raises(Refused, match="the server's list of keys has .*; it sends nothing"):
             scheme.reply(replace(task, extra={**task.extra, KEYS: bad}), learner, {})
@@ -148,7 +154,14 @@ def test_a_sum_that_no_honest_sites_could_have_ends_the_run():
         run(secagg(), tiny_plan(), 2, change=wrongly)
 
 
-@pytest.mark.parametrize("extra", [{}, {KEYS: "a" * 63}, {KEYS: "G" * 64}, {KEYS: 5}])
+def said(key="a" * 64, proof=""):
+    return {KEYS: {"key": key, "proof": proof}}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{}, said("a" * 63), said("G" * 64), said(5), said(proof=5), said(proof="x" * 8193), {KEYS: 5}, {KEYS: "a" * 64}],
+)
 def test_a_report_without_the_key_that_was_asked_for_is_refused(extra):
     with pytest.raises(Refused, match="site-1: sent its update for its key, .*, or a key that is not 64 hex digits"):
         check_report(Report({}, 1, extra=extra), Task({}), secagg(), "site-1")
@@ -206,16 +219,28 @@ def test_a_scheme_has_a_coefficient_if_its_row_says_that_the_sum_is_enough():
 
 
 class Carrying:
-    """Carries orders to real desks, each with a secret of its own, and notes what they send."""
+    """Carries orders to real desks, each with a secret of its own, and notes what they send.
 
-    def __init__(self, folder):
+    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's order, or of its answer.
+    """
+
+    def __init__(self, folder, kits=None, change=lambda site, what: what):
         scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
-        self.desks = {site: Desk(site, folder / site, None, lambda f, site, *_: scans[site]) for site in SITES}
-        self.sent = []
+        self.desks = {
+            site: Desk(
+                site,
+                folder / site,
+                None,
+                lambda f, site, *_: scans[site],
+                startup=kits / site / "startup" if kits else None,
+            )
+            for site in SITES
+        }
+        self.sent, self.change = [], change
 
     def __call__(self, orders, inbox):
         for site in sorted(orders):
-            answer = self.desks[site].answer(orders[site])
+            answer = self.change(site, self.desks[site].answer(self.change(site, orders[site])))
             self.sent += [plain.sha256(answer)] if orders[site]["what"] == "reply" else []
             inbox.accept(site, answer)
 
@@ -247,3 +272,80 @@ def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
 
 def _other_sites(folder, order, scans):
     return [Desk(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]
+
+
+@pytest.fixture(scope="module")
+def kits(tmp_path_factory):
+    """The sites' kits, and the server's, of one project."""
+    folder, authority = tmp_path_factory.mktemp("kits"), Authority()
+    for name in (*SITES, "server"):
+        hospital_kit(folder / name, authority, name=name)
+    return folder
+
+
+def federated(folder, carrier, rounds=3):
+    plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
+    record = Record(folder, plan, plan.build(), "test", board=False)
+    return sha256(Run(plan, SITES, carrier, record, tell=lambda line: None)()), record.content
+
+
+def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
+    signed, record = federated(tmp_path / "1", Carrying(tmp_path / "keep", kits))
+    assert signed == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert not any(row["lost"] for row in record["rounds"])
+
+
+class Dishonest:
+    """A server that gives out a key of its own, or of its own making, in place of one site's."""
+
+    def __init__(self, victim, signer):
+        self.victim, self.signer = victim, signer
+
+    def __call__(self, site, what):
+        keys = what.get("task", {}).get("extra", {}).get(KEYS)
+        if not keys or site == self.victim:
+            return what
+        key = public_key(b"the server's own".ljust(32))
+        proof = self.signer.vouch(json.dumps(["brainct", self.victim, KEYS, key])) if self.signer else ""
+        extra = {**what["task"]["extra"], KEYS: {**keys, self.victim: {"key": key, "proof": proof}}}
+        return {**what, "task": {**what["task"], "extra": extra}}
+
+
+def test_a_server_that_hands_out_keys_of_its_own_gets_nothing(tmp_path, kits):
+    for number, signer in enumerate([None, *(Identity(kits / name / "startup") for name in ("server", "site-4"))]):
+        carrier = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer))
+        with pytest.raises(Refused, match="round 1 can't be closed") as refusal:
+            federated(tmp_path / str(number), carrier)
+        words = "site-1: the server's list of keys has a key for site-2, but site-2 has not signed it"
+        assert words in str(refusal.value)
+        assert str(refusal.value).count("it sends nothing") == 3
+
+
+def test_an_honest_key_of_another_site_or_without_a_proof_is_not_believed(tmp_path, kits):
+    def swapped(site, what):
+        keys = what.get("task", {}).get("extra", {}).get(KEYS)
+        if not keys:
+            return what
+        names = dict(zip(SITES, [SITES[1], SITES[0], *SITES[2:]], strict=True))
+        extra = {**what["task"]["extra"], KEYS: {names[name]: key for name, key in keys.items()}}
+        return {**what, "task": {**what["task"], "extra": extra}}
+
+    with pytest.raises(Refused, match="a key for site-2, but site-2 has not signed it, but site-1|has not signed it"):
+        federated(tmp_path / "1", Carrying(tmp_path / "keep", kits, swapped))
+
+
+def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again(tmp_path):
+    """Of two updates under one mask the server could tell the difference."""
+    refused = []
+
+    def asked_again(site, what):
+        if site == "site-1" and what.get("round") == 1 and "task" in what:
+            desk = carrier.desks[site]
+            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
+            refused.append(desk.answer({**what, "task": {**what["task"], "weights": moved}})["error"])
+        return what
+
+    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert refused == ["the server asks for round 1 after round 1 was masked; it sends nothing"]

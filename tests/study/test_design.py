@@ -137,6 +137,8 @@ def sources(tmp_path, monkeypatch):
         ("schemes/fedprox.py", "/ 2", "/ 3", True),
         ("schemes/fedavg.py", "float(examples)", "1.0", True),
         ("learner.py", "Trains, asks and judges", "Judges", False),
+        ("schemes/fedprox.py", "paper=", "paper='once more, ' ", False),
+        ("identity.py", "salt_length=0", "salt_length=1", False),
         ("schemes/scaffold.py", "def ", "X = 1\n\n\ndef ", False),
         ("ct/dicom.py", "def ", "X = 1\n\n\ndef ", False),
         ("study/run.py", "def ", "X = 1\n\n\ndef ", False),

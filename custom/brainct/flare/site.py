@@ -53,7 +53,8 @@ def _ask(fl_ctx: FLContext) -> Ask:
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
         desk = Desk(site, keep, site_file)
         return lambda order, stopped: desk.answer(order)
-    worker = Worker([site], keep, site_file, _tell, discreet=True, context=context(threads=True))
+    how = context(threads=True)
+    worker = Worker([site], keep, site_file, _tell, discreet=True, context=how, startup=kit / "startup")
     return lambda order, stopped: worker.ask(site, order, stopped)
 
 

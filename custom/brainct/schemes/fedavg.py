@@ -19,7 +19,7 @@ ABOUT = {
         keeps="nothing",
         lost="left out of the round's mean",
         use="first: the baseline that is hard to beat",
-        privacy="the server sees each site's model; the mean is a sum, so secure aggregation is possible in principle",
+        privacy="the server sees each site's model, or with `secagg` around it their sum alone",
         no_secure_aggregation="",
         no_noise="",
     )

@@ -20,7 +20,7 @@ ABOUT = {
         keeps="its gradient estimate before and after its last report, 2P",
         lost="left out of the round's mean; takes its gradient estimate of that round back",
         use="sites differ and train long in each round; unstable with few sites or a small alpha",
-        privacy="the server needs the mean alone, so secure aggregation is possible in principle",
+        privacy="the server needs the mean alone, which is all that it sees with `secagg` around it",
         no_secure_aggregation="",
         no_noise="",
     )

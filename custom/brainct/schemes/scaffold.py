@@ -21,8 +21,8 @@ ABOUT = {
         keeps="its control variate before and after its last report, 2P",
         lost="left out of both means; takes its control variate of that round back",
         use="sites differ, train many plain SGD steps in a round, and all of them answer in most rounds",
-        privacy="a control variate is a site's mean gradient; the server needs sums alone, so secure aggregation is "
-        "possible in principle",
+        privacy="a control variate is a site's mean gradient; the server needs sums alone, which are all that it "
+        "sees with `secagg` around it",
         no_secure_aggregation="",
         no_noise="beside its model a site sends its mean gradient, on which site and server must agree",
     )

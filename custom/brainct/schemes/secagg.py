@@ -13,6 +13,8 @@ import torch
 from brainct import masks
 from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, check_report, registered
+from brainct.schemes import _keys
+from brainct.schemes._keys import KEYS
 from brainct.schemes._ranges import a_scheme, whole
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import Weights
@@ -21,21 +23,22 @@ ABOUT = {
     "secagg": About(
         paper="Bonawitz et al., CCS 2017 (masks of pairs)",
         family="wrappers",
-        sends="round 0: 32 bytes from each site; then as the inner scheme, with 8 bytes for each number from a site",
-        keeps="as the inner scheme; a secret of its own for each run",
+        sends="round 0: 2 kB from each site, its signed key; then as the inner scheme, all sites' keys to each, and 8 "
+        "bytes for each number from it",
+        keeps="as the inner scheme; a secret of its own for each run; the last round that it masked",
         lost="the round changes nothing and the next is done without it; it returns in the round after it sent its key "
         "again; with fewer than `least` answers a round can't be closed",
         use="no single hospital's update may be seen, not by the server's people either",
         privacy="of weights the server sees a round's sum over all sites; it sees each site's number of scans, its "
-        "training loss and what else the inner scheme sends; a server that breaks the protocol and hands out keys of "
-        "its own is not caught",
+        "training loss and what else the inner scheme sends; keys are signed with the hospitals' certificates, so that "
+        "a server which hands out keys of its own gets nothing",
         no_secure_aggregation="",
         no_noise="what leaves is masked before the site's policy could change it",
     )
 }
 FEDAVG = fedavg()
-KEYS, ROUND = "secagg", "secagg_round"
-"""In a task's `extra`: public keys of the sites that are added up, and the round; in a report's: the site's own key."""
+ROUND = "secagg_round"
+"""In a task's `extra`, beside the keys: the round. In what a site keeps: the last one that it masked."""
 
 
 @registered
@@ -45,11 +48,12 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
     inner: one whose row allows secure aggregation; in a job {"scheme": NAME, "arguments": {...}}. a_k: its
     `coefficient`, such as the number of scans. least: sites in a sum, >= 3: of two, each would know the other's.
 
-    Round 0 collects the sites' public keys, X25519, and trains nothing; the inner scheme's round 0 is round 1. Then
-    site k sends a_k w_k rounded to multiples of 2^-32, as integers modulo 2^64, plus for each other site l of the round
-    a stream of ChaCha20 that only k and l can make: added where k comes before l, taken away where it comes after. In
-    the sum over all of the round they cancel exactly, so that the model does not depend on them, and is the same to the
-    bit in each way to run. Integer tensors are averaged and rounded.
+    Round 0 collects the sites' public keys, X25519, signed with the hospitals' certificates where there are any, and
+    trains nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k rounded to multiples of 2^-32, as
+    integers modulo 2^64, plus for each other site l of the round a stream of ChaCha20 that only k and l can make: added
+    where k comes before l, taken away where it comes after. In the sum over all of the round they cancel exactly, so
+    that the model does not depend on them, and is the same to the bit in each way to run. Integer tensors are averaged
+    and rounded. No site masks two updates of one round, whose difference would tell what it sent.
 
     Without one of the round's sites the masks stay, and so the inner scheme's memory; the site is asked for its key
     again and has no share until it answered. Nobody can look at what one site sends: each checks its own, and a sum
@@ -77,26 +81,22 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
         there = sorted(memory["keys"])
         tasks = inner.assign(memory["inner"], memory["summed"], there) if len(there) >= least else {}
         if 0 < len(tasks) < least:
-            raise Refused(
-                f"secagg: {inner.name} asks {len(tasks)} of {len(there)} sites; wanted at least {least} in a sum"
-            )
+            asked = f"{inner.name} asks {len(tasks)} of {len(there)} sites"
+            raise Refused(f"secagg: {asked}; wanted at least {least} in a sum")
         return tasks
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-        own = masks.public_key(learner.key())
         if KEYS not in task.extra:
-            return Report({}, 1, extra={KEYS: own}), keep
-        keys, within = task.extra[KEYS], _within(task)
-        names = [site for site, key in keys.items() if key == own]
-        if len(set(keys.values())) < least or len(names) != 1:
-            found = f"{len(keys)} sites, this one {len(names)} times"
-            raise Refused(
-                f"the server's list of keys has {found}; wanted at least {least}, each once; it sends nothing"
-            )
+            return Report({}, 1, extra={KEYS: _keys.own(learner)}), keep
+        (name, keys), within = _keys.agreed(task.extra[KEYS], learner, least), _within(task)
+        round, last = task.extra[ROUND], keep.get(ROUND, -1)
+        if round <= last:
+            raise Refused(f"the server asks for round {round} after round {last} was masked; it sends nothing")
         report, kept = inner.reply(within, learner, keep)
         check_report(report, within, inner, "its own update")
         values = masks.fixed(report.weights, coefficient(within, report), len(keys))
-        return replace(report, weights=masks.masked(values, learner.key(), names[0], keys, [task.extra[ROUND]])), kept
+        masked = masks.masked(values, learner.key(), name, keys, [round])
+        return replace(report, weights=masked), {**kept, ROUND: round}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         tasks, said = adding(memory), {site: x.extra[KEYS] for site, x in reports.items() if KEYS in x.extra}
@@ -119,7 +119,8 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
         return found
 
     def expects(task: Task, report: Report) -> Weights:
-        if (KEYS in task.extra) == (KEYS in report.extra) or not masks.is_key(report.extra.get(KEYS, "0" * 64)):
+        own = report.extra.get(KEYS)
+        if (KEYS in task.extra) == (own is not None) or not (own is None or _keys.is_own(own)):
             raise Refused("sent its update for its key, its key for its update, or a key that is not 64 hex digits")
         asked = inner.expects(_within(task), report) if KEYS in task.extra else {}
         return {key: value.to(torch.int64) for key, value in asked.items()}
@@ -146,5 +147,4 @@ def _coefficient(inner: Scheme) -> Callable[[Task, Report], float]:
 
 
 def _within(task: Task) -> Task:
-    """The inner scheme's task."""
     return replace(task, extra={key: value for key, value in task.extra.items() if key not in (KEYS, ROUND)})

@@ -13,7 +13,7 @@ from brainct.schemes import SCHEMES
 
 ROOT = Path(brainct.__file__).parent
 START = ("brainct.learner", "brainct.rounds", "brainct.desk")
-APART = ("brainct.schemes", "brainct.record", "brainct.inbox", "brainct.plain", "brainct.errors")
+APART = tuple(f"brainct.{name}" for name in ("schemes", "record", "inbox", "plain", "errors", "identity"))
 """The registry and what only carries, stores or words a result."""
 READERS = ("brainct.ct.readers", "brainct.ct.decode", "brainct.ct.dicom", "brainct.ct.nifti", "brainct.ct.pictures")
 """What a phantom never goes through."""
@@ -22,7 +22,7 @@ READERS = ("brainct.ct.readers", "brainct.ct.decode", "brainct.ct.dicom", "brain
 def code_of(plan: Plan, on_disk: bool) -> str:
     """SHA-256 over the modules behind a run: the learner, the loop, the scans, the scheme and what these import.
 
-    Comments, docstrings and layout do not enter, nor do other schemes. on_disk: whether scans are read from files.
+    Comments, docstrings, layout and ABOUT do not enter, nor do other schemes. on_disk: whether scans come from files.
     """
     schemes = [SCHEMES[name].__module__ for name in sorted(_names(plan.scheme, plan.arguments))]
     return _hash((*START, *schemes), APART if on_disk else (*APART, *READERS))
@@ -65,11 +65,16 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _bare(tree: ast.Module) -> ast.Module:
-    """Without docstrings and other lone strings."""
+    """Without docstrings and other lone strings, and without a scheme's row in the docs."""
+    tree.body = [line for line in tree.body if not _is_row(line)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             node.body = [line for line in node.body if not _said(line)] or [ast.Pass()]
     return tree
+
+
+def _is_row(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Assign) and [getattr(name, "id", "") for name in line.targets] == ["ABOUT"]
 
 
 def _said(line: ast.stmt) -> bool:
