@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from brainct.errors import Refused
+
+
+def _printable(words: str) -> str:
+    if not words.isprintable():
+        raise ValueError("wanted one printable line")
+    return words
+
 
 Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 FoldName = Literal["train", "valid", "test"]
@@ -14,6 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Package = Annotated[str, Field(pattern=r"^[0-9a-z.+]{1,32}-[0-9a-f]{16}$")]
 Counts = dict[Finding, Count]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 class _Part(BaseModel):
@@ -41,7 +49,7 @@ class _Description(_Part):
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     folds: dict[FoldName, _Fold]
     fingerprint: Fingerprint
-    notes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
+    notes: Annotated[list[Line], Field(max_length=100)]
     public: _Public | None = None
     package: Package | None = None
     check: _Check | None = None
@@ -70,8 +78,14 @@ class _Score(_Part):
     reason: Literal["no labelled scan", "no positive scan", "no negative scan"] | None
 
 
+def _with_any(scores: dict[Finding, _Score]) -> dict[Finding, _Score]:
+    if "any" not in scores:
+        raise ValueError("wanted scores of `any` among them")
+    return scores
+
+
 class _Scores(_Part):
-    scores: dict[Finding, _Score]
+    scores: Annotated[dict[Finding, _Score], AfterValidator(_with_any)]
 
 
 def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from brainct import plain
 from brainct.ct.dataset import open_site
 from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
-from brainct.errors import Refused
+from brainct.errors import Refused, one_line
 from brainct.identity import identity_in
 from brainct.learner import SiteLearner, network_of
 from brainct.package import fingerprint
@@ -28,6 +28,10 @@ ENVIRONMENT = "BRAINCT_SITE"
 SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
+
+ORDERS = ("describe", "reply", "evaluate")
+HELD_OUT = ("valid", "test")
+"""Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
 
 NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": ""}
 
@@ -98,6 +102,7 @@ class Desk:
         return {"error": f"{self.site} {what}; the reason is in the site's own log"}
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        _check(order)
         plan, scheme = self._plan_of(order["plan"])
         scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
@@ -198,6 +203,14 @@ class Desk:
 def _used(scheme: Scheme, task: Task, learner: Learner, keep: Keep) -> tuple[Learner, Weights]:
     seeing = scheme.see(task, learner, keep)
     return seeing, scheme.use(task, seeing, keep)
+
+
+def _check(order: Mapping[str, Any]) -> None:
+    """Refuse an order that is none of the three, and scores of other scans than those that are held out."""
+    if order["what"] not in ORDERS:
+        raise Refused(f"the server's order is {one_line(order['what'])!r}; wanted one of {', '.join(ORDERS)}")
+    if order["what"] == "evaluate" and order["fold"] not in HELD_OUT:
+        raise Refused(f"the server asks for scores of fold {one_line(order['fold'])!r}; wanted {' or '.join(HELD_OUT)}")
 
 
 def _digest(order: Mapping[str, Any]) -> str:

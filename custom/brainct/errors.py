@@ -1,5 +1,15 @@
 """The one error that users see: what was got, what was wanted, whose it is, what to do."""
 
+LONGEST = 500
+"""Characters of another party's words that are shown or kept."""
+
 
 class Refused(ValueError):
     """Input that is refused rather than repaired; its text is shown to the user as it stands, without a traceback."""
+
+
+def one_line(words: object) -> str:
+    """Another party's words as one printable line, cut where they are long: they can't pose as lines of ours."""
+    said = str(words)
+    shown = "".join(each if each.isprintable() else " " for each in said[: LONGEST + 1])
+    return shown if len(said) <= LONGEST else f"{shown[:LONGEST]}..."

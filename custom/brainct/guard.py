@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, privacy
-from brainct.errors import Refused
+from brainct.desk import HELD_OUT
+from brainct.errors import Refused, one_line
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.weights import check
@@ -110,22 +111,33 @@ class Guard:
         plan = plan_of(order["plan"], "the job")
         if said := privacy.objection(self.policy, plan.build()):
             raise Refused(f"by its privacy policy {said}; {ASK}")
-        if order["what"] == "describe":
+        self._check_withheld(plan)
+        what = order["what"]
+        if what == "describe":
             about = answer["about"]
-            return {**answer, "about": {**about, "notes": [*about["notes"], self._terms(plan, order)]}}
-        return self._released(order, answer) if order["what"] == "reply" else dict(answer)
+            return {"about": {**about, "notes": [*about["notes"], self._terms(plan, order)]}, **_exchange(answer)}
+        if what == "evaluate" and order["fold"] in HELD_OUT:
+            return {"scores": answer["scores"], **_exchange(answer)}
+        if what == "reply":
+            return self._released(order, answer)
+        raise Refused(f"its privacy policy knows no order such as {one_line(what)!r}; nothing leaves")
 
     def _terms(self, plan: Plan, order: Mapping[str, Any]) -> str:
         """What the policy means for this run, in a line for console and record; refuses a run that it can't serve."""
-        policy, known = self.policy, model_of(plan).weights
-        if lost := [path for path in policy.withhold if not privacy.withheld(known, [path])]:
+        if self.policy.noise:
+            self._check_budget(plan, order)
+        return self._said()
+
+    def _check_withheld(self, plan: Plan) -> None:
+        """In every order: the network that is trained need not be the one of the roll call."""
+        if not self.policy.withhold:
+            return
+        known = model_of(plan).weights
+        if lost := [path for path in self.policy.withhold if not privacy.withheld(known, [path])]:
             named = ", ".join(lost)
             raise Refused(
                 f"its privacy policy withholds {named}, which network {plan.network.architecture} does not have"
             )
-        if policy.noise:
-            self._check_budget(plan, order)
-        return self._said()
 
     def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:
         policy, releases = self.policy, self.ledger.releases()
@@ -147,7 +159,7 @@ class Guard:
         if not trained or not policy.changes:
             return {**answer, "metrics": metrics}
         check(trained, given, "its own update")
-        secret, digest = b"", _digest(order, trained)
+        secret, digest = b"", _digest(policy, order, trained)
         if policy.noise:
             secret = hmac.digest(self.ledger.secret(), digest.encode(), "sha256")
             self._spend(digest, order)
@@ -171,10 +183,16 @@ def _run(order: Mapping[str, Any]) -> str:
     return plain.sha256({"plan": order["plan"], "sites": order["sites"]})[:16]
 
 
-def _digest(order: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
-    """One update of one order: other weights, or another order, and the noise is another."""
+def _digest(policy: privacy.Policy, order: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
+    """One update of one order under one policy: other weights, another order, another size of the noise, and the noise
+    is another. The same noise at two sizes would tell the update."""
     known = {key: order[key] for key in ("plan", "sites", "round", "task")}
-    return plain.sha256({**known, "trained": dict(trained)})
+    terms = policy.model_dump(mode="json", exclude={"budget"})
+    return plain.sha256({**known, "trained": dict(trained), "policy": terms})
+
+
+def _exchange(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {"exchange": answer["exchange"]} if "exchange" in answer else {}
 
 
 class Answers(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from brainct import plain
-from brainct.errors import Refused
+from brainct.errors import Refused, one_line
 from brainct.scheme import Report, Scheme, Task, check_report
 from brainct.weights import nbytes
 
@@ -67,7 +67,9 @@ class Inbox(Generic[T]):
             if site not in self.asked:
                 self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
             elif exchange != self.what:
-                self.lost[f"{site} (late)"] = f"its answer to {exchange!s:.40} came in {self.what} and is not used"
+                self.lost[f"{site} (late)"] = one_line(
+                    f"its answer to {exchange!s:.40} came in {self.what} and is not used"
+                )
                 self._wait_again(site)
             elif site in self.answers:
                 self.lost[f"{site} (again)"] = f"{site} answered twice in {self.what}; the first answer counts"
@@ -91,7 +93,7 @@ class Inbox(Generic[T]):
         """Note that a site will not answer in this exchange."""
         with self._lock:
             if site not in self.answers:
-                self.lost.setdefault(site, reason)
+                self.lost.setdefault(site, one_line(reason))
 
     def missing(self) -> list[str]:
         """Sites that may still answer."""
@@ -111,8 +113,8 @@ class Inbox(Generic[T]):
     def _waits_for(self, site: str) -> float:
         """Seconds after the opening until which a missing site is waited for, once the quorum is met."""
         learned = SLACK * max(self.slowest.get(site, math.inf), self._enough_after or 0.0) + FLOOR
-        if self._enough_after is None:  # a quorum of none, and none is in
-            return learned
+        if self._enough_after is None:  # a quorum of none, and none is in: a late one may have its order still to take
+            return min(FLOOR, learned) if site in self.late else learned
         return 0.0 if site in self.late else min(self._enough_after + self.grace, learned)
 
     def close(self) -> dict[str, T]:
@@ -130,13 +132,13 @@ class Inbox(Generic[T]):
     def _take(self, site: str, answer: Any) -> None:
         try:
             if "error" in answer:
-                raise Refused(str(answer["error"]))
+                raise Refused(answer["error"])
             self.answers[site] = self.read(site, answer)
             self.received[site] = plain.size(answer)
             self.seconds[site] = time.monotonic() - self._opened
             self.lost.pop(site, None)
         except Refused as error:
-            self.lost[site] = str(error)
+            self.lost[site] = one_line(error)
 
 
 class Reports(Mapping[str, Report]):

@@ -148,6 +148,11 @@ def write(path: Path, content: bytes, mode: int = 0o666) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name, too, outlives a power cut
+    finally:
+        os.close(folder)
 
 
 class OnDisk(Mapping[str, Tensor]):

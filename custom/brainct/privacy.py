@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from brainct.errors import Refused
 from brainct.plan import sentences
-from brainct.scheme import Scheme
+from brainct.scheme import Scheme, names_in
 from brainct.schemes import about
 from brainct.weights import Weights
 
@@ -77,7 +77,7 @@ def policy_of(choices: Mapping[str, Any]) -> Policy:
 
 def objection(policy: Policy, scheme: Scheme) -> str | None:
     """Why a scheme, or one within it, can't be run under this policy: a clause for people; None where it can."""
-    for name in _names(scheme.name, scheme.arguments):
+    for name in names_in(scheme.name, scheme.arguments):
         row = about(name)
         if policy.changes and row.no_noise:
             return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
@@ -86,13 +86,6 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
     if policy.secure_aggregation and not scheme.sealed:
         return f'{UNSEEN}; take the scheme "secagg" with `{scheme.name}` as its `inner`'
     return None
-
-
-def _names(scheme: str, arguments: Mapping[str, Any]) -> Iterable[str]:
-    yield scheme
-    for value in arguments.values():
-        if isinstance(value, Mapping) and "scheme" in value:
-            yield from _names(value["scheme"], value["arguments"])
 
 
 def withheld(keys: Iterable[str], paths: Iterable[str]) -> set[str]:

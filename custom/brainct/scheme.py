@@ -32,7 +32,6 @@ import hashlib
 import inspect
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -283,6 +282,12 @@ def _plain(value: Any) -> Any:
     return {"scheme": value.name, "arguments": value.arguments} if isinstance(value, Scheme) else value
 
 
+def names_in(scheme: str, arguments: Mapping[str, Any]) -> list[str]:
+    """The names of a scheme, as a job states it, and of those within it, from the outside in."""
+    within = [value for value in arguments.values() if isinstance(value, Mapping) and "scheme" in value]
+    return [scheme, *(name for one in within for name in names_in(one["scheme"], one.get("arguments", {})))]
+
+
 def period(name: str, value: int | None) -> float:
     """A number of rounds, >= 1, or None for never (infinity)."""
     if value is None:
@@ -305,8 +310,11 @@ def generator(seed: int, *words: str | int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-METRIC = "[a-z][a-z_]{0,31}"
-"""What a number that a site measured may be called."""
+METRICS = ("loss", "personal_loss")
+"""What a number that a site measured may be called: the mean training loss, that of a model of its own. A scheme that
+measures something else adds its name; words that a site chose itself might name somebody."""
+MOST = 10**9
+"""No count of scans or steps is larger, and no other whole number beside the weights."""
 LARGEST = 1e4
 """How many times as large as its task's largest value, or 1, a report's values may be, for each scan behind it.
 
@@ -319,7 +327,7 @@ overflow out of a mean; a value below it may still be a lie, against which only 
 def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None:
     """The guard at the door: refuse a report whose tensors, numbers or count of examples a scheme could not trust."""
     examples = report.examples
-    if isinstance(examples, bool) or not isinstance(examples, int) or not 1 <= examples <= 10**9:
+    if isinstance(examples, bool) or not isinstance(examples, int) or not 1 <= examples <= MOST:
         raise Refused(f"{whose}: reports {examples!r:.80} examples; wanted a whole number of at least 1, at most 10^9")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
         raise Refused(f"{whose}: the report's weights are no tensors by name")
@@ -332,7 +340,7 @@ def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None
     if not isinstance(report.extra, Mapping) or not isinstance(report.metrics, Mapping):
         raise Refused(f"{whose}: the report's extra or metrics are no values by name")
     for name, value in report.metrics.items():
-        if not re.fullmatch(METRIC, name) or isinstance(value, bool) or not isinstance(value, int | float):
+        if name not in METRICS or isinstance(value, bool) or not isinstance(value, int | float):
             raise Refused(f"{whose}: a metric is no number under a name such as loss; its name is not repeated here")
     _check_finite(report.extra, f"{whose}: extra")
     _check_finite(report.metrics, f"{whose}: metrics")
@@ -361,3 +369,5 @@ def _check_finite(value: Any, what: str) -> None:
             _check_finite(item, f"{what}/{index}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{what} is {value}; wanted a finite number")
+    elif isinstance(value, int) and abs(value) > MOST:
+        raise Refused(f"{what} is a whole number of {value.bit_length()} bits; wanted at most {MOST:,} in size")

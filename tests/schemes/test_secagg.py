@@ -62,7 +62,8 @@ def test_every_scheme_that_needs_sums_alone_has_the_model_that_it_has_without_ma
     for key, value in outcome.items():
         torch.testing.assert_close(other[key], value, atol=2e-5, rtol=1e-4)
     for site, keep in kept.items():
-        assert set(kept_too[site]) == {*keep, ROUND}
+        assert set(kept_too[site]) == {"inner", ROUND}
+        assert set(kept_too[site]["inner"]) == set(keep)
 
 
 def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_nothing_in_common():

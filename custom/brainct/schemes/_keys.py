@@ -1,17 +1,35 @@
-"""The public keys that sites agree on through the server: each vouched for by its site, all checked by every site."""
+"""What secure aggregation sums and under whose keys: each key is vouched for by its site and checked by every other."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from brainct import masks
 from brainct.errors import Refused
-from brainct.scheme import Learner
+from brainct.scheme import Learner, Report, Scheme, Task
+from brainct.schemes._ranges import a_scheme
 
 KEYS = "secagg"
 """In a task's `extra`: by site, the keys of all that are added up; in a report's: the site's own. See `own`."""
 LIST = "the server's list of keys"
 LONGEST = 8192
 """Characters of a proof; with FLARE's certificates they are some 1,400."""
+
+
+def coefficient(inner: Scheme) -> Callable[[Task, Report], float]:
+    """The inner scheme's; refused where its reports can't be summed before anyone sees them."""
+    found = a_scheme("secagg: inner", inner).coefficient
+    if found is None or inner.sealed:
+        why = "shows nobody a site's weights anyway" if inner.sealed else "needs more than a sum of what sites send"
+        raise Refused(f"secagg: {inner.name} {why}; docs/schemes.md says with which schemes it is possible")
+    return found
+
+
+def alike(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
+    """The tasks that ask for the same tensors, of those the most: a site that is asked for others is left out."""
+    kinds = {site: tuple(sorted(task.weights)) for site, task in tasks.items()}
+    most = Counter(kinds.values()).most_common(1)
+    return {site: task for site, task in tasks.items() if kinds[site] == most[0][0]}
 
 
 def own(learner: Learner) -> dict[str, str]:

@@ -6,6 +6,7 @@ what it kept before, as the server did.
 
 from collections.abc import Collection, Mapping, Sequence
 
+from brainct.errors import Refused
 from brainct.scheme import Keep, Task
 from brainct.weights import Weights
 
@@ -24,6 +25,8 @@ def more(arrived: Arrived, reports: Collection[str]) -> Arrived:
 
 def settled(task: Task, keep: Keep, first: Weights) -> Weights:
     """What the site kept with its last report that arrived; `first` before there is any."""
+    if not keep and task.extra["arrived"]:
+        raise Refused("this site has lost what it kept of the run, which the server goes on from; begin a new run")
     if not keep:
         return first
     kept: Weights = keep["next"] if task.extra["arrived"] > keep["arrived"] else keep["now"]

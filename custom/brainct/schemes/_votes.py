@@ -81,7 +81,7 @@ def flip_rate(epsilon: float) -> float:
 
     Warner: Randomized Response, Journal of the American Statistical Association 1965.
     """
-    return 1 / (1 + math.exp(epsilon))
+    return math.exp(-epsilon) / (1 + math.exp(-epsilon))
 
 
 def flipped(bits: Bits, rate: float, uniform: Uniform) -> Bits:

@@ -53,10 +53,10 @@ def fedct(
     t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
 
     epsilon: a bit is flipped with probability 1 / (1 + e^epsilon) and is then epsilon-private for that bit. All F |U|
-    labels depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all, and the final
-    scores and the number of scans are not covered; the training loss is then not sent. Flips come from the site's own
-    BRAINCT_SECRET and the labels themselves, so that a repeated order repeats them and other labels share none;
-    without the secret a site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its price.
+    labels depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all. The final
+    scores, the number of scans, and which findings a site labels are not covered; the training loss is not sent. Flips
+    come from the site's own BRAINCT_SECRET, epsilon and the labels: a repeated order repeats them, other labels share
+    none; without the secret a site refuses. A rehearsal draws flips that anybody can derive: no privacy, only its price.
 
     A hospital outside gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` is the
     `pseudo` of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
@@ -95,7 +95,7 @@ def fedct(
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
         consensus = dict(task.weights) or keep.get("consensus", {})
-        pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus else None
+        pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
         kept = {"consensus": consensus, "forest": task.extra["forest"]}
         examples, metrics = len(learner.fold("train")[0]), {}
         if task.extra["forest"]:
@@ -109,8 +109,8 @@ def fedct(
             return Report({}, examples, metrics if epsilon is None else {}), kept
         bits = ballot.filled(seeing.predict(own_weights, "public"), learner.fold("train")[1])
         if epsilon is not None:
-            uniform = learner.hidden(bits[1:].size, "fedct", packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), uniform)
+            words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
+            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.hidden(bits[1:].size, *words))
         return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
@@ -136,7 +136,7 @@ def fedct(
         return _grown(learner, keep, task.extra["fedct"]["scans"]) if keep.get("forest") else learner
 
     def _grown(learner: Learner, kept: Keep, scans: int) -> Learner:
-        pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] else None
+        pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] and own < 1 else None
         return learner.answering(forest(learner, pseudo, own))
 
     def model(memory: Memory) -> w.Weights:

@@ -22,7 +22,7 @@ ABOUT = {
         use="sites differ and train long in each round; unstable with few sites or a small alpha",
         privacy="the server needs the mean alone, which is all that it sees with `secagg` around it",
         no_secure_aggregation="",
-        no_noise="",
+        no_noise="a site counts on its whole update in its gradient estimate, on which site and server must agree",
     )
 }
 

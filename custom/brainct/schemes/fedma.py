@@ -15,7 +15,7 @@ from brainct import matching
 from brainct import weights as w
 from brainct.errors import Refused
 from brainct.matching import Floats, Indices, Link
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, every, generator, registered
+from brainct.scheme import MOST, About, Keep, Learner, Memory, Model, Report, Scheme, Task, every, generator, registered
 from brainct.schemes._chain import chain_of
 from brainct.schemes._ranges import number, whole
 
@@ -100,9 +100,10 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
 def _expects(task: Task, report: Report) -> w.Weights:
     """The layers that are not frozen; counts that can't be counts are refused here, at the door."""
     counts, findings = report.extra.get("labelled"), len(list(task.weights.values())[-1])
-    whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
-    if counts is not None and (not whole or len(counts) != findings):
-        raise Refused(f"labelled scans are {counts!r}; wanted {findings} whole numbers of at least 0, one a finding")
+    known = counts if isinstance(counts, list) else []
+    if len(known) != findings or not all(type(count) is int and 0 <= count <= MOST for count in known):
+        wanted = f"{findings} whole numbers from 0 to {MOST:,}, one a finding"
+        raise Refused(f"labelled scans are {counts!r:.80}; wanted {wanted}")
     return {key: value for key, value in task.weights.items() if key not in task.extra["frozen"]}
 
 
@@ -114,7 +115,7 @@ def _received(memory: Memory, layer: int, reports: Mapping[str, Report]) -> dict
     """The memory with the sites' layers from this one on; places of earlier layers stay."""
     keys = [key for link in _chain(memory)[layer:] for key in link.keys]
     sent = {site: {key: report.weights[key] for key in keys} for site, report in reports.items()}
-    counts = {site: report.extra["labelled"] for site, report in reports.items() if "labelled" in report.extra}
+    counts = {site: report.extra["labelled"] for site, report in reports.items()}
     return {
         **memory,
         "models": {site: {**own, **sent.get(site, {})} for site, own in memory["models"].items()},

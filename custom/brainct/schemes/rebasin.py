@@ -30,7 +30,7 @@ ABOUT = {
         use="sites train so long, or from so different models, that their units no longer stand in one order",
         privacy="the server sees each site's model and matches it with another's; no secure aggregation",
         no_secure_aggregation="the server must see single models to match their units",
-        no_noise="",
+        no_noise="with `repair` it also sends its units' means and deviations, which are no update of a model",
     )
 }
 

@@ -5,7 +5,7 @@ Privacy-Preserving Machine Learning, CCS 2017: the masks of pairs (section 4.0.1
 reconstructs its masks from shares; here, where sites are few and mostly there, the round is done again without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,7 @@ from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, check_report, registered
 from brainct.schemes import _keys
 from brainct.schemes._keys import KEYS
-from brainct.schemes._ranges import a_scheme, whole
+from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import Weights
 
@@ -55,12 +55,13 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
     that the model does not depend on them, and is the same to the bit in each way to run. Integer tensors are averaged
     and rounded. No site masks two updates of one round, whose difference would tell what it sent.
 
+    Where the inner scheme asks its sites for different tensors, those of whom it asks what most are asked are summed.
     Without one of the round's sites the masks stay, and so the inner scheme's memory; the site is asked for its key
     again and has no share until it answered. Nobody can look at what one site sends: each checks its own, and a sum
     that honest sites could not have is refused and ends the run. Peak memory: the inner scheme's, and a round's reports
     in 8 bytes a number.
     """
-    coefficient = _coefficient(inner)
+    coefficient = _keys.coefficient(inner)
     whole("secagg: least", least, 3)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
@@ -79,7 +80,7 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
     def adding(memory: Memory) -> Mapping[str, Task]:
         """The inner scheme's tasks of the next sum; none where too few sites' keys are known."""
         there = sorted(memory["keys"])
-        tasks = inner.assign(memory["inner"], memory["summed"], there) if len(there) >= least else {}
+        tasks = _keys.alike(inner.assign(memory["inner"], memory["summed"], there) if len(there) >= least else {})
         if 0 < len(tasks) < least:
             asked = f"{inner.name} asks {len(tasks)} of {len(there)} sites"
             raise Refused(f"secagg: {asked}; wanted at least {least} in a sum")
@@ -92,11 +93,11 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
         round, last = task.extra[ROUND], keep.get(ROUND, -1)
         if round <= last:
             raise Refused(f"the server asks for round {round} after round {last} was masked; it sends nothing")
-        report, kept = inner.reply(within, learner, keep)
+        report, kept = inner.reply(within, learner, keep.get("inner", {}))
         check_report(report, within, inner, "its own update")
         values = masks.fixed(report.weights, coefficient(within, report), len(keys))
         masked = masks.masked(values, learner.key(), name, keys, [round])
-        return replace(report, weights=masked), {**kept, ROUND: round}
+        return replace(report, weights=masked), {"inner": kept, ROUND: round}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         tasks, said = adding(memory), {site: x.extra[KEYS] for site, x in reports.items() if KEYS in x.extra}
@@ -134,16 +135,14 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
         """As the inner scheme's, at least `least`."""
         return min(asked, max(least, inner.quorum(asked)))
 
-    five = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model)
-    return replace(five, quorum=quorum, expects=expects, extra=lambda memory: inner.extra(memory["inner"]), sealed=True)
+    def use(task: Task, learner: Learner, keep: Keep) -> Weights:
+        return inner.use(task, learner, keep.get("inner", {}))
 
+    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
+        return inner.see(task, learner, keep.get("inner", {}))
 
-def _coefficient(inner: Scheme) -> Callable[[Task, Report], float]:
-    coefficient = a_scheme("secagg: inner", inner).coefficient
-    if coefficient is None or inner.sealed:
-        why = "shows nobody a site's weights anyway" if inner.sealed else "needs more than a sum of what sites send"
-        raise Refused(f"secagg: {inner.name} {why}; docs/schemes.md says with which schemes it is possible")
-    return coefficient
+    six = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model, use=use, see=see)
+    return replace(six, quorum=quorum, expects=expects, extra=lambda memory: inner.extra(memory["inner"]), sealed=True)
 
 
 def _within(task: Task) -> Task:

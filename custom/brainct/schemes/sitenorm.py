@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, registered
+from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, names_in, registered
 from brainct.schemes._ranges import a_scheme, number
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import Weights
@@ -58,7 +58,7 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
         number("sitenorm: kappa", kappa, least=0)
     base = inner if inner is not None else fedavg()
     a_scheme("sitenorm: inner", base)
-    if _holds({"scheme": base.name, "arguments": base.arguments}):
+    if "sitenorm" in names_in(base.name, base.arguments):
         raise Refused(
             "sitenorm: inner is or holds sitenorm; one normalisation of the input is enough, remove the inner"
         )
@@ -106,12 +106,6 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
 
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, sealed=False)
     return replace(five, expects=expects, see=see, extra=extra, coefficient=coefficient if base.coefficient else None)
-
-
-def _holds(value: Any) -> bool:
-    """Whether a scheme, as a job states it, is sitenorm or has it inside."""
-    stated = isinstance(value, Mapping) and "scheme" in value
-    return stated and (value["scheme"] == "sitenorm" or any(map(_holds, value["arguments"].values())))
 
 
 def shrunken(

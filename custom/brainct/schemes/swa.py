@@ -11,7 +11,7 @@ from typing import Any
 
 from brainct import weights as w
 from brainct.errors import Refused
-from brainct.scheme import About, Memory, Model, Report, Scheme, Task, registered
+from brainct.scheme import About, Memory, Model, Report, Scheme, Task, names_in, registered
 from brainct.schemes._ranges import a_scheme, whole
 from brainct.schemes.fedavg import fedavg
 
@@ -41,7 +41,8 @@ def swa(inner: Scheme = FEDAVG, begin: int | None = None, every: int = 1) -> Sch
     Sites train on from the inner scheme's model, never from the mean. What a site keeps and a lost site are the inner
     scheme's. Peak memory: the inner scheme's and 2 models.
     """
-    a_scheme("swa: inner", inner)
+    if "fedma" in names_in(a_scheme("swa: inner", inner).name, inner.arguments):
+        raise Refused("swa: inner is or holds fedma, whose layers grow and change their units' order between rounds")
     if begin is not None:
         whole("swa: begin", begin, 0)
     whole("swa: every", every, 1)

@@ -2,13 +2,13 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import brainct
 from brainct.plan import Plan
+from brainct.scheme import names_in
 from brainct.schemes import SCHEMES
 
 ROOT = Path(brainct.__file__).parent
@@ -24,14 +24,8 @@ def code_of(plan: Plan, on_disk: bool) -> str:
 
     Comments, docstrings, layout and ABOUT do not enter, nor do other schemes. on_disk: whether scans come from files.
     """
-    schemes = [SCHEMES[name].__module__ for name in sorted(_names(plan.scheme, plan.arguments))]
+    schemes = [SCHEMES[name].__module__ for name in sorted({*names_in(plan.scheme, plan.arguments)})]
     return _hash((*START, *schemes), APART if on_disk else (*APART, *READERS))
-
-
-def _names(scheme: str, arguments: Mapping[str, Any]) -> set[str]:
-    """The scheme and those that it wraps."""
-    inner = [value for value in arguments.values() if isinstance(value, Mapping) and "scheme" in value]
-    return {scheme}.union(*(_names(one["scheme"], one.get("arguments", {})) for one in inner))
 
 
 def _hash(start: tuple[str, ...], apart: tuple[str, ...]) -> str:
