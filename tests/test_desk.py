@@ -135,3 +135,29 @@ def test_an_unexpected_fault_tells_the_server_its_kind_and_the_site_the_rest(tmp
     error = Desk("site-1", tmp_path, small_site, fail).answer(order(tiny_plan(), "describe"))["error"]
     assert error == "site-1 failed (OSError); the reason is in the site's own log"
     assert "DOE_JANE is gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"what": "train"}, "the server's order is 'train'; wanted one of describe, reply, evaluate"),
+        ({"what": "evaluate", "fold": "train"}, "the server asks for scores of fold 'train'; wanted valid or test"),
+        ({"what": "a\nb"}, "the server's order is 'a b'"),
+    ],
+)
+def test_an_order_for_anything_else_is_refused(changes, words, tmp_path, small_site):
+    answer = Desk("site-1", tmp_path / "keep", small_site).answer(order(tiny_plan(), **changes))
+    assert words in answer["error"]
+
+
+def test_an_older_round_is_not_answered_with_what_is_kept_from_a_later_one(counting, tmp_path, small_site):
+    plan, desk = tiny_plan("counting"), Desk("site-1", tmp_path / "keep", small_site)
+    for number in (0, 3):
+        assert "error" not in desk.answer(order(plan, round=number))
+    other = {"weights": {key: value + 1 for key, value in first_weights(plan).items()}, "extra": {}}
+    for changes in ({"round": 2}, {"round": 3, "task": other}):
+        error = Desk("site-1", tmp_path / "keep", small_site).answer(order(plan, **changes))["error"]
+        assert "site-1 keeps what it had after round 3 of this run: the server's state is an older copy" in error
+    assert "error" not in desk.answer(order(plan, round=3))
+    assert desk.answer(order(plan, what="describe", new=False))["about"]["kept"] == 3
+    assert desk.answer(order(plan, what="describe"))["about"]["kept"] == -1

@@ -200,7 +200,10 @@ def test_sites_that_demand_secure_aggregation_take_part_in_it_alone(tmp_path, sm
     [
         ("{", "is no privacy.json"),
         ('{"scopes": [], "default_scope": "x"}', "KeyError"),
-        ('{"scopes": [{"name": "x", "task_result_filters": []}], "default_scope": "x"}', "has 0 result filters"),
+        (
+            '{"scopes": [{"name": "x", "task_result_filters": []}], "default_scope": "x"}',
+            "scope x has 0 brainct.flare.filters.Privacy",
+        ),
     ],
 )
 def test_a_privacy_file_without_our_filter_is_refused_and_not_taken_for_no_policy(
@@ -227,3 +230,44 @@ def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
     app(["privacy", str(file), "--site", "a"], standalone_mode=False)
     spent = privacy.epsilon(2 * 0.1**2, 1e-5)
     assert f"epsilon spent, over 1 runs: {spent:.4g} of 9 (delta 1e-05)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["train", "", "Reply"])
+def test_an_order_that_nobody_knows_gets_nothing_out_whatever_answered_it(site, what):
+    policy = {**NOISY, "withhold": ["head"], "budget": {"epsilon": 0.9}}
+    found = order(tiny_plan(), what=what)
+    assert set(site(**policy).answer(found)) == {"error", "exchange"}
+    trained = {"weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}, "exchange": "round 0"}
+    said = site(**policy)._guard.answer(found, trained)
+    assert (
+        said["error"]
+        == f"site-1 does not take part: its privacy policy knows no order such as {what!r}; nothing leaves"
+    )
+    assert set(said) == {"error", "exchange"}
+
+
+def test_an_answer_to_an_order_for_scores_holds_scores_and_nothing_else(site):
+    known = {"scores": {}, "exchange": "round 0"}
+    answer = {**known, "weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}}
+    found = order(tiny_plan(), what="evaluate", fold="test")
+    assert site(clip=1.0)._guard.answer(found, answer) == known
+    assert "error" in site(clip=1.0)._guard.answer({**found, "fold": "train"}, answer)
+
+
+def test_another_policy_draws_other_noise_and_is_paid_for(site, tmp_path):
+    """The same noise at two sizes would tell the update: 2 (w + z) - (w + 2 z) = w."""
+    found, sent = order(tiny_plan()), []
+    for noise in (1.0, 2.0):
+        sent.append(site(clip=1000.0, noise=noise).answer(found)["weights"])
+    plainly = site().answer(found)["weights"]
+    guess = {key: 2 * sent[0][key] - sent[1][key] for key in plainly}
+    assert length({"weights": guess}, plainly) > 1000
+    assert len(json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())) == 2
+
+
+def test_a_layer_is_withheld_whatever_network_comes_after_the_roll_call(site):
+    door = site(withhold=["head"])
+    assert "about" in door.answer(order(tiny_plan(), what="describe", new=True))
+    other = tiny_plan(network={"architecture": "densenet-small", "size": 32, "options": {}})
+    answer = door.answer(order(other))
+    assert "withholds head, which network densenet-small does not have" in answer["error"]

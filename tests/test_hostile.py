@@ -34,8 +34,8 @@ from brainct.inbox import Inbox, Reports, report_reader
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.rounds import load_model
-from brainct.scheme import Task
-from brainct.schemes import SCHEMES
+from brainct.scheme import Report, Task, check_report
+from brainct.schemes import SCHEMES, build
 from tests.conftest import ROOT, first_weights, tiny_plan
 from tests.hostile import ATTACKS, page
 
@@ -351,3 +351,38 @@ def test_the_page_shows_the_lines_that_are_asserted():
 def test_every_line_is_asserted_by_a_test():
     texts = [(ROOT / "tests" / name).read_text() for name in ("test_hostile.py", "flare/test_hostile.py")]
     assert [name for name in ATTACKS if not any(f'"{name}"' in text for text in texts)] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"loss": 10**400}},
+        {"metrics": {"john_doe_born_in_may": 1.0}},
+        {"extra": {"steps": 10**10}},
+        {"extra": {"deep": [{"er": -(10**400)}]}},
+    ],
+)
+def test_whole_numbers_that_no_count_can_be_and_names_that_nobody_knows_are_refused(tmp_path, changes):
+    said = answered(tmp_path, **changes)
+    assert said.startswith("b, round 3: ")
+    assert "whole number of" in said or "is not repeated here" in said
+    assert "john" not in said
+
+
+@pytest.mark.parametrize("labelled", [None, [10**400] * 6, [-1] * 6, [1.5] * 6, [1] * 5, "666666"])
+def test_fedma_takes_counts_that_are_counts(labelled):
+    scheme, plan = build("fedma", {}), tiny_plan("fedma")
+    memory = scheme.start(model_of(plan), ["a", "b"], 0)
+    task = scheme.assign(memory, 0, ["a", "b"])["a"]
+    with pytest.raises(Refused, match="a: labelled scans are"):
+        check_report(Report(dict(task.weights), 8, extra={"labelled": labelled}), task, scheme, "a")
+
+
+def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
+    with pytest.raises(Refused, match="a, its scores: 1 keys or values are none that a site may send"):
+        scored("a", {"scores": {}})
+    about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"], "kept": 3}
+    assert described("a", {"about": about})["kept"] == 3
+    for note in ("two\nlines", "\x1b[2J"):
+        with pytest.raises(Refused, match="a, the roll call: 1 keys or values"):
+            described("a", {"about": {**about, "notes": [note]}})

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainct.errors import Refused
-from brainct.inbox import Inbox, Reports, report_reader
+from brainct.inbox import FLOOR, Inbox, Reports, report_reader
 from brainct.scheme import Report, Task
 from brainct.schemes.fedavg import fedavg
 
@@ -201,3 +201,22 @@ def test_reports_come_sorted_by_site_whatever_their_order():
         reports.put(site, Report({"w": torch.ones(1)}, 1))
     assert list(reports) == ["a", "b", "c"]
     assert len(reports) == 3
+
+
+def test_a_late_site_that_is_asked_alone_has_as_long_as_it_takes_to_be_back_and_no_longer(monkeypatch):
+    alone = {"quorum": 0, "deadline": 600}
+    assert waits(monkeypatch, {}, late=SITES, **alone) == FLOOR
+    assert waits(monkeypatch, {}, **alone) == 600
+
+
+def test_a_sites_words_are_one_line_of_bounded_length():
+    box = inbox()
+    box.accept(
+        "a", {"error": "no scans\n2026-01-01 12:00:00 - brainct - INFO - round 9: all is well\x1b[2J" + "x" * 10**6}
+    )
+    assert box.lost["a"].startswith("no scans 2026-01-01 12:00:00 - brainct - INFO - round 9: all is well [2Jxxx")
+    assert len(box.lost["a"]) <= 503
+    box.accept("b", {"value": 1, "exchange": "round\n7"})
+    assert "\n" not in box.lost["b (late)"]
+    box.lose("c", "a\nb")
+    assert box.lost["c"] == "a b"

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -302,3 +304,61 @@ def test_another_plan_or_other_sites_are_refused_and_what_differs_is_said(tmp_pa
         state.check(found, tiny_plan("fedavg", rounds=5, seed=2), site_names(2), "out")
     with pytest.raises(Refused, match=r"sites was \['site-1', 'site-2'\] and is now \['site-1'\]"):
         state.check(found, tiny_plan("fedavg", rounds=4), site_names(1), "out")
+
+
+def interrupted(folder, scheme="scaffold", after=3):
+    """A run of five rounds that was stopped, and a copy of its state after two."""
+    plan = tiny_plan(scheme, rounds=5, evaluate_every=0)
+
+    def closed(row):
+        if row["round"] == 1:
+            shutil.copy(folder / "state" / state.FILE, folder / "earlier")
+        if row["round"] == after:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        rehearse(plan, site_names(2), folder, tell=quiet, closed=closed)
+    return folder / "state"
+
+
+@pytest.mark.parametrize("scheme", ["scaffold", "fedper", "feddyn", "dynamic"])
+def test_a_state_from_a_backup_that_is_older_than_what_sites_keep_is_refused(scheme, tmp_path):
+    states = interrupted(tmp_path / "out", scheme)
+    last = (states / state.FILE).read_bytes()
+    (states / state.FILE).write_bytes((tmp_path / "out" / "earlier").read_bytes())
+    with pytest.raises(Refused, match="has 2 closed rounds here, but site-1, site-2 took part in later ones"):
+        resume(tmp_path / "out", tell=quiet)
+    (states / state.FILE).write_bytes(last)
+    assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
+
+
+@pytest.mark.parametrize("scheme", ["scaffold", "fedper"])
+def test_a_site_that_lost_or_took_back_what_it_kept_ends_the_resumed_run_before_it_trains(scheme, tmp_path):
+    states = interrupted(tmp_path / "out", scheme)
+    file = next((states / "keep").rglob("site-2.safetensors"))
+    content = file.read_bytes()
+    older = {**plain.unpack(content), "round": 1}
+    for harm in (file.unlink, lambda: plain.save(file, older)):
+        harm()
+        with pytest.raises(Refused, match="site-2 no longer has what it kept of run"):
+            resume(tmp_path / "out", tell=quiet)
+    file.write_bytes(content)
+    assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
+
+
+def test_a_scheme_that_keeps_nothing_is_resumed_by_sites_that_have_nothing(tmp_path):
+    interrupted(tmp_path / "out", "fedavg")
+    assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
+
+
+def test_a_state_that_went_on_while_the_run_was_called_is_refused(tmp_path, monkeypatch):
+    states = interrupted(tmp_path / "out", "fedavg")
+    real = state.lock
+
+    def late(folder, run):
+        (states / state.FILE).write_bytes((tmp_path / "out" / "earlier").read_bytes())
+        return real(folder, run)
+
+    monkeypatch.setattr(state, "lock", late)
+    with pytest.raises(Refused, match="went on in another process meanwhile; resume it again"):
+        resume(tmp_path / "out", tell=quiet)

@@ -48,3 +48,12 @@ def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_s
     refused(capsys, "holds nothing of a run '..'", "runs", "remove", tmp_path, "..")
     assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0
     assert [line.split()[0] for line in type_in(capsys, "runs", "list", tmp_path)[1].splitlines()] == ["8f3a-1"]
+
+
+def test_a_run_is_not_removed_while_a_job_runs_at_the_site(capsys, tmp_path):
+    (tmp_path / "brainct" / "keep" / "77bc-2").mkdir(parents=True)
+    (tmp_path / "brainct" / "jobs").mkdir()
+    (tmp_path / "brainct" / "jobs" / "8f3a-1.json").write_text("{}")
+    refused(capsys, "has a running job, 8f3a-1, which may need what it keeps", "runs", "remove", tmp_path, "77bc-2")
+    (tmp_path / "brainct" / "jobs" / "8f3a-1.json").unlink()
+    assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0

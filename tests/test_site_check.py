@@ -12,6 +12,7 @@ import pytest
 from brainct import kits, site_check
 from brainct.answers import described
 from brainct.errors import Refused
+from brainct.guard import FILTER, REMEMBER
 from brainct.package import fingerprint
 from tests.conftest import PHANTOM, ROOT
 from tests.kit import Authority, hospital_kit, person_kit, server_kit
@@ -244,3 +245,23 @@ def test_the_verdict_that_a_check_leaves_in_a_kit_may_travel_and_one_that_can_no
 
 def test_words_from_a_kit_can_not_become_markup():
     assert "<b>" not in site_check.as_html([site_check.Finding("kit", "PASS", "<b>bold</b>")])
+
+
+@pytest.mark.parametrize(
+    ("filters", "before", "words"),
+    [
+        ([{"path": FILTER, "args": {"noise": 1.0}}], [{"path": REMEMBER}], "noise without clip"),
+        ([{"path": FILTER, "args": {"folder": 3}}], [{"path": REMEMBER}], "folder is 3"),
+        ([{"path": FILTER, "args": {}}], [], "without brainct.flare.filters.Remember"),
+        (
+            [{"path": "brainct.flare.filters.Privat"}],
+            [],
+            "names brainct.flare.filters.Privat; brainct's result filter is",
+        ),
+    ],
+)
+def test_a_privacy_policy_that_would_stop_every_job_fails_before_one_comes(kit, filters, before, words):
+    scope = {"name": "hospital", "properties": {}, "task_data_filters": before, "task_result_filters": filters}
+    change(kit, "privacy.json", "scopes", [scope])
+    ((status, said),) = of(page(kit), "privacy")
+    assert (status, words in said) == ("FAIL", True), said

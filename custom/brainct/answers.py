@@ -53,6 +53,7 @@ class _Description(_Part):
     public: _Public | None = None
     package: Package | None = None
     check: _Check | None = None
+    kept: Annotated[int, Field(ge=-1, le=10**9)] = -1
 
 
 class _Bin(_Part):

@@ -33,7 +33,7 @@ ORDERS = ("describe", "reply", "evaluate")
 HELD_OUT = ("valid", "test")
 """Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
 
-NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": ""}
+NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": "", "round": -1}
 
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
@@ -107,7 +107,8 @@ class Desk:
         scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
             self._begin(order)
-            return {"about": {**describe(scans, scheme.public), "package": fingerprint()}}
+            kept = self._kept(order["run"])["round"]
+            return {"about": {**describe(scans, scheme.public), "package": fingerprint(), "kept": kept}}
         learner = self._learner(plan, scans, order["round"], order["run"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         kept = self._kept(order["run"])
@@ -115,10 +116,16 @@ class Desk:
             seeing, weights = _used(scheme, task, learner, kept["keep"])
             return {"scores": seeing.evaluate(weights, order["fold"])}
         # an order comes a second time when its answer was lost on the way
-        before = kept["before"] if kept["order"] == _digest(order) else kept["keep"]
+        again, digest = kept["order"] == _digest(order), _digest(order)
+        if not again and order["round"] <= kept["round"]:
+            raise Refused(
+                f"the server asks for round {order['round']}, but {self.site} keeps what it had after round "
+                f"{kept['round']} of this run: the server's state is an older copy; begin a new run"
+            )
+        before = kept["before"] if again else kept["keep"]
         report, keep = scheme.reply(task, learner, before)
-        if keep is not before:
-            self._store({"keep": keep, "before": before, "order": _digest(order)}, order["run"])
+        if keep or keep is not before:
+            self._store({"keep": keep, "before": before, "order": digest, "round": order["round"]}, order["run"])
         return {
             "weights": report.weights,
             "examples": report.examples,
@@ -161,7 +168,7 @@ class Desk:
         """What is kept, what was kept before it, and the digest of the order between them."""
         if self._kept_of[0] != run:
             file = self._keep_file(run)
-            self._kept_of = (run, plain.load(file) if file.exists() else NOTHING)
+            self._kept_of = (run, {**NOTHING, **plain.load(file)} if file.exists() else NOTHING)
         return self._kept_of[1]
 
     def _store(self, kept: Mapping[str, Any], run: str) -> None:

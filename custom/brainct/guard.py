@@ -24,7 +24,7 @@ from brainct.plan import Plan, plan_of
 from brainct.weights import check
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
-FILTER = "brainct.flare.filters.Privacy"
+FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"
 ASK = "choose another scheme, or ask the hospital's data protection officer"
 
 
@@ -218,9 +218,9 @@ def guarded(desk: Answers, site: str) -> Answers:
     return Guarded(desk, guard_in(Path(named), site)) if named else desk
 
 
-def guard_in(file: Path, site: str) -> Guard:
-    """The guard that a privacy.json describes for this site."""
-    return guard_of(_arguments(file), file.resolve().parent, site)
+def guard_in(file: Path, site: str, scope: str = "") -> Guard:
+    """The guard that a privacy.json describes for this site, in this scope or in the default one."""
+    return guard_of(_arguments(file, scope), file.resolve().parent, site)
 
 
 def guard_of(arguments: Mapping[str, Any], beside: Path, site: str) -> Guard:
@@ -236,16 +236,16 @@ def guard_of(arguments: Mapping[str, Any], beside: Path, site: str) -> Guard:
     return Guard(privacy.policy_of(choices), Ledger(beside / folder / site), site)
 
 
-def _arguments(file: Path) -> dict[str, Any]:
-    """The filter's arguments in the default scope of a privacy.json."""
+def _arguments(file: Path, scope: str = "") -> dict[str, Any]:
+    """The filter's arguments in a scope of a privacy.json, by default in its default scope."""
     try:
         content = json.loads(file.read_text())
         scopes = {scope["name"]: scope for scope in content["scopes"]}
-        filters = scopes[content["default_scope"]]["task_result_filters"]
+        filters = scopes[scope or content["default_scope"]]["task_result_filters"]
         rows = [row for row in filters if row.get("path") == FILTER]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{file} is no privacy.json with a default scope ({type(error).__name__}: {error})") from None
     if len(rows) != 1:
-        raise Refused(f"{file}: its default scope has {len(rows)} result filters {FILTER}; wanted one")
+        raise Refused(f"{file}: scope {scope or content['default_scope']} has {len(rows)} {FILTER}; wanted one")
     arguments: dict[str, Any] = rows[0].get("args", {})
     return arguments

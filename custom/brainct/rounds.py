@@ -69,7 +69,9 @@ class Run:
         _same_package(found)
         public = _same_public(found) if self.scheme.public else 0
         with state.lock(self.record.states, self.name):
-            self.record.open(found)
+            if self.record.resumed:
+                state.same_copies(self.record.resumed, self.record.states, found, self.name)
+            self.record.open(_without_kept(found))
             return self._rounds(self._begin(public))
 
     def _roll_call(self) -> dict[str, Any]:
@@ -175,6 +177,11 @@ def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
         for note in [*about["notes"], *failed]:
             found.setdefault(note, []).append(site)
     return found
+
+
+def _without_kept(sites: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sites said, as the record has it: the same whether a run was resumed or not."""
+    return {site: {key: about[key] for key in about if key != "kept"} for site, about in sites.items()}
 
 
 def _same_package(sites: Mapping[str, Any]) -> None:

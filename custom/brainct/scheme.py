@@ -310,9 +310,10 @@ def generator(seed: int, *words: str | int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-METRICS = ("loss", "personal_loss")
-"""What a number that a site measured may be called: the mean training loss, that of a model of its own. A scheme that
-measures something else adds its name; words that a site chose itself might name somebody."""
+METRICS = ("loss", "personal_loss", "distance")
+"""What a number that a site measured may be called: the mean training loss, that of a model of its own, how far a model
+is from another. A scheme that measures something else adds its name; words of a site's own choice might name somebody.
+"""
 MOST = 10**9
 """No count of scans or steps is larger, and no other whole number beside the weights."""
 LARGEST = 1e4

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from brainct import jobs
 from brainct.errors import Refused
+from brainct.guard import FILTER, REMEMBER, guard_in
 from brainct.kits import kind_of
 from brainct.package import fingerprint
 
@@ -135,6 +136,15 @@ def _privacy(kit: Path) -> Iterator[Finding]:
         raise Refused("privacy.json has no default_scope that it defines, so a job without a scope passes unfiltered")
     for name, scope in scopes.items():
         filters = [each["path"] for each in scope.get("task_result_filters", [])]
+        if FILTER in filters:
+            guard_in(kit / "local" / "privacy.json", "this site", name)
+            before = [each["path"] for each in scope.get("task_data_filters", [])]
+            if REMEMBER not in before:
+                raise Refused(
+                    f"scope {name} has {FILTER} without {REMEMBER} among its task_data_filters: nothing would leave"
+                )
+        elif strange := [path for path in filters if path.startswith("brainct.")]:
+            raise Refused(f"scope {name} names {strange[0]}; brainct's result filter is {FILTER}")
         words = f"results pass {', '.join(filters)}" if filters else "results leave as the job's scheme made them"
         yield Finding("privacy", "PASS", f"scope {name}: {words}")
 

@@ -194,4 +194,4 @@ def test_missing_images_of_a_manifest_are_noted_when_allowed(tmp_path: Path) -> 
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,a", "9.png,1,b")
     data = opened(tmp_path, kind="manifest", allow_missing=True)
-    assert data.notes[0] == "left out: 1 label in labels.csv without an image"
+    assert data.notes[0] == "left out: 1 label without an image"

@@ -75,8 +75,8 @@ def test_what_does_not_match_is_left_out_only_when_allowed(tmp_path: Path) -> No
     )
     data = opened(tmp_path, **PNG, allow_missing=True)
     assert len(labels_of(data)) == 13
-    assert "left out: 7 labels in labels.csv without an image" in data.notes
-    assert "left out: 1 image without a label in labels.csv" in data.notes
+    assert "left out: 7 labels without an image" in data.notes
+    assert "left out: 1 image without a label" in data.notes
 
 
 def _cut_in_half(folder: Path) -> None:

@@ -6,9 +6,14 @@ import time
 
 import psutil
 import pytest
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.apis.workspace import Workspace
 from nvflare.app_common.job_launcher.process_launcher import ProcessHandle
 
-from brainct.flare.comeback import TIMES, _Handle, _renew
+from brainct.errors import Refused
+from brainct.flare.comeback import TIMES, Launcher, _Handle, _renew
 
 
 @pytest.fixture
@@ -78,3 +83,16 @@ def test_a_site_that_registers_again_takes_its_own_place_and_nobody_elses():
     assert participants == {"1": a, "3": again}
     _renew(participants, {})
     assert participants == {"1": a, "3": again}
+
+
+@pytest.mark.parametrize("job", ["../../local/privacy", "/tmp/x", "a/b", "", ".."])
+def test_a_job_whose_id_leads_elsewhere_writes_nothing(job, tmp_path):
+    for folder in ("startup", "local"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "local" / "privacy.json").write_text("ours")
+    context = FLContext()
+    context.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(str(tmp_path)), private=True, sticky=False)
+    with pytest.raises(Refused, match="the run is called"):
+        Launcher().launch_job({JobMetaKey.JOB_ID.value: job, "scopes": []}, context)
+    assert (tmp_path / "local" / "privacy.json").read_text() == "ours"
+    assert not (tmp_path / "brainct").exists()

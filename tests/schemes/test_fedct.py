@@ -18,9 +18,9 @@ from brainct.rounds import _same_public, load_model
 from brainct.scheme import Report, Task, check_report
 from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
-from brainct.schemes.fedct import fedct
+from brainct.schemes.fedct import VOTES, fedct
 from brainct.weights import sha256
-from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_model, tiny_plan
+from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_model, tiny_plan, tiny_scans
 
 SITES = ["site-1", "site-2", "site-3"]
 BALLOT = Ballot(["any"])
@@ -234,3 +234,32 @@ def test_a_hospital_outside_learns_from_the_consensus():
         weights = outside.fit(weights, pseudo=pseudo, own=0.5).weights
     agree = (outside.predict(weights, "public")[:, 5] >= 0.5) == pseudo[:, 5].bool()
     assert agree.float().mean() >= 0.8
+
+
+def test_with_own_1_the_votes_change_nothing_in_training():
+    plan = tiny_plan("fedct")
+    consensus = {VOTES: torch.full((2,), 255, dtype=torch.uint8)}
+    outcomes = []
+    for weights in ({}, consensus):
+        task = Task(weights, {"scans": PUBLIC, "vote": False, "forest": False})
+        outcomes.append(fedct(own=1.0).reply(task, tiny_learner(plan), {})[1]["weights"])
+    assert sha256(outcomes[0]) == sha256(outcomes[1])
+
+
+def test_flips_of_two_epsilons_have_nothing_in_common():
+    class Noting(SiteLearner):
+        def hidden(self, count, *words):
+            asked.append(super().hidden(count, *words))
+            return asked[-1]
+
+    plan, asked = tiny_plan("fedct"), []
+    for epsilon in (0.1, 0.4, 0.4):
+        learner = Noting(network_of(plan), tiny_scans(1), plan, "site-1", 4)
+        fedct(epsilon=epsilon).reply(Task({}, {"scans": PUBLIC, "vote": True, "forest": False}), learner, {})
+    assert not set(asked[0].tolist()) & set(asked[1].tolist())
+    assert asked[1].tolist() == asked[2].tolist()
+
+
+def test_a_large_epsilon_flips_next_to_nothing_and_overflows_nowhere():
+    assert flip_rate(1000.0) == 0.0
+    assert flip_rate(2.0) == pytest.approx(1 / (1 + np.exp(2.0)))

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from brainct.errors import Refused
+from brainct.schemes import build
 from brainct.schemes._settled import settled
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.scaffold import scaffold
 from brainct.weights import filled
+from tests.conftest import tiny_learner, tiny_model, tiny_plan
 from tests.schemes.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
 
 near = {"rtol": 0, "atol": 1e-9}
@@ -83,3 +85,14 @@ def test_a_rate_out_of_range_is_refused():
         scaffold(0)
     with pytest.raises(Refused, match="learning rate is 0.0; wanted one above 0"):
         run(scaffold(), sites_that_differ(rate=0.0), 1)
+
+
+@pytest.mark.parametrize("name", ["scaffold", "feddyn"])
+def test_a_site_that_lost_what_it_kept_says_so_and_does_not_begin_at_0_again(name):
+    scheme, plan = build(name, {}), tiny_plan(name, fit={"optimizer": "sgd", "rate": 0.05})
+    memory = scheme.start(tiny_model(plan), ["site-1"], 0)
+    task = scheme.assign(memory, 0, ["site-1"])["site-1"]
+    report, _ = scheme.reply(task, tiny_learner(plan), {})
+    task = scheme.assign(scheme.combine(memory, 0, {"site-1": report}), 1, ["site-1"])["site-1"]
+    with pytest.raises(Refused, match="this site has lost what it kept of the run"):
+        scheme.reply(task, tiny_learner(plan, round=1), {})

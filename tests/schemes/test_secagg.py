@@ -24,6 +24,7 @@ from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedexp import fedexp
 from brainct.schemes.finetune import finetune
 from brainct.schemes.local import local
+from brainct.schemes.ridge import ridge
 from brainct.schemes.secagg import ROUND, secagg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
@@ -349,4 +350,34 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
 
     carrier = Carrying(tmp_path / "keep", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
-    assert refused == ["the server asks for round 1 after round 1 was masked; it sends nothing"]
+    assert refused == [
+        "the server asks for round 1, but site-1 keeps what it had after round 1 of this run: the server's state is an "
+        "older copy; begin a new run"
+    ]
+
+
+def test_without_a_desk_too_no_round_is_masked_twice():
+    plan, scheme = tiny_plan(), secagg()
+    task = run(scheme, plan, 2)[2][1][0]["site-1"]
+    _, keep = scheme.reply(task, tiny_learner(plan, "site-1", 1), {})
+    for round, words in ((1, "after round 1"), (0, "after round 1")):
+        with pytest.raises(Refused, match=f"the server asks for round {round} {words} was masked; it sends nothing"):
+            scheme.reply(replace(task, extra={**task.extra, ROUND: round}), tiny_learner(plan, "site-1", 1), keep)
+
+
+@pytest.mark.parametrize("lost", ["site-1", "site-4"])
+def test_a_site_that_missed_the_one_exchange_of_ridge_is_left_out_and_never_sums_alone(lost):
+    plan, scheme = tiny_plan(), secagg(ridge())
+    memory, _, seen = run(scheme, plan, 5, lost={(lost, 1)})
+    others = [site for site in SITES if site != lost]
+    for tasks, _ in seen[2:]:
+        assert all(len(task.extra[KEYS]) >= 3 for task in tasks.values() if KEYS in task.extra)
+    alone, _, _ = run(ridge(), plan, 1, first=1, sites=others)
+    for key, value in ridge().model(alone).items():
+        torch.testing.assert_close(scheme.model(memory)[key], value, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("inner", ["scaffold", "feddyn"])
+def test_around_two_wrappers_and_a_scheme_that_keeps_something_a_run_goes_through(inner):
+    memory, _, _ = run(secagg(sitenorm(build(inner, {}))), tiny_plan(), 4)
+    assert memory["summed"] == 3

@@ -11,6 +11,7 @@ from brainct.schemes import build
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
 from brainct.schemes.fedexp import fedexp
+from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
 from tests.conftest import tiny_plan
 from tests.schemes.quadratic import run, sites_that_differ
@@ -84,3 +85,10 @@ def test_a_begin_that_the_run_never_reaches_is_refused_at_start():
     swa(begin=7).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)
     with pytest.raises(Refused, match="swa: begin is 8, but the run has 8 rounds"):
         swa(begin=8).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)
+
+
+@pytest.mark.parametrize("inner", ["fedma", "sitenorm"])
+def test_models_whose_units_change_places_are_not_averaged(inner):
+    arguments = {} if inner == "fedma" else {"inner": build("fedma", {})}
+    with pytest.raises(Refused, match="swa: inner is or holds fedma, whose layers grow"):
+        swa(build("fedma", {}) if inner == "fedma" else sitenorm(**arguments))

@@ -32,6 +32,11 @@ def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `
     folders = [folder for folder in _folders(kit) if folder.name == run]
     if not folders:
         raise Refused(f"{kit} holds nothing of a run {run!r}; `brainct runs list {kit}` shows what it holds")
+    if running := sorted(note.stem for note in (kit / "brainct" / "jobs").glob("*.json")):
+        raise Refused(
+            f"{kit} has a running job, {running[0]}, which may need what it keeps; remove the run once it has ended (a "
+            "site that was killed finds that out when it is started)"
+        )
     for folder in folders:
         with state.lock(folder, run):
             shutil.rmtree(folder)

@@ -118,13 +118,13 @@ def _no_repeat(names: Sequence[object], table: Table) -> None:
 def _matched(no_image: Sequence[str], no_label: Sequence[str], table: str, allowed: bool) -> list[str]:
     said = []
     if no_image:
-        said.append((f"{_count(no_image, 'label')} without an image", no_image))
+        said.append((f"{_count(no_image, 'label')}{{}} without an image", no_image))
     if no_label:
-        said.append((f"{_count(no_label, 'image')} without a label", no_label))
+        said.append((f"{_count(no_label, 'image')} without a label{{}}", no_label))
     if said and not allowed:
-        text = "; ".join(f"{what}: {_first(names)}" for what, names in said)
-        raise Refused(f"{table}: {text}. Complete the set, or set `allow_missing: true` to leave these out")
-    return [f"left out: {what}" for what, _ in said]  # for the record too: no file's name
+        text = "; ".join(f"{what.format(f' in {table}')}: {_first(names)}" for what, names in said)
+        raise Refused(f"{text}. Complete the set, or set `allow_missing: true` to leave these out")
+    return [f"left out: {what.format('')}" for what, _ in said]  # for the record too: no file's name
 
 
 def _count(names: Sequence[str], word: str) -> str:

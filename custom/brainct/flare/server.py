@@ -1,5 +1,6 @@
 """The server in FLARE: sends each site its order, waits, and leaves the rest to the round loop."""
 
+import json
 import logging
 import os
 import time
@@ -9,13 +10,14 @@ from typing import Any
 
 from nvflare.apis.client import Client
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from brainct import state
+from brainct import plain, state
 from brainct.desk import LOG
 from brainct.errors import Refused
 from brainct.flare import console, simulator, wire
@@ -65,6 +67,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         name = self._resume or self.fl_ctx.get_job_id()
         states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / state.run_name(name)
         resumed = state.load(states, name) if self._resume else None
+        self._check_submitter(states / "submitter.json", name)
         way = os.environ.get("BRAINCT_WAY", "flare")
         record = Record(folder, plan, plan.build(), way, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
@@ -72,6 +75,18 @@ class Rounds(ModelController):  # type: ignore[misc]
         Run(plan, sites, self._carry, record, name=name, secret=secret, tell=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
         self._see_off()
+
+    def _check_submitter(self, file: Path, run: str) -> None:
+        """Note who began a run; another member of the project can't go on with it and so get its results."""
+        meta = Path(self.engine.get_workspace().get_job_meta_path(self.fl_ctx.get_job_id()))
+        said = json.loads(meta.read_text()) if meta.is_file() else {}
+        own = said.get(JobMetaKey.SUBMITTER_NAME.value, "")
+        if not self._resume:
+            plain.write(file, json.dumps({"name": own}).encode())
+            return
+        first = json.loads(file.read_text())["name"] if file.is_file() else own
+        if own != first and said.get(JobMetaKey.SUBMITTER_ROLE.value) != "project_admin":
+            raise Refused(f"run {run} was begun by someone else; they or the project administrator can resume it")
 
     def _see_off(self) -> None:
         """Wait until FLARE has noticed which sites are gone: one that it misses only later would fail the job."""

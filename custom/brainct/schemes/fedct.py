@@ -56,7 +56,7 @@ def fedct(
     labels depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all. The final
     scores, the number of scans, and which findings a site labels are not covered; the training loss is not sent. Flips
     come from the site's own BRAINCT_SECRET, epsilon and the labels: a repeated order repeats them, other labels share
-    none; without the secret a site refuses. A rehearsal draws flips that anybody can derive: no privacy, only its price.
+    none; without it a site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its price.
 
     A hospital outside gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` is the
     `pseudo` of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
