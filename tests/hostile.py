@@ -175,6 +175,46 @@ ATTACKS = {
         "their own client; without its check the server closes the connection, unlogged, before a byte is read",
         "validation failed: cert is not valid at validation time",
     ),
+    "job id elsewhere": Attack(
+        "a server starts a job under an id that leads out of its folder",
+        "the site, before anything is written; FLARE's log",
+        "the run is called '../../local/privacy'; wanted letters, digits, - and _, at most 64",
+    ),
+    "order nobody knows": Attack(
+        "a server sends an order of another kind, which the privacy policy might let pass",
+        "the site; its log and audit.log",
+        "site-1 does not take part: its privacy policy knows no order such as 'train'; nothing leaves",
+    ),
+    "scores of training scans": Attack(
+        "a server asks for scores of the scans that a site trains on",
+        "the site; its audit.log",
+        "the server asks for scores of fold 'train'; wanted valid or test",
+    ),
+    "key of the server's": Attack(
+        "with secure aggregation a server hands out a key of its own as a hospital's",
+        "each site; the run ends",
+        "the server's list of keys has a key for site-2, but site-2 has not signed it",
+    ),
+    "two updates under one mask": Attack(
+        "with secure aggregation a server asks for one round twice, to see the difference",
+        "each site; its audit.log",
+        "the server asks for round 1 after round 1 was masked; it sends nothing",
+    ),
+    "number of 400 digits": Attack(
+        "a site reports a whole number that no float can hold",
+        SERVER,
+        "b, round 3: metrics/loss is a whole number of 1329 bits; wanted at most 1,000,000,000 in size",
+    ),
+    "lines of a log": Attack(
+        "a site's error holds lines that look like the server's own, and a megabyte more",
+        SERVER,
+        "no scans 2026-01-01 12:00:00 - brainct - INFO - round 9: all is well",
+    ),
+    "another lead resumes": Attack(
+        "somebody who knows a run's id resumes it, to get its model",
+        "the server, before the roll call; the job ends with it",
+        "run a-job was begun by someone else; they or the project administrator can resume it",
+    ),
     "zip traversal": Attack(
         "a job's archive holds ../../evil",
         "FLARE at the server, before anything is unpacked",
@@ -191,8 +231,8 @@ def page() -> str:
 
 HEAD = """# Hostile jobs and messages, and what is said of each
 
-Made by `python -m tests.hostile > docs/security.md`; each line is what a test in tests/test_hostile.py or
-tests/flare/test_hostile.py sees printed, up to where it differs from run to run.
+Made by `python -m tests.hostile > docs/security.md`; each line is what a test sees printed, most of them in
+tests/test_hostile.py and tests/flare/test_hostile.py, up to where it differs from run to run.
 
 | name | the attempt | who refuses, and where it is said | line |
 |---|---|---|---|

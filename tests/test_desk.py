@@ -12,6 +12,7 @@ from brainct.scheme import Report, registered
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
 from tests.conftest import PHANTOM, first_weights, tiny_plan
+from tests.hostile import ATTACKS
 
 pytestmark = pytest.mark.usefixtures("small_site")
 
@@ -141,7 +142,7 @@ def test_an_unexpected_fault_tells_the_server_its_kind_and_the_site_the_rest(tmp
     ("changes", "words"),
     [
         ({"what": "train"}, "the server's order is 'train'; wanted one of describe, reply, evaluate"),
-        ({"what": "evaluate", "fold": "train"}, "the server asks for scores of fold 'train'; wanted valid or test"),
+        ({"what": "evaluate", "fold": "train"}, ATTACKS["scores of training scans"].line),
         ({"what": "a\nb"}, "the server's order is 'a b'"),
     ],
 )

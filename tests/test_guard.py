@@ -14,6 +14,7 @@ from brainct.guard import Guarded, guard_of, guarded
 from brainct.rehearse import rehearse
 from brainct.weights import difference
 from tests.conftest import first_weights, tiny_plan
+from tests.hostile import ATTACKS
 
 pytestmark = pytest.mark.usefixtures("small_site")
 NOISY = {"clip": 1.0, "noise": 20.0}
@@ -244,6 +245,7 @@ def test_an_order_that_nobody_knows_gets_nothing_out_whatever_answered_it(site, 
         == f"site-1 does not take part: its privacy policy knows no order such as {what!r}; nothing leaves"
     )
     assert set(said) == {"error", "exchange"}
+    assert what != "train" or said["error"] == ATTACKS["order nobody knows"].line
 
 
 def test_an_answer_to_an_order_for_scores_holds_scores_and_nothing_else(site):

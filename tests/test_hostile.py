@@ -349,7 +349,7 @@ def test_the_page_shows_the_lines_that_are_asserted():
 
 
 def test_every_line_is_asserted_by_a_test():
-    texts = [(ROOT / "tests" / name).read_text() for name in ("test_hostile.py", "flare/test_hostile.py")]
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
     assert [name for name in ATTACKS if not any(f'"{name}"' in text for text in texts)] == []
 
 
@@ -365,6 +365,7 @@ def test_every_line_is_asserted_by_a_test():
 def test_whole_numbers_that_no_count_can_be_and_names_that_nobody_knows_are_refused(tmp_path, changes):
     said = answered(tmp_path, **changes)
     assert said.startswith("b, round 3: ")
+    assert changes != {"metrics": {"loss": 10**400}} or said == ATTACKS["number of 400 digits"].line
     assert "whole number of" in said or "is not repeated here" in said
     assert "john" not in said
 

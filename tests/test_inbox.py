@@ -9,6 +9,7 @@ from brainct.errors import Refused
 from brainct.inbox import FLOOR, Inbox, Reports, report_reader
 from brainct.scheme import Report, Task
 from brainct.schemes.fedavg import fedavg
+from tests.hostile import ATTACKS
 
 SITES = ["a", "b", "c"]
 
@@ -214,7 +215,7 @@ def test_a_sites_words_are_one_line_of_bounded_length():
     box.accept(
         "a", {"error": "no scans\n2026-01-01 12:00:00 - brainct - INFO - round 9: all is well\x1b[2J" + "x" * 10**6}
     )
-    assert box.lost["a"].startswith("no scans 2026-01-01 12:00:00 - brainct - INFO - round 9: all is well [2Jxxx")
+    assert box.lost["a"].startswith(ATTACKS["lines of a log"].line + " [2Jxxx")
     assert len(box.lost["a"]) <= 503
     box.accept("b", {"value": 1, "exchange": "round\n7"})
     assert "\n" not in box.lost["b (late)"]

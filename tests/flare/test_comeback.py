@@ -14,6 +14,7 @@ from nvflare.app_common.job_launcher.process_launcher import ProcessHandle
 
 from brainct.errors import Refused
 from brainct.flare.comeback import TIMES, Launcher, _Handle, _renew
+from tests.hostile import ATTACKS
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def test_a_job_whose_id_leads_elsewhere_writes_nothing(job, tmp_path):
     (tmp_path / "local" / "privacy.json").write_text("ours")
     context = FLContext()
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(str(tmp_path)), private=True, sticky=False)
-    with pytest.raises(Refused, match="the run is called"):
+    with pytest.raises(Refused, match="the run is called") as refusal:
         Launcher().launch_job({JobMetaKey.JOB_ID.value: job, "scopes": []}, context)
     assert (tmp_path / "local" / "privacy.json").read_text() == "ours"
     assert not (tmp_path / "brainct").exists()
+    assert "privacy" not in job or str(refusal.value) == ATTACKS["job id elsewhere"].line

@@ -12,6 +12,7 @@ from nvflare.apis.workspace import Workspace
 
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
+from tests.hostile import ATTACKS
 
 
 def submitted(folder, name, resume="", role="lead", job="a-job"):
@@ -41,6 +42,7 @@ def test_a_run_is_resumed_by_who_began_it_or_by_the_project_administrator_and_by
     ) as refusal:
         other._check_submitter(note, "a-job")
     assert "lead@one.example" not in str(refusal.value)
+    assert str(refusal.value) == ATTACKS["another lead resumes"].line
 
 
 def test_in_the_simulator_nobody_submits(tmp_path):
