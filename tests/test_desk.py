@@ -160,5 +160,5 @@ def test_an_older_round_is_not_answered_with_what_is_kept_from_a_later_one(count
         error = Desk("site-1", tmp_path / "keep", small_site).answer(order(plan, **changes))["error"]
         assert "site-1 keeps what it had after round 3 of this run: the server's state is an older copy" in error
     assert "error" not in desk.answer(order(plan, round=3))
-    assert desk.answer(order(plan, what="describe", new=False))["about"]["kept"] == 3
-    assert desk.answer(order(plan, what="describe"))["about"]["kept"] == -1
+    assert desk.answer(order(plan, what="describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
+    assert desk.answer(order(plan, what="describe"))["about"]["kept"] == {"round": -1, "empty": True}

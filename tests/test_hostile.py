@@ -382,8 +382,9 @@ def test_fedma_takes_counts_that_are_counts(labelled):
 def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
     with pytest.raises(Refused, match="a, its scores: 1 keys or values are none that a site may send"):
         scored("a", {"scores": {}})
-    about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"], "kept": 3}
-    assert described("a", {"about": about})["kept"] == 3
+    about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"]}
+    kept = {"round": 3, "empty": False}
+    assert described("a", {"about": {**about, "kept": kept}})["kept"] == kept
     for note in ("two\nlines", "\x1b[2J"):
         with pytest.raises(Refused, match="a, the roll call: 1 keys or values"):
             described("a", {"about": {**about, "notes": [note]}})

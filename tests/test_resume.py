@@ -346,8 +346,9 @@ def test_a_site_that_lost_or_took_back_what_it_kept_ends_the_resumed_run_before_
     assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
 
 
-def test_a_scheme_that_keeps_nothing_is_resumed_by_sites_that_have_nothing(tmp_path):
-    interrupted(tmp_path / "out", "fedavg")
+def test_a_scheme_that_keeps_nothing_is_resumed_by_a_site_that_has_lost_everything(tmp_path):
+    states = interrupted(tmp_path / "out", "fedavg")
+    next((states / "keep").rglob("site-2.safetensors")).unlink()
     assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content
 
 
@@ -362,3 +363,21 @@ def test_a_state_that_went_on_while_the_run_was_called_is_refused(tmp_path, monk
     monkeypatch.setattr(state, "lock", late)
     with pytest.raises(Refused, match="went on in another process meanwhile; resume it again"):
         resume(tmp_path / "out", tell=quiet)
+
+
+def test_a_site_that_answered_and_had_nothing_to_keep_yet_is_not_taken_for_one_that_lost_it(tmp_path):
+    """The first round of secagg collects keys; a site that is lost in the second one has kept nothing so far."""
+    plan, real = tiny_plan("secagg", rounds=4, evaluate_every=0), Desk.answer
+
+    def answer(desk, order):
+        lost = order["what"] == "reply" and order["round"] == 1 and desk.site == "site-2"
+        return {"error": "power cut", "exchange": order["exchange"]} if lost else real(desk, order)
+
+    def closed(row):
+        if row["round"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Desk, "answer", answer)
+        rehearse(plan, site_names(4), tmp_path / "out", tell=quiet, closed=closed)
+    assert "model_sha256" in resume(tmp_path / "out", tell=quiet).content

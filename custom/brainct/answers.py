@@ -45,6 +45,11 @@ class _Check(_Part):
     package: Package
 
 
+class _Kept(_Part):
+    round: Annotated[int, Field(ge=-1, le=10**9)]
+    empty: bool
+
+
 class _Description(_Part):
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     folds: dict[FoldName, _Fold]
@@ -53,7 +58,7 @@ class _Description(_Part):
     public: _Public | None = None
     package: Package | None = None
     check: _Check | None = None
-    kept: Annotated[int, Field(ge=-1, le=10**9)] = -1
+    kept: _Kept | None = None
 
 
 class _Bin(_Part):

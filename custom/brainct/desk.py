@@ -107,8 +107,9 @@ class Desk:
         scans = self._open(plan, order["sites"], scheme.public)
         if order["what"] == "describe":
             self._begin(order)
-            kept = self._kept(order["run"])["round"]
-            return {"about": {**describe(scans, scheme.public), "package": fingerprint(), "kept": kept}}
+            held = self._kept(order["run"])
+            own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["keep"]}}
+            return {"about": {**describe(scans, scheme.public), **own}}
         learner = self._learner(plan, scans, order["round"], order["run"])
         task = Task(order["task"]["weights"], order["task"]["extra"])
         kept = self._kept(order["run"])
@@ -124,8 +125,7 @@ class Desk:
             )
         before = kept["before"] if again else kept["keep"]
         report, keep = scheme.reply(task, learner, before)
-        if keep or keep is not before:
-            self._store({"keep": keep, "before": before, "order": digest, "round": order["round"]}, order["run"])
+        self._store({"keep": keep, "before": before, "order": digest, "round": order["round"]}, order["run"])
         return {
             "weights": report.weights,
             "examples": report.examples,

@@ -73,20 +73,20 @@ def same_scans(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def same_copies(state: State, folder: Path, sites: Mapping[str, Any], run: str) -> None:
     """Refuse to go on from a state that is not the run's last one, or with a site that lost what it kept of the run.
 
-    folder: locked. sites: what each said at the roll call, `kept` among it: the last round of which it kept something,
-    -1 for none. Where no site kept anything, the scheme keeps nothing.
+    folder: locked. sites: what each said at the roll call, `kept` among it: the last round that it answered, -1 for
+    none, and whether it keeps nothing (`empty`). Where no site keeps anything, nothing can be lost.
     """
     if load(folder, run).record["rounds"] != state.record["rounds"]:
         raise Refused(f"run {run} went on in another process meanwhile; resume it again")
-    closed, kept = len(state.record["rounds"]), {site: about.get("kept", -1) for site, about in sites.items()}
-    if ahead := sorted(site for site, last in kept.items() if last > closed):
+    closed, kept = len(state.record["rounds"]), {site: about["kept"] for site, about in sites.items()}
+    if ahead := sorted(site for site, one in kept.items() if one["round"] > closed):
         raise Refused(
             f"run {run} has {closed} closed rounds here, but {', '.join(ahead)} took part in later ones: this state is "
             "an older copy; restore the last one or begin anew"
         )
     took = {site: row["round"] for row in state.record["rounds"] for site in row["metrics"]}
-    behind = sorted(site for site, last in kept.items() if last < took.get(site, -1))
-    if behind and max(kept.values()) >= 0:
+    behind = sorted(site for site, one in kept.items() if one["round"] < took.get(site, -1))
+    if behind and not all(one["empty"] for one in kept.values()):
         raise Refused(
             f"{', '.join(behind)} no longer has what it kept of run {run}, without which the model would be another; "
             "restore it there (brainct/keep in the kit) or begin anew"
