@@ -23,9 +23,9 @@ ADMIN, LEAD = "admin@consortium.example", "lead@consortium.example"
 def main(
     job: Annotated[Path, typer.Argument(help="A job folder, such as jobs/feddc.")],
     sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N.")] = 4,
-    out: Annotated[Path | None, typer.Option(help="A new folder for the results. [default: runs/poc-JOB-N]")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the results. (default: runs/poc-JOB-N)")] = None,
     workspace: Annotated[
-        Path | None, typer.Option(help="A new folder for kits and logs, which is kept. [default: one that is removed]")
+        Path | None, typer.Option(help="A new folder for kits and logs, which is kept. (default: one that is removed)")
     ] = None,
 ) -> None:
     """Prepare, start, submit, follow, download, print the table, stop."""

@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from brainct import cli, jobs
+from brainct.guard import FILTER
 from brainct.learner import model_of
 from brainct.plan import plan_of
+from brainct.rehearse import rehearse
 from brainct.schemes import SCHEMES
 from brainct.traffic import traffic
 from brainct.weights import nbytes
-from tests.conftest import PHANTOM, ROOT, TINY
+from tests.conftest import PHANTOM, ROOT, TINY, tiny_plan
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def refused(capsys, words, *arguments):
         (["--names", "a,a"], "wanted at least one, each once"),
         (["--rounds", 0], "rounds is 0"),
         (["--workers", 0], "--workers is 0; wanted at least 1"),
-        (["--lose", "site-9@1"], "--lose names site-9; the sites are site-1"),
+        (["--lose", "site-9@1"], "--lose site-9@1: wanted SITE@ROUND, one of the sites site-1"),
         (["--lose", "site-1"], "wanted SITE@ROUND"),
         (["--init", "nowhere.safetensors"], "checkpoint nowhere.safetensors does not exist"),
     ],
@@ -233,3 +235,93 @@ def test_the_installed_command_answers_quickly_and_without_heavy_imports():
     code = "import sys, brainct.cli; print(sorted({'torch', 'monai', 'nvflare', 'sklearn'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("a site is called ''; wanted letters", ["--names", "a,,b"]),
+        ("a site is called '../../evil'", ["--names", "../../evil,b"]),
+        ("wanted SITE@ROUND, one of the sites site-1, site-2 and of the rounds 0 to 1", ["--lose", "site-1@99"]),
+    ],
+)
+def test_names_that_no_site_has_are_refused(capsys, small_job, small_site, words, arguments):
+    refused(capsys, words, "rehearse", small_job, "--sites", 2, *arguments)
+
+
+def test_blanks_around_a_name_are_no_part_of_it(capsys, small_job, small_site, tmp_path):
+    assert type_in(capsys, "rehearse", small_job, "--names", "a, b", "--out", tmp_path / "out")[0] == 0
+    assert sorted(json.loads((tmp_path / "out" / "record.json").read_text())["sites"]) == ["a", "b"]
+
+
+def test_what_the_system_refuses_is_one_line_and_no_traceback(capsys, small_job, small_site, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = type_in(capsys, "rehearse", small_job, "--sites", 1, "--out", tmp_path / "file" / "out")
+    assert code == 2
+    assert "Not a directory" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(capsys, small_job, small_site, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("brainct.rehearse.rehearse", stopped)
+    code, _, err = type_in(capsys, "rehearse", small_job, "--out", tmp_path / "out")
+    assert code == 130
+    assert f"stopped; `brainct resume {tmp_path / 'out'}` goes on after the last closed round" in err
+
+
+@pytest.mark.parametrize("scheme", ["local", "fedct"])
+def test_a_model_that_nobody_trained_is_not_asked(capsys, small_site, tmp_path, scheme):
+    rehearse(tiny_plan(scheme, rounds=2, evaluate_every=0), ["a", "b"], tmp_path / "out", tell=lambda line: None)
+    model = tmp_path / "out" / "model.safetensors"
+    refused(capsys, "it has learned nothing", "predict", model, "--out", tmp_path / "p.csv")
+
+
+def test_predictions_are_written_whole_or_not_at_all(capsys, small_site, tmp_path):
+    rehearse(tiny_plan(rounds=1, evaluate_every=0), ["a"], tmp_path / "out", tell=lambda line: None)
+    model = tmp_path / "out" / "model.safetensors"
+    refused(capsys, "its folder is not there", "predict", model, "--out", tmp_path / "none" / "p.csv")
+    small_site.write_text(small_site.read_text() + "windows: [[40, 80]]\n")
+    refused(capsys, "1 HU windows, the job's network takes 3", "predict", model, "--out", tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("--schemes, --sites beside --plan", ["--plan", "plan.yaml", "--schemes", "feddc", "--sites", "3"]),
+        ("no ledger.jsonl below nowhere", ["--schemes", "feddc", "--table", "--out", "nowhere"]),
+    ],
+)
+def test_options_that_would_be_ignored_and_ledgers_that_are_not_there_are_refused(
+    capsys, tmp_path, monkeypatch, words, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text("seeds: 1\n")
+    refused(capsys, words, "compare", *arguments)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_defaults_are_shown_in_the_help(capsys):
+    assert "(default: runs/JOB-SEED-NUMBER)" in " ".join(
+        type_in(capsys, "rehearse", "--help")[1].replace("│", " ").split()
+    )
+
+
+def test_runs_are_looked_for_in_kits(capsys, tmp_path):
+    refused(capsys, "is no FLARE kit", "runs", "list", tmp_path / "none")
+    (tmp_path / "startup").mkdir()
+    assert type_in(capsys, "runs", "list", tmp_path)[1] == "no runs\n"
+    refused(capsys, "no run at", "resume", tmp_path / "typo")
+
+
+def test_a_site_without_a_ledger_is_no_site_that_spent_nothing(capsys, tmp_path):
+    scope = {"name": "x", "task_result_filters": [{"path": FILTER, "args": {"clip": 1.0}}]}
+    (tmp_path / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "x"}))
+    assert "noised updates that left: 0" in type_in(capsys, "privacy", tmp_path / "privacy.json", "--site", "a")[1]
+    (tmp_path / "privacy" / "site-1").mkdir(parents=True)
+    refused(
+        capsys, "of a site 'Site-1'; wanted one of site-1", "privacy", tmp_path / "privacy.json", "--site", "Site-1"
+    )

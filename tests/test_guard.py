@@ -103,7 +103,7 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
     answers = []
     for number in range(allowed + 1):
         plan = tiny_plan(seed=number)  # each another run, by a new process
-        answers.append(site(**policy).answer(order(plan)))
+        answers.append(site(**policy).answer(order(plan, run=f"run-{number}")))
     assert all("weights" in answer for answer in answers[:-1])
     assert answers[-1]["error"].startswith("site-1 does not take part: the privacy budget of its patients (epsilon 0.9")
     assert "weights" not in answers[-1]

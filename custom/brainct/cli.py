@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def rehearse(
     seed: Annotated[int | None, typer.Option(help="Seed, in place of the job's.")] = None,
     workers: Annotated[int, typer.Option(help="Processes to train in; the result is the same to the bit.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="A new folder for the results. [default: runs/JOB-SEED-NUMBER]")
+        Path | None, typer.Option(help="A new folder for the results. (default: runs/JOB-SEED-NUMBER)")
     ] = None,
     init: Annotated[Path | None, typer.Option(help="A model.safetensors to start from.")] = None,
     lose: Annotated[list[str] | None, typer.Option(help="Lose a site's reply on purpose: site-2@3 is round 3.")] = None,
@@ -58,22 +59,23 @@ def rehearse(
     from brainct.commands.progress import Progress
     from brainct.plan import plan_of
     from brainct.record import last_lines
+    from brainct.rehearse import names_of, site_names
     from brainct.rehearse import rehearse as run
-    from brainct.rehearse import site_names
     from brainct.rounds import load_model
 
     plan = jobs.read(job)
     changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     plan = plan_of({**plan.model_dump(), **changes}, "the command line")
     folder = out or _free(Path("runs"), f"{job.resolve().name}-{plan.seed}")
-    with Progress(plan.rounds) as progress:
+    named = names_of(names) if names else site_names(sites)
+    with Progress(plan.rounds) as progress, _resumable(folder):
         record = run(
             plan,
-            names.split(",") if names else site_names(sites),
+            named,
             folder,
             workers=workers,
             initial=load_model(init) if init else None,
-            lose=[_loss(text) for text in lose or []],
+            lose=[_loss(text, named, plan.rounds) for text in lose or []],
             secret=os.environ.get("BRAINCT_SECRET", ""),
             tell=progress.tell,
             closed=progress.closed,
@@ -86,8 +88,8 @@ def data(
     site_file: Annotated[Path | None, typer.Argument(help="A site file; without one, what BRAINCT_SITE names.")] = None,
     site: Annotated[str, typer.Option(help="The site's name.")] = "site-1",
     sites: Annotated[int, typer.Option(help="For a dealt data set: the number of sites.")] = 4,
-    size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.")] = 96,
-    dims: Annotated[int, typer.Option(help="2 or 3 dimensions.")] = 2,
+    size: Annotated[int, typer.Option(help="Edge of the network's input in pixels.", min=1)] = 96,
+    dims: Annotated[int, typer.Option(help="2 or 3 dimensions.", min=2, max=3)] = 2,
     public: Annotated[bool, typer.Option("--public", help="Also read the public set.")] = False,
 ) -> None:
     """Read a site's scans as a run would, and say what was found: counts, classes, what to mend."""
@@ -165,11 +167,21 @@ def check(folder: JobsFolder = Path("jobs")) -> None:
     print(f"{len(jobs.JOBS)} jobs are as the registry says")
 
 
-def _loss(text: str) -> tuple[str, int]:
+def _loss(text: str, sites: Sequence[str], rounds: int) -> tuple[str, int]:
     site, _, number = text.rpartition("@")
-    if not site or not number.isdigit():
-        raise Refused(f"--lose {text}: wanted SITE@ROUND, such as site-2@3")
+    if site not in sites or not number.isdigit() or int(number) >= rounds:
+        wanted = f"one of the sites {', '.join(sites)} and of the rounds 0 to {rounds - 1}, such as {sites[0]}@0"
+        raise Refused(f"--lose {text}: wanted SITE@ROUND, {wanted}")
     return site, int(number)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"stopped; `brainct resume {folder}` goes on after the last closed round", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _free(parent: Path, name: str) -> Path:
@@ -186,6 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=list(arguments) if arguments is not None else None)
     except Refused as error:
         print(f"brainct: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:  # a folder that nobody may write to, a full disk, a file where a folder was meant
+        print(f"brainct: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
 
 

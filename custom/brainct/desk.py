@@ -189,7 +189,7 @@ class Desk:
                 scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
             except Refused as error:
                 raise _Own(str(error)) from None
-            _check_channels(scans, plan, self.site)
+            check_channels(scans, plan, self.site)
             self._scans = (key, scans)
         if public:
             self._read_public(self._scans[1])
@@ -243,7 +243,8 @@ def _counts(fold: Fold) -> dict[str, Any]:
     return {"scans": len(fold), "positives": positives, "negatives": negatives}
 
 
-def _check_channels(scans: Dataset, plan: Plan, site: str) -> None:
+def check_channels(scans: Dataset, plan: Plan, site: str) -> None:
+    """Refuse scans with another number of HU windows than the network has channels."""
     found = next(fold.images.shape[1] for fold in scans.folds.values() if len(fold))
     if found != plan.network.channels:
         raise Refused(f"{site} has {found} HU windows, the job's network takes {plan.network.channels} channels")

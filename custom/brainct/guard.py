@@ -134,9 +134,10 @@ class Guard:
             return
         known = model_of(plan).weights
         if lost := [path for path in self.policy.withhold if not privacy.withheld(known, [path])]:
-            named = ", ".join(lost)
+            modules = ", ".join(sorted({key.partition(".")[0] for key in known}))
             raise Refused(
-                f"its privacy policy withholds {named}, which network {plan.network.architecture} does not have"
+                f"its privacy policy withholds {', '.join(lost)}, which network {plan.network.architecture} does not "
+                f"have; its modules are {modules}"
             )
 
     def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The same job folder in one process, or in worker processes: same scheme, same learner, same record, no FLARE."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -80,6 +81,14 @@ def _run(
         if isinstance(carry, Workers):
             carry.close()
     return record
+
+
+def names_of(text: str) -> list[str]:
+    """Sites' names joined by commas; refused where one could not be a site's in FLARE, or the name of a file."""
+    names = [name.strip() for name in text.split(",")]
+    if strange := [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name)]:
+        raise Refused(f"a site is called {strange[0][:80]!r}; wanted letters, digits, -, _ and dots, at most 64")
+    return names
 
 
 def site_names(count: int) -> list[str]:

@@ -232,6 +232,8 @@ def _scans(kit: Path) -> Iterator[Finding]:
     from brainct.desk import describe, site_file_of
 
     site, path = kit.resolve().name, site_file_of(kit)
+    if path is None and (strange := [each.name for each in (kit / "local").glob("brainct*.y*ml")]):
+        raise Refused(f"local/{strange[0]} is not looked at, and so the phantom would be used: name it brainct.yaml")
     about = describe(open_site(read_site_file(path) if path else None, site, [site]))
     for fold, counts in about["folds"].items():
         labels = [
@@ -239,7 +241,8 @@ def _scans(kit: Path) -> Iterator[Finding]:
             for name in counts["positives"]
             if counts["positives"][name] + counts["negatives"][name]
         ]
-        status: Status = "PASS" if counts["scans"] and labels else "WARN"
+        lacking: Status = "FAIL" if fold == "train" else "WARN"
+        status: Status = "PASS" if counts["scans"] and labels else lacking
         yield Finding(f"scans, {fold}", status, f"{counts['scans']}; {', '.join(labels) or 'no label'}")
     yield from (Finding("scans", "WARN", note) for note in about["notes"])
 
@@ -251,8 +254,16 @@ def _server(kit: Path) -> Iterator[Finding]:
     context = ssl.create_default_context(cafile=str(startup / "rootCA.pem"))
     context.check_hostname = False  # FLARE names its server in the certificate's common name, looked at below
     context.load_cert_chain(startup / "client.crt", startup / "client.key")
-    with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as secured:
-        met = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as secured:
+            met = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+    except ssl.SSLError:
+        raise
+    except OSError as error:
+        raise Refused(
+            f"nobody answers at {host}:{port} ({type(error).__name__}: {error.strerror or error}): is the server "
+            "started, and may this machine connect to that port?"
+        ) from None
     if _common_name(met) != server["identity"]:
         raise Refused(f"{host}:{port} is {_common_name(met)}; wanted {server['identity']}")
     yield Finding("server", "PASS", f"{server['identity']} at {host}:{port}; both have proved their names (TLS)")

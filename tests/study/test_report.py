@@ -355,3 +355,21 @@ def test_the_templates_are_shipped():
     names = {path.name for path in files("brainct.study").joinpath("templates").iterdir()}
     assert names == {"page.html.j2", "parts.html.j2", "page.css.j2"}
     assert '"study/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
+
+
+def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
+    """They may show what a site's policy forbids now."""
+    from brainct.study.page import Page, Section, write
+
+    page = Page("a", "b", (), (), Section("c"), (), "d")
+    (tmp_path / "report-pictures").mkdir()
+    for name in ("example-1.png", "old.svg", "notes.txt"):
+        (tmp_path / "report-pictures" / name).write_text("")
+    write(page, tmp_path / "report.html")
+    assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["notes.txt"]
+
+
+def test_what_is_no_report_is_not_replaced(tmp_path):
+    (tmp_path / "paper.html").write_text("my own page")
+    with pytest.raises(Refused, match="is there and no report; name another file"):
+        report([tmp_path], tmp_path / "paper.html")

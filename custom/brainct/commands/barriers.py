@@ -11,8 +11,8 @@ from brainct.errors import Refused
 def barriers(
     files: Annotated[list[Path] | None, typer.Argument(help="Two or more RUN/model.safetensors to compare.")] = None,
     run: Annotated[Path | None, typer.Option(help="A rehearsed run, whose sites train once more.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes of that training. [default: the job's]")] = None,
-    fold: Annotated[list[str] | None, typer.Option(help="Folds of the loss. [default: train, then test]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes of that training. (default: the job's)")] = None,
+    fold: Annotated[list[str] | None, typer.Option(help="Folds of the loss. (default: train, then test)")] = None,
     finding: Annotated[str, typer.Option(help="The output of the loss, or `all`.")] = "all",
     pairs: Annotated[int, typer.Option(help="Pairs of models, drawn at random.")] = 3,
     points: Annotated[int, typer.Option(help="Points of a path, both ends included.")] = 11,
@@ -22,7 +22,7 @@ def barriers(
     seed: Annotated[int, typer.Option(help="Seed of pairs, orders and perturbations.")] = 1,
     choose: Annotated[int | None, typer.Option(help="Print `layers` of a layerwise job: the K lowest.")] = None,
     below: Annotated[float | None, typer.Option(help="Print `layers` of a layerwise job: all up to this.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of barriers.json and pictures. [default: the run]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of barriers.json and pictures. (default: the run)")] = None,
 ) -> None:
     """Barriers between models (Adilova et al., ICLR 2024): full, of each layer, cumulative, and under perturbations."""
     from brainct.study.barriers import Choices

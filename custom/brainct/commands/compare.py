@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from brainct.errors import Refused
+
 
 def compare(
     plan: Annotated[Path | None, typer.Option(help="A plan.yaml, or a plan of plans; see docs/compare.md.")] = None,
@@ -14,9 +16,11 @@ def compare(
     ),
     schemes: Annotated[str, typer.Option(help="Without a plan: names of schemes, joined by commas.")] = "",
     seeds: Annotated[int | None, typer.Option(help="Seeds 1 to N, in place of the plan's.")] = None,
-    sites: Annotated[int, typer.Option(help="Without a plan: sites.")] = 8,
-    scans: Annotated[int, typer.Option(help="Without a plan: training scans a site.")] = 16,
-    skew: Annotated[str, typer.Option(help="Without a plan: iid, or any of scanner, label, size.")] = "scanner",
+    sites: Annotated[int | None, typer.Option(help="Without a plan: sites (default: 8).")] = None,
+    scans: Annotated[int | None, typer.Option(help="Without a plan: training scans a site (default: 16).")] = None,
+    skew: Annotated[
+        str | None, typer.Option(help="Without a plan: iid, or any of scanner, label, size (default: scanner).")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds, in place of the plan's.")] = None,
     workers: Annotated[int, typer.Option(help="Runs at a time, each in a process with one thread.")] = 2,
     accept: Annotated[
@@ -30,12 +34,19 @@ def compare(
     from brainct.study.design import design_of, read_designs
     from brainct.study.ledger import read
 
+    federation = {
+        name: value for name, value in (("sites", sites), ("scans", scans), ("skew", skew)) if value is not None
+    }
+    if plan is not None and (schemes or federation):
+        said = ", ".join(f"--{name}" for name in (*(["schemes"] if schemes else []), *federation))
+        raise Refused(f"{said} beside --plan, which says that itself; change the plan, or leave one of the two out")
     if plan is not None:
         given = [(folder, design.model_dump()) for folder, design in read_designs(plan)]
     else:
-        federation = {"sites": sites, "scans": scans, "skew": skew}
         names = [name for name in schemes.split(",") if name]
         given = [("", {"schemes": names, "federations": [federation]})]
+    if table and not any((out / folder / LEDGER).is_file() for folder, _ in given):
+        raise Refused(f"no {LEDGER} below {out}; correct --out, or run the comparison first")
     changes = {name: value for name, value in (("seeds", seeds), ("rounds", rounds)) if value is not None}
     whose = plan.name if plan else "the command line"
     designs = [(out / folder, design_of({**design, **changes}, whose)) for folder, design in given]

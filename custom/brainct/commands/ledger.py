@@ -13,8 +13,8 @@ Ledger = Annotated[Path, typer.Option(help="The ledger.jsonl to add to; made whe
 def add(
     records: Annotated[list[Path], typer.Argument(help="record.json files, or folders of runs.")],
     ledger: Ledger,
-    federation: Annotated[str, typer.Option(help="What the tables call the federation. [default: way, sites]")] = "",
-    name: Annotated[str, typer.Option(help="What the tables call the runs. [default: the scheme]")] = "",
+    federation: Annotated[str, typer.Option(help="What the tables call the federation. (default: way, sites)")] = "",
+    name: Annotated[str, typer.Option(help="What the tables call the runs. (default: the scheme)")] = "",
 ) -> None:
     """Add runs of the simulator, of POC, of hospitals or rehearsed ones; a run that is there already is not added."""
     from brainct.study.records import add as add_records

@@ -9,6 +9,12 @@ import typer
 
 from brainct.errors import Refused
 
+UNTRAINED = {
+    "local": "whose sites keep their models",
+    "fedct": "which delivers labels of the public set and no model",
+}
+"""Schemes whose delivered weights are those before training."""
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model.safetensors of a run.")],
@@ -23,11 +29,14 @@ def predict(
     A label may be missing. What a scheme wants to know of the scans, such as their brightness, is taken from all.
     """
     import csv
+    import io
+    import os
 
+    from brainct import plain
     from brainct.ct.dataset import every_scan
     from brainct.ct.scans import FINDINGS
     from brainct.ct.sitefile import read_site_file
-    from brainct.desk import site_file_of
+    from brainct.desk import check_channels, site_file_of
     from brainct.learner import SiteLearner, network_of
     from brainct.plan import plan_of
     from brainct.rounds import load_model
@@ -35,17 +44,27 @@ def predict(
 
     if out.exists():
         raise Refused(f"{out} is there already; name another file or remove it first")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused(f"{out} can't be written: its folder is not there, or nobody here may write to it")
     weights, said = load_model(model), _metadata(model)
     plan = plan_of(said["plan"], f"{model.name}: its metadata")
+    if plan.scheme in UNTRAINED:
+        raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
     path = site_file or site_file_of(None)
     names, scans = every_scan(read_site_file(path) if path else None, site, plan.network.size, plan.network.dims)
+    check_channels(scans, plan, site)
     learner = SiteLearner(network_of(plan), scans, plan, site, 0)
     seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
-    rows = seeing.predict(weights).tolist()
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["scan", *FINDINGS])
-        writer.writerows([name, *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
+    found = seeing.predict(weights)
+    if not found.isfinite().all():
+        raise Refused(
+            f"{model.name} gives no number for {int((~found.isfinite()).any(1).sum())} scans; nothing is written"
+        )
+    rows, text = found.tolist(), io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["scan", *FINDINGS])
+    writer.writerows([name, *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
+    plain.write(out, text.getvalue().encode("utf-8", "surrogateescape"))
     for note in scans.notes:
         print(f"note: {note}")
     print(f"{len(rows)} scans: {out}")

@@ -11,6 +11,11 @@ def privacy(
     site: Annotated[str, typer.Option(help="The site's name, as in its certificate.")],
 ) -> None:
     """Say what leaves the site by its policy, and how much of its privacy budget is spent."""
+    from brainct.errors import Refused
     from brainct.guard import guard_in
 
-    print(guard_in(file, site).account())
+    guard = guard_in(file, site)
+    others = sorted(path.name for path in guard.ledger.folder.parent.glob("*") if path.is_dir())
+    if others and site not in others:
+        raise Refused(f"nothing is noted here of a site {site!r}; wanted one of {', '.join(others)}")
+    print(guard.account())

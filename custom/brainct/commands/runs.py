@@ -17,7 +17,10 @@ KINDS = {"runs": "state", "keep": "what the site keeps"}
 @app.command("list")
 def show(kit: Kit) -> None:
     """Each run with its size and its last change: the server's state, or what a site keeps for itself."""
-    for folder in _folders(kit):
+    folders = _folders(kit)
+    if not folders:
+        print("no runs")
+    for folder in folders:
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
         changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in [folder, *files]))
@@ -44,4 +47,6 @@ def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `
 
 
 def _folders(kit: Path) -> list[Path]:
+    if not any((kit / part).is_dir() for part in ("startup", "brainct")):
+        raise Refused(f"{kit} is no FLARE kit; wanted the folder that holds startup/ and local/")
     return sorted(folder for kind in KINDS for folder in (kit / "brainct" / kind).glob("*") if folder.is_dir())

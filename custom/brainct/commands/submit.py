@@ -16,10 +16,11 @@ def submit(
     from brainct.flare.lead import await_sites, session_of
     from brainct.flare.lead import submit as run
     from brainct.record import last_lines
+    from brainct.rehearse import names_of
 
     session = session_of(kit)
     try:
-        await_sites(session, wait_for.split(",") if wait_for else [])
+        await_sites(session, names_of(wait_for) if wait_for else [])
         outcome = run(session, job, out, lambda line: print(line, flush=True))
     finally:
         session.close()

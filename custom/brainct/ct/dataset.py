@@ -287,7 +287,7 @@ def _absent(folds: dict[str, Fold]) -> list[str]:
     """A warning for each fold that has no positive, or no negative, of a finding that the site does label."""
     every = torch.cat([fold.labels for fold in folds.values()])
     labelled = [at for at in range(len(FINDINGS)) if not every[:, at].isnan().all()]
-    notes = []
+    notes = [] if labelled else ["no scan has a label of any finding: nothing can be trained, and no score be had"]
     for name, fold in folds.items():
         for value, word in ((1.0, "positive"), (0.0, "negative")):
             none = [FINDINGS[at] for at in labelled if not (fold.labels[:, at] == value).any()]

@@ -246,7 +246,9 @@ _Yaml.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|false)$", re.IGNORECASE
 
 def _parsed(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise Refused(f"no site file at {path}: create it (see poc/sites/) or correct the path in BRAINCT_SITE")
+        raise Refused(
+            f"no site file at {path.absolute()}: create it (see poc/sites/) or correct the path in BRAINCT_SITE"
+        )
     try:
         given = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Yaml)
     except yaml.MarkedYAMLError as error:

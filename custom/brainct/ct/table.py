@@ -49,6 +49,10 @@ def read_table(path: Path, name: str) -> Table:
     if len(raw) < 2:
         raise Refused(f"{name}: {'a header but no rows' if raw else 'empty'}, wanted a header and a row per scan")
     columns = tuple(raw[0][1])
+    if len(columns) == 1 and ";" in columns[0]:
+        raise Refused(
+            f"{name}: its cells are separated by semicolons, wanted commas: export it again as CSV with commas"
+        )
     _once(columns, name)
     return Table(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
 

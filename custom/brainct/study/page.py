@@ -75,7 +75,11 @@ def write(page: Page, path: Path) -> list[Path]:
     """Write the page, and its pictures beside it in the folder NAME-pictures; all paths, the page first."""
     plain.write(path, render(page).encode())
     pictures = [picture for section in (page.first, *page.sections) for picture in section.shown]
-    return [path, *write_pictures(pictures, path.with_name(f"{path.stem}-pictures"))]
+    beside = path.with_name(f"{path.stem}-pictures")
+    for kind in ("png", "svg"):  # of an earlier report, which may have shown what this one may not
+        for earlier in beside.glob(f"*.{kind}"):
+            earlier.unlink()
+    return [path, *write_pictures(pictures, beside)]
 
 
 def render(page: Page) -> str:

@@ -11,6 +11,7 @@ from brainct.study.report_run import run_page
 from brainct.study.report_runs import runs_page
 from brainct.study.runfolder import read_run
 
+DOCTYPE = b"<!doctype html>"
 MOST_RUNS = 8
 """Runs side by side; more are a ledger's."""
 
@@ -18,9 +19,11 @@ MOST_RUNS = 8
 def report(what: Sequence[Path], out: Path | None = None) -> list[Path]:
     """Write the page and its pictures; all paths, the page first.
 
-    what: folders of runs, or one ledger. out: the page; by default report.html in the first run's folder, or a ledger's
-    name with the ending .html beside it.
+    what: folders of runs, or one ledger. out: the page; by default report.html in the run's folder, reports.html in the
+    first of several, or a ledger's name with the ending .html beside it. What is there and no page is not replaced.
     """
+    if out is not None and out.exists() and not (out.is_file() and out.read_bytes()[:15].lower() == DOCTYPE):
+        raise Refused(f"{out} is there and no report; name another file")
     if len(what) > MOST_RUNS:
         raise Refused(f"got {len(what)} runs; {MOST_RUNS} fit side by side: name fewer, or a ledger")
     ledgers = [path for path in what if path.is_file()]
@@ -29,4 +32,6 @@ def report(what: Sequence[Path], out: Path | None = None) -> list[Path]:
     if ledgers:
         return page.write(ledger_page(read(ledgers[0]), ledgers[0]), out or ledgers[0].with_suffix(".html"))
     runs = [read_run(path) for path in what]
-    return page.write(run_page(runs[0]) if len(runs) == 1 else runs_page(runs), out or what[0] / "report.html")
+    if len(runs) == 1:
+        return page.write(run_page(runs[0]), out or what[0] / "report.html")
+    return page.write(runs_page(runs), out or what[0] / "reports.html")
