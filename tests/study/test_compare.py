@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 from brainct import cli
 from brainct.study import ledger
-from brainct.study.compare import LEDGER, compare
+from brainct.study.compare import LEDGER, Session, compare
 from brainct.study.design import wanted
 from brainct.study.federation import OUTSIDE
 from brainct.study.records import add
@@ -203,6 +204,26 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     assert len(rows) == len({row.key for row in rows}) == 12
     compare(tiny_design(rounds=8, seeds=3), tmp_path / "undisturbed", workers=2, tell=quiet)
     assert told(tmp_path / "out") == told(tmp_path / "undisturbed")
+
+
+def test_an_interrupt_that_python_drops_while_a_process_is_forked_is_heeded(tmp_path, monkeypatch):
+    """Hooks that run at a fork print the exception as ignored and go on."""
+    real, before = Session._start, signal.getsignal(signal.SIGINT)
+
+    def start(session, spec):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        real(session, spec)
+
+    monkeypatch.setattr(Session, "_start", start)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compare(tiny_design(), tmp_path, tell=quiet)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(ledger.read(tmp_path / LEDGER)) <= 1
 
 
 def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_table(capsys, tmp_path):

@@ -4,8 +4,10 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,6 +23,8 @@ from brainct.worker import cause, context
 
 LEDGER = "ledger.jsonl"
 Tell = Callable[[str], None]
+PERIOD = 1.0
+"""Seconds between two looks at whether to stop."""
 HELD = 2
 """Federations whose scans are held in memory at a time."""
 
@@ -102,16 +106,22 @@ class Session:
     def __call__(self) -> None:
         """All runs; whatever ends this early, the runs that are under way end with it."""
         try:
-            while (spec := self._next()) or self._busy:
-                if spec is None or len(self._busy) == self.workers:
-                    self._wait()
-                else:
-                    self._start(spec)
+            with _heeding() as stopped:
+                self._all(stopped)
         finally:
             for process, _, _ in self._busy.values():
                 process.terminate()
             for process, _, _ in self._busy.values():
                 process.join()
+
+    def _all(self, stopped: Callable[[], bool]) -> None:
+        while (spec := self._next()) or self._busy:
+            if stopped():
+                raise KeyboardInterrupt
+            if spec is None or len(self._busy) == self.workers:
+                self._wait()
+            else:
+                self._start(spec)
 
     def _next(self) -> Spec | None:
         return next(iter(self._left()), None)
@@ -145,7 +155,7 @@ class Session:
         return self._opened[key]
 
     def _wait(self) -> None:
-        ready = multiprocessing.connection.wait(list(self._busy))
+        ready = multiprocessing.connection.wait(list(self._busy), PERIOD)
         for sentinel in [one for one in self._busy if one in ready]:
             process, spec, began = self._busy.pop(sentinel)
             process.join()
@@ -178,6 +188,25 @@ class Session:
         work = sum(spec.work for spec in left) + under_way
         minutes = self._seconds / self._work * work / self.workers / 60
         return f", about {minutes:.0f} min" if minutes < 120 else f", about {minutes / 60:.1f} h"
+
+
+@contextmanager
+def _heeding() -> Iterator[Callable[[], bool]]:
+    """Whether somebody pressed Ctrl-C: Python drops the exception where it falls into a hook that runs at a fork."""
+    before, asked = signal.getsignal(signal.SIGINT), list[int]()
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def handler(number: int, _: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _child(spec: Spec, opened: Mapping[str, Dataset], path: Path, parent: int) -> None:
