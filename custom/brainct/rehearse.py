@@ -16,7 +16,7 @@ from brainct.plan import Plan, plan_of
 from brainct.record import Record
 from brainct.rounds import Carrier, Order, Run
 from brainct.weights import Weights
-from brainct.worker import Tell, Worker, context, desks
+from brainct.worker import Tell, Worker, behind_policy, context, desks
 
 Lost = Collection[tuple[str, int]]
 
@@ -118,7 +118,7 @@ class Here:
     """Carries orders to desks in this process, one after the other."""
 
     def __init__(self, sites: Sequence[str], keep: Path, opener: Opener | None):
-        self._desks = desks(sites, keep, site_file_of(None), discreet=False, opener=opener)
+        self._desks = behind_policy(desks(sites, keep, site_file_of(None), discreet=False, opener=opener))
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         for site in sorted(orders):

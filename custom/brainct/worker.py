@@ -52,7 +52,7 @@ class Worker:
         startup: Path | None = None,
     ):
         self.sites, self._tell, self._context = list(sites), tell, context
-        self._desks = (self.sites, keep, site_file, discreet, opener, startup)
+        self._about = (discreet, self.sites, keep, site_file, discreet, opener, startup)
         self._order: tuple[str, bytes] | None = None
         self._repeated = False
         self._start()
@@ -115,7 +115,7 @@ class Worker:
 
     def _start(self) -> None:
         self.pipe, there = self._context.Pipe()
-        self._process = self._context.Process(target=_work, args=(there, self.pipe, *self._desks), daemon=True)  # type: ignore[attr-defined]
+        self._process = self._context.Process(target=_work, args=(there, self.pipe, *self._about), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         there.close()
 
@@ -129,7 +129,7 @@ def context(threads: bool) -> BaseContext:
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
 
-def bare_desks(
+def desks(
     sites: Sequence[str],
     keep: Path,
     site_file: Path | None,
@@ -142,28 +142,20 @@ def bare_desks(
     return {site: Desk(site, keep, site_file, opener, discreet, startup) for site in sites}
 
 
-def desks(
-    sites: Sequence[str],
-    keep: Path,
-    site_file: Path | None,
-    discreet: bool,
-    opener: Opener | None = None,
-    startup: Path | None = None,
-) -> Mapping[str, Answers]:
-    """Desks whose answers leave as they may: a rehearsed one, which is not discreet, stands behind the privacy policy
-    that BRAINCT_PRIVACY names; a real site's answers go through FLARE's filters."""
-    at = bare_desks(sites, keep, site_file, discreet, opener, startup)
-    return at if discreet else {site: guarded(desk, site) for site, desk in at.items()}
+def behind_policy(rehearsed: Mapping[str, Desk]) -> Mapping[str, Answers]:
+    """Rehearsed desks whose answers leave as the privacy policy that BRAINCT_PRIVACY names allows; a real site's go
+    through FLARE's filters."""
+    return {site: guarded(desk, site) for site, desk in rehearsed.items()}
 
 
-def _work(pipe: Connection, parents: Connection, *about: Any) -> None:
+def _work(pipe: Connection, parents: Connection, discreet: bool, *about: Any) -> None:
     """A worker's life: answer orders until the pipe is closed, or the parent is gone in the middle of one."""
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lines = _Lines()
     logging.getLogger(LOG).handlers, logging.getLogger(LOG).propagate = [lines], False
-    mine = desks(*about)
+    mine = desks(*about) if discreet else behind_policy(desks(*about))
     while True:
         try:
             request = plain.unpack(pipe.recv_bytes())

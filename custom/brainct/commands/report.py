@@ -9,7 +9,7 @@ import typer
 def report(
     what: Annotated[list[Path], typer.Argument(help="Folders of runs, or one ledger.jsonl.", metavar="RUN...|LEDGER")],
     out: Annotated[
-        Path | None, typer.Option(help="The page to write. (default: report.html in the run, or beside the ledger)")
+        Path | None, typer.Option(help="The page to write. (default: report.html in the run, reports.html for several)")
     ] = None,
 ) -> None:
     """Write one self-contained HTML page, and its pictures beside it, of a run, of several runs, or of a ledger."""

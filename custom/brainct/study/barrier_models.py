@@ -26,7 +26,7 @@ from brainct.study.barriers import Choices, Loss, of_pairs
 from brainct.study.run import delivered
 from brainct.threads import one_thread
 from brainct.weights import Weights, check, difference
-from brainct.worker import bare_desks
+from brainct.worker import desks
 
 AT_ONCE = 64
 """Images in one forward pass."""
@@ -58,7 +58,7 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
         raise Refused(f"--epochs is {epochs}; wanted at least 0")
     plan, sites = _plan_of(run)
     task, models, updates, learners = delivered(run / "model.safetensors"), {}, [], {}
-    for site, desk in bare_desks(sites, run / "state" / "keep", site_file_of(None), discreet=False).items():
+    for site, desk in desks(sites, run / "state" / "keep", site_file_of(None), discreet=False).items():
         learner, start = desk.delivered(plan, task, sites, "run")
         assert isinstance(learner, SiteLearner)
         _same_scans(learner.scans, site, run)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from brainct.ct.scans import Dataset
 from brainct.errors import Refused
@@ -119,7 +120,7 @@ class Session:
             if stopped():
                 raise KeyboardInterrupt
             if spec is None or len(self._busy) == self.workers:
-                self._wait()
+                self._wait(stopped)
             else:
                 self._start(spec)
 
@@ -154,8 +155,11 @@ class Session:
             return None
         return self._opened[key]
 
-    def _wait(self) -> None:
-        ready = multiprocessing.connection.wait(list(self._busy), PERIOD)
+    def _wait(self, stopped: Callable[[], bool]) -> None:
+        """Until a run has ended, or somebody asked to stop."""
+        ready: list[Any] = []
+        while not ready and not stopped():
+            ready = multiprocessing.connection.wait(list(self._busy), PERIOD)
         for sentinel in [one for one in self._busy if one in ready]:
             process, spec, began = self._busy.pop(sentinel)
             process.join()

@@ -65,9 +65,7 @@ class Federation(BaseModel):
     name: str = ""
     sites: int = Field(8, ge=1)
     scans: int = Field(16, ge=1)
-    skew: Annotated[list[Literal["scanner", "simulated_scanner", "label", "size"]], BeforeValidator(_words)] = [
-        "scanner"
-    ]
+    skew: Annotated[list[Skew], BeforeValidator(_words)] = ["scanner"]
     alpha: float = Field(0.5, ge=0.001)
     valid: int = Field(8, ge=0)
     test: int = Field(40, ge=1)
