@@ -11,6 +11,7 @@ from brainct.learner import network_of
 from brainct.scheme import Report, registered
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
+from tests.agreed import Agreed
 from tests.conftest import PHANTOM, first_weights, tiny_plan
 from tests.hostile import ATTACKS
 
@@ -31,7 +32,7 @@ def counting(monkeypatch):
     def counting():
         def reply(task, learner, keep):
             count = keep.get("count", torch.tensor(0)) + 1
-            return Report(task.weights, 1, metrics={"count": float(count)}), {"count": count}
+            return Report(task.weights, 1, metrics={"distance": float(count)}), {"count": count}
 
         return replace(
             fedavg(), reply=reply, use=lambda task, learner, keep: {**task.weights, "head.bias": torch.ones(6) * 50}
@@ -41,15 +42,16 @@ def counting(monkeypatch):
 
 
 def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
-    plan = tiny_plan("counting")
+    plan = tiny_plan("counting", rounds=9)
     counts = []
     for _ in range(3):
-        desk = Desk("site-1", tmp_path / "keep", small_site)  # a new one each time, as a respawned process has
-        counts.append(desk.answer(order(plan, round=len(counts)))["metrics"]["count"])
-    desk = Desk("site-1", tmp_path / "keep", small_site)
-    counts += [desk.answer(order(plan, round=number))["metrics"]["count"] for number in (3, 4)]
+        desk = Agreed("site-1", tmp_path / "keep", small_site)  # a new one each time, as a respawned process has
+        counts.append(desk.answer(order(plan, round=len(counts)))["metrics"]["distance"])
+    desk = Agreed("site-1", tmp_path / "keep", small_site)
+    counts += [desk.answer(order(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
-    assert [path.name for path in (tmp_path / "keep").rglob("*.*")] == ["site-1.safetensors"]
+    names = sorted(path.name for path in (tmp_path / "keep").rglob("*.*"))
+    assert names == ["site-1.safetensors", "site-1.terms.json"]
     assert plain.load(tmp_path / "keep" / "a-run" / "site-1.safetensors")["keep"]["count"] == 5
 
 
@@ -58,18 +60,18 @@ def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_
 ):
     plan, counts = tiny_plan("counting"), []
     for number in (0, 1, 1, 2):
-        desk = Desk("site-1", tmp_path / "keep", small_site)
+        desk = Agreed("site-1", tmp_path / "keep", small_site)
         answers = [desk.answer(order(plan, round=number)) for _ in range(2)]
-        counts.append([answer["metrics"]["count"] for answer in answers])
+        counts.append([answer["metrics"]["distance"] for answer in answers])
     assert counts == [[1, 1], [2, 2], [2, 2], [3, 3]]
 
 
 def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, small_site):
-    desk = Desk("site-1", tmp_path, small_site)
+    desk = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan("counting")
-    mine = desk.answer(order(plan, "evaluate", fold="test"))["scores"]["any"]
+    mine = desk.answer(order(plan, "evaluate", fold="test", round=3, run="one"))["scores"]["any"]
     plan = tiny_plan("fedavg")
-    theirs = desk.answer(order(plan, "evaluate", fold="test"))["scores"]["any"]
+    theirs = desk.answer(order(plan, "evaluate", fold="test", round=3, run="other"))["scores"]["any"]
     assert mine["brier"] != theirs["brier"]
     assert mine["balanced_accuracy"] == 0.5
 
@@ -88,13 +90,13 @@ def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
         (lambda found: found["plan"].update(scheme="unknown"), "unknown scheme 'unknown'"),
         (lambda found: found["plan"]["fit"].update(rate=-1.0), "fit.rate is -1.0"),
         (lambda found: found["plan"]["network"].update(channels=4), "3 HU windows, the job's network takes 4 channels"),
-        (lambda found: found.pop("plan"), "failed (KeyError)"),
+        (lambda found: found.pop("plan"), "the server's order has no usable plan"),
     ],
 )
 def test_an_order_that_can_not_be_followed_is_answered_in_words(tmp_path, small_site, change, words):
     found = order(tiny_plan())
     change(found)
-    assert words in Desk("site-1", tmp_path, small_site).answer(found)["error"]
+    assert words in Agreed("site-1", tmp_path, small_site, discreet=False).answer(found)["error"]
 
 
 def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
@@ -108,7 +110,7 @@ def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
 
 
 def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
-    desk = Desk("site-1", tmp_path, small_site)
+    desk = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan(fit={"rate": 0.5})
     desk.answer(order(plan, "describe"))
     fold = desk._scans[1].folds["train"]
@@ -129,12 +131,12 @@ def test_words_that_name_a_sites_files_stay_at_the_site(tmp_path, discreet, told
     assert ("DOE_JANE" in caplog.text) == discreet
 
 
-def test_an_unexpected_fault_tells_the_server_its_kind_and_the_site_the_rest(tmp_path, small_site, caplog):
+def test_an_unexpected_fault_tells_the_server_nothing_of_itself_and_the_site_the_rest(tmp_path, small_site, caplog):
     def fail(*_):
         raise OSError("/scans/DOE_JANE is gone")
 
     error = Desk("site-1", tmp_path, small_site, fail).answer(order(tiny_plan(), "describe"))["error"]
-    assert error == "site-1 failed (OSError); the reason is in the site's own log"
+    assert error == "site-1 can't answer this; the reason is in the site's own log"
     assert "DOE_JANE is gone" in caplog.text
 
 
@@ -152,13 +154,16 @@ def test_an_order_for_anything_else_is_refused(changes, words, tmp_path, small_s
 
 
 def test_an_older_round_is_not_answered_with_what_is_kept_from_a_later_one(counting, tmp_path, small_site):
-    plan, desk = tiny_plan("counting"), Desk("site-1", tmp_path / "keep", small_site)
+    plan, desk = tiny_plan("counting", rounds=9), Agreed("site-1", tmp_path / "keep", small_site)
     for number in (0, 3):
         assert "error" not in desk.answer(order(plan, round=number))
     other = {"weights": {key: value + 1 for key, value in first_weights(plan).items()}, "extra": {}}
     for changes in ({"round": 2}, {"round": 3, "task": other}):
-        error = Desk("site-1", tmp_path / "keep", small_site).answer(order(plan, **changes))["error"]
-        assert "site-1 keeps what it had after round 3 of this run: the server's state is an older copy" in error
+        error = Agreed("site-1", tmp_path / "keep", small_site).answer(order(plan, **changes))["error"]
+        assert "site-1 keeps what it had after round 3 of this run and answers each order once" in error
     assert "error" not in desk.answer(order(plan, round=3))
     assert desk.answer(order(plan, what="describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
-    assert desk.answer(order(plan, what="describe"))["about"]["kept"] == {"round": -1, "empty": True}
+    error = desk.answer(order(plan, what="describe"))["error"]
+    assert error == "run a-run has begun at site-1 before; resume it, or begin a run of another name"
+    again = Desk("site-1", tmp_path / "keep", small_site, reused=True)
+    assert again.answer(order(plan, what="describe"))["about"]["kept"] == {"round": -1, "empty": True}

@@ -8,11 +8,11 @@ import torch
 
 from brainct import guard, plain, privacy
 from brainct.cli import app
-from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.guard import Guarded, guard_of, guarded
 from brainct.rehearse import rehearse
 from brainct.weights import difference
+from tests.agreed import Agreed
 from tests.conftest import first_weights, tiny_plan
 from tests.hostile import ATTACKS
 
@@ -31,7 +31,7 @@ def site(tmp_path, small_site):
     """A desk behind a policy; call it with the policy to open the door anew on the same disk."""
 
     def open_door(folder="disk", **policy):
-        desk = Desk("site-1", tmp_path / folder / "keep", small_site)
+        desk = Agreed("site-1", tmp_path / folder / "keep", small_site)
         return Guarded(desk, guard_of(policy, tmp_path / folder, "site-1"))
 
     return open_door
@@ -115,16 +115,17 @@ def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
     about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))["about"]
     said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
     assert about["notes"][-1] == f"its privacy policy on updates: {said}"
-    error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe"))["error"]
+    error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
     assert re.search(rf"this run needs {allowed + 1} updates, and its privacy policy leaves room for {allowed}:", error)
 
 
 def test_a_run_that_is_repeated_needs_nothing_new(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     plan = tiny_plan(rounds=privacy.updates_left(privacy.policy_of(policy), 0.0, 99))
-    for _ in range(2):
-        assert "error" not in site(**policy).answer(order(plan, "describe"))
-        assert all("error" not in site(**policy).answer(order(plan, round=number)) for number in range(plan.rounds))
+    for run in ("one", "again"):
+        assert "error" not in site(**policy).answer(order(plan, "describe", run=run))
+        orders = [order(plan, round=number, run=run) for number in range(plan.rounds)]
+        assert all("error" not in site(**policy).answer(one) for one in orders)
 
 
 @pytest.mark.parametrize("what", ["describe", "reply", "evaluate"])
@@ -137,7 +138,7 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
     ],
 )
 def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(site, what, scheme, policy, words):
-    found = order(tiny_plan(scheme), what, fold="test")
+    found = order(tiny_plan(scheme), what, fold="test", round=3 if what == "evaluate" else 0)
     error = site(**policy).answer(found)["error"]
     assert error.startswith("site-1 does not take part: by its privacy policy ")
     assert words in error
@@ -272,4 +273,6 @@ def test_a_layer_is_withheld_whatever_network_comes_after_the_roll_call(site):
     assert "about" in door.answer(order(tiny_plan(), what="describe", new=True))
     other = tiny_plan(network={"architecture": "densenet-small", "size": 32, "options": {}})
     answer = door.answer(order(other))
+    assert "differs from what site-1 agreed to at the roll call of run run (network)" in answer["error"]
+    answer = door.answer(order(other, run="another"))
     assert "withholds head, which network densenet-small does not have" in answer["error"]

@@ -16,7 +16,7 @@ class Post:
     """Carries orders to desks; `unwell(site, order)` may answer in the site's place, or with None not at all."""
 
     def __init__(self, folder, small_site, unwell=lambda site, order: order):
-        self.desks = {site: Desk(site, folder / "keep", small_site) for site in SITES}
+        self.desks = {site: Desk(site, folder / "keep", small_site, reused=True) for site in SITES}
         self.unwell, self.seen = unwell, []
 
     def __call__(self, orders, inbox):

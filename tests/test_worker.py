@@ -41,7 +41,9 @@ def test_a_forked_and_a_fresh_process_answer_as_a_desk_does_to_the_bit(threads, 
     plan = tiny_plan("fedavg")
     asked = order(plan, "describe")
     worker, desk = hired(threads), Desk("site-1", tmp_path / "other", small_site)
-    assert worker.ask("site-1", asked) == desk.answer(asked)
+    mine, its = desk.answer(asked)["about"], worker.ask("site-1", asked)["about"]
+    assert mine.pop("fingerprint") != its.pop("fingerprint"), "each site folder has a secret of its own"
+    assert mine == its
     asked = order(plan)
     mine, its = desk.answer(asked), worker.ask("site-1", asked)
     assert sha256(mine["weights"]) == sha256(its["weights"])
@@ -50,6 +52,7 @@ def test_a_forked_and_a_fresh_process_answer_as_a_desk_does_to_the_bit(threads, 
 def test_a_killed_process_is_started_again_and_its_order_answered(hired):
     lines = []
     worker = hired(threads=False, tell=lines.append)
+    worker.ask("site-1", order(tiny_plan(), "describe"))
     wanted = worker.ask("site-1", order(tiny_plan()))
     children()[0].kill()
     assert sha256(worker.ask("site-1", order(tiny_plan()))["weights"]) == sha256(wanted["weights"])
@@ -67,6 +70,7 @@ def test_an_order_that_kills_its_process_twice_is_an_error_and_the_next_is_answe
 
     monkeypatch.setattr(Desk, "answer", answer)
     worker = hired(threads=False)
+    worker.ask("site-1", order(tiny_plan(), "describe"))
     error = worker.ask("site-1", order(tiny_plan(), round=1))["error"]
     assert error.endswith("of site-1 was killed by signal 9 (SIGKILL), twice in this exchange")
     assert "weights" in worker.ask("site-1", order(tiny_plan(), round=2))

@@ -1,26 +1,27 @@
 """A site's half of a run: opens its scans once and answers orders, the same whoever carried them."""
 
 import functools
+import hmac
 import logging
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from brainct import plain
 from brainct.ct.dataset import open_site
 from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
-from brainct.errors import Refused, one_line
+from brainct.errors import Declined, Refused
 from brainct.identity import identity_in
 from brainct.learner import SiteLearner, network_of
 from brainct.package import fingerprint
 from brainct.plan import Plan, plan_of
-from brainct.scheme import Keep, Learner, Scheme, Task
-from brainct.state import run_name
+from brainct.scheme import Keep, Learner, Scheme, Task, check_report
+from brainct.security.disclosures import check_answer
+from brainct.site.state_store import StateStore
+from brainct.site.terms import check_order, check_round, check_terms, order_digest, terms_of
 from brainct.threads import one_thread
 from brainct.weights import Weights
 
@@ -28,12 +29,6 @@ ENVIRONMENT = "BRAINCT_SITE"
 SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
-
-ORDERS = ("describe", "reply", "evaluate")
-HELD_OUT = ("valid", "test")
-"""Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
-
-NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": "", "round": -1}
 
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
@@ -46,17 +41,17 @@ def site_file_of(kit: Path | None) -> Path | None:
     return Path(named) if named else None
 
 
-class _Own(Refused):
-    """A refusal in words that may name the site's files: for the site's own people."""
-
-
 class Desk:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
     keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
-    `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what may name a file or a
-    folder of the site goes to the site's own log and not into an answer; for every site that is not rehearsed. startup:
-    the folder of that name in the site's kit, which says who it is to the other sites.
+    `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what an answer says of a
+    failure does not depend on the scans, and the reason goes to the site's own log; for every site that is not
+    rehearsed. startup: the folder of that name in the site's kit, which says who it is to the other sites. reused: the
+    names of runs may come again, as the simulator's do.
+
+    At the roll call the site fixes on its own disk what the run is. Afterwards it answers the orders of that run alone,
+    each once: an order that comes again, since its answer was lost on the way, gets the same bytes.
     """
 
     def __init__(
@@ -67,9 +62,10 @@ class Desk:
         opener: Opener = open_site,
         discreet: bool = True,
         startup: Path | None = None,
+        reused: bool = False,
     ):
         self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
-        self._keeps, self._kept_of = keep, ("", NOTHING)
+        self.state, self._reused = StateStore(site, keep), reused or not discreet
         self._identity = functools.cache(functools.partial(identity_in, startup))
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
@@ -78,60 +74,106 @@ class Desk:
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
-        return {**self._said(order), "exchange": order.get("exchange", "")}
+        exchange = order.get("exchange", "")
+        return {**self._said(order), "exchange": exchange if isinstance(exchange, str) else ""}
 
     def _said(self, order: Mapping[str, Any]) -> dict[str, Any]:
         try:
             answer = self._answer(order)
-            plain.split(answer)  # what could not travel is refused here, where it can be said
+            check_answer(answer)  # what is not in the list of what may leave, or could not travel, is refused here
             return answer
-        except _Own as error:
-            return self._fault("can't open its scans", str(error))
-        except Refused as error:
+        except Declined as error:
             return {"error": str(error)}
+        except Refused as error:
+            return self._failed(str(error))
         except Exception as error:  # a site's fault must reach the server by name, and cost that site one round
             logging.getLogger(__name__).debug("%s could not answer", self.site, exc_info=True)
-            return self._fault(
-                f"failed ({type(error).__name__})", f"{self.site} failed: {type(error).__name__}: {error}"
-            )
+            return self._failed(f"{self.site} failed: {type(error).__name__}: {error}")
 
-    def _fault(self, what: str, details: str) -> dict[str, Any]:
+    def _failed(self, details: str) -> dict[str, Any]:
+        """One sentence for all that went wrong once scans were looked at: what it said else could tell about them."""
         if not self._discreet:
             return {"error": details}
         logging.getLogger(LOG).error("%s: %s", self.site, details.removeprefix(f"{self.site}: "))
-        return {"error": f"{self.site} {what}; the reason is in the site's own log"}
+        return {"error": f"{self.site} can't answer this; the reason is in the site's own log"}
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        _check(order)
+        check_order(order, self.site)
         plan, scheme = self._plan_of(order["plan"])
-        scans = self._open(plan, order["sites"], scheme.public)
+        asked, run = terms_of(plan, order["sites"]), order["run"]
         if order["what"] == "describe":
-            self._begin(order)
-            held = self._kept(order["run"])
-            own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["keep"]}}
-            return {"about": {**describe(scans, scheme.public), **own}}
-        learner = self._learner(plan, scans, order["round"], order["run"])
-        task = Task(order["task"]["weights"], order["task"]["extra"])
-        kept = self._kept(order["run"])
+            self._begin(order, asked)
+        check_terms(self.state.terms(run), asked, self.site, run)
+        check_round(order, plan)
+        if order["what"] == "describe":
+            return {"about": self._about(order, plan, scheme)}
         if order["what"] == "evaluate":
-            seeing, weights = _used(scheme, task, learner, kept["keep"])
-            return {"scores": seeing.evaluate(weights, order["fold"])}
-        # an order comes a second time when its answer was lost on the way
-        again, digest = kept["order"] == _digest(order), _digest(order)
-        if not again and order["round"] <= kept["round"]:
-            raise Refused(
-                f"the server asks for round {order['round']}, but {self.site} keeps what it had after round "
-                f"{kept['round']} of this run: the server's state is an older copy; begin a new run"
+            return {"scores": self._scores(order, plan, scheme)}
+        return self._reply(order, plan, scheme)
+
+    def _begin(self, order: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        """Fix what the run is. One that has begun can't begin again under its name: it would draw its secrets anew."""
+        run, fixed = order["run"], self.state.terms(order["run"])
+        if order.get("new", True) and fixed is not None:
+            begun = self.state.kept(run)["round"] >= 0 or bool(self.state.scores(run))
+            if begun and not self._reused:
+                raise Declined(f"run {run} has begun at {self.site} before; resume it, or begin a run of another name")
+            if self._reused:
+                self.state.forget(run)
+                fixed = None
+        if fixed is None:
+            self.state.fix(run, asked)
+
+    def _about(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
+        scans, held = self._open(plan, order["sites"], scheme.public), self.state.kept(order["run"])
+        own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["keep"]}}
+        about = describe(scans, scheme.public)
+        return {**about, "fingerprint": self._salted(about["fingerprint"]), **own}
+
+    def _salted(self, digest: str) -> str:
+        """A fingerprint that is the same for the same scans at this site, and says nothing to who guesses at them."""
+        if not self._discreet:
+            return digest
+        return hmac.digest(self.state.site_secret(), digest.encode(), "sha256").hex()
+
+    def _scores(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
+        run, when, digest = order["run"], f"{order['fold']}/{order['round']}", order_digest(order)
+        known = self.state.scores(run)
+        if when not in known:
+            scans, task = self._open(plan, order["sites"], scheme.public), _task(order)
+            learner = self._learner(plan, scans, order["round"], run)
+            seeing, weights = _used(scheme, task, learner, self.state.kept(run)["keep"])
+            known = {**known, when: {"order": digest, "scores": seeing.evaluate(weights, order["fold"])}}
+            self.state.note_scores(run, known)
+        if known[when]["order"] != digest:
+            raise Declined(
+                f"{self.site} has told its scores of fold {order['fold']} after round {order['round']} for another "
+                "model; it tells them once"
             )
-        before = kept["before"] if again else kept["keep"]
-        report, keep = scheme.reply(task, learner, before)
-        self._store({"keep": keep, "before": before, "order": digest, "round": order["round"]}, order["run"])
-        return {
-            "weights": report.weights,
-            "examples": report.examples,
-            "metrics": report.metrics,
-            "extra": report.extra,
-        }
+        return dict(known[when]["scores"])
+
+    def _reply(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
+        run, number, step, digest = order["run"], order["round"], order.get("step", 0), order_digest(order)
+        kept = self.state.kept(run)
+        given = kept["answers"] if number == kept["round"] else {}
+        if str(step) in given and given[str(step)]["order"] == digest:
+            return dict(given[str(step)]["answer"])
+        if number < kept["round"] or str(step) in given or "1" in given:
+            raise Declined(
+                f"the server asks for round {number}, but {self.site} keeps what it had after round {kept['round']} of "
+                "this run and answers each order once: the server's state is an older copy; begin a new run"
+            )
+        if step and not given:
+            raise Declined(f"the server asks {self.site} for more on round {number}, which it has not answered")
+        learner = self._learner(plan, self._open(plan, order["sites"], scheme.public), number, run)
+        task = _task(order)
+        report, keep = scheme.reply(task, learner, kept["keep"])
+        check_report(report, task, scheme, f"{self.site}, round {number}")
+        answer = {key: getattr(report, key) for key in ("weights", "examples", "metrics", "extra")}
+        answers = {**given, str(step): {"order": digest, "answer": answer}}
+        check_answer(answer)
+        self.state.store(run, {"keep": keep, "round": number, "answers": answers})
+        return answer
 
     def delivered(self, plan: Plan, task: Task, sites: Sequence[str], run: str) -> tuple[Learner, Weights]:
         """After a run's last round, given the delivered model: how this site would ask it, and the model it would ask.
@@ -140,57 +182,29 @@ class Desk:
         """
         scheme = plan.build()
         learner = self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds, run)
-        return _used(scheme, task, learner, self._kept(run)["keep"])
+        return _used(scheme, task, learner, self.state.kept(run)["keep"])
 
     def _learner(self, plan: Plan, scans: Dataset, round: int, run: str) -> SiteLearner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
-        run_secret = functools.partial(self._run_secret, run) if self._discreet else bytes
+        run_secret = functools.partial(self.state.run_secret, run) if self._discreet else bytes
         return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret, run_secret, self._identity)
-
-    def _keep_file(self, run: str) -> Path:
-        return self._keeps / run_name(run) / f"{self.site}.safetensors"
-
-    def _run_secret(self, run: str) -> bytes:
-        """32 bytes from the machine's own randomness, drawn once in a run, readable by this site alone."""
-        file = self._keep_file(run).with_suffix(".secret")
-        if not file.exists():
-            plain.write(file, secrets.token_bytes(32), 0o600)
-        return file.read_bytes()
-
-    def _begin(self, order: Mapping[str, Any]) -> None:
-        """Whatever lies under the name of a run that only begins is not this run's."""
-        if order.get("new", True):
-            self._keep_file(order["run"]).unlink(missing_ok=True)
-            self._keep_file(order["run"]).with_suffix(".secret").unlink(missing_ok=True)
-            self._kept_of = ("", NOTHING)
-
-    def _kept(self, run: str) -> Mapping[str, Any]:
-        """What is kept, what was kept before it, and the digest of the order between them."""
-        if self._kept_of[0] != run:
-            file = self._keep_file(run)
-            self._kept_of = (run, {**NOTHING, **plain.load(file)} if file.exists() else NOTHING)
-        return self._kept_of[1]
-
-    def _store(self, kept: Mapping[str, Any], run: str) -> None:
-        plain.save(self._keep_file(run), kept)
-        self._kept_of = (run, kept)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:
-            plan = plan_of(choices, f"{self.site}: the job")
+            try:
+                plan = plan_of(choices, f"{self.site}: the job")
+            except Refused as error:
+                raise Declined(str(error)) from None
             self._plan = (choices, plan, plan.build())
         return self._plan[1:]
 
     def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Dataset:
         key = (tuple(sites), plan.network.size, plan.network.dims)
         if self._scans is None or self._scans[0] != key:
-            try:
-                file = read_site_file(self.site_file) if self.site_file else None
-                scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
-            except Refused as error:
-                raise _Own(str(error)) from None
-            check_channels(scans, plan, self.site)
+            file = read_site_file(self.site_file) if self.site_file else None
+            scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
             self._scans = (key, scans)
+        check_channels(self._scans[1], plan, self.site)
         if public:
             self._read_public(self._scans[1])
         return self._scans[1]
@@ -199,7 +213,7 @@ class Desk:
         try:
             scans.public()
         except Refused as error:
-            raise _Own(f"{self.site}: {error}") from None
+            raise Refused(f"{self.site}: {error}") from None
 
     def _network_of(self, plan: Plan) -> torch.nn.Module:
         if self._network is None or self._network[0] != plan.network:
@@ -207,21 +221,13 @@ class Desk:
         return self._network[1]
 
 
+def _task(order: Mapping[str, Any]) -> Task:
+    return Task(order["task"]["weights"], order["task"]["extra"])
+
+
 def _used(scheme: Scheme, task: Task, learner: Learner, keep: Keep) -> tuple[Learner, Weights]:
     seeing = scheme.see(task, learner, keep)
     return seeing, scheme.use(task, seeing, keep)
-
-
-def _check(order: Mapping[str, Any]) -> None:
-    """Refuse an order that is none of the three, and scores of other scans than those that are held out."""
-    if order["what"] not in ORDERS:
-        raise Refused(f"the server's order is {one_line(order['what'])!r}; wanted one of {', '.join(ORDERS)}")
-    if order["what"] == "evaluate" and order["fold"] not in HELD_OUT:
-        raise Refused(f"the server asks for scores of fold {one_line(order['fold'])!r}; wanted {' or '.join(HELD_OUT)}")
-
-
-def _digest(order: Mapping[str, Any]) -> str:
-    return plain.sha256({"round": order["round"], "task": order["task"]})
 
 
 def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:

@@ -8,6 +8,10 @@ class Refused(ValueError):
     """Input that is refused rather than repaired; its text is shown to the user as it stands, without a traceback."""
 
 
+class Declined(Refused):
+    """A site's refusal whose reason follows from the server's order alone, so that the server may read it in words."""
+
+
 def one_line(words: object) -> str:
     """Another party's words as one printable line, cut where they are long: they can't pose as lines of ours."""
     said = str(words)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, privacy
-from brainct.desk import HELD_OUT
 from brainct.errors import Refused, one_line
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
+from brainct.site.terms import HELD_OUT
 from brainct.weights import check
 
 ENVIRONMENT = "BRAINCT_PRIVACY"

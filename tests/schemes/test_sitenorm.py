@@ -10,7 +10,6 @@ from safetensors import safe_open
 
 from brainct import plain
 from brainct.ct.scans import Dataset, Fold
-from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, model_of, network_of
 from brainct.rehearse import rehearse
@@ -23,6 +22,7 @@ from brainct.schemes.finetune import finetune
 from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
 from brainct.schemes.swa import swa
 from brainct.weights import sha256
+from tests.agreed import Agreed
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -215,9 +215,9 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
-    plan, desk = tiny_plan("sitenorm"), Desk("site-1", tmp_path, small_site)
+    plan, desk = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
     task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": 1, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
+    order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
     found = desk.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
     learner = SiteLearner(network_of(plan), desk._scans[1], plan, "site-1", 1)
     own = learner.moments()

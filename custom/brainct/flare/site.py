@@ -51,7 +51,7 @@ def _ask(fl_ctx: FLContext) -> Ask:
     site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
     keep, site_file = kit / "brainct" / "keep", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
-        desk = Desk(site, keep, site_file)
+        desk = Desk(site, keep, site_file, reused=True)
         return lambda order, stopped: desk.answer(order)
     how = context(threads=True)
     worker = Worker([site], keep, site_file, _tell, discreet=True, context=how, startup=kit / "startup")

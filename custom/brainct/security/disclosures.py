@@ -1,0 +1,189 @@
+"""The list of everything that leaves a site in a run: each value's place in an answer, its kind and its rule.
+
+A site sends nothing that has no row here (`check_answer`), whatever the server asks; docs/privacy.md shows the list.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from brainct.errors import Refused
+from brainct.scheme import METRICS, MOST
+
+FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
+FOLDS = ("train", "valid", "test")
+PARTS = {
+    "fold": "|".join(FOLDS),
+    "finding": "|".join(FINDINGS),
+    "metric": "|".join(METRICS),
+    "n": r"\d{1,4}",
+    "cell": "tp|fp|tn|fn",
+    "side": "positives|negatives",
+    "tensor": r"[A-Za-z0-9_.:/-]{1,200}",
+    "site": r"[^/\s]{1,64}",
+}
+"""What stands for each part in braces of a place."""
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
+
+
+def _share(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value <= 1)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _text(pattern: str) -> Callable[[Any], bool]:
+    known = re.compile(pattern)
+    return lambda value: value is None or (isinstance(value, str) and known.fullmatch(value) is not None)
+
+
+KINDS: dict[str, Callable[[Any], bool]] = {
+    "count": _count,
+    "round": lambda value: value == -1 or _count(value),
+    "yes or no": lambda value: isinstance(value, bool),
+    "number in [0, 1]": _share,
+    "number": _number,
+    "tensor": lambda value: isinstance(value, Tensor),
+    "64 hex digits": _text("[0-9a-f]{64}"),
+    "hex digits": _text("[0-9a-f]{0,4096}"),
+    "word": _text(r"[A-Za-z0-9_+.: -]{1,64}"),
+    "signature": _text(r"[A-Za-z0-9+/=.]{0,8192}"),
+    "line": lambda value: isinstance(value, str) and len(value) <= 1000 and value.isprintable(),
+}
+"""What a value may be."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of value that leaves: when, where in the answer, what it is, and its rule.
+
+    where: keys joined by slashes; a part in braces stands for each of its kind, see PARTS. kind: of KINDS. rule: how it
+    leaves where the site's policy says nothing of it. policy: which keys of the policy change that, and to what.
+    """
+
+    when: str
+    where: str
+    what: str
+    kind: str
+    rule: str
+    policy: str = ""
+
+
+CALL, ROUND, SCORES, ALWAYS = "roll call", "round", "evaluation", "every answer"
+WITHHELD = "`least_class`: withheld"
+NOISED = "`scores`: rounded, noised and counted, or never"
+
+ROWS = (
+    Row(ALWAYS, "exchange", "the name that the server gave its order", "line", "as it came"),
+    Row(ALWAYS, "error", "that the site refuses or failed", "line", "words that follow from the order and the policy "
+        "alone; for whatever went wrong after scans were looked at, one constant sentence"),
+    Row(CALL, "about/kind", "kind of data set, such as manifest", "word", "exact"),
+    Row(CALL, "about/folds/{fold}/scans", "scans in each fold", "count", "exact"),
+    Row(CALL, "about/folds/{fold}/{side}/{finding}", "scans with and without each finding in each fold", "count",
+        "exact", "`least_class`: left out where fewer"),
+    Row(CALL, "about/fingerprint", "whether the scans are those of an earlier run", "64 hex digits",
+        "HMAC-SHA256 over the scans' digests under a secret of the site"),
+    Row(CALL, "about/notes/{n}", "warnings about the data, and the policy's terms", "line", "in words",
+        "`least_class`: the policy's terms alone"),
+    Row(CALL, "about/package", "version and hash of the installed package", "word", "exact"),
+    Row(CALL, "about/kept/round", "the last round of this run that the site answered", "round", "exact"),
+    Row(CALL, "about/kept/empty", "whether it keeps nothing of this run", "yes or no", "exact"),
+    Row(CALL, "about/public/scans", "public scans, where the scheme needs them", "count", "exact"),
+    Row(CALL, "about/public/fingerprint", "which public scans, the same at all sites", "64 hex digits", "SHA-256"),
+    Row(CALL, "about/check/verdict", "verdict of the last `brainct site check`", "word", "exact"),
+    Row(CALL, "about/check/time", "when that was", "word", "exact"),
+    Row(CALL, "about/check/package", "the package that was checked", "word", "exact"),
+    Row(ROUND, "weights/{tensor}", "what the scheme sends ([schemes.md](schemes.md)): weights, gradients, sums, votes",
+        "tensor", "as the scheme made it",
+        "`withhold`, `percentile`, `largest`, `clip`, `noise`: changed, and counted; `training`: noised during "
+        "training, and counted; `labels`: votes flipped, and counted; `secure_aggregation`: under masks alone"),
+    Row(ROUND, "examples", "training scans behind it", "count", "exact"),
+    Row(ROUND, "metrics/{metric}", "mean training loss, or how far the model moved", "number", "exact",
+        "`noise`, `training`: never; under `secagg` never"),
+    Row(ROUND, "extra/steps", "local steps (`fednova`)", "count", "exact"),
+    Row(ROUND, "extra/labelled/{n}", "training scans with a label of each finding (`fedma`)", "count", "exact"),
+    Row(ROUND, "extra/secagg/key", "public key of the run (`secagg`)", "64 hex digits", "exact"),
+    Row(ROUND, "extra/secagg/proof", "certificate and signature of that key", "signature", "exact"),
+    Row(SCORES, "scores/{finding}/auroc", "AUROC on held-out scans", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/auroc_interval/{n}", "its interval", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/balanced_accuracy", "balanced accuracy", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/sensitivity_at_90_specificity", "sensitivity at 90 % specificity",
+        "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/brier", "Brier score", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/ece", "calibration error", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/confusion/{cell}", "true and false positives and negatives at 0.5", "count",
+        "exact", NOISED),
+    Row(SCORES, "scores/{finding}/calibration/{n}/low", "a bin's lower edge", "number in [0, 1]",
+        "bins of five scans and more", NOISED),
+    Row(SCORES, "scores/{finding}/calibration/{n}/high", "its upper edge", "number in [0, 1]", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/calibration/{n}/scans", "scans in it", "count", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/calibration/{n}/mean_probability", "their mean probability", "number in [0, 1]",
+        "exact", NOISED),
+    Row(SCORES, "scores/{finding}/calibration/{n}/positives", "positives among them", "count", "exact", NOISED),
+    Row(SCORES, "scores/{finding}/{side}", "scans with and without the finding", "count", "exact", WITHHELD),
+    Row(SCORES, "scores/{finding}/unlabelled", "scans without a label", "count", "exact", WITHHELD),
+    Row(SCORES, "scores/{finding}/reason", "why a score is missing", "word", "exact"),
+)  # fmt: skip
+"""Everything that a site sends in a run. FLARE's own envelope around it: see FLARE."""
+
+TOP = ({"about"}, {"scores"}, {"error"}, {"weights", "examples", "metrics", "extra"})
+"""The keys of an answer, beside `exchange`."""
+
+
+def check_answer(answer: Mapping[str, Any]) -> None:
+    """Refuse an answer that holds a value without a row, or one that is not of its row's kind; neither is repeated."""
+    if set(answer) - {"exchange"} not in TOP:
+        raise Refused("an answer has other parts than an answer has (see brainct.security.disclosures); it is not sent")
+    for place, value in leaves(answer):
+        row = row_of(place)
+        if row is None and not ((value is None or isinstance(value, Mapping | list | tuple)) and is_part(place)):
+            raise Refused(f"an answer holds {_shown(place)}, which is not in the list of what may leave")
+        if row is not None and not KINDS[row.kind](value):
+            raise Refused(f"an answer's {row.where} is no {row.kind}; it is not sent")
+
+
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of plain data with its place; a dict or list only where it is empty."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{place}/{key}" if place else str(key))
+    elif isinstance(value, list | tuple) and value:
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{place}/{index}")
+    else:
+        yield place, value
+
+
+@lru_cache(maxsize=4096)
+def row_of(place: str) -> Row | None:
+    """The row of a value's place; None where the list has none."""
+    return next((row for row in ROWS if _pattern(row.where).fullmatch(place)), None)
+
+
+@lru_cache(maxsize=4096)
+def is_part(place: str) -> bool:
+    """Whether values of the list lie below this place."""
+    depth = place.count("/") + 1
+    above = {"/".join(row.where.split("/")[:depth]) for row in ROWS if row.where.count("/") >= depth}
+    return any(_pattern(where).fullmatch(place) for where in above)
+
+
+@cache
+def _pattern(where: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", lambda found: f"(?:{PARTS[found[1]]})", where))
+
+
+def _shown(place: str) -> str:
+    """A place whose own words, which might name somebody, are left out."""
+    known = {part for row in ROWS for part in row.where.split("/")}
+    return "/".join(part if part in known else "*" for part in place.split("/"))

@@ -1,0 +1,83 @@
+"""What one site keeps of its runs, on its own disk: the terms, its client state, its answers and its secrets."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brainct import plain
+from brainct.state import run_name
+
+NOTHING: Mapping[str, Any] = {"keep": {}, "round": -1, "answers": {}}
+"""Of a run in which the site has answered no round yet; answers: of that round, by step, each with its order."""
+
+OWNER = 0o600
+
+
+class StateStore:
+    """The files of one site below a folder that outlives the process; below it one folder for each run.
+
+    All of them are readable by their owner alone. The last run's client state is held in memory as well.
+    """
+
+    def __init__(self, site: str, folder: Path):
+        self.site, self.folder = site, folder
+        self._held: tuple[str, Mapping[str, Any]] = ("", NOTHING)
+
+    def kept(self, run: str) -> Mapping[str, Any]:
+        """The client state of a run, the last round that it answered, and its answers in that round by step."""
+        if self._held[0] != run:
+            file = self._file(run, ".safetensors")
+            self._held = (run, {**NOTHING, **plain.load(file)} if file.exists() else NOTHING)
+        return self._held[1]
+
+    def store(self, run: str, kept: Mapping[str, Any]) -> None:
+        """Replace what `kept` gives, in one step."""
+        plain.write(self._file(run, ".safetensors"), plain.pack(kept), OWNER)
+        self._held = (run, kept)
+
+    def terms(self, run: str) -> dict[str, Any] | None:
+        """What the run is, as the site fixed it at the roll call; None before."""
+        return self._read(self._file(run, ".terms.json"))
+
+    def fix(self, run: str, terms: Mapping[str, Any]) -> None:
+        """Note what the run is."""
+        self._write(self._file(run, ".terms.json"), terms)
+
+    def scores(self, run: str) -> dict[str, Any]:
+        """Each evaluation that was answered, by fold and round: the digest of its order, and the scores."""
+        return self._read(self._file(run, ".scores.json")) or {}
+
+    def note_scores(self, run: str, scores: Mapping[str, Any]) -> None:
+        """Replace what `scores` gives."""
+        self._write(self._file(run, ".scores.json"), scores)
+
+    def run_secret(self, run: str) -> bytes:
+        """32 bytes from the machine's own randomness, drawn once in a run."""
+        return self._secret(self._file(run, ".secret"))
+
+    def site_secret(self) -> bytes:
+        """32 bytes from the machine's own randomness, drawn once for all runs of the site."""
+        return self._secret(self.folder / f"{self.site}.secret")
+
+    def forget(self, run: str) -> None:
+        """Remove whatever lies under the name of a run."""
+        for suffix in (".safetensors", ".terms.json", ".scores.json", ".secret"):
+            self._file(run, suffix).unlink(missing_ok=True)
+        self._held = ("", NOTHING)
+
+    def _file(self, run: str, suffix: str) -> Path:
+        return self.folder / run_name(run) / f"{self.site}{suffix}"
+
+    def _secret(self, file: Path) -> bytes:
+        if not file.exists():
+            plain.write(file, secrets.token_bytes(32), OWNER)
+        return file.read_bytes()
+
+    def _read(self, file: Path) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        return found
+
+    def _write(self, file: Path, content: Mapping[str, Any]) -> None:
+        plain.write(file, json.dumps(content).encode(), OWNER)
