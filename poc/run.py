@@ -27,6 +27,7 @@ def main(
     workspace: Annotated[
         Path | None, typer.Option(help="A new folder for kits and logs, which is kept. (default: one that is removed)")
     ] = None,
+    privacy: Annotated[str, typer.Option(help="The sites' privacy policy: open, standard or strict.")] = "open",
 ) -> None:
     """Prepare, start, submit, follow, download, print the table, stop."""
     results = out or _free(f"poc-{job.resolve().name}")
@@ -36,7 +37,7 @@ def main(
     place = workspace.resolve() if workspace else Path(tempfile.mkdtemp(prefix="brainct-poc-"))
     clock = Clock()
     try:
-        outcome = run(job, sites, place, clock)
+        outcome = run(job, sites, place, clock, privacy)
         shutil.copytree(outcome.folder, results, dirs_exist_ok=True)
     finally:
         if not workspace:
@@ -46,9 +47,9 @@ def main(
     print(last_lines(outcome.record, results))
 
 
-def run(job: Path, sites: int, place: Path, clock: Clock) -> Outcome:
+def run(job: Path, sites: int, place: Path, clock: Clock, privacy: str = "open") -> Outcome:
     """One job in a federation of its own in the folder `place`."""
-    kits = prepare_poc(PROJECT, place, site_names(sites), POLICY)
+    kits = prepare_poc(PROJECT, place, site_names(sites), POLICY, privacy)
     clock.note("prepare")
     with Federation(kits, place / "home", {"BRAINCT_WAY": "poc"}) as federation:
         federation.start()

@@ -78,10 +78,10 @@ class _Score(_Part):
     confusion: dict[Literal["tp", "fp", "tn", "fn"], Count] | None
     balanced_accuracy: Share | None
     brier: Share | None
-    positives: Count
-    negatives: Count
-    unlabelled: Count
-    reason: Literal["no labelled scan", "no positive scan", "no negative scan"] | None
+    positives: Count | None
+    negatives: Count | None
+    unlabelled: Count | None
+    reason: Literal["no labelled scan", "no positive scan", "no negative scan", "too few scans", "withheld"] | None
 
 
 def _with_any(scores: dict[Finding, _Score]) -> dict[Finding, _Score]:

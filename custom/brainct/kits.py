@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from brainct.errors import Refused
 
 KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
 POLICY = Path("provisioning/policy")
+PRIVACY = "standard"
+"""The privacy policy of a hospital that chooses none."""
 LAUNCHER = "process_launcher"
 POLICY_KEYS = ("class_list_enforcement_mode", "class_allow_list", "allow_log_streaming")
 LAUNCHERS, LOGGING = "nvflare.app_opt.job_launcher.", "nvflare.app_common.logging."
@@ -33,30 +34,43 @@ def kits_in(folder: Path) -> dict[str, Path]:
     return kits
 
 
-def lay(folder: Path, policy: Path = POLICY, replace: bool = False) -> list[str]:
+def lay(folder: Path, policy: Path = POLICY, replace: bool = False, privacy: str = PRIVACY) -> list[str]:
     """Lay the policy into every kit of a server or hospital, and say for each file what was done.
 
-    policy: a folder with all/, server/ and hospital/. A file that is there and differs is the site's own decision; it
-    is kept unless `replace`. A server's storage paths are absolute, so a server's kit is laid where it will run.
+    policy: a folder with all/, server/, hospital/ and privacy/. privacy: which of the policies in privacy/ a hospital
+    takes. A file that is there and differs is the site's own decision; it is kept unless `replace`. A server's storage
+    paths are absolute, so a server's kit is laid where it will run.
     """
     done = []
     for name, kit in kits_in(folder).items():
-        for template in _templates(policy, kind_of(kit)):
-            done.append(f"{name}/local/{template.name}: {_lay_one(template, kit, replace)}")
+        for target, template in _templates(policy, kind_of(kit), privacy):
+            done.append(f"{name}/local/{target}: {_lay_one(template, kit, target, replace)}")
     return done
 
 
-def _templates(policy: Path, kind: str | None) -> Iterator[Path]:
+def _templates(policy: Path, kind: str | None, privacy: str) -> list[tuple[str, Path]]:
+    """The name in a kit's local/ and the template of each file of the policy."""
     if kind == "person":
-        return
-    for part in ("all", str(kind)):
+        return []
+    found = []
+    for part in ("all", str(kind), "privacy"):
         if not (policy / part).is_dir():
             raise Refused(f"{policy} has no folder {part!r}; wanted the policy templates, such as provisioning/policy")
-        yield from sorted((policy / part).glob("*.json"))
+        found += [(path.name, path) for path in (policy / part).glob("*.json") if part != "privacy"]
+    if kind == "hospital":
+        found.append(("privacy.json", _privacy(policy, privacy)))
+    return sorted(found)
 
 
-def _lay_one(template: Path, kit: Path, replace: bool) -> str:
-    text, target = _text(template, kit), kit / "local" / template.name
+def _privacy(policy: Path, name: str) -> Path:
+    known = sorted(path.stem for path in (policy / "privacy").glob("*.json"))
+    if name not in known:
+        raise Refused(f"privacy policy {name!r} is not among the templates; choose one of {', '.join(known)}")
+    return policy / "privacy" / f"{name}.json"
+
+
+def _lay_one(template: Path, kit: Path, name: str, replace: bool) -> str:
+    text, target = _text(template, kit), kit / "local" / name
     if not target.exists():
         target.write_text(text)
         return "laid"

@@ -13,9 +13,12 @@ def lay(
     folder: Annotated[Path, typer.Argument(help="A kit, or the prod_NN folder that holds several.")],
     policy: Annotated[Path, typer.Option(help="The templates.")] = Path("provisioning/policy"),
     replace: Annotated[bool, typer.Option(help="Also replace files that differ; the former is kept beside.")] = False,
+    privacy: Annotated[
+        str, typer.Option(help="A hospital's privacy policy: open, standard or strict (docs/privacy.md).")
+    ] = "standard",
 ) -> None:
     """Lay the policy into each kit's local/: what a job may build, who may do what, where logs and jobs lie."""
     from brainct import kits
 
-    for line in kits.lay(folder, policy, replace):
+    for line in kits.lay(folder, policy, replace, privacy):
         print(line)

@@ -50,19 +50,24 @@ def environment(home: Path) -> dict[str, str]:
     return {**ours, "HOME": str(home), "PATH": path}
 
 
-def provision(project: Path, folder: Path, policy: Path = POLICY, port: int | None = None) -> Path:
+def provision(
+    project: Path, folder: Path, policy: Path = POLICY, port: int | None = None, privacy: str = "open"
+) -> Path:
     """Provision a project into `folder` and lay the policy; returns the folder of the kits.
 
-    port: takes the place of the server's port and admin port, for federations side by side on one machine.
+    port: takes the place of the server's port and admin port, for federations side by side on one machine. privacy: the
+    hospitals' privacy policy, see kits.lay.
     """
     content = _project(project, port)
     flare("provision", "-p", str(_write(content, folder)), "-w", str(folder / "kits"), home=folder / "home")
     kits = folder / "kits" / str(content["name"]) / "prod_00"
-    lay(kits, policy)
+    lay(kits, policy, privacy=privacy)
     return kits
 
 
-def prepare_poc(project: Path, folder: Path, sites: Sequence[str], policy: Path = POLICY) -> Path:
+def prepare_poc(
+    project: Path, folder: Path, sites: Sequence[str], policy: Path = POLICY, privacy: str = "open"
+) -> Path:
     """Prepare FLARE's proof of concept: a project's server and people with these sites, on a free port; the kits."""
     content = _project(project, free_port())
     others = [each for each in content["participants"] if each["type"] != "client"]
@@ -71,7 +76,7 @@ def prepare_poc(project: Path, folder: Path, sites: Sequence[str], policy: Path 
     flare("poc", "config", "-pw", str(folder / "poc"), home=home)
     flare("poc", "prepare", "-i", str(_write(content, folder)), home=home)
     kits = folder / "poc" / str(content["name"]) / "prod_00"
-    lay(kits, policy, replace=True)
+    lay(kits, policy, replace=True, privacy=privacy)
     return kits
 
 

@@ -31,7 +31,7 @@ PARTS = {
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST)
 
 
 def _share(value: Any) -> bool:

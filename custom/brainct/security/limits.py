@@ -1,0 +1,60 @@
+"""What a site's policy lets a job ask of it: which networks, how many rounds, evaluations and runs a day."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainct.ct.model import NETWORKS
+from brainct.plan import Network, Plan
+from brainct.site.terms import evaluations
+
+
+class Limits(BaseModel):
+    """What a job may ask for at most; None sets no limit.
+
+    networks: names, each of which stands for that network with its default options, or {architecture, options} with
+    exactly these: a network of a job's own making can be one that copies scans into its gradient. rounds, evaluations:
+    of one run. runs_a_day: that begin on one day.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    networks: tuple[str | dict[str, Any], ...] | None = None
+    rounds: int | None = Field(None, ge=1)
+    evaluations: int | None = Field(None, ge=1)
+    runs_a_day: int | None = Field(None, ge=1)
+
+
+def beyond(limits: Limits, plan: Plan) -> str | None:
+    """What of a job goes beyond the limits, in a clause for people; None where nothing does."""
+    if limits.networks is not None and not allowed(limits.networks, plan.network):
+        own = json.dumps(plan.network.options)
+        return (
+            f"the job's network is {plan.network.architecture} with options {own}; it trains {_names(limits.networks)}"
+        )
+    if limits.rounds is not None and plan.rounds > limits.rounds:
+        return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
+    if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
+        return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
+    return None
+
+
+def allowed(networks: Sequence[str | Mapping[str, Any]], network: Network) -> bool:
+    """Whether the network, with its options, is in the list."""
+    return any(_choice(one) == (network.architecture, _full(network.architecture, network.options)) for one in networks)
+
+
+def _choice(one: str | Mapping[str, Any]) -> tuple[str, Any]:
+    name, options = (one, {}) if isinstance(one, str) else (one.get("architecture", ""), one.get("options", {}))
+    return name, _full(name, options)
+
+
+def _full(name: str, options: Mapping[str, Any]) -> Any:
+    """All options with their values, as JSON has them."""
+    defaults = NETWORKS[name].options() if name in NETWORKS else {}
+    return json.loads(json.dumps({**defaults, **options}))
+
+
+def _names(networks: Sequence[str | Mapping[str, Any]]) -> str:
+    return ", ".join(one if isinstance(one, str) else json.dumps(one) for one in networks) or "none"

@@ -1,0 +1,45 @@
+"""What a job may ask of a site at most: networks that the site knows, rounds, evaluations."""
+
+import pytest
+
+from brainct import jobs
+from brainct.security.limits import Limits, allowed, beyond
+from tests.conftest import CHAIN, ROOT, tiny_plan
+
+PIXELS = {"architecture": "vgg-small", "size": 32, "options": {"widths": [3], "hidden": 1024, "grid": 16}}
+"""A network whose hidden layer reads pixels: its gradient can hold scans as they are (Fowl et al., ICLR 2022)."""
+
+
+def test_a_name_in_the_list_stands_for_the_network_with_its_default_options_alone():
+    named = Limits(networks=("vgg-small", "cnn"))
+    assert beyond(named, tiny_plan(network={"architecture": "cnn", "size": 32})) is None
+    assert beyond(named, tiny_plan(network={"architecture": "cnn", "options": {"widths": [16, 32, 64, 128]}})) is None
+    for network in (PIXELS, CHAIN, {"architecture": "densenet-small"}):
+        said = beyond(named, tiny_plan(network=network))
+        assert said.startswith(f"the job's network is {network['architecture']}")
+        assert said.endswith("it trains vgg-small, cnn")
+
+
+def test_options_in_the_list_allow_these_and_no_others():
+    exact = Limits(networks=({"architecture": "vgg-small", "options": CHAIN["options"]},))
+    assert beyond(exact, tiny_plan(network=CHAIN)) is None
+    assert beyond(exact, tiny_plan(network={**CHAIN, "options": {**CHAIN["options"], "hidden": 17}}))
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"rounds": 2}, "the job has 3 rounds; it takes part in at most 2"),
+        ({"evaluations": 3}, "the job evaluates 4 times; it answers at most 3 evaluations a run"),
+    ],
+)
+def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):
+    assert beyond(Limits(**limits), tiny_plan(evaluate_every=1)) == words
+    assert beyond(Limits(rounds=3, evaluations=4), tiny_plan(evaluate_every=1)) is None
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").iterdir()), ids=lambda path: path.name)
+def test_every_job_folder_has_a_network_of_the_package_with_default_options(job):
+    from brainct.ct.model import NETWORKS
+
+    assert allowed(sorted(NETWORKS), jobs.read(job).network)
