@@ -1,0 +1,1 @@
+"""What may leave a site, under which promise, and what it cost."""
