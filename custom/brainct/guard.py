@@ -4,15 +4,11 @@ The policy stands in the site's privacy.json, FLARE's own file, as the arguments
 every job at that site; a rehearsal reads the same file. The arithmetic is in `privacy`.
 """
 
-import fcntl
+import functools
 import hmac
 import json
-import math
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,61 +17,14 @@ from brainct.desk import HELD_OUT
 from brainct.errors import Refused, one_line
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
+from brainct.security.accounting import UNITS, Event
+from brainct.security.ledger import Ledger
+from brainct.security.private_training import PrivateTraining
 from brainct.weights import check
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
 FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"
 ASK = "choose another scheme, or ask the hospital's data protection officer"
-
-
-class Ledger:
-    """What a site's noised updates gave away, over all rounds and runs; with the secret of its noise, on its own disk.
-
-    folder: of this site alone, readable by nobody else; both files are made when they are first needed.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def secret(self) -> bytes:
-        """32 bytes from the machine's own randomness, drawn once."""
-        with self._locked():
-            file = self.folder / "secret"
-            if not file.exists():
-                plain.write(file, secrets.token_bytes(32), 0o600)
-            return file.read_bytes()
-
-    def releases(self) -> dict[str, Any]:
-        """Each update that left, by its digest: its run's digest, round, day and loss (see privacy.loss)."""
-        file = self.folder / "ledger.json"
-        try:
-            found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        except ValueError:
-            raise Refused(f"the privacy ledger {file.name} can't be read; restore it from a backup") from None
-        return found
-
-    def spent(self) -> float:
-        """The losses of all updates that left, added up."""
-        return _losses(self.releases())
-
-    def spend(self, digest: str, policy: privacy.Policy, run: str, round: int) -> bool:
-        """Count an update before it leaves; the very same update leaving again costs nothing. False: not affordable."""
-        with self._locked():
-            rows = self.releases()
-            if digest in rows:
-                return True
-            if not privacy.affordable(policy, _losses(rows)):
-                return False
-            row = {"run": run, "round": round, "day": date.today().isoformat(), "loss": privacy.loss(policy)}
-            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
-            return True
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 class Guard:
@@ -94,14 +43,26 @@ class Guard:
     def account(self) -> str:
         """The policy and what was spent under it, for the site's own people."""
         policy, rows = self.policy, self.ledger.releases()
-        lines = [f"{self.site}: {self._said()}", f"noised updates that left: {len(rows)}"]
+        lines = [f"{self.site}: {self._said()}", f"releases that its privacy budget pays for: {len(rows)}"]
         if rows:
             delta = policy.budget.delta if policy.budget else privacy.Budget(epsilon=1).delta
-            gone = privacy.epsilon(self.ledger.spent(), delta)
+            gone, kinds = self.ledger.spent(delta), [event.kind for event in self.ledger.events()]
             of = f" of {policy.budget.epsilon:g}" if policy.budget else ""
             runs = len({row["run"] for row in rows.values()})
-            lines.append(f"epsilon spent, over {runs} runs: {gone:.4g}{of} (delta {delta:g})")
+            lines += [
+                f"{kind}: {kinds.count(kind)}, epsilon {gone[kind]:.4g}, for {unit}"
+                for kind, unit in UNITS.items()
+                if kind in gone
+            ]
+            lines.append(f"epsilon spent in all, over {runs} runs: {gone['all']:.4g}{of} (delta {delta:g})")
         return "\n".join(lines)
+
+    def private_training(self, order: Mapping[str, Any]) -> PrivateTraining | None:
+        """How the site must train for this order, paid for from its ledger; None where its policy does not say."""
+        if self.policy.training is None:
+            return None
+        pay = functools.partial(self._spend, order=order)
+        return PrivateTraining(self.policy.training, self.ledger.secret(), pay)
 
     def _said(self) -> str:
         terms = self.policy.model_dump(exclude_defaults=True)
@@ -124,8 +85,8 @@ class Guard:
 
     def _terms(self, plan: Plan, order: Mapping[str, Any]) -> str:
         """What the policy means for this run, in a line for console and record; refuses a run that it can't serve."""
-        if self.policy.noise:
-            self._check_budget(plan, order)
+        if self.policy.budget is not None:
+            self._check_budget(plan, order, self.policy.budget)
         return self._said()
 
     def _check_withheld(self, plan: Plan) -> None:
@@ -140,16 +101,16 @@ class Guard:
                 f"have; its modules are {modules}"
             )
 
-    def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:
-        policy, releases = self.policy, self.ledger.releases()
-        spent = self.ledger.spent()
-        wanted = plan.rounds - sum(row["run"] == _run(order) for row in releases.values())
-        left = privacy.updates_left(policy, spent, wanted)
-        if policy.budget is not None and left < wanted:
-            gone = privacy.epsilon(spent, policy.budget.delta)
+    def _check_budget(self, plan: Plan, order: Mapping[str, Any], budget: privacy.Budget) -> None:
+        paid = {row["round"] for row in self.ledger.releases().values() if row["run"] == _run(order)}
+        wanted = plan.rounds - len(paid)
+        spent = [*self.ledger.events(), *privacy.evaluations(self.policy, plan)]
+        left = privacy.rounds_left(budget, spent, privacy.a_round(self.policy, plan), wanted)
+        if left < wanted:
+            gone = self.ledger.spent(budget.delta)["all"]
             raise Refused(
-                f"this run needs {wanted} updates, and its privacy policy leaves room for {left}: of epsilon "
-                f"{policy.budget.epsilon:g} (delta {policy.budget.delta:g}) {gone:.3g} is spent; ask for fewer rounds, "
+                f"this run needs {wanted} rounds, and its privacy policy leaves room for {left}: of epsilon "
+                f"{budget.epsilon:g} (delta {budget.delta:g}) {gone:.3g} is spent; ask for fewer rounds, "
                 "or its data protection officer for a larger budget"
             )
 
@@ -163,21 +124,17 @@ class Guard:
         secret, digest = b"", _digest(policy, order, trained)
         if policy.noise:
             secret = hmac.digest(self.ledger.secret(), digest.encode(), "sha256")
-            self._spend(digest, order)
+            self._spend(digest, privacy.update(policy), order)
         return {**answer, "weights": privacy.release(policy, given, trained, secret), "metrics": metrics}
 
-    def _spend(self, digest: str, order: Mapping[str, Any]) -> None:
-        if not self.ledger.spend(digest, self.policy, _run(order), order["round"]):
+    def _spend(self, digest: str, event: Event, order: Mapping[str, Any]) -> None:
+        if not self.ledger.spend(digest, event, self.policy.budget, _run(order), order["round"]):
             assert self.policy.budget is not None
             raise Refused(
                 f"the privacy budget of its patients (epsilon {self.policy.budget.epsilon:g}, delta "
-                f"{self.policy.budget.delta:g}) is spent, so it sends no more updates; its data protection officer "
+                f"{self.policy.budget.delta:g}) is spent, so it makes no more releases; its data protection officer "
                 "decides about a larger one"
             )
-
-
-def _losses(rows: Mapping[str, Any]) -> float:
-    return math.fsum(row["loss"] for row in rows.values())
 
 
 def _run(order: Mapping[str, Any]) -> str:

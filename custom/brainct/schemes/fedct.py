@@ -27,6 +27,7 @@ ABOUT = {
         privacy="the server sees each site's labels of the public scans, by choice flipped at random, and no weights",
         no_secure_aggregation="sites send votes as packed bits, of which there is no sum",
         no_noise="sites send labels, no update; `epsilon` flips each: F |U| epsilon a vote, added up over the votes",
+        no_private_training="sites also send which labels they have; its own `epsilon` is the noise on their votes",
     )
 }
 
@@ -103,7 +104,7 @@ def fedct(
         else:
             fitted = learner.fit(_own(task, learner, keep), pseudo=pseudo, own=own)
             refuse_nan(fitted)
-            own_weights, seeing, metrics = fitted.weights, learner, {"loss": fitted.loss}
+            own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
             return Report({}, examples, metrics if epsilon is None else {}), kept
@@ -118,9 +119,7 @@ def fedct(
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         told, scans = {**memory["told"], **dict.fromkeys(reports, memory["round"])}, memory["scans"]
-        votes = [
-            ballot.read(report.weights[VOTES], scans + 1) for report in reports.values() if VOTES in report.weights
-        ]
+        votes = [ballot.read(one.weights[VOTES], scans + 1) for one in reports.values() if VOTES in one.weights]
         if not votes:
             return {**memory, "told": told}
         coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
