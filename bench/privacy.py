@@ -19,8 +19,8 @@ from scipy.optimize import brentq
 from brainct.guard import FILTER
 from brainct.jobs import JOBS
 from brainct.plan import plan_of
-from brainct.privacy import epsilon
 from brainct.rehearse import rehearse, site_names
+from brainct.security.accounting import Event, epsilon
 
 DELTA = 1e-5
 NETWORK = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 16]}}
@@ -28,7 +28,7 @@ NETWORK = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 16]}}
 
 def noise_for(wanted: float, updates: int) -> float:
     """z, so that this many updates give away this epsilon together."""
-    return float(brentq(lambda z: epsilon(updates * (2 / z) ** 2, DELTA) - wanted, 1e-2, 1e6))
+    return float(brentq(lambda z: epsilon([Event("update", mu=2 / z)] * updates, DELTA) - wanted, 1e-2, 1e6))
 
 
 def auroc(scheme: str, policy: dict[str, Any], seed: int, choices: argparse.Namespace) -> float:

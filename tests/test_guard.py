@@ -8,9 +8,11 @@ import torch
 
 from brainct import guard, plain, privacy
 from brainct.cli import app
-from brainct.errors import Refused
+from brainct.errors import Refused, failed
 from brainct.guard import Guarded, guard_of, guarded
 from brainct.rehearse import rehearse
+from brainct.security.accounting import Event, epsilon
+from brainct.security.ledger import Ledger
 from brainct.weights import difference
 from tests.agreed import Agreed
 from tests.conftest import first_weights, tiny_plan
@@ -18,6 +20,12 @@ from tests.hostile import ATTACKS
 
 pytestmark = pytest.mark.usefixtures("small_site")
 NOISY = {"clip": 1.0, "noise": 20.0}
+
+
+def allowed_by(policy):
+    """The rounds that a fresh budget pays for."""
+    policy = privacy.policy_of(policy)
+    return privacy.rounds_left(policy.budget, [], [privacy.update(policy)], 99)
 
 
 def order(plan, what="reply", **changes):
@@ -70,7 +78,7 @@ def test_the_same_update_has_the_same_noise_and_costs_once(site, tmp_path):
     first = site(**NOISY).answer(found)
     assert plain.sha256(site(**NOISY).answer(found)) == plain.sha256(first)
     rows = json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())
-    assert [row["loss"] for row in rows.values()] == pytest.approx([0.01])
+    assert [(row["kind"], row["mu"]) for row in rows.values()] == [("update", 0.1)]
     assert site(**NOISY).answer({**found, "round": 1})["weights"]
     assert len(json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())) == 2
 
@@ -98,7 +106,7 @@ def test_noise_differs_from_round_to_round(site):
 
 def test_the_budget_is_kept_over_rounds_and_runs(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
-    allowed = privacy.updates_left(privacy.policy_of(policy), 0.0, 99)
+    allowed = allowed_by(policy)
     assert 3 < allowed < 9
     answers = []
     for number in range(allowed + 1):
@@ -111,17 +119,17 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
 
 def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
-    allowed = privacy.updates_left(privacy.policy_of(policy), 0.0, 99)
+    allowed = allowed_by(policy)
     about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))["about"]
     said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
-    assert about["notes"][-1] == f"its privacy policy on updates: {said}"
+    assert about["notes"][-1] == f"its privacy policy: {said}"
     error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
-    assert re.search(rf"this run needs {allowed + 1} updates, and its privacy policy leaves room for {allowed}:", error)
+    assert re.search(rf"this run needs {allowed + 1} rounds, and its privacy policy leaves room for {allowed}:", error)
 
 
 def test_a_run_that_is_repeated_needs_nothing_new(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
-    plan = tiny_plan(rounds=privacy.updates_left(privacy.policy_of(policy), 0.0, 99))
+    plan = tiny_plan(rounds=allowed_by(policy))
     for run in ("one", "again"):
         assert "error" not in site(**policy).answer(order(plan, "describe", run=run))
         orders = [order(plan, round=number, run=run) for number in range(plan.rounds)]
@@ -150,10 +158,12 @@ def test_a_layer_that_the_network_does_not_have_can_not_be_withheld(site):
     assert "withholds hed, which network cnn does not have" in error
 
 
-def test_an_update_of_another_shape_does_not_leave(site):
+def test_an_update_of_another_shape_does_not_leave(site, caplog):
     found = order(tiny_plan())
     answer = {"weights": {"w": torch.ones(2)}, "examples": 1, "metrics": {}, "extra": {}}
-    assert "missing tensors" in site(clip=1)._guard.answer(found, answer)["error"]
+    error = site(clip=1)._guard.answer(found, answer)["error"]
+    assert error == failed("site-1")
+    assert "missing tensors" in caplog.text
 
 
 def policy_file(folder, **policy):
@@ -217,21 +227,26 @@ def test_a_privacy_file_without_our_filter_is_refused_and_not_taken_for_no_polic
         guarded(None, "a")
 
 
-def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path):
+def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path, caplog):
     site(**NOISY).answer(order(tiny_plan()))
     (tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").write_text("{")
-    assert "ledger.json can't be read" in site(**NOISY).answer(order(tiny_plan(), round=1))["error"]
+    assert site(**NOISY).answer(order(tiny_plan(), round=1))["error"] == failed("site-1")
+    assert "ledger.json can't be read" in caplog.text
 
 
 def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
     file = policy_file(tmp_path / "local", clip=0.5, noise=20.0, budget={"epsilon": 9.0})
     app(["privacy", str(file), "--site", "a"], standalone_mode=False)
-    assert capsys.readouterr().out.splitlines()[1:] == ["noised updates that left: 0"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["releases that its privacy budget pays for: 0"]
     monkeypatch.setenv("BRAINCT_PRIVACY", str(file))
     rehearsed(tmp_path / "out")
     app(["privacy", str(file), "--site", "a"], standalone_mode=False)
-    spent = privacy.epsilon(2 * 0.1**2, 1e-5)
-    assert f"epsilon spent, over 1 runs: {spent:.4g} of 9 (delta 1e-05)" in capsys.readouterr().out
+    spent = f"{epsilon([Event('update', mu=0.1)] * 2, 1e-5):.4g}"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "releases that its privacy budget pays for: 2",
+        f"update: 2, epsilon {spent}, for all training scans of the hospital together",
+        f"epsilon spent in all, over 1 runs: {spent} of 9 (delta 1e-05)",
+    ]
 
 
 @pytest.mark.parametrize("what", ["train", "", "Reply"])
@@ -276,3 +291,70 @@ def test_a_layer_is_withheld_whatever_network_comes_after_the_roll_call(site):
     assert "differs from what site-1 agreed to at the roll call of run run (network)" in answer["error"]
     answer = door.answer(order(other, run="another"))
     assert "withholds head, which network densenet-small does not have" in answer["error"]
+
+
+TRAINING = {"clip": 1.0, "noise": 4.0, "sampling": 0.5}
+
+
+def test_private_training_is_paid_for_once_from_the_same_ledger_and_refused_beyond_it(tmp_path):
+    budget = epsilon([Event("training", noise=4.0, sampling=0.5, steps=10)], 1e-5)
+    door = guard_of({"training": TRAINING, "budget": {"epsilon": budget * 1.001}}, tmp_path, "site-1")
+    private = door.private_training(order(tiny_plan()))
+    for digest in ("a", "a", "b", "a"):
+        private.spend(digest, private.terms.event(5))
+    with pytest.raises(Refused, match="is spent, so it makes no more releases"):
+        private.spend("c", private.terms.event(1))
+    assert private.secret == door.ledger.secret()
+    assert [row["steps"] for row in door.ledger.releases().values()] == [5, 5]
+    said = f"{door.ledger.spent(1e-5)['training']:.4g}"
+    assert door.account().splitlines()[2:] == [
+        f"training: 2, epsilon {said}, for one patient of the training fold, or one scan where patients are unknown",
+        f"epsilon spent in all, over 1 runs: {said} of {budget * 1.001:g} (delta 1e-05)",
+    ]
+    assert guard_of(NOISY, tmp_path, "site-1").private_training(order(tiny_plan())) is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "arguments", "steps"),
+    [("fedavg", {}, [2]), ("ditto", {"personal_epochs": 3}, [2, 6]), ("finetune", {"epochs": 2}, [2])],
+)
+def test_a_run_whose_trainings_need_more_than_is_left_is_refused_at_the_roll_call(site, scheme, arguments, steps):
+    plan = tiny_plan(scheme, rounds=4, evaluate_every=2, arguments=arguments)
+    run = [Event("training", noise=4.0, sampling=0.5, steps=count) for count in steps * 4]
+    run += [Event("training", noise=4.0, sampling=0.5, steps=4)] * (3 if scheme == "finetune" else 0)
+    needed = epsilon(run, 1e-5)
+    for budget, left in ((needed * 1.001, 4), (needed * 0.999, 3)):
+        answer = site(training=TRAINING, budget={"epsilon": budget}).answer(order(plan, "describe"))
+        said = f"this run needs 4 rounds, and its privacy policy leaves room for {left}:"
+        assert ("error" not in answer) if left == 4 else said in answer["error"]
+
+
+def test_rows_of_version_0_1_0_are_spent_and_stay_as_they_are(site, tmp_path):
+    file = tmp_path / "disk" / "privacy" / "site-1" / "ledger.json"
+    file.parent.mkdir(parents=True)
+    old = {"run": "r", "round": 0, "day": "2026-01-01", "loss": 0.04}
+    file.write_text(json.dumps({"0" * 64: old}))
+    door = site(**NOISY)
+    door.answer(order(tiny_plan()))
+    rows = json.loads(file.read_text())
+    assert (rows.pop("0" * 64), len(rows)) == (old, 1)
+    events = [Event("update", mu=0.2), Event("update", mu=0.1)]
+    assert door._guard.ledger.spent(1e-5) == {"update": epsilon(events, 1e-5), "all": epsilon(events, 1e-5)}
+
+
+def test_kinds_of_releases_are_told_apart_and_added_up(tmp_path):
+    ledger = Ledger(tmp_path)
+    events = [Event("labels", epsilon=1.0), Event("scores", mu=0.1), Event("update", mu=0.2)]
+    assert all(ledger.spend(str(at), event, None, "run", 0) for at, event in enumerate(events))
+    found = ledger.spent(1e-5)
+    assert found == {**{event.kind: epsilon([event], 1e-5) for event in events}, "all": epsilon(events, 1e-5)}
+    assert not ledger.spend("3", events[0], privacy.Budget(epsilon=found["all"] + 0.99), "run", 1)
+    assert ledger.spend("3", events[0], privacy.Budget(epsilon=found["all"] + 1.01), "run", 1)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"kind": "update", "mu": "x"}}', '{"a": {"kind": "x"}}'])
+def test_a_ledger_with_rows_that_nobody_wrote_spends_nothing(tmp_path, content):
+    (tmp_path / "ledger.json").write_text(content)
+    with pytest.raises(Refused, match="restore it from a backup"):
+        Ledger(tmp_path).spend("0", Event("update", mu=0.1), None, "run", 0)
+    assert (tmp_path / "ledger.json").read_text() == content

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.optimize import brentq
 
 from brainct import privacy
 from brainct.errors import Refused
-from brainct.privacy import clipped, epsilon, gaussian, large, objection, policy_of, release, updates_left
+from brainct.privacy import clipped, gaussian, large, objection, policy_of, release, rounds_left
 from brainct.schemes import SCHEMES, about, build
+from brainct.security.accounting import Event, epsilon
 from brainct.weights import difference
+from tests.conftest import tiny_plan
 
 GIVEN = {"body.w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "head.w": torch.tensor([5.0]), "count": torch.tensor(7)}
 
@@ -101,38 +102,35 @@ def test_the_clipped_update_of_any_two_data_sets_is_at_most_two_norms_apart():
     apart = max(float(np.linalg.norm(left - right)) for left, right in pairs)
     assert apart <= 1 + 1e-12
     single = policy_of({"clip": 0.5, "noise": 4})
-    assert privacy.loss(single) == pytest.approx((2 * 0.5 / (4 * 0.5)) ** 2)  # (sensitivity / standard deviation)^2
-
-
-@pytest.mark.parametrize("mu", [0.1, 1.0, 5.477])
-def test_epsilon_is_that_of_the_gaussian_mechanism(mu):
-    """Balle, Wang, ICML 2018, Theorem 8: delta as a function of epsilon, solved here on its own."""
-
-    def delta(eps):
-        return stats.norm.cdf(mu / 2 - eps / mu) - math.exp(eps) * stats.norm.cdf(-mu / 2 - eps / mu)
-
-    wanted = brentq(lambda eps: delta(eps) - 1e-5, 1e-6, 100)
-    assert epsilon(mu**2, 1e-5) == pytest.approx(wanted, rel=1e-4)
-
-
-def test_epsilon_of_one_noised_update_is_the_value_of_the_literature():
-    """Sigma 1, sensitivity 1, delta 1e-5: epsilon 4.377, as Gaussian-DP calculators print."""
-    assert epsilon(1.0, 1e-5) == pytest.approx(4.377, abs=1e-3)
-    assert epsilon(0.0, 1e-5) == 0
+    assert privacy.update(single).mu == pytest.approx(2 * 0.5 / (4 * 0.5))  # sensitivity / standard deviation
 
 
 def test_thirty_updates_cost_as_one_with_the_square_root_of_thirty_times_less_noise():
     policy, single = policy_of({"clip": 1, "noise": 20}), policy_of({"clip": 1, "noise": 20 / math.sqrt(30)})
-    assert epsilon(30 * privacy.loss(policy), 1e-5) == pytest.approx(epsilon(privacy.loss(single), 1e-5), rel=1e-6)
+    assert epsilon([privacy.update(policy)] * 30, 1e-5) == pytest.approx(
+        epsilon([privacy.update(single)], 1e-5), rel=1e-6
+    )
 
 
-def test_the_updates_left_are_just_those_that_the_budget_pays_for():
-    policy = policy_of({"clip": 1, "noise": 20, "budget": {"epsilon": 2.0}})
-    left = updates_left(policy, 0.0, 1000)
+@pytest.mark.parametrize(
+    "policy", [{"clip": 1, "noise": 20}, {"training": {"clip": 1, "noise": 4, "sampling": 0.2}}], ids=str
+)
+def test_the_rounds_left_are_just_those_that_the_budget_pays_for(policy):
+    policy = policy_of({**policy, "budget": {"epsilon": 2.0}})
+    cost = privacy.a_round(policy, tiny_plan(fit={"epochs": 2}))
+    left = rounds_left(policy.budget, [], cost, 1000)
     assert 0 < left < 1000
-    assert epsilon(left * privacy.loss(policy), 1e-5) <= 2 < epsilon((left + 1) * privacy.loss(policy), 1e-5)
-    assert updates_left(policy, left * privacy.loss(policy), 5) == 0
-    assert updates_left(policy_of({"clip": 1, "noise": 20}), 1e9, 5) == 5
+    assert epsilon(cost * left, 1e-5) <= 2 < epsilon(cost * (left + 1), 1e-5)
+    assert rounds_left(policy.budget, cost * left, cost, 5) == 0
+    assert rounds_left(None, [Event("update", mu=1e4)], cost, 5) == 5
+
+
+def test_what_a_round_costs_follows_from_policy_and_job():
+    policy = {"clip": 1, "noise": 20, "training": {"clip": 1, "noise": 4, "sampling": 0.3}}
+    trained = Event("training", noise=4, sampling=0.3, steps=8)
+    assert privacy.a_round(policy_of(policy), tiny_plan(fit={"epochs": 2})) == [Event("update", mu=0.1), trained]
+    assert privacy.a_round(policy_of({"clip": 1, "noise": 20}), tiny_plan()) == [Event("update", mu=0.1)]
+    assert privacy.a_round(policy_of({}), tiny_plan()) == []
 
 
 @pytest.mark.parametrize(

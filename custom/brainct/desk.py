@@ -13,7 +13,8 @@ import torch
 from brainct.ct.dataset import open_site
 from brainct.ct.scans import FINDINGS, Dataset, Fold
 from brainct.ct.sitefile import SiteFile, read_site_file
-from brainct.errors import Declined, Refused
+from brainct.errors import Declined, Refused, failed
+from brainct.guard import guard_if_any
 from brainct.identity import identity_in
 from brainct.learner import SiteLearner, network_of
 from brainct.package import fingerprint
@@ -47,8 +48,8 @@ class Desk:
     keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
     `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what an answer says of a
     failure does not depend on the scans, and the reason goes to the site's own log; for every site that is not
-    rehearsed. startup: the folder of that name in the site's kit, which says who it is to the other sites. reused: the
-    names of runs may come again, as the simulator's do.
+    rehearsed. startup: the folder of that name in the site's kit, which says who it is to the other sites. privacy:
+    the site's privacy.json, for how it must train. reused: the names of runs may come again, as the simulator's do.
 
     At the roll call the site fixes on its own disk what the run is. Afterwards it answers the orders of that run alone,
     each once: an order that comes again, since its answer was lost on the way, gets the same bytes.
@@ -62,11 +63,13 @@ class Desk:
         opener: Opener = open_site,
         discreet: bool = True,
         startup: Path | None = None,
+        privacy: Path | None = None,
         reused: bool = False,
     ):
         self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, discreet
         self.state, self._reused = StateStore(site, keep), reused or not discreet
         self._identity = functools.cache(functools.partial(identity_in, startup))
+        self._guard = guard_if_any(privacy, site)
         self._scans: tuple[tuple[Any, ...], Dataset] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
         self._network: tuple[Any, torch.nn.Module] | None = None
@@ -95,7 +98,7 @@ class Desk:
         if not self._discreet:
             return {"error": details}
         logging.getLogger(LOG).error("%s: %s", self.site, details.removeprefix(f"{self.site}: "))
-        return {"error": f"{self.site} can't answer this; the reason is in the site's own log"}
+        return {"error": failed(self.site)}
 
     def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         check_order(order, self.site)
@@ -141,7 +144,7 @@ class Desk:
         known = self.state.scores(run)
         if when not in known:
             scans, task = self._open(plan, order["sites"], scheme.public), _task(order)
-            learner = self._learner(plan, scans, order["round"], run)
+            learner = self._learner(plan, scans, order)
             seeing, weights = _used(scheme, task, learner, self.state.kept(run)["keep"])
             known = {**known, when: {"order": digest, "scores": seeing.evaluate(weights, order["fold"])}}
             self.state.note_scores(run, known)
@@ -165,7 +168,7 @@ class Desk:
             )
         if step and not given:
             raise Declined(f"the server asks {self.site} for more on round {number}, which it has not answered")
-        learner = self._learner(plan, self._open(plan, order["sites"], scheme.public), number, run)
+        learner = self._learner(plan, self._open(plan, order["sites"], scheme.public), order)
         task = _task(order)
         report, keep = scheme.reply(task, learner, kept["keep"])
         check_report(report, task, scheme, f"{self.site}, round {number}")
@@ -181,13 +184,16 @@ class Desk:
         For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
         """
         scheme = plan.build()
-        learner = self._learner(plan, self._open(plan, sites, scheme.public), plan.rounds, run)
+        asked = {"plan": plan.model_dump(), "sites": list(sites), "round": plan.rounds, "run": run}
+        learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
         return _used(scheme, task, learner, self.state.kept(run)["keep"])
 
-    def _learner(self, plan: Plan, scans: Dataset, round: int, run: str) -> SiteLearner:
+    def _learner(self, plan: Plan, scans: Dataset, order: Mapping[str, Any]) -> SiteLearner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
-        run_secret = functools.partial(self.state.run_secret, run) if self._discreet else bytes
-        return SiteLearner(self._network_of(plan), scans, plan, self.site, round, secret, run_secret, self._identity)
+        run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
+        private = self._guard.private_training(order) if self._guard else None
+        network, number = self._network_of(plan), order["round"]
+        return SiteLearner(network, scans, plan, self.site, number, secret, run_secret, self._identity, private)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:

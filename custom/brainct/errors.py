@@ -12,6 +12,14 @@ class Declined(Refused):
     """A site's refusal whose reason follows from the server's order alone, so that the server may read it in words."""
 
 
+def failed(site: str) -> str:
+    """All that a site says when it could not answer an order after it had looked at its scans.
+
+    One sentence for every reason: a server that chooses what fails would read in the reason what the scans are.
+    """
+    return f"{site} can't answer this; the reason is in the site's own log"
+
+
 def one_line(words: object) -> str:
     """Another party's words as one printable line, cut where they are long: they can't pose as lines of ours."""
     said = str(words)

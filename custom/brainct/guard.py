@@ -1,81 +1,31 @@
 """The site's door: what a site answers leaves only as its privacy policy allows, and what that gives away is counted.
 
 The policy stands in the site's privacy.json, FLARE's own file, as the arguments of the filter that FLARE puts behind
-every job at that site; a rehearsal reads the same file. The arithmetic is in `privacy`.
+every job at that site; a rehearsal reads the same file. What becomes of an answer is in `security.release`.
 """
 
-import fcntl
-import hmac
+import functools
 import json
-import math
+import logging
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, privacy
-from brainct.errors import Refused, one_line
+from brainct.errors import Declined, Refused, failed, one_line
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
-from brainct.site.terms import HELD_OUT
-from brainct.weights import check
+from brainct.security import limits, release
+from brainct.security.accounting import UNITS, Event
+from brainct.security.disclosures import check_answer
+from brainct.security.ledger import Ledger
+from brainct.security.private_training import PrivateTraining
+from brainct.site.terms import HELD_OUT, ORDERS
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
 FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"
 ASK = "choose another scheme, or ask the hospital's data protection officer"
-
-
-class Ledger:
-    """What a site's noised updates gave away, over all rounds and runs; with the secret of its noise, on its own disk.
-
-    folder: of this site alone, readable by nobody else; both files are made when they are first needed.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def secret(self) -> bytes:
-        """32 bytes from the machine's own randomness, drawn once."""
-        with self._locked():
-            file = self.folder / "secret"
-            if not file.exists():
-                plain.write(file, secrets.token_bytes(32), 0o600)
-            return file.read_bytes()
-
-    def releases(self) -> dict[str, Any]:
-        """Each update that left, by its digest: its run's digest, round, day and loss (see privacy.loss)."""
-        file = self.folder / "ledger.json"
-        try:
-            found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        except ValueError:
-            raise Refused(f"the privacy ledger {file.name} can't be read; restore it from a backup") from None
-        return found
-
-    def spent(self) -> float:
-        """The losses of all updates that left, added up."""
-        return _losses(self.releases())
-
-    def spend(self, digest: str, policy: privacy.Policy, run: str, round: int) -> bool:
-        """Count an update before it leaves; the very same update leaving again costs nothing. False: not affordable."""
-        with self._locked():
-            rows = self.releases()
-            if digest in rows:
-                return True
-            if not privacy.affordable(policy, _losses(rows)):
-                return False
-            row = {"run": run, "round": round, "day": date.today().isoformat(), "loss": privacy.loss(policy)}
-            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
-            return True
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 class Guard:
@@ -83,50 +33,99 @@ class Guard:
 
     def __init__(self, policy: privacy.Policy, ledger: Ledger, site: str):
         self.policy, self.ledger, self.site = policy, ledger, site
+        self._scans: dict[str, int] = {}
 
     def answer(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         """What may leave in place of an answer: the same, a changed one, or `error` and why not in a sentence."""
+        exchange = {"exchange": order.get("exchange", "")}
         try:
-            return dict(answer) if "error" in answer else self._allowed(order, answer)
-        except Refused as error:
-            return {"error": f"{self.site} does not take part: {error}", "exchange": order.get("exchange", "")}
+            allowed = self._allowed(order, answer)
+            check_answer(allowed)
+            return allowed
+        except Declined as error:
+            return {"error": f"{self.site} does not take part: {error}", **exchange}
+        except Exception as error:  # what is wrong with an answer may tell of scans; the site's own log says it
+            logging.getLogger("brainct").error("%s: %s", self.site, error)
+            return {"error": failed(self.site), **exchange}
 
     def account(self) -> str:
         """The policy and what was spent under it, for the site's own people."""
         policy, rows = self.policy, self.ledger.releases()
-        lines = [f"{self.site}: {self._said()}", f"noised updates that left: {len(rows)}"]
+        lines = [f"{self.site}: {self._said()}", f"releases that its privacy budget pays for: {len(rows)}"]
         if rows:
             delta = policy.budget.delta if policy.budget else privacy.Budget(epsilon=1).delta
-            gone = privacy.epsilon(self.ledger.spent(), delta)
+            gone, kinds = self.ledger.spent(delta), [event.kind for event in self.ledger.events()]
             of = f" of {policy.budget.epsilon:g}" if policy.budget else ""
             runs = len({row["run"] for row in rows.values()})
-            lines.append(f"epsilon spent, over {runs} runs: {gone:.4g}{of} (delta {delta:g})")
+            lines += [
+                f"{kind}: {kinds.count(kind)}, epsilon {gone[kind]:.4g}, for {unit}"
+                for kind, unit in UNITS.items()
+                if kind in gone
+            ]
+            lines.append(f"epsilon spent in all, over {runs} runs: {gone['all']:.4g}{of} (delta {delta:g})")
         return "\n".join(lines)
 
+    def private_training(self, order: Mapping[str, Any]) -> PrivateTraining | None:
+        """How the site must train for this order, paid for from its ledger; None where its policy does not say."""
+        if self.policy.training is None:
+            return None
+        pay = functools.partial(self._spend, order)
+        return PrivateTraining(self.policy.training, self.ledger.secret(), pay)
+
     def _said(self) -> str:
-        terms = self.policy.model_dump(exclude_defaults=True)
-        return f"its privacy policy on updates: {json.dumps(terms)}"
+        terms = self.policy.model_dump(mode="json", exclude_defaults=True)
+        return f"its privacy policy: {json.dumps(terms)}"
 
     def _allowed(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        plan = plan_of(order["plan"], "the job")
-        if said := privacy.objection(self.policy, plan.build()):
-            raise Refused(f"by its privacy policy {said}; {ASK}")
-        self._check_withheld(plan)
-        what = order["what"]
+        what = order.get("what")
+        if what not in ORDERS or (what == "evaluate" and order.get("fold") not in HELD_OUT):
+            if "error" in answer:
+                return {"error": answer["error"], **_exchange(answer)}
+            raise Declined(f"its privacy policy knows no order such as {one_line(what)!r}; nothing leaves")
+        if "error" in answer and not release.has_failed(self.site, answer):
+            return {"error": answer["error"], **_exchange(answer)}
+        plan = self._demanded(order)
+        if "error" in answer:
+            return self._of_failure(order, answer)
+        secret, spend = self.ledger.secret, functools.partial(self._spend, order)
         if what == "describe":
-            about = answer["about"]
-            return {"about": {**about, "notes": [*about["notes"], self._terms(plan, order)]}, **_exchange(answer)}
-        if what == "evaluate" and order["fold"] in HELD_OUT:
-            return {"scores": answer["scores"], **_exchange(answer)}
-        if what == "reply":
-            return self._released(order, answer)
-        raise Refused(f"its privacy policy knows no order such as {one_line(what)!r}; nothing leaves")
+            return {"about": self._about(plan, order, answer["about"]), **_exchange(answer)}
+        if what == "evaluate":
+            return {"scores": release.scored(self.policy, order, answer["scores"], secret, spend), **_exchange(answer)}
+        return release.replied(self.policy, plan, order, answer, secret, spend)
 
-    def _terms(self, plan: Plan, order: Mapping[str, Any]) -> str:
-        """What the policy means for this run, in a line for console and record; refuses a run that it can't serve."""
-        if self.policy.noise:
-            self._check_budget(plan, order)
-        return self._said()
+    def _demanded(self, order: Mapping[str, Any]) -> Plan:
+        """The order's plan; refused where the policy's demands can't be met by it, in every order anew."""
+        try:
+            plan = plan_of(order["plan"], "the job")
+        except Refused as error:
+            raise Declined(str(error)) from None
+        if said := limits.beyond(self.policy.limits, plan):
+            raise Declined(f"by its privacy policy {said}; {ASK}")
+        if said := privacy.objection(self.policy, plan.build()):
+            raise Declined(f"by its privacy policy {said}; {ASK}")
+        self._check_withheld(plan)
+        return plan
+
+    def _of_failure(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""
+        examples = self._scans.get(order["run"])
+        if order["what"] == "reply" and self.policy.noise and order["task"]["weights"] and examples:
+            spend = functools.partial(self._spend, order)
+            return release.without_training(self.policy, order, examples, self.ledger.secret, spend)
+        return {"error": answer["error"], **_exchange(answer)}
+
+    def _about(self, plan: Plan, order: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+        """What the site says at the roll call, with what the policy means for this run; refuses one it can't serve."""
+        self._scans[order["run"]] = about["folds"]["train"]["scans"]
+        if self.policy.budget is not None:
+            self._check_budget(plan, order, self.policy.budget)
+        a_day = self.policy.limits.runs_a_day
+        if a_day is not None and not self.ledger.begin(order["run"], a_day):
+            raise Declined(
+                f"by its privacy policy it begins {a_day} runs a day, and has begun them; try again tomorrow"
+            )
+        return release.described(self.policy, about, self._said())
 
     def _check_withheld(self, plan: Plan) -> None:
         """In every order: the network that is trained need not be the one of the roll call."""
@@ -135,61 +134,36 @@ class Guard:
         known = model_of(plan).weights
         if lost := [path for path in self.policy.withhold if not privacy.withheld(known, [path])]:
             modules = ", ".join(sorted({key.partition(".")[0] for key in known}))
-            raise Refused(
+            raise Declined(
                 f"its privacy policy withholds {', '.join(lost)}, which network {plan.network.architecture} does not "
                 f"have; its modules are {modules}"
             )
 
-    def _check_budget(self, plan: Plan, order: Mapping[str, Any]) -> None:
-        policy, releases = self.policy, self.ledger.releases()
-        spent = self.ledger.spent()
-        wanted = plan.rounds - sum(row["run"] == _run(order) for row in releases.values())
-        left = privacy.updates_left(policy, spent, wanted)
-        if policy.budget is not None and left < wanted:
-            gone = privacy.epsilon(spent, policy.budget.delta)
-            raise Refused(
-                f"this run needs {wanted} updates, and its privacy policy leaves room for {left}: of epsilon "
-                f"{policy.budget.epsilon:g} (delta {policy.budget.delta:g}) {gone:.3g} is spent; ask for fewer rounds, "
+    def _check_budget(self, plan: Plan, order: Mapping[str, Any], budget: privacy.Budget) -> None:
+        paid = {row["round"] for row in self.ledger.releases().values() if row["run"] == _run(order)}
+        wanted = plan.rounds - len(paid)
+        spent = [*self.ledger.events(), *privacy.evaluations(self.policy, plan)]
+        left = privacy.rounds_left(budget, spent, privacy.a_round(self.policy, plan), wanted)
+        if left < wanted:
+            gone = self.ledger.spent(budget.delta)["all"]
+            raise Declined(
+                f"this run needs {wanted} rounds, and its privacy policy leaves room for {left}: of epsilon "
+                f"{budget.epsilon:g} (delta {budget.delta:g}) {gone:.3g} is spent; ask for fewer rounds, "
                 "or its data protection officer for a larger budget"
             )
 
-    def _released(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        policy, trained = self.policy, answer["weights"]
-        given = {key: value for key, value in order["task"]["weights"].items() if key in trained}
-        metrics = {} if policy.noise else answer["metrics"]  # a training loss comes from the scans without noise
-        if not trained or not policy.changes:
-            return {**answer, "metrics": metrics}
-        check(trained, given, "its own update")
-        secret, digest = b"", _digest(policy, order, trained)
-        if policy.noise:
-            secret = hmac.digest(self.ledger.secret(), digest.encode(), "sha256")
-            self._spend(digest, order)
-        return {**answer, "weights": privacy.release(policy, given, trained, secret), "metrics": metrics}
-
-    def _spend(self, digest: str, order: Mapping[str, Any]) -> None:
-        if not self.ledger.spend(digest, self.policy, _run(order), order["round"]):
+    def _spend(self, order: Mapping[str, Any], digest: str, event: Event) -> None:
+        if not self.ledger.spend(digest, event, self.policy.budget, _run(order), order["round"]):
             assert self.policy.budget is not None
-            raise Refused(
+            raise Declined(
                 f"the privacy budget of its patients (epsilon {self.policy.budget.epsilon:g}, delta "
-                f"{self.policy.budget.delta:g}) is spent, so it sends no more updates; its data protection officer "
+                f"{self.policy.budget.delta:g}) is spent, so it makes no more releases; its data protection officer "
                 "decides about a larger one"
             )
 
 
-def _losses(rows: Mapping[str, Any]) -> float:
-    return math.fsum(row["loss"] for row in rows.values())
-
-
 def _run(order: Mapping[str, Any]) -> str:
     return plain.sha256({"plan": order["plan"], "sites": order["sites"]})[:16]
-
-
-def _digest(policy: privacy.Policy, order: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
-    """One update of one order under one policy: other weights, another order, another size of the noise, and the noise
-    is another. The same noise at two sizes would tell the update."""
-    known = {key: order[key] for key in ("plan", "sites", "round", "task")}
-    terms = policy.model_dump(mode="json", exclude={"budget"})
-    return plain.sha256({**known, "trained": dict(trained), "policy": terms})
 
 
 def _exchange(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,13 +189,26 @@ class Guarded:
 
 def guarded(desk: Answers, site: str) -> Answers:
     """The desk as it is, or behind the policy of the privacy.json that BRAINCT_PRIVACY names: for rehearsals."""
-    named = os.environ.get(ENVIRONMENT)
-    return Guarded(desk, guard_in(Path(named), site)) if named else desk
+    named = policy_file()
+    return Guarded(desk, guard_in(named, site)) if named else desk
 
 
 def guard_in(file: Path, site: str, scope: str = "") -> Guard:
     """The guard that a privacy.json describes for this site, in this scope or in the default one."""
     return guard_of(_arguments(file, scope), file.resolve().parent, site)
+
+
+def guard_if_any(file: Path | None, site: str) -> Guard | None:
+    """The guard that a privacy.json describes for this site; None without such a file, or where it names no policy."""
+    if file is None or not file.is_file() or FILTER not in file.read_text():
+        return None
+    return guard_in(file, site)
+
+
+def policy_file() -> Path | None:
+    """The privacy.json that BRAINCT_PRIVACY names, for rehearsals."""
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named) if named else None
 
 
 def guard_of(arguments: Mapping[str, Any], beside: Path, site: str) -> Guard:

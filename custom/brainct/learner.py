@@ -1,6 +1,7 @@
 """What a scheme may ask of a site: fit, gradient, features, predict, evaluate; bound to one site and one round."""
 
 import copy
+import functools
 import hashlib
 import json
 import math
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from brainct.ct.augment import augmenter
+from brainct.ct.augment import Augment, augmenter
 from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
 from brainct.ct.scores import scores
@@ -22,6 +23,7 @@ from brainct.errors import Refused
 from brainct.identity import Identity, nobody
 from brainct.plan import Fit, Plan
 from brainct.scheme import Fitted, Layer, Model, Moments, generator
+from brainct.security.private_training import PrivateTraining, Steps, context_of, per_scan, pull_of
 from brainct.weights import Weights, check
 
 
@@ -33,7 +35,9 @@ class SiteLearner:
     `public` is the public set, whose labels are all NaN. secret: what only this site knows, for `hidden`; empty, the
     job's seed decides, as a rehearsal may; None refuses. run_secret: what only this site knows, another for each run,
     for `key`; by default it is empty, and the job's seed decides. identity: gives that of the site's kit; None
-    where there is none, as in a simulation, whose sites vouch for nothing and believe everything.
+    where there is none, as in a simulation, whose sites vouch for nothing and believe everything. private: how the
+    site's policy has it train; `fit` then follows from the site's secret in place of the seed, tells no loss, and is
+    the only thing that reads training scans: what else would is refused.
     """
 
     def __init__(
@@ -46,10 +50,11 @@ class SiteLearner:
         secret: str | None = "",
         run_secret: Callable[[], bytes] = bytes,
         identity: Callable[[], Identity | None] = nobody,
+        private: PrivateTraining | None = None,
     ):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
-        self._secret, self._run_secret, self._identity = secret, run_secret, identity
+        self._secret, self._run_secret, self._identity, self._private = secret, run_secret, identity, private
         self._normalise: tuple[Tensor, Tensor] | None = None
         self._answer: Callable[[str], Tensor] | None = None
 
@@ -78,11 +83,19 @@ class SiteLearner:
         pseudo: (|U|, 6) labels of the public scans, 0, 1, or NaN for none. Passes then go over the training scans and
         all public scans with a label; the loss is own times its mean over the former and 1 - own times that over the
         latter, in expectation over batches. The two are held side by side in memory for this.
+
+        Under the site's demand for private training a pass is ceil(1 / q) steps of its sampling, `loss` is None, and
+        pseudo is refused.
         """
         self._load(weights)
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
         rate = self.rate() if decay else self.plan.fit.rate
         optimizer = self._optimizer(moving, rate)
+        if self._private is not None:
+            self._unread("labels of public scans" if pseudo is not None else "")
+            wanted = self._private.terms.steps(self.plan.fit, epochs, steps)
+            self._fit_privately(self._private, weights, moving, optimizer, wanted, penalty, correction)
+            return Fitted(self._weights(), len(self._train()), wanted, rate, None, _optimizer_of(self.plan.fit))
         fold, shares = self._united(pseudo, own)
         losses = []
         self.network.train()
@@ -102,11 +115,68 @@ class SiteLearner:
             self._weights(), len(self._train()), len(losses), rate, _mean(losses), _optimizer_of(self.plan.fit)
         )
 
+    def _fit_privately(
+        self,
+        private: PrivateTraining,
+        weights: Weights,
+        moving: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        count: int,
+        penalty: Callable[[Weights], Tensor] | None,
+        correction: Weights | None,
+    ) -> None:
+        """DP-SGD from the weights loaded: paid for, then so many steps of the optimizer on noised gradients.
+
+        The penalty comes after the noise: it may depend on weights alone, as those of all schemes do.
+        """
+        fold, everything = self._train(), dict(self.network.named_parameters())
+        known = {
+            "plan": self.plan.model_dump(mode="json"),
+            "at": [self.site, self.round, count],
+            "terms": private.terms.model_dump(),
+            "weights": dict(weights),
+            "moving": sorted(moving),
+            "rate": optimizer.param_groups[0]["lr"],
+            "penalty": pull_of(penalty, everything),
+            "correction": dict(correction or {}),
+            "normalise": list(self._normalise or ()),
+            "scans": fold.digest,
+        }
+        context = context_of(known, self.scans.device)
+        private.spend(context, private.terms.event(count))
+        steps = Steps(private, context, fold.units, moving, self.batch_size)
+        gradients = functools.partial(self._per_scan, fold, moving, self._augment())
+        self.network.train()
+        for step in range(count):
+            optimizer.zero_grad(set_to_none=True)
+            for name, value in steps.gradient(step, gradients).items():
+                moving[name].grad = value
+            if penalty is not None:
+                penalty(everything).backward()  # type: ignore[no-untyped-call]
+            _correct(moving, correction)
+            optimizer.step()
+
+    def _per_scan(
+        self, fold: Fold, moving: dict[str, nn.Parameter], change: Augment, index: Tensor, rng: np.random.Generator
+    ) -> Tensor:
+        """(n, P) gradients of these scans' losses, each augmented on its own."""
+        images = change(fold.images[index], rng).to(self.scans.device)
+        return per_scan(self.network, moving, self.seen, images, fold.labels[index].to(self.scans.device))
+
+    def _unread(self, what: str) -> None:
+        """Refuse what would read training scans without noise where the site's policy has it train privately."""
+        if self._private is not None and what:
+            raise Refused(
+                f"{self.site} reads its training scans through noise alone (DP-SGD), by its privacy policy, and the "
+                f"scheme asks for {what}; choose another scheme, or ask the hospital's data protection officer"
+            )
+
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
         """The gradient of the mean loss over all training scans, by parameter name, without augmentation or dropout.
 
         batch: over one mini-batch in their place, the one that `fit` would take first in this round, augmented alike.
         """
+        self._unread("a gradient over them")
         self._load(weights)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
@@ -125,6 +195,7 @@ class SiteLearner:
     @torch.no_grad()
     def features(self, weights: Weights, layer: str) -> tuple[Tensor, Tensor]:
         """(N, D) input of the layer at this module path and (N, 6) labels, for the training fold, not augmented."""
+        self._unread("their features")
         self._load(weights)
         self.network.eval()
         seen: list[Tensor] = []
@@ -142,6 +213,7 @@ class SiteLearner:
 
         layers: module paths. Of the training scans, not augmented; their number comes with it.
         """
+        self._unread("the activations on them")
         self._load(weights)
         self.network.eval()
         sums = {layer: torch.zeros(0) for layer in layers}
@@ -167,6 +239,7 @@ class SiteLearner:
 
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
+        self._unread("sums over their brightness")
         none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
         sums = self.scans.sums
         return Moments(len(self.scans.folds["train"]), *sums) if sums is not None else Moments(0, none, none)
@@ -184,6 +257,7 @@ class SiteLearner:
 
     def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W[, D]) in [0, 1] and labels (N, 6) of a fold, for a model that is no network."""
+        self._unread("the scans themselves" if name == "train" else "")
         fold = self._fold(name)
         return fold.images, fold.labels
 
@@ -233,6 +307,7 @@ class SiteLearner:
     @torch.no_grad()
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
         """(N, 6) probabilities of the findings for the scans of a fold, in the fold's order."""
+        self._unread("a model's answers for them" if fold == "train" else "")
         if self._answer is not None:
             return self._answer(fold)
         self._load(weights)
@@ -242,6 +317,7 @@ class SiteLearner:
 
     def evaluate(self, weights: Weights, fold: str = "test") -> dict[str, Any]:
         """Scores of each finding on a fold, with counts; null and a reason where a class is absent (see ct.scores)."""
+        self._unread("a model's scores on them" if fold == "train" else "")
         labels = self._fold(fold).labels.double().numpy()
         return scores(labels, self.predict(weights, fold).double().numpy())
 
@@ -324,15 +400,15 @@ class SiteLearner:
         self, fold: Fold, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices into the fold, and its images at these, augmented."""
-        fit = self.plan.fit
-        change = augmenter(fit.augment, self.plan.network.dims) if fit.augment is not None else None
+        fit, change = self.plan.fit, self._augment()
         a_pass = -(-len(fold) // self.batch_size)
         wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
         for index in _indices(order, len(fold), self.batch_size, wanted):
-            images = fold.images[index]
-            if change is not None:
-                images = change(images, order)
-            yield index, images.to(self.scans.device)
+            yield index, change(fold.images[index], order).to(self.scans.device)
+
+    def _augment(self) -> Augment:
+        chosen = self.plan.fit.augment
+        return augmenter(chosen, self.plan.network.dims) if chosen is not None else lambda images, rng: images
 
 
 class _Seeing(nn.Module):

@@ -7,7 +7,7 @@ JRSS B 2022 (what many noised updates give away together).
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scipy.special import ndtri
 
 from brainct.errors import Refused
-from brainct.plan import sentences
+from brainct.plan import Fit, Plan, sentences
 from brainct.scheme import Scheme, names_in
 from brainct.schemes import about
+from brainct.security.accounting import Event, epsilon
+from brainct.security.limits import Limits
+from brainct.security.score_rules import ScoreRule
+from brainct.site.terms import evaluations as due
 from brainct.weights import Weights
 
 UNSEEN = "nobody may see a single hospital's update"
+PRIVATELY = "training scans are read through noise alone (DP-SGD)"
 
 
 class _Part(BaseModel):
@@ -29,10 +34,32 @@ class _Part(BaseModel):
 
 
 class Budget(_Part):
-    """What all updates of a site together may give away: (epsilon, delta)-differential privacy."""
+    """What all releases of a site together may give away: (epsilon, delta)-differential privacy."""
 
     epsilon: float = Field(gt=0)
     delta: float = Field(1e-5, gt=0, lt=1)
+
+
+class Training(_Part):
+    """How a site trains so that its weights tell little of any one patient: DP-SGD (Abadi et al., CCS 2016).
+
+    clip: C > 0, the greatest L2 norm of one patient's gradient in a step, however many scans the patient has. noise:
+    z > 0, Gaussian noise of standard deviation z C on the sum over patients. sampling: q in (0, 1], each patient's
+    chance to take part in a step; a pass is ceil(1 / q) steps.
+    """
+
+    clip: float = Field(gt=0)
+    noise: float = Field(gt=0)
+    sampling: float = Field(gt=0, le=1)
+
+    def steps(self, fit: Fit, epochs: int | None = None, steps: int | None = None) -> int:
+        """How many steps a job's training has, or one of these epochs or steps."""
+        a_pass = math.ceil(1 / self.sampling)
+        return steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
+
+    def event(self, steps: int) -> Event:
+        """What so many steps give away."""
+        return Event("training", noise=self.noise, sampling=self.sampling, steps=steps)
 
 
 class Policy(_Part):
@@ -41,8 +68,11 @@ class Policy(_Part):
     withhold: module paths whose tensors never leave; what the site was given is sent in their place. percentile: p in
     [0, 100); of all other values only those leave whose size is at least that of p percent. largest: no single value
     moves further than this. clip: C > 0, the greatest L2 norm of an update. noise: z >= 0, to each value Gaussian noise
-    of standard deviation z C is added. budget: a site whose noised updates would give away more sends none.
-    secure_aggregation: only take part where nobody sees a single site's update.
+    of standard deviation z C is added. budget: a site whose releases would give away more makes none.
+    secure_aggregation: only take part where nobody sees a single site's update. training: train with DP-SGD, whatever
+    the job asks for; None trains as the job says. labels: the largest epsilon of a single label that the site sends
+    (`fedct`), so the least noise; None sends labels as the job says. scores: how scores leave, see ScoreRule.
+    least_class: no count and no score of a finding with fewer scans with or without it. limits: what a job may ask for.
     """
 
     withhold: tuple[str, ...] = ()
@@ -52,12 +82,17 @@ class Policy(_Part):
     noise: float = Field(0.0, ge=0)
     budget: Budget | None = None
     secure_aggregation: bool = False
+    training: Training | None = None
+    labels: float | None = Field(None, gt=0)
+    scores: ScoreRule = ScoreRule()
+    least_class: int = Field(1, ge=1)
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Policy":
         if self.noise and self.clip is None:
             raise ValueError("noise without clip: its size is a multiple of clip; set both")
-        if self.budget and not self.noise:
+        if self.budget and not (self.noise or self.training or self.labels or self.scores.noise):
             raise ValueError("a budget without noise would never be spent, and never kept; set noise and clip")
         return self
 
@@ -77,10 +112,15 @@ def policy_of(choices: Mapping[str, Any]) -> Policy:
 
 def objection(policy: Policy, scheme: Scheme) -> str | None:
     """Why a scheme, or one within it, can't be run under this policy: a clause for people; None where it can."""
+    if policy.labels is not None and scheme.label_epsilon is not None and scheme.label_epsilon > policy.labels:
+        asked = "as they are" if math.isinf(scheme.label_epsilon) else f"at epsilon {scheme.label_epsilon:g}"
+        return f"labels leave at epsilon {policy.labels:g} each at most, but the job has them leave {asked}"
     for name in names_in(scheme.name, scheme.arguments):
         row = about(name)
         if policy.changes and row.no_noise:
             return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
+        if policy.training and row.no_private_training:
+            return f"{PRIVATELY}, which `{name}` does not allow: {row.no_private_training}"
         if policy.secure_aggregation and row.no_secure_aggregation:
             return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
     if policy.secure_aggregation and not scheme.sealed:
@@ -128,43 +168,54 @@ def clipped(update: np.ndarray, norm: float | None) -> np.ndarray:
     return update if norm is None or length <= norm else update * (norm / length)
 
 
-def gaussian(secret: bytes, count: int) -> np.ndarray:
-    """Independent standard normal values that follow from the secret and can't be told from it.
+def uniform(secret: bytes, count: int) -> np.ndarray:
+    """Independent values of (0, 1) that follow from the secret and can't be told from it: 53 bits each of SHAKE-256.
 
-    SHAKE-256's output as 53-bit fractions of (0, 1), through the normal distribution's inverse. A usual generator would
-    not do: where an update is 0 its noise is seen, and from enough of that such a generator's state is found.
+    A usual generator would not do: where an update is 0 its noise is seen, and from enough of that such a generator's
+    state is found.
     """
     bits = np.frombuffer(hashlib.shake_256(secret).digest(8 * count), dtype="<u8") >> 11
-    values: np.ndarray = ndtri((bits.astype(np.float64) + 0.5) / 2.0**53)
+    return (bits.astype(np.float64) + 0.5) / 2.0**53
+
+
+def gaussian(secret: bytes, count: int) -> np.ndarray:
+    """Independent standard normal values that follow from the secret and can't be told from it."""
+    values: np.ndarray = ndtri(uniform(secret, count))
     return values
 
 
-def loss(policy: Policy) -> float:
-    """mu of one noised update, squared: (2 / z)^2, since two clipped updates are at most 2 C apart."""
-    return (2 / policy.noise) ** 2
+def update(policy: Policy) -> Event:
+    """What one noised update gives away: mu = 2 / z, since two clipped updates are at most 2 C apart."""
+    return Event("update", mu=2 / policy.noise)
 
 
-def epsilon(losses: float, delta: float) -> float:
-    """The epsilon, at this delta, of Gaussian mechanisms whose squared mu add up to `losses`; exact, 0 for none."""
-    from dp_accounting import get_epsilon_gaussian
-
-    with np.errstate(divide="ignore"):
-        return float(get_epsilon_gaussian(1 / math.sqrt(losses), delta)) if losses else 0.0
+def a_round(policy: Policy, plan: Plan) -> list[Event]:
+    """What a round of a run costs a site that is asked in it."""
+    return [*([update(policy)] if policy.noise else []), *_trainings(policy, plan, plan.build().fits)]
 
 
-def updates_left(policy: Policy, spent: float, wanted: int) -> int:
-    """How many of the updates wanted the budget pays for, after losses that add up to `spent`."""
-    if policy.budget is None or affordable(policy, spent, wanted):
+def evaluations(policy: Policy, plan: Plan) -> list[Event]:
+    """What all evaluations of a run cost a site: its scores, and where the scheme has it train before them."""
+    scores = [] if policy.scores.event is None else [policy.scores.event]
+    return [*_trainings(policy, plan, plan.build().tunes), *scores] * due(plan)
+
+
+def _trainings(policy: Policy, plan: Plan, passes: Iterable[int | None]) -> list[Event]:
+    terms = policy.training
+    return [terms.event(terms.steps(plan.fit, epochs)) for epochs in passes] if terms else []
+
+
+def affordable(budget: Budget | None, spent: Iterable[Event], more: Iterable[Event]) -> bool:
+    """Whether the budget pays for more events after those on which it was spent."""
+    return budget is None or epsilon([*spent, *more], budget.delta) <= budget.epsilon
+
+
+def rounds_left(budget: Budget | None, spent: Sequence[Event], a_round: Sequence[Event], wanted: int) -> int:
+    """How many of the rounds wanted the budget pays for, each costing these events."""
+    if affordable(budget, spent, [*a_round] * wanted):
         return wanted
     low, high = 0, wanted
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if affordable(policy, spent, middle) else (low, middle)
+        low, high = (middle, high) if affordable(budget, spent, [*a_round] * middle) else (low, middle)
     return low
-
-
-def affordable(policy: Policy, spent: float, updates: int = 1) -> bool:
-    """Whether the budget pays for this many more updates."""
-    return policy.budget is None or (
-        epsilon(spent + updates * loss(policy), policy.budget.delta) <= policy.budget.epsilon
-    )

@@ -11,6 +11,7 @@ from typing import Any
 from brainct import state
 from brainct.desk import Opener, site_file_of
 from brainct.errors import Refused
+from brainct.guard import policy_file
 from brainct.inbox import Inbox
 from brainct.plan import Plan, plan_of
 from brainct.record import Record
@@ -118,7 +119,9 @@ class Here:
     """Carries orders to desks in this process, one after the other."""
 
     def __init__(self, sites: Sequence[str], keep: Path, opener: Opener | None):
-        self._desks = behind_policy(desks(sites, keep, site_file_of(None), discreet=False, opener=opener))
+        self._desks = behind_policy(
+            desks(sites, keep, site_file_of(None), discreet=False, opener=opener, privacy=policy_file())
+        )
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         for site in sorted(orders):
@@ -129,9 +132,9 @@ class Workers:
     """Carries orders to worker processes; a site stays with its worker, so that its scans are opened once."""
 
     def __init__(self, sites: Sequence[str], keep: Path, opener: Opener | None, count: int, tell: Tell):
-        choices: Mapping[str, Any] = {"discreet": False, "context": context(threads=False), "opener": opener}
+        how: Mapping[str, Any] = {"context": context(threads=False), "opener": opener, "privacy": policy_file()}
         shares = [sorted(sites)[index::count] for index in range(count)]
-        self._workers = [Worker(share, keep, site_file_of(None), tell, **choices) for share in shares]
+        self._workers = [Worker(share, keep, site_file_of(None), tell, discreet=False, **how) for share in shares]
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         todo = {worker: [site for site in worker.sites if site in orders] for worker in self._workers}

@@ -106,15 +106,20 @@ class Report:
 class Fitted:
     """What local training gave: weights, and the training scans, steps, learning rate and mean loss behind them.
 
-    optimizer: in words; `sgd` is plain SGD, with momentum it is another one.
+    loss: None where it must not be told. optimizer: in words; `sgd` is plain SGD, with momentum it is another one.
     """
 
     weights: Weights
     examples: int
     steps: int
     rate: float
-    loss: float
+    loss: float | None
     optimizer: str = "sgd"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The loss as a report's metrics; none where it must not be told."""
+        return {} if self.loss is None else {"loss": self.loss}
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,9 @@ class Scheme:
     coefficient: a_k > 0 of a report, given its task, where `combine` depends on the reports' weights w_k through
     sum_k a_k w_k alone: what secure aggregation sums. None, the default, where it needs more than that; `registered`
     sees to it that it is None if the scheme's row says so. sealed: whether nobody but the site sees the weights that
-    it sends.
+    it sends. fits: a site's local trainings in one round, and tunes: those whenever it evaluates, each as the passes
+    asked of Learner.fit, None for the job's; what private training costs follows from them. label_epsilon: where sites
+    send labels, the epsilon of each of them, infinity where they go as they are; None where they send none.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -224,6 +231,9 @@ class Scheme:
     public: bool = False
     coefficient: Callable[[Task, Report], float] | None = None
     sealed: bool = False
+    fits: tuple[int | None, ...] = (None,)
+    tunes: tuple[int, ...] = ()
+    label_epsilon: float | None = None
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -236,7 +246,8 @@ class About:
     lost: what a lost site costs. privacy: who sees what.
     no_secure_aggregation: why the replies can't be added up before anyone sees them; empty where their sum is enough.
     no_noise: why a site can't clip and noise what it sends; empty where that is an update of its task's weights, and
-    nothing else in it follows from scans but counts. Both are clauses that a clinician understands.
+    nothing else in it follows from scans but counts. no_private_training: why a site can't train with DP-SGD; empty
+    where its training scans are read by `Learner.fit` alone. All are clauses that a clinician understands.
     """
 
     paper: str
@@ -248,6 +259,7 @@ class About:
     privacy: str
     no_secure_aggregation: str
     no_noise: str
+    no_private_training: str = ""
 
 
 def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:

@@ -33,10 +33,10 @@ WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networ
 class Worker:
     """One process that holds the desks of some sites and has one order at a time.
 
-    keep, site_file, discreet, opener, startup: see desk.Desk; by default a data set that is dealt out is opened once.
-    tell: gets a line when the process was started again. Orders and answers cross as plain data. An order's answer
-    follows from the order and from what the site kept on disk, so an order that is repeated in a fresh process has the
-    same answer. An order that ends its process twice is answered by an error.
+    keep, site_file, discreet, opener, startup, privacy: see desk.Desk; by default a data set that is dealt out is
+    opened once. tell: gets a line when the process was started again. Orders and answers cross as plain data. An
+    order's answer follows from the order and from what the site kept on disk, so an order that is repeated in a fresh
+    process has the same answer. An order that ends its process twice is answered by an error.
     """
 
     def __init__(
@@ -50,9 +50,10 @@ class Worker:
         context: BaseContext,
         opener: Opener | None = None,
         startup: Path | None = None,
+        privacy: Path | None = None,
     ):
         self.sites, self._tell, self._context = list(sites), tell, context
-        self._about = (discreet, self.sites, keep, site_file, discreet, opener, startup)
+        self._about = (discreet, self.sites, keep, site_file, discreet, opener, startup, privacy)
         self._order: tuple[str, bytes] | None = None
         self._repeated = False
         self._start()
@@ -136,10 +137,11 @@ def desks(
     discreet: bool,
     opener: Opener | None = None,
     startup: Path | None = None,
+    privacy: Path | None = None,
 ) -> dict[str, Desk]:
     """A desk for each site; by default a data set that is dealt out to several of them is opened once."""
     opener = opener or _Opened()
-    return {site: Desk(site, keep, site_file, opener, discreet, startup) for site in sites}
+    return {site: Desk(site, keep, site_file, opener, discreet, startup, privacy) for site in sites}
 
 
 def behind_policy(rehearsed: Mapping[str, Desk]) -> Mapping[str, Answers]:

@@ -11,8 +11,12 @@ from tests.conftest import ROOT
 from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
 
 
-def test_the_filters_are_those_that_the_policy_template_and_rehearsals_name():
-    content = json.loads((ROOT / "provisioning" / "policy" / "hospital" / "privacy.json").read_text())
+POLICIES = ROOT / "provisioning" / "policy" / "privacy"
+
+
+@pytest.mark.parametrize("name", ["open", "standard", "strict"])
+def test_the_filters_are_those_that_the_policy_templates_and_rehearsals_name(name):
+    content = json.loads((POLICIES / f"{name}.json").read_text())
     (scope,) = content["scopes"]  # of two a job could choose the weaker
     assert content["default_scope"] == scope["name"]
     assert [row["path"] for row in scope["task_data_filters"]] == [f"{Remember.__module__}.{Remember.__name__}"]
@@ -27,8 +31,7 @@ def test_the_simulator_whose_sites_have_no_filters_refuses_rather_than_run_witho
     tmp_path,
     small_site,
 ):
-    template = ROOT / "provisioning" / "policy" / "hospital" / "privacy.json"
-    shutil.copy(template, workspace / "local" / "privacy.json")
+    shutil.copy(POLICIES / "open.json", workspace / "local" / "privacy.json")
     code, text = simulate(small_job(tmp_path / "jobs", "fedavg"), workspace, 2)
     assert code == 2
     assert f"site-1: {AT_SERVER}" in text

@@ -35,6 +35,7 @@ class _Scans:
     given: tuple[str | None, ...]
     notes: tuple[str, ...]
     names: tuple[str, ...]
+    patients: Ints | None = None
 
 
 def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2) -> Dataset:
@@ -205,7 +206,20 @@ def _read(file: SiteFile, size: int, dims: int) -> _Scans:
         given=tuple(entry.fold for entry in entries),
         notes=(*notes, *_said(kinds, None in patients, together)),
         names=tuple(entry.name if entry.slice is None else f"{entry.name}#{entry.slice}" for entry in entries),
+        patients=_numbered(patients),
     )
+
+
+def _numbered(patients: Sequence[str | None]) -> Ints | None:
+    """A number for each patient, and one of its own for each scan of nobody known; None where all are unknown.
+
+    Not the groups of `joined`: these hold near duplicates together too, so that one more scan could join two patients
+    into one, and what leaves would change by more than one patient's share.
+    """
+    if not any(patients):
+        return None
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(who or at, len(numbers)) for at, who in enumerate(patients)], np.int64)
 
 
 def _said(kinds: Counter[bool], strangers: bool, together: Ints) -> list[str]:
@@ -267,12 +281,14 @@ def _reorder(images: Tensor, order: Sequence[int]) -> None:
 def _laid_out(scans: _Scans, fold_of: Ints, file: SiteFile, device: str, laid: Iterator[Tensor]) -> Dataset:
     if not (fold_of == 0).any():
         raise Refused("no training scans: mark some as `train` in `split`, or raise `split.train`")
-    folds = {
-        name: Fold(next(laid), torch.from_numpy(scans.labels[np.flatnonzero(fold_of == at)]))
-        for at, name in enumerate(FOLDS)
-    }
+    folds = {name: _fold(scans, np.flatnonzero(fold_of == at), next(laid)) for at, name in enumerate(FOLDS)}
     notes = (*scans.notes, *_alike(scans.pairs, fold_of), *_absent(folds))
     return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device)
+
+
+def _fold(scans: _Scans, which: Ints, images: Tensor) -> Fold:
+    patients = None if scans.patients is None else torch.from_numpy(scans.patients[which])
+    return Fold(images, torch.from_numpy(scans.labels[which]), patients)
 
 
 def _alike(pairs: Sequence[tuple[int, int]], fold_of: Ints) -> list[str]:

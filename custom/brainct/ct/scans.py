@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -24,13 +25,35 @@ class Fold:
 
     images: (N, C, H, W) or (N, C, H, W, D), float32 in [0, 1], one channel a window.
     labels: (N, 6) float32 in the order of FINDINGS: 0, 1, or NaN where the hospital does not know.
+    patients: (N,) int64, the same number for scans of one patient; None where no patient is known.
     """
 
     images: Tensor
     labels: Tensor
+    patients: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def units(self) -> list[Tensor]:
+        """The scans of each patient, as indices into the fold; each scan alone where no patient is known."""
+        if self.patients is None:
+            return list(torch.split(torch.arange(len(self)), 1))
+        _, place = torch.unique(self.patients, return_inverse=True)
+        order = place.argsort(stable=True)
+        return list(torch.split(order, torch.bincount(place).tolist()))
+
+    @cached_property
+    def digest(self) -> str:
+        """64 hex digits over images, labels and patients as they lie in memory; taken once: folds do not change."""
+        parts = (self.images, self.labels, torch.empty(0) if self.patients is None else self.patients)
+        found = sha256()
+        for part in parts:
+            found.update(f"{part.dtype} {tuple(part.shape)}".encode())
+            for one in part:
+                found.update(one.contiguous().cpu().numpy().tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)

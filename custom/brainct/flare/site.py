@@ -54,7 +54,8 @@ def _ask(fl_ctx: FLContext) -> Ask:
         desk = Desk(site, keep, site_file, reused=True)
         return lambda order, stopped: desk.answer(order)
     how = context(threads=True)
-    worker = Worker([site], keep, site_file, _tell, discreet=True, context=how, startup=kit / "startup")
+    own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json"}
+    worker = Worker([site], keep, site_file, _tell, discreet=True, context=how, **own)
     return lambda order, stopped: worker.ask(site, order, stopped)
 
 

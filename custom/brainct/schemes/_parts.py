@@ -44,7 +44,7 @@ def partly(
         fitted = train(learner, weights, task.weights.keys(), weights.keys() - task.weights.keys())
         refuse_nan(fitted)
         shared, own = split(fitted.weights, task.weights)
-        return Report(shared, fitted.examples, metrics={"loss": fitted.loss}), {**keep, "own": own}
+        return Report(shared, fitted.examples, metrics=fitted.metrics), {**keep, "own": own}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         models = [(share(report.examples, weight_by), report.weights) for report in reports.values()]

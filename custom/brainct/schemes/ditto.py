@@ -53,7 +53,7 @@ def ditto(
         fitted = learner.fit(task.weights)
         own = learner.fit(keep.get("own", task.weights), epochs=personal_epochs, penalty=pull)
         refuse_nan(own)
-        metrics = {"loss": fitted.loss, "personal_loss": own.loss}
+        metrics = {**fitted.metrics, **{f"personal_{name}": value for name, value in own.metrics.items()}}
         return Report(fitted.weights, fitted.examples, metrics), {**keep, "own": own.weights}
 
-    return replace(fedavg(fraction, weight_by), reply=reply, use=personal)
+    return replace(fedavg(fraction, weight_by), reply=reply, use=personal, fits=(None, personal_epochs))

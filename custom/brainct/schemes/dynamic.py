@@ -121,7 +121,7 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     refuse_nan(fitted)
     gap = _gap(fitted.weights, reference)
     sends = do == "synchronise" or gap > extra["delta"]
-    report = Report(fitted.weights if sends else {}, fitted.examples, {"loss": fitted.loss, "distance": gap})
+    report = Report(fitted.weights if sends else {}, fitted.examples, {**fitted.metrics, "distance": gap})
     if do == "synchronise":  # the next task brings the average, so nothing is kept: the delivered model is in use
         return report, {}
     return report, {"model": fitted.weights, "reference": reference, "examples": fitted.examples}

@@ -57,7 +57,7 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
 def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     """Train what came, send it back, keep nothing."""
     fitted = learner.fit(task.weights)
-    return Report(fitted.weights, fitted.examples, metrics={"loss": fitted.loss}), keep
+    return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keep
 
 
 def share(examples: int, weight_by: str) -> float:

@@ -4,6 +4,7 @@ Oh, Kim, Yun: FedBABU: Toward Enhanced Representation for Federated Image Classi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from brainct.scheme import About, Fitted, Keep, Learner, Scheme, Task, registered
 from brainct.schemes._parts import Keys, head_of, partly, personal
@@ -47,4 +48,4 @@ def fedbabu(head: Sequence[str] | None = None, tune_epochs: int = 5, weight_by: 
         body = task.weights.keys() - chosen(learner.initial())
         return tuned(personal(task, learner, keep), learner, tune_epochs, frozen=body)
 
-    return partly(chosen, weight_by, train, use)
+    return replace(partly(chosen, weight_by, train, use), tunes=(tune_epochs,))

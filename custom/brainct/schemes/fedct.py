@@ -4,6 +4,7 @@ Abourayya, Kleesiek, Rao, Ayday, Rao, Webb, Kamp: Little is Enough: Boosting Pri
 Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weight of a site's own scans are additions.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ ABOUT = {
         privacy="the server sees each site's labels of the public scans, by choice flipped at random, and no weights",
         no_secure_aggregation="sites send votes as packed bits, of which there is no sum",
         no_noise="sites send labels, no update; `epsilon` flips each: F |U| epsilon a vote, added up over the votes",
+        no_private_training="sites also send which labels they have; its own `epsilon` is the noise on their votes",
     )
 }
 
@@ -87,9 +89,8 @@ def fedct(
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         def task(site: str) -> Task:
-            news = memory["told"][site] < memory["round"]
             extra = {"scans": memory["scans"], "vote": votes_in(round), "forest": site in forests}
-            return Task(memory["consensus"] if news else {}, extra)
+            return Task(memory["consensus"] if memory["told"][site] < memory["round"] else {}, extra)
 
         return {site: task(site) for site in sites}
 
@@ -103,7 +104,7 @@ def fedct(
         else:
             fitted = learner.fit(_own(task, learner, keep), pseudo=pseudo, own=own)
             refuse_nan(fitted)
-            own_weights, seeing, metrics = fitted.weights, learner, {"loss": fitted.loss}
+            own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
             return Report({}, examples, metrics if epsilon is None else {}), kept
@@ -118,9 +119,7 @@ def fedct(
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         told, scans = {**memory["told"], **dict.fromkeys(reports, memory["round"])}, memory["scans"]
-        votes = [
-            ballot.read(report.weights[VOTES], scans + 1) for report in reports.values() if VOTES in report.weights
-        ]
+        votes = [ballot.read(one.weights[VOTES], scans + 1) for one in reports.values() if VOTES in one.weights]
         if not votes:
             return {**memory, "told": told}
         coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
@@ -142,7 +141,8 @@ def fedct(
     def model(memory: Memory) -> w.Weights:
         return memory["weights"]  # type: ignore[no-any-return]
 
-    return Scheme(start, assign, reply, combine, model, majority, expects, _own, see, extra, public=True)
+    halves = (start, assign, reply, combine, model, majority, expects, _own, see, extra)
+    return Scheme(*halves, public=True, label_epsilon=math.inf if epsilon is None else float(epsilon))
 
 
 def _own(task: Task, learner: Learner, keep: Keep) -> w.Weights:

@@ -56,7 +56,7 @@ def feddyn(alpha: float = 0.1) -> Scheme:
         )
         refuse_nan(fitted)
         after = w.add(own, w.scale(w.difference(fitted.weights, task.weights), -alpha))
-        return Report(fitted.weights, fitted.examples, metrics={"loss": fitted.loss}), keeping(task, own, after)
+        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keeping(task, own, after)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         mean = w.mean([(1.0, report.weights) for report in reports.values()])

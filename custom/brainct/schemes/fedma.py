@@ -30,6 +30,7 @@ ABOUT = {
         privacy="the server sees each site's layers one by one; no secure aggregation",
         no_secure_aggregation="the server must see single models to match their units",
         no_noise="sites send layers whose widths differ from what they were given: no update; and counts of labels",
+        no_private_training="sites send how many of their scans have each label, without noise",
     )
 }
 
@@ -94,7 +95,7 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
         keep = {**keep, "labelled": [one["positives"] + one["negatives"] for one in found]}
     fitted = learner.fit(task.weights, frozen=frozen)
     sent = {key: value for key, value in fitted.weights.items() if key not in frozen}
-    return Report(sent, fitted.examples, {"loss": fitted.loss}, {"labelled": keep["labelled"]}), keep
+    return Report(sent, fitted.examples, fitted.metrics, {"labelled": keep["labelled"]}), keep
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

@@ -57,7 +57,7 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     fitted = plain_sgd("fednova", learner.fit(task.weights))
-    return Report(fitted.weights, fitted.examples, {"loss": fitted.loss}, {"steps": fitted.steps}), keep
+    return Report(fitted.weights, fitted.examples, fitted.metrics, {"steps": fitted.steps}), keep
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

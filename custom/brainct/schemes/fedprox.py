@@ -37,6 +37,6 @@ def fedprox(mu: float = 0.01, fraction: float = 1.0, weight_by: str = "examples"
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
         fitted = learner.fit(task.weights, penalty=lambda now: mu / 2 * w.squared_distance(now, task.weights))
-        return Report(fitted.weights, fitted.examples, metrics={"loss": fitted.loss}), keep
+        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keep
 
     return replace(fedavg(fraction, weight_by), reply=reply if mu else plain_reply)

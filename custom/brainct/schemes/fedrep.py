@@ -5,6 +5,7 @@ Collins, Hassani, Mokhtari, Shakkottai: Exploiting Shared Representations for Pe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from brainct.scheme import About, Fitted, Learner, Scheme, registered
 from brainct.schemes._parts import Keys, head_of, partly
@@ -44,4 +45,4 @@ def fedrep(
         headed = learner.fit(weights, epochs=head_epochs, frozen=shared)
         return learner.fit(headed.weights, epochs=body_epochs, frozen=own)
 
-    return partly(head_of(head, "fedrep"), weight_by, train)
+    return replace(partly(head_of(head, "fedrep"), weight_by, train), fits=(head_epochs, body_epochs))

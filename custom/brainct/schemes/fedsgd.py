@@ -24,6 +24,7 @@ ABOUT = {
         "aggregation is possible and advised",
         no_secure_aggregation="",
         no_noise="sites send gradients, which are no update of the model that they were given",
+        no_private_training="sites send gradients over their scans without noise",
     )
 }
 
@@ -62,4 +63,4 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
 def reported(task: Task, fitted: Fitted) -> Report:
     """The gradient under the model's keys, 0 for what has none."""
     none = {key: value.new_zeros(value.shape) for key, value in task.weights.items() if key not in fitted.weights}
-    return Report({**none, **fitted.weights}, fitted.examples, metrics={"loss": fitted.loss})
+    return Report({**none, **fitted.weights}, fitted.examples, metrics=fitted.metrics)

@@ -40,7 +40,7 @@ def finetune(epochs: int = 5, fraction: float = 1.0, weight_by: str = "examples"
     def use(task: Task, learner: Learner, keep: Keep) -> Weights:
         return tuned(task.weights, learner, epochs)
 
-    return replace(fedavg(fraction, weight_by), use=use)
+    return replace(fedavg(fraction, weight_by), use=use, tunes=(epochs,))
 
 
 def tuned(weights: Weights, learner: Learner, epochs: int, frozen: Collection[str] = ()) -> Weights:

@@ -55,7 +55,7 @@ def local() -> Scheme:
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     fitted = learner.fit(_own(task, learner, keep))
     refuse_nan(fitted)
-    return Report({}, fitted.examples, metrics={"loss": fitted.loss}), {"weights": fitted.weights}
+    return Report({}, fitted.examples, metrics=fitted.metrics), {"weights": fitted.weights}
 
 
 def _own(task: Task, learner: Learner, keep: Keep) -> w.Weights:

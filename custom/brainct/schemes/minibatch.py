@@ -20,6 +20,7 @@ ABOUT = {
         privacy="as `fedsgd`, and over fewer scans: a gradient over one batch is easier to invert",
         no_secure_aggregation="",
         no_noise="sites send gradients, which are no update of the model that they were given",
+        no_private_training="sites send gradients over their scans without noise",
     )
 }
 

@@ -98,7 +98,7 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
         return reply(task, learner, keep)
     head = _sent(task)
     fitted = learner.fit(task.weights, frozen=task.weights.keys() - head.keys())
-    return Report({key: fitted.weights[key] for key in head}, fitted.examples, metrics={"loss": fitted.loss}), keep
+    return Report({key: fitted.weights[key] for key in head}, fitted.examples, metrics=fitted.metrics), keep
 
 
 def _sent(task: Task, report: Report | None = None) -> Weights:

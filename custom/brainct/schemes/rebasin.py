@@ -31,6 +31,7 @@ ABOUT = {
         privacy="the server sees each site's model and matches it with another's; no secure aggregation",
         no_secure_aggregation="the server must see single models to match their units",
         no_noise="with `repair` it also sends its units' means and deviations, which are no update of a model",
+        no_private_training="with `repair` sites send their units' means and deviations without noise",
     )
 }
 

@@ -27,6 +27,7 @@ ABOUT = {
         "rotation, of a single scan wholly; only the sum is needed, so secure aggregation is possible and advised",
         no_secure_aggregation="",
         no_noise="sites send sums over the features of scans, which are no update of a model",
+        no_private_training="sites send sums over the features of their scans without noise",
     )
 }
 GRAMS = "grams"

@@ -73,7 +73,7 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
         raise Refused(f"scaffold: the learning rate is {fitted.rate}; wanted one above 0 in every round")
     gradient = w.scale(w.difference(model, fitted.weights), 1 / (fitted.steps * fitted.rate))
     change = w.add(w.scale(control, -1), gradient)
-    report = Report(_join(fitted.weights, change), fitted.examples, metrics={"loss": fitted.loss})
+    report = Report(_join(fitted.weights, change), fitted.examples, metrics=fitted.metrics)
     return report, keeping(task, own, w.add(own, change))
 
 

@@ -29,6 +29,7 @@ ABOUT = {
         "possible; the rest as the inner scheme",
         no_secure_aggregation="",
         no_noise="in round 0 sites send the mean and spread of their scans' brightness as they are",
+        no_private_training="sites send the mean and spread of their scans' brightness without noise",
     )
 }
 STATISTICS = "sitenorm"

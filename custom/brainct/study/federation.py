@@ -191,16 +191,21 @@ def shared_test(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
 
 
 def _together(folds: Sequence[Fold]) -> Fold:
-    return Fold(torch.cat([fold.images for fold in folds]), torch.cat([fold.labels for fold in folds]))
+    images, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("images", "labels"))
+    known = [fold.patients for fold in folds if fold.patients is not None]
+    apart = [patients + at * len(images) for at, patients in enumerate(known)]
+    return Fold(images, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
 def _part(fold: Fold, which: slice) -> Fold:
-    return Fold(fold.images[which], fold.labels[which])
+    return Fold(fold.images[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
 
 
 def _unlabelled(scans: Dataset) -> Dataset:
     train = scans.folds["train"]
-    return replace(scans, folds={**scans.folds, "train": Fold(train.images, torch.full_like(train.labels, torch.nan))})
+    return replace(
+        scans, folds={**scans.folds, "train": replace(train, labels=torch.full_like(train.labels, torch.nan))}
+    )
 
 
 def _listing(path: Path) -> list[str]:

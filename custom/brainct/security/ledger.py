@@ -1,0 +1,91 @@
+"""What a site's releases gave away, on its own disk: one row each, and never the same release twice."""
+
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from brainct import plain
+from brainct.errors import Refused
+from brainct.privacy import Budget, affordable
+from brainct.security.accounting import KINDS, Event, as_row, epsilon, of_row
+
+
+class Ledger:
+    """What a site's releases gave away, over all rounds and runs; with the secret of its noise, on its own disk.
+
+    folder: of this site alone, readable by nobody else; both files are made when they are first needed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def secret(self) -> bytes:
+        """32 bytes from the machine's own randomness, drawn once."""
+        with self._locked():
+            file = self.folder / "secret"
+            if not file.exists():
+                plain.write(file, secrets.token_bytes(32), 0o600)
+            return file.read_bytes()
+
+    def releases(self) -> dict[str, Any]:
+        """Each release by its digest: its run's digest, round, day and what accounting.as_row says of it."""
+        file = self.folder / "ledger.json"
+        try:
+            found = json.loads(file.read_text()) if file.exists() else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
+            raise Refused(f"the privacy ledger {file.name} can't be read; restore it from a backup")
+        return found
+
+    def events(self) -> list[Event]:
+        """All releases, as they are accounted for."""
+        return [of_row(row) for row in self.releases().values()]
+
+    def spent(self, delta: float) -> dict[str, float]:
+        """The epsilon at this delta of each kind of release that there was, and under `all` that of all together."""
+        events = self.events()
+        kinds = {kind: [event for event in events if event.kind == kind] for kind in KINDS}
+        return {**{kind: epsilon(own, delta) for kind, own in kinds.items() if own}, "all": epsilon(events, delta)}
+
+    def spend(self, digest: str, event: Event, budget: Budget | None, run: str, round: int) -> bool:
+        """Count a release before it is made; the very same one made again costs nothing. False: not affordable.
+
+        digest: of everything that the release follows from, so that two that differ are never taken for one.
+        """
+        with self._locked():
+            rows = self.releases()
+            if digest in rows:
+                return True
+            if not affordable(budget, [of_row(row) for row in rows.values()], [event]):
+                return False
+            row = {"run": run, "round": round, "day": date.today().isoformat(), **as_row(event)}
+            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
+            return True
+
+    def begin(self, run: str, a_day: int) -> bool:
+        """Note that a run begins, unless it is known already; False where as many as `a_day` began today."""
+        today, file = date.today().isoformat(), self.folder / "runs.json"
+        with self._locked():
+            try:
+                known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+            except ValueError:
+                raise Refused(
+                    f"{file.name} beside the privacy ledger can't be read; restore it from a backup"
+                ) from None
+            if run not in known and sum(day == today for day in known.values()) >= a_day:
+                return False
+            plain.write(file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), 0o600)
+            return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

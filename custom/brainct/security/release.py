@@ -1,0 +1,105 @@
+"""What a site's answers become at its door: updates, labels, scores and counts as its privacy policy has them leave."""
+
+import functools
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from brainct import plain, privacy
+from brainct.errors import failed
+from brainct.plan import Plan
+from brainct.privacy import Policy
+from brainct.security.accounting import Event
+from brainct.security.score_rules import counts_as, scores_as
+from brainct.weights import check
+
+Answer = Mapping[str, Any]
+Spend = Callable[[str, Event], None]
+"""Counts a release under a digest of all that it follows from, before it is made; refuses what the budget can't pay."""
+
+
+def described(policy: Policy, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
+    """What a site says at the roll call."""
+    return counts_as(policy.least_class, about, terms)
+
+
+def scored(
+    policy: Policy, order: Mapping[str, Any], scores: Mapping[str, Any], secret: Callable[[], bytes], spend: Spend
+) -> dict[str, Any]:
+    """What a site says of a model's quality; noised scores are counted, and the same scores have the same noise."""
+    if policy.scores.event is None:
+        return scores_as(policy.scores, policy.least_class, scores, _never)
+    digest = _digest(policy, order, "scores", scores)
+    spend(digest, policy.scores.event)
+    key = hmac.digest(secret(), digest.encode(), "sha256")
+    return scores_as(policy.scores, policy.least_class, scores, functools.partial(privacy.gaussian, key))
+
+
+def _never(count: int) -> Any:
+    raise AssertionError("noise for scores that leave without")
+
+
+def replied(
+    policy: Policy, plan: Plan, order: Mapping[str, Any], answer: Answer, secret: Callable[[], bytes], spend: Spend
+) -> dict[str, Any]:
+    """What a site sends in a round: the update clipped and noised, labels counted, no loss where there is noise."""
+    trained = answer["weights"]
+    metrics = {} if policy.noise or policy.training else answer["metrics"]  # a loss comes from the scans without noise
+    _count_labels(policy, plan, order, trained, spend)
+    if not trained or not policy.changes:
+        return {**answer, "metrics": metrics}
+    given = {key: value for key, value in order["task"]["weights"].items() if key in trained}
+    if not policy.noise:
+        check(trained, given, "its own update")
+        return {**answer, "weights": privacy.release(policy, given, trained, b""), "metrics": metrics}
+    digest = _digest(policy, order, "trained", dict(trained))
+    spend(digest, privacy.update(policy))  # before it is looked at: that it can't leave would tell as well
+    key = hmac.digest(secret(), digest.encode(), "sha256")
+    return {**answer, "weights": privacy.release(policy, given, _sound(trained, given), key), "metrics": metrics}
+
+
+def without_training(
+    policy: Policy, order: Mapping[str, Any], examples: int, secret: Callable[[], bytes], spend: Spend
+) -> dict[str, Any]:
+    """What a site sends where its training failed and its updates are noised: the noise around no update at all.
+
+    Whether training fails follows from the scans without noise, and a server chooses what would make it fail.
+    """
+    given, failure = order["task"]["weights"], {"weights": {}, "examples": examples, "metrics": {}, "extra": {}}
+    digest = _digest(policy, order, "failed", "")
+    spend(digest, privacy.update(policy))
+    key = hmac.digest(secret(), digest.encode(), "sha256")
+    return {**failure, "weights": privacy.release(policy, given, given, key), "exchange": order.get("exchange", "")}
+
+
+def has_failed(site: str, answer: Answer) -> bool:
+    """Whether a site's desk looked at scans and could not answer; its other refusals follow from the order alone."""
+    return bool(answer.get("error") == failed(site))
+
+
+def _count_labels(policy: Policy, plan: Plan, order: Mapping[str, Any], sent: Mapping[str, Any], spend: Spend) -> None:
+    """Count each bit of a vote, if the policy says at which epsilon labels may leave."""
+    each = plan.build().label_epsilon
+    if policy.labels is None or each is None or not sent:
+        return
+    bits = sum(8 * value.numel() for value in sent.values())
+    spend(_digest(policy, order, "labels", dict(sent)), Event("labels", epsilon=bits * each))
+
+
+def _sound(trained: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The update, or none where it is not finite or of another shape; under noise nobody can tell which it was."""
+    try:
+        check(trained, given, "its own update")
+    except ValueError:
+        return given
+    return trained
+
+
+def _digest(policy: Policy, order: Mapping[str, Any], what: str, value: Any) -> str:
+    """One release to one order under one policy: another value, order or size of noise, and the noise is another.
+
+    The same noise at two sizes would tell what it hides.
+    """
+    known = {key: order[key] for key in ("plan", "sites", "round", "task")}
+    terms = policy.model_dump(mode="json", exclude={"budget", "limits"})
+    return plain.sha256({**known, what: value, "policy": terms})
