@@ -10,7 +10,6 @@ from brainct.flare.filters import AT_SERVER, Privacy, Remember
 from tests.conftest import ROOT
 from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
 
-
 POLICIES = ROOT / "provisioning" / "policy" / "privacy"
 
 
