@@ -96,7 +96,8 @@ class _Scores(_Part):
 
 def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     """A site's answer at the roll call, checked: counts by fold and finding, a kind, fingerprints, notes in words."""
-    return _checked(_Description, answer.get("about", {}), f"{site}, the roll call")
+    found = _checked(_Description, answer.get("about"), f"{site}, the roll call")
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +106,9 @@ def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> dict[str, Any]:
+def _checked(kind: type[BaseModel], answer: object, whose: str) -> dict[str, Any]:
     try:
-        return kind.model_validate(dict(answer)).model_dump(exclude_unset=True)
+        return kind.model_validate(answer).model_dump(exclude_unset=True)
     except ValidationError as error:
         found = len(error.errors())
         raise Refused(

@@ -154,7 +154,7 @@ class Desk:
         """32 bytes from the machine's own randomness, drawn once in a run, readable by this site alone."""
         file = self._keep_file(run).with_suffix(".secret")
         if not file.exists():
-            plain.write(file, secrets.token_bytes(32), 0o600)
+            plain.write(file, secrets.token_bytes(32), private=True)
         return file.read_bytes()
 
     def _begin(self, order: Mapping[str, Any]) -> None:

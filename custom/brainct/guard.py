@@ -42,7 +42,7 @@ class Ledger:
         with self._locked():
             file = self.folder / "secret"
             if not file.exists():
-                plain.write(file, secrets.token_bytes(32), 0o600)
+                plain.write(file, secrets.token_bytes(32), private=True)
             return file.read_bytes()
 
     def releases(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Ledger:
             if not privacy.affordable(policy, _losses(rows)):
                 return False
             row = {"run": run, "round": round, "day": date.today().isoformat(), "loss": privacy.loss(policy)}
-            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
+            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode(), private=True)
             return True
 
     @contextmanager

@@ -225,6 +225,6 @@ def load_model(path: Path) -> Weights:
         raise Refused(f"checkpoint {path} does not exist; wanted a model.safetensors of an earlier run")
     try:
         weights: Weights = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         raise Refused(f"checkpoint {path.name} can't be read ({error}); wanted a whole safetensors file") from None
     return weights
