@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +77,8 @@ class Run:
 
     def _roll_call(self) -> dict[str, Any]:
         what = "the roll call"
-        inbox = self._inbox(what, self.sites, len(self.sites), described)
+        needed = ("public",) * self.scheme.public + ("kept",) * (self.record.resumed is not None)
+        inbox = self._inbox(what, self.sites, len(self.sites), partial(described, needed=needed))
         order = {**self._order("describe", what), "new": self.record.resumed is None}
         self.carry(dict.fromkeys(self.sites, order), inbox)
         found = inbox.close()

@@ -32,16 +32,16 @@ def opened(path: Path, name: str, root: Path | None = None, most: int = SLICE_FI
     `name`, and says where the file leads or what it is in place of a plain file.
     """
     try:
-        file = os.fdopen(_descriptor(path, name, root or path.parent), "rb")
+        descriptor = _descriptor(path, name, root or path.parent)
     except (OSError, RuntimeError) as error:
         kind = type(error).__name__
         raise Refused(f"{name}: cannot be opened ({kind}): check its access rights, or copy it again") from None
     try:
-        _plain_file(os.fstat(file.fileno()), name, most)
+        _plain_file(os.fstat(descriptor), name, most)
     except Refused:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def content(path: Path, name: str, root: Path | None = None, most: int = SLICE_FILE) -> bytes:

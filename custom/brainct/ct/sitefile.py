@@ -239,7 +239,7 @@ class _Yaml(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.get_event().start_mark
+            mark = self.current_event.start_mark
             raise yaml.MarkedYAMLError(problem="an alias (*), wanted the value itself", problem_mark=mark)
         return super().compose_node(parent, index)
 

@@ -66,7 +66,8 @@ def read_table(path: Path, name: str, root: Path | None = None) -> Table:
 
 def cell(text: str) -> str:
     """A text as a cell of a table that we write: one that a spreadsheet would compute begins with an apostrophe."""
-    return f"'{text}" if text.lstrip(" ")[:1] in FORMULA else text
+    bare = text.lstrip().lstrip("\ufeff").lstrip()
+    return f"'{text}" if text.startswith(FORMULA) or bare.startswith(FORMULA) else text
 
 
 def _few(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
