@@ -215,6 +215,11 @@ ATTACKS = {
         "the server, before the roll call; the job ends with it",
         "run a-job was begun by someone else; they or the project administrator can resume it",
     ),
+    "roll call of another shape": Attack(
+        "a site answers the roll call with a list, a number or a thousand lists in one another",
+        "the server, on the console and in the record; the run ends with it, as every site must be there at the start",
+        "b, the roll call: ",
+    ),
     "zip traversal": Attack(
         "a job's archive holds ../../evil",
         "FLARE at the server, before anything is unpacked",

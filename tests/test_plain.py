@@ -1,6 +1,7 @@
 """Plain data comes back from bytes and disk as it was, and nothing else gets in."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -100,3 +101,71 @@ def test_weights_on_disk_are_the_weights(tmp_path):
     assert all(torch.equal(held[key], weights[key]) for key in weights)
     with pytest.raises(KeyError):
         held["other"]
+
+
+@pytest.fixture
+def wide():
+    """The umask of most systems: others may read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def rights(path):
+    return oct(path.stat().st_mode & 0o777)
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_is_saved_is_its_owners_alone_also_where_others_could_read_it_before(tmp_path):
+    path = tmp_path / "keep" / "run" / "site-1.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of an earlier version")
+    path.with_name("site-1.safetensors.partial").write_bytes(b"of a crash")
+    assert (rights(path.parent), rights(path)) == ("0o755", "0o644")
+    plain.save(path, {"round": 1})
+    assert (rights(path.parent), rights(path)) == ("0o700", "0o600")
+    assert plain.load(path) == {"round": 1}
+    plain.write(tmp_path / "results" / "record.json", b"{}")
+    assert (rights(tmp_path / "results"), rights(tmp_path / "results" / "record.json")) == ("0o755", "0o644")
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_link_that_waits_under_the_name_of_a_partial_file_is_not_written_through(tmp_path):
+    (tmp_path / "elsewhere").write_text("as it was")
+    (tmp_path / "keep.partial").symlink_to(tmp_path / "elsewhere")
+    plain.write(tmp_path / "keep", b"secret", private=True)
+    assert (tmp_path / "elsewhere").read_text() == "as it was"
+    assert (tmp_path / "keep").read_bytes() == b"secret"
+
+
+@pytest.mark.usefixtures("wide", "small_site")
+def test_all_that_a_site_keeps_and_a_run_goes_on_from_is_its_owners_alone(tmp_path, monkeypatch):
+    """Secure aggregation under a policy with noise: keep, secrets, the ledger; results stay readable."""
+    import json
+
+    from brainct.guard import ENVIRONMENT, FILTER
+    from brainct.rehearse import rehearse
+    from tests.conftest import tiny_plan
+
+    policy = {"path": FILTER, "args": {"clip": 1.0, "noise": 1.0}}
+    scopes = [{"name": "public", "task_result_filters": [policy]}]
+    (tmp_path / "privacy.json").write_text(json.dumps({"scopes": scopes, "default_scope": "public"}))
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "privacy.json"))
+    rehearse(tiny_plan("ditto", rounds=1), ["site-1", "site-2"], tmp_path / "run", tell=lambda line: None)
+    kept = [path for folder in ("run/state", "privacy/site-1") for path in (tmp_path / folder).rglob("*")]
+    files = [path for path in kept if path.is_file() and path.name != "lock"]
+    assert {path.name for path in files} >= {"memory.safetensors", "site-1.safetensors", "secret", "ledger.json"}
+    assert {rights(path) for path in files} == {"0o600"}
+    assert {rights(path.parent) for path in files} == {"0o700"}
+    results = [tmp_path / "run" / name for name in ("record.json", "model.safetensors")]
+    assert {rights(path) for path in results} == {"0o644"}
+
+
+def test_nesting_without_end_and_numbers_of_thousands_of_digits_are_refused():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    for value in (deep, {"a": deep}, 10**5000, [-(10**5000)]):
+        for act in (plain.split, plain.size, plain.sha256, plain.pack):
+            with pytest.raises(Refused, match="plain data"):
+                act(value)

@@ -91,8 +91,8 @@ class Faults:
     def while_the_results_are_written(self):
         real = plain.write
 
-        def write(path, content, *mode):
-            real(path, content, *mode)
+        def write(path, content, *more, **choices):
+            real(path, content, *more, **choices)
             if path.name == "model.safetensors":
                 die()
 
@@ -104,11 +104,11 @@ class Faults:
     def _write(self, name, before):
         real = plain.write
 
-        def write(path, content, *mode):
+        def write(path, content, *more, **choices):
             due = path.name == name and self._closing()
             if due and before:
                 die()
-            real(path, content, *mode)
+            real(path, content, *more, **choices)
             if due:
                 die()
 

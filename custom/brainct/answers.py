@@ -1,6 +1,6 @@
 """What a site may say of its scans and of a model's scores: these keys and no others, so that nobody can be named."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -94,9 +94,16 @@ class _Scores(_Part):
     scores: Annotated[dict[Finding, _Score], AfterValidator(_with_any)]
 
 
-def described(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A site's answer at the roll call, checked: counts by fold and finding, a kind, fingerprints, notes in words."""
-    return _checked(_Description, answer.get("about", {}), f"{site}, the roll call")
+def described(site: str, answer: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
+    """A site's answer at the roll call, checked: counts by fold and finding, a kind, fingerprints, notes in words.
+
+    needed: what this run can't do without, beside what every run needs.
+    """
+    found = _checked(_Description, answer.get("about"), f"{site}, the roll call")
+    said = {key: value for key, value in found.items() if value is not None}
+    if missing := [key for key in needed if key not in said]:
+        raise Refused(f"{site}, the roll call: lacks {', '.join(missing)}; is it another version of brainct?")
+    return said
 
 
 def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +112,9 @@ def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _checked(kind: type[BaseModel], answer: Mapping[str, Any], whose: str) -> dict[str, Any]:
+def _checked(kind: type[BaseModel], answer: object, whose: str) -> dict[str, Any]:
     try:
-        return kind.model_validate(dict(answer)).model_dump(exclude_unset=True)
+        return kind.model_validate(answer).model_dump(exclude_unset=True)
     except ValidationError as error:
         found = len(error.errors())
         raise Refused(

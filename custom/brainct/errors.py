@@ -20,8 +20,16 @@ def failed(site: str) -> str:
     return f"{site} can't answer this; the reason is in the site's own log"
 
 
+def shown(value: object, most: int = 200) -> str:
+    """A value as Python writes it, cut where it is long; in words where Python itself gives up."""
+    try:
+        return f"{value!r:.{most}}"
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list within itself
+        return f"a {type(value).__name__} that can't be shown"
+
+
 def one_line(words: object) -> str:
     """Another party's words as one printable line, cut where they are long: they can't pose as lines of ours."""
-    said = str(words)
-    shown = "".join(each if each.isprintable() else " " for each in said[: LONGEST + 1])
-    return shown if len(said) <= LONGEST else f"{shown[:LONGEST]}..."
+    said = str(words) if isinstance(words, str | Exception) else shown(words, LONGEST + 1)
+    line = "".join(each if each.isprintable() else " " for each in said[: LONGEST + 1])
+    return line if len(said) <= LONGEST else f"{line[:LONGEST]}..."

@@ -63,12 +63,12 @@ class Inbox(Generic[T]):
         with self._lock:
             if self._shut:
                 return False
-            exchange = answer.get("exchange", self.what)
+            exchange = answer.get("exchange", self.what) if isinstance(answer, Mapping) else self.what
             if site not in self.asked:
                 self.lost[site] = f"{site} was not asked in {self.what}; its answer is not used"
             elif exchange != self.what:
                 self.lost[f"{site} (late)"] = one_line(
-                    f"its answer to {exchange!s:.40} came in {self.what} and is not used"
+                    f"its answer to {one_line(exchange):.40} came in {self.what} and is not used"
                 )
                 self._wait_again(site)
             elif site in self.answers:
@@ -131,14 +131,27 @@ class Inbox(Generic[T]):
 
     def _take(self, site: str, answer: Any) -> None:
         try:
+            if not isinstance(answer, Mapping):
+                raise Refused(f"{site}, {self.what}: the answer is a {type(answer).__name__}; wanted values by name")
             if "error" in answer:
-                raise Refused(answer["error"])
-            self.answers[site] = self.read(site, answer)
-            self.received[site] = plain.size(answer)
-            self.seconds[site] = time.monotonic() - self._opened
-            self.lost.pop(site, None)
+                raise Refused(one_line(answer["error"]))
+            received = _size(answer, f"{site}, {self.what}")
+            found = self.read(site, answer)
         except Refused as error:
             self.lost[site] = one_line(error)
+        except Exception as error:  # whatever a site sends costs that site one round, and no other site the run
+            self.lost[site] = f"{site}, {self.what}: its answer can't be read ({type(error).__name__})"
+        else:
+            self.answers[site], self.received[site] = found, received
+            self.seconds[site] = time.monotonic() - self._opened
+            self.lost.pop(site, None)
+
+
+def _size(answer: Any, whose: str) -> int:
+    try:
+        return plain.size(answer)
+    except Refused as error:
+        raise Refused(f"{whose}: {error}") from None
 
 
 class Reports(Mapping[str, Report]):
@@ -183,10 +196,15 @@ def report_reader(
             report = Report(answer["weights"], answer["examples"], answer["metrics"], answer["extra"])
         except (KeyError, TypeError) as error:
             raise Refused(f"{whose}: the report lacks {error}; is it another version of brainct?") from None
-        beside, room = plain.size([report.metrics, report.extra]), BESIDE + nbytes(tasks[site].weights)
+        beside, room = _size([report.metrics, report.extra], whose), BESIDE + nbytes(tasks[site].weights)
         if beside > room:
             raise Refused(f"{whose}: {beside:,} bytes came beside the weights; wanted at most {room:,}")
-        check_report(report, tasks[site], scheme, whose)
+        try:
+            check_report(report, tasks[site], scheme, whose)
+        except Refused:
+            raise
+        except Exception as error:  # what a scheme makes of values that no site of ours sends is not foreseen
+            raise Refused(f"{whose}: the report can't be read ({type(error).__name__})") from None
         return reports.put(site, report)
 
     return read

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brainct import jsonfile
 from brainct.errors import Refused
 from brainct.plan import Plan, plan_of
 from brainct.schemes import SCHEMES
@@ -82,10 +83,18 @@ def read(folder: Path) -> Plan:
     file = folder / "app" / "config" / "config_fed_server.json"
     if not file.is_file():
         raise Refused(f"{folder} is no job folder: it has no app/config/config_fed_server.json")
-    workflows = [row for row in _json(file).get("workflows", []) if row.get("path") == ROUNDS]
-    if len(workflows) != 1:
-        raise Refused(f"{file}: found {len(workflows)} workflows with path {ROUNDS}; wanted one")
-    return plan_of(workflows[0].get("args", {}), str(file))
+    (workflow,) = _workflows(_json(file), file)
+    return plan_of(workflow.get("args", {}), str(file))
+
+
+def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
+    """The one row with our workflow, its arguments a table."""
+    listed = content.get("workflows")
+    rows = listed if isinstance(listed, list) else []
+    ours = [row for row in rows if isinstance(row, dict) and row.get("path") == ROUNDS]
+    if len(ours) != 1 or not isinstance(ours[0].get("args", {}), dict):
+        raise Refused(f"{file}: found {len(ours)} workflows with path {ROUNDS} and a table of `args`; wanted one")
+    return ours
 
 
 def resuming(job: Path, run: str, out: Path) -> Path:
@@ -97,8 +106,8 @@ def resuming(job: Path, run: str, out: Path) -> Path:
     shutil.copytree(job, out)
     file = out / "app" / "config" / "config_fed_server.json"
     content = _json(file)
-    for row in content["workflows"]:
-        row["args"]["resume"] = run
+    for row in _workflows(content, file):
+        row["args"] = {**row.get("args", {}), "resume": run}
     file.write_text(_text(content))
     return out
 
@@ -154,10 +163,4 @@ def _without_job() -> set[str]:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise Refused(f"{file} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise Refused(f"{file} holds {type(content).__name__}; wanted a JSON object")
-    return content
+    return jsonfile.table(file.read_bytes(), str(file), "the configuration of a job")

@@ -16,11 +16,13 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
-from brainct.errors import Refused
+from brainct.errors import Refused, shown
 
 Plain = Any
 DEEPEST = 64
 """Levels of nesting; what comes from another party could otherwise be nested until Python gives up."""
+LONGEST = 4096
+"""Bits of a whole number; Python writes none of many more in digits."""
 _TENSOR, _SKELETON = "$tensor", "$skeleton"
 
 
@@ -41,21 +43,27 @@ def split(value: Plain) -> tuple[dict[str, Tensor], Plain]:
     return tensors, _walk(value, "", lambda tensor, path: {_TENSOR: name_of(tensor, path)})
 
 
-def _walk(value: Plain, path: str, leaf: Callable[[Tensor, str], Plain]) -> Plain:
+def _walk(value: Plain, path: str, leaf: Callable[[Tensor, str], Plain], level: int = 0) -> Plain:
+    if level > DEEPEST:
+        raise Refused(f"plain data is nested more than {DEEPEST} levels deep; brainct writes nothing like that")
     if isinstance(value, Tensor):
         return leaf(value, path)
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise Refused(f"plain data at {path or 'the top'}: key {key!r}; wanted a string without a leading $")
-        return {key: _walk(item, f"{path}/{key}", leaf) for key, item in value.items()}
+                raise Refused(f"plain data at {_at(path)}: key {shown(key)}; wanted a string without a leading $")
+        return {key: _walk(item, f"{path}/{key}", leaf, level + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_walk(item, f"{path}/{index}", leaf) for index, item in enumerate(value)]
-    if value is None or isinstance(value, str | bool | int):
+        return [_walk(item, f"{path}/{index}", leaf, level + 1) for index, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool) or (isinstance(value, int) and value.bit_length() <= LONGEST):
         return value
     if isinstance(value, float) and value - value == 0:
         return value
-    raise Refused(f"plain data at {path or 'the top'}: {value!r} of {type(value).__name__}; wanted finite plain data")
+    raise Refused(f"plain data at {_at(path)}: {shown(value)} of {type(value).__name__}; wanted finite plain data")
+
+
+def _at(path: str) -> str:
+    return f"{path:.200}" if path else "the top"
 
 
 def join(tensors: Mapping[str, Tensor], skeleton: Plain, level: int = 0) -> Plain:
@@ -130,8 +138,8 @@ def unpack(content: bytes, whose: str = "plain data") -> Plain:
 
 
 def save(path: Path, value: Plain) -> None:
-    """Write a value so that a crash at any moment leaves the file as it was before or as it is after."""
-    write(path, pack(value))
+    """Write a value, for its owner alone, so that a crash at any moment leaves the file as it was or as it is then."""
+    write(path, pack(value), private=True)
 
 
 def load(path: Path) -> Plain:
@@ -139,11 +147,16 @@ def load(path: Path) -> Plain:
     return unpack(path.read_bytes(), str(path.name))
 
 
-def write(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Replace a file's content atomically and flush it to the disk. mode: who may read and write it, less the umask."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write(path: Path, content: bytes, private: bool = False) -> None:
+    """Replace a file's content atomically and flush it to the disk.
+
+    private: nobody but its owner may read it or list its folder, whatever the umask, and whoever could before.
+    """
+    folder_for(path, private)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+    partial.unlink(missing_ok=True)  # what a crash, or somebody else, left there has rights of its own
+    mode, new = 0o600 if private else 0o666, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(partial, "wb", opener=lambda name, flags: os.open(name, flags | new, mode)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -155,12 +168,21 @@ def write(path: Path, content: bytes, mode: int = 0o666) -> None:
         os.close(folder)
 
 
+def folder_for(path: Path, private: bool = False) -> None:
+    """Make the folder of a file where there is none; a private one is its owner's alone from then on."""
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+    found = folder.stat()
+    if private and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+        folder.chmod(0o700)
+
+
 class OnDisk(Mapping[str, Tensor]):
     """Weights that stay in a safetensors file and come one tensor at a time."""
 
     def __init__(self, path: Path, weights: Mapping[str, Tensor]):
         self._path, self._keys = path, list(weights)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder_for(path, private=True)
         path.write_bytes(save_bytes({key: _own(value) for key, value in weights.items()}))
 
     def __getitem__(self, key: str) -> Tensor:

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from brainct import plain
 from brainct.ct.augment import Augmentation
 from brainct.ct.model import NETWORKS
-from brainct.errors import Refused
+from brainct.errors import Refused, shown
 from brainct.scheme import Scheme
 from brainct.schemes import build
 
@@ -28,8 +29,12 @@ def _architecture(value: str) -> str:
     return value
 
 
+LONGEST = 10**7
+"""Seconds that a round may wait: a third of a year."""
+
+
 class _Choices(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Network(_Choices):
@@ -55,9 +60,9 @@ class Fit(_Choices):
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
     decay: Literal["constant", "cosine"] = "constant"
-    epochs: int = Field(1, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
+    epochs: int = Field(1, ge=1, le=10**6)
+    steps: int | None = Field(None, ge=1, le=10**9)
+    batch_size: int | None = Field(None, ge=1, le=10**7)
     augment: Annotated[Augmentation | None, BeforeValidator(_augmentation)] = Augmentation()
 
 
@@ -74,14 +79,14 @@ class Plan(_Choices):
 
     scheme: str
     arguments: dict[str, Any] = {}
-    rounds: int = Field(30, ge=1)
-    seed: int = Field(1, ge=0)
+    rounds: int = Field(30, ge=1, le=10**6)
+    seed: int = Field(1, ge=0, lt=2**64)
     network: Network = Network()
     fit: Fit = Fit()
-    evaluate_every: int = Field(5, ge=0)
-    quorum: int | None = Field(None, ge=1)
-    deadline: float = Field(600.0, gt=0)
-    grace: float = Field(60.0, ge=0)
+    evaluate_every: int = Field(5, ge=0, le=10**6)
+    quorum: int | None = Field(None, ge=1, le=10**6)
+    deadline: float = Field(600.0, gt=0, le=LONGEST)
+    grace: float = Field(60.0, ge=0, le=LONGEST)
 
     def build(self) -> Scheme:
         """The scheme that the plan names."""
@@ -103,11 +108,15 @@ def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
     """A checked plan with the scheme's arguments in full; one error, which `whose` starts, names every wrong choice."""
     try:
         plan = Plan.model_validate(dict(choices))
-        return plan.model_copy(update={"arguments": dict(plan.build().arguments)})
+        plan = plan.model_copy(update={"arguments": dict(plan.build().arguments)})
+        plain.size([plan.arguments, plan.network.options])
+        return plan
     except ValidationError as error:
         raise Refused(f"{whose}: {sentences(error)}") from None
     except Refused as error:
         raise Refused(f"{whose}: {error}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise Refused(f"{whose}: holds what no choice can be ({type(error).__name__}); render the job anew") from None
 
 
 def sentences(error: ValidationError) -> str:
@@ -122,4 +131,4 @@ def _sentence(finding: Mapping[str, Any]) -> str:
     if finding["type"] == "missing":
         return f"key {key!r} is missing"
     message = finding["msg"].removeprefix("Value error, ")
-    return f"{key} is {finding['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{key} is {shown(finding['input'])}; {message[0].lower()}{message[1:]}"

@@ -1,6 +1,5 @@
 """The same job folder in one process, or in worker processes: same scheme, same learner, same record, no FLARE."""
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +59,7 @@ def resume(
 ) -> Record:
     """Go on with the rehearsed run in this folder after its last closed round, to the model it would have had."""
     found = state.load(folder / "state", folder.name)
-    if "model_sha256" in json.loads((folder / "record.json").read_text()):
+    if "model_sha256" in state.record_in(folder / "record.json"):
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record["plan"], f"the record of run {folder.name}")
     record = Record(folder, plan, plan.build(), "rehearse", resumed=found)

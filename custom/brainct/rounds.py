@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +77,8 @@ class Run:
 
     def _roll_call(self) -> dict[str, Any]:
         what = "the roll call"
-        inbox = self._inbox(what, self.sites, len(self.sites), described)
+        needed = ("public",) * self.scheme.public + ("kept",) * (self.record.resumed is not None)
+        inbox = self._inbox(what, self.sites, len(self.sites), partial(described, needed=needed))
         order = {**self._order("describe", what), "new": self.record.resumed is None}
         self.carry(dict.fromkeys(self.sites, order), inbox)
         found = inbox.close()
@@ -225,6 +227,6 @@ def load_model(path: Path) -> Weights:
         raise Refused(f"checkpoint {path} does not exist; wanted a model.safetensors of an earlier run")
     try:
         weights: Weights = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         raise Refused(f"checkpoint {path.name} can't be read ({error}); wanted a whole safetensors file") from None
     return weights

@@ -9,12 +9,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainct import plain
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brainct import jsonfile, plain
 from brainct.errors import Refused
 from brainct.plan import Plan
 from brainct.scheme import Memory
 
 FILE = "memory.safetensors"
+
+
+Numbers = dict[str, float]
+
+
+class _Row(BaseModel):
+    round: int = Field(ge=0, le=10**6)
+    lost: dict[str, str]
+    metrics: dict[str, Numbers]
+    answered: Numbers
+    bytes_sent: Numbers
+    bytes_received: Numbers
+
+
+class _About(BaseModel):
+    folds: dict[str, dict[str, Any]]
+    fingerprint: str
+
+
+class _Choices(BaseModel):
+    scheme: str
+    rounds: int = Field(ge=1, le=10**6)
+
+
+class _Record(BaseModel):
+    """What a resumed run reads of its record; what else stands there is passed on as it is."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    plan: _Choices
+    sites: dict[str, _About]
+    rounds: list[_Row]
+    seconds: float = Field(ge=0, le=10**10)
+    lose: list[tuple[str, int]] = []
+    resumed: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
@@ -47,11 +84,22 @@ def load(folder: Path, run: str) -> State:
         content = plain.load(path)
         sha256 = content.pop("sha256")
         whole = sha256 == plain.sha256(content)
-    except (Refused, KeyError, AttributeError) as error:
+        _Record.model_validate(content["record"])
+        memory = content["memory"]
+    except ValidationError as error:
+        raise Refused(f"run {run}: {FILE} holds no record ({error.error_count()} faults); begin anew") from None
+    except (Refused, LookupError, AttributeError, TypeError, OSError) as error:
         raise Refused(f"run {run}: {FILE} can't be read ({error}); restore it from a backup or begin anew") from None
     if not whole:
         raise Refused(f"run {run}: {FILE} is not what was written (its hash differs); restore it or begin anew")
-    return State(content["memory"], content["record"])
+    return State(memory, content["record"])
+
+
+def record_in(path: Path) -> dict[str, Any]:
+    """The record.json of a run that may not have ended."""
+    if not path.is_file():
+        raise Refused(f"no record at {path}; wanted the record.json that a run writes")
+    return jsonfile.table(path.read_bytes(), str(path), "the record.json of a run")
 
 
 def check(state: State, plan: Plan, sites: Sequence[str], run: str) -> None:
@@ -96,7 +144,7 @@ def same_copies(state: State, folder: Path, sites: Mapping[str, Any], run: str) 
 @contextmanager
 def lock(folder: Path, run: str) -> Iterator[None]:
     """Held by the one process that writes a run's state; the system lets go of it when that process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    plain.folder_for(folder / "lock", private=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -85,10 +85,10 @@ def test_scans_without_any_label_are_answered_by_name(capsys, tmp_path):
 
 
 def test_the_common_statistics_are_in_the_file_that_is_asked(tmp_path, small_site):
-    from brainct.commands.predict import _metadata
+    from brainct.modelfile import beside
 
     model, _, plan = delivered(tmp_path, "sitenorm", kappa=2.0)
-    said = _metadata(model)
+    said = beside(model)
     assert set(said["extra"]) == {STATISTICS}
     assert said["plan"]["arguments"]["kappa"] == 2.0
     assert said["plan"]["network"] == plan.network.model_dump()

@@ -219,8 +219,8 @@ def _broken(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (_broken, r"unreadable or truncated NIfTI \(OSError\): copy it again"),
-        (lambda path: path.write_text("x"), r"unreadable or truncated NIfTI \(ImageFileError\)"),
+        (_broken, r"unreadable or truncated NIfTI \(EOFError\): copy it again"),
+        (lambda path: path.write_text("x"), r"unreadable or truncated NIfTI \(no header\)"),
         (lambda path: write_nifti(path, np.zeros((4, 4, 4, 2))), r"4 axes of lengths \(4, 4, 4, 2\), wanted a volume"),
         (lambda path: write_nifti(path, np.full((4, 4, 4), np.nan)), "holds NaN or infinite values, wanted HU"),
         (

@@ -7,6 +7,8 @@ import typer
 
 from brainct.errors import Refused
 
+WANTED = "barriers.json as this command writes it"
+
 
 def barriers(
     files: Annotated[list[Path] | None, typer.Argument(help="Two or more RUN/model.safetensors to compare.")] = None,
@@ -93,9 +95,14 @@ def _summary(content: dict[str, Any]) -> str:
 def _print_layers(file: Path, choose: int | None, below: float | None) -> None:
     import json
 
+    from brainct import jsonfile
     from brainct.study.barriers import chosen
 
     if not file.is_file():
         raise Refused(f"{file} does not exist; measure first, with the same command without --choose and --below")
-    layers = chosen(json.loads(file.read_text())["layers"], choose, below)
+    content = jsonfile.table(file.read_bytes(), str(file), WANTED)
+    try:
+        layers = chosen(content["layers"], choose, below)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise Refused(f"{file} can't be read ({type(error).__name__}); wanted {WANTED}") from None
     print(json.dumps({"layers": layers}))

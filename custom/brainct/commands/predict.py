@@ -1,9 +1,7 @@
 """`brainct predict`: ask a model that a federation delivered about one's own scans."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -34,10 +32,13 @@ def predict(
 
     from brainct import plain
     from brainct.ct.dataset import every_scan
+    from brainct.ct.opened import decoding
     from brainct.ct.scans import FINDINGS
     from brainct.ct.sitefile import read_site_file
+    from brainct.ct.table import cell
     from brainct.desk import check_channels, site_file_of
     from brainct.learner import SiteLearner, network_of
+    from brainct.modelfile import WANTED, beside, check_network
     from brainct.plan import plan_of
     from brainct.rounds import load_model
     from brainct.scheme import Task
@@ -46,15 +47,19 @@ def predict(
         raise Refused(f"{out} is there already; name another file or remove it first")
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused(f"{out} can't be written: its folder is not there, or nobody here may write to it")
-    weights, said = load_model(model), _metadata(model)
+    weights, said = load_model(model), beside(model)
+    if not said["plan"]:
+        raise Refused(f"{model.name} does not say its network; wanted {WANTED}")
     plan = plan_of(said["plan"], f"{model.name}: its metadata")
     if plan.scheme in UNTRAINED:
         raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
+    check_network(weights, plan, model.name)
     path = site_file or site_file_of(None)
     names, scans = every_scan(read_site_file(path) if path else None, site, plan.network.size, plan.network.dims)
     check_channels(scans, plan, site)
     learner = SiteLearner(network_of(plan), scans, plan, site, 0)
-    seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
+    with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
+        seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
     found = seeing.predict(weights)
     if not found.isfinite().all():
         raise Refused(
@@ -63,19 +68,8 @@ def predict(
     rows, text = found.tolist(), io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["scan", *FINDINGS])
-    writer.writerows([name, *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
+    writer.writerows([cell(name), *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
     plain.write(out, text.getvalue().encode("utf-8", "surrogateescape"))
     for note in scans.notes:
         print(f"note: {note}")
     print(f"{len(rows)} scans: {out}")
-
-
-def _metadata(model: Path) -> Mapping[str, Any]:
-    """What stands beside the weights: the scheme, its arguments and the network, and what the model needs."""
-    from safetensors import safe_open
-
-    with safe_open(model, framework="pt") as file:
-        said = {key: json.loads(text) for key, text in (file.metadata() or {}).items() if key in ("plan", "extra")}
-    if "plan" not in said:
-        raise Refused(f"{model.name} does not say its network; wanted a model.safetensors written by this brainct")
-    return {"extra": {}, **said}

@@ -25,12 +25,12 @@ def _read(entry: Entry) -> tuple[Pixels, list[str]]:
 
     name = entry.path.name.lower()
     if entry.path.is_dir():
-        return dicom.read_series(entry.path, entry.name)
+        return dicom.read_series(entry.path, entry.name, entry.root)
     if name.endswith(pictures.SUFFIXES):
-        return pictures.read_picture(entry.path, entry.name), []
+        return pictures.read_picture(entry.path, entry.name, entry.root), []
     if name.endswith(nifti.SUFFIXES):
-        return nifti.read_nifti(entry.path, entry.name, entry.slice is not None), []
-    return dicom.read_file(entry.path, entry.name)
+        return nifti.read_nifti(entry.path, entry.name, entry.slice is not None, entry.root), []
+    return dicom.read_file(entry.path, entry.name, entry.root)
 
 
 def _cut(pixels: Pixels, entry: Entry, dims: int) -> Pixels:

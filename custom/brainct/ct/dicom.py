@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 
+from brainct.ct.opened import SLICE, VOLUME, decoding, few_pixels, opened
+from brainct.ct.packed import check_packed, header_of
 from brainct.ct.pixels import AIR, Pixels
 from brainct.errors import Refused
 
@@ -16,6 +17,12 @@ TILT = 0.5
 """Degrees of gantry tilt that are worth a note."""
 STEEP = 30.0
 """Degrees from which a slice is no longer called axial; gantries tilt no further."""
+MOST_SLICES = 4096
+"""Files in the folder of a series."""
+DECODER = (
+    "copy it again if it is truncated; if it is compressed install a decoder (pip install pylibjpeg pylibjpeg-libjpeg "
+    "pylibjpeg-openjpeg)"
+)
 _SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
 
 
@@ -39,34 +46,48 @@ class Slice:
         return normal if normal[2] > 0 else -normal
 
 
-def read_file(path: Path, name: str) -> tuple[Pixels, list[str]]:
-    """One DICOM file as HU (H, W)."""
-    header = _header(path, name)
-    if _is_scout(header):
+def read_file(path: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
+    """One DICOM file as HU (H, W). root: see `opened`."""
+    one = _slice_in(path, name, root)
+    if one is None:
         raise Refused(f"{name}: a localizer (scout) image, wanted an axial slice: leave it out")
-    one = _slice(header, name)
     return Pixels(_upright(one, one.hu), True, one.spacing), list(one.notes)
 
 
-def read_series(folder: Path, name: str) -> tuple[Pixels, list[str]]:
-    """A folder with one DICOM series as HU (H, W, D), lowest slice first; localizers are skipped with a note."""
-    paths = [each for each in sorted(folder.iterdir()) if each.is_file() and each.name != "DICOMDIR"]
-    headers = [(f"{name}/{each.name}", _header(each, f"{name}/{each.name}")) for each in paths]
-    slices = [_slice(header, each) for each, header in headers if not _is_scout(header)]
+def read_series(folder: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
+    """A folder with one DICOM series as HU (H, W, D), lowest slice first; localizers are skipped with a note.
+
+    root: see `opened`; the folder itself if not given.
+    """
+    paths = [each for each in sorted(folder.iterdir()) if not each.is_dir() and each.name != "DICOMDIR"]
+    found = [_slice_in(each, f"{name}/{each.name}", root or folder) for each in _few(paths, name)]
+    slices = [one for one in found if one is not None]
+    few_pixels(max(1, sum(one.hu.size for one in slices)), VOLUME, name)
     if not slices:
         raise Refused(f"{name}: no axial DICOM slice in that folder: correct the path in the manifest")
     slices, gap = _stacked(slices, name)
     volume = np.stack([one.hu for one in slices], axis=2)
     notes = [note for note in dict.fromkeys(note for one in slices for note in one.notes)]
-    skipped = ["localizer images skipped"] if len(slices) < len(headers) else []
+    skipped = ["localizer images skipped"] if len(slices) < len(found) else []
     return Pixels(_upright(slices[0], volume), True, (*slices[0].spacing, gap)), notes + skipped
 
 
-def _header(path: Path, name: str) -> pydicom.Dataset:
-    try:
-        return pydicom.dcmread(path)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError) as error:
-        raise Refused(f"{name}: not readable as DICOM ({type(error).__name__}): copy it again") from None
+def _few(paths: Sequence[Path], name: str) -> Sequence[Path]:
+    if len(paths) > MOST_SLICES:
+        raise Refused(f"{name}: {len(paths)} files, wanted at most {MOST_SLICES}: keep one series in a folder")
+    return paths
+
+
+def _slice_in(path: Path, name: str, root: Path | None) -> Slice | None:
+    """A file's slice, or None for a localizer."""
+    header = _header(path, name, root)
+    with decoding(name, "an element of its header cannot be read", "export the original CT slice again"):
+        return None if _is_scout(header) else _slice(header, name)
+
+
+def _header(path: Path, name: str, root: Path | None) -> pydicom.Dataset:
+    with opened(path, name, root) as file, decoding(name, "not readable as DICOM"):
+        return header_of(file, name)
 
 
 def _is_scout(header: pydicom.Dataset) -> bool:
@@ -118,13 +139,10 @@ def _numbers(header: pydicom.Dataset, key: str, count: int, name: str) -> NDArra
 
 def _hounsfield(header: pydicom.Dataset, name: str, inverted: bool) -> NDArray[np.float32]:
     slope, intercept = (_numbers(header, key, 1, name)[0] for key in ("RescaleSlope", "RescaleIntercept"))
-    try:
+    with decoding(name, "its pixels cannot be decoded", DECODER):
+        few_pixels(int(header.Rows) * int(header.Columns), SLICE, name)
+        check_packed(header, name)
         stored = header.pixel_array.astype(np.float32)
-    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise Refused(
-            f"{name}: its pixels cannot be decoded ({type(error).__name__}): copy it again if it is truncated; "
-            "if it is compressed install a decoder (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg)"
-        ) from None
     outside = _padding(header, stored)
     if inverted:
         stored = (-1.0 if header.PixelRepresentation else 2.0**header.BitsStored - 1) - stored

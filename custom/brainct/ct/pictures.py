@@ -5,20 +5,26 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from brainct.ct.opened import SLICE, decoding, few_pixels, opened
 from brainct.ct.pixels import Pixels
 from brainct.errors import Refused
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def read_picture(path: Path, name: str) -> Pixels:
-    """Grey 0..255, transparency flattened on black; Refused names `name` when it is broken or not 8-bit."""
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            picture.load()
-            mode, flat = picture.mode, _flattened(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Refused(f"{name}: unreadable or truncated picture ({type(error).__name__}): copy it again") from None
+def read_picture(path: Path, name: str, root: Path | None = None) -> Pixels:
+    """Grey 0..255, transparency flattened on black; Refused names `name` when it is broken, too large or not 8-bit.
+
+    root: see `opened`.
+    """
+    with (
+        opened(path, name, root) as file,
+        decoding(name, "unreadable or truncated picture"),
+        Image.open(file, formats=("PNG", "JPEG")) as picture,
+    ):
+        few_pixels(picture.width * picture.height, SLICE, name)
+        picture.load()
+        mode, flat = picture.mode, _flattened(picture)
     if mode.startswith(("I", "F")):
         raise Refused(f"{name}: {mode} pixels, wanted 8-bit grey or colour: export 8 bits, or give the DICOM file")
     return Pixels(np.asarray(flat, np.float32), hu=False)

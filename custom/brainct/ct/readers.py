@@ -17,7 +17,10 @@ from brainct.errors import Refused
 
 @dataclass(frozen=True)
 class Entry:
-    """One scan to be read; `name` is its path relative to root, `slice` the 0-based slice wanted of a volume."""
+    """One scan to be read; `name` is its path relative to root, `slice` the 0-based slice wanted of a volume.
+
+    root: the folder that the file must lie in; its own if not given.
+    """
 
     name: str
     path: Path
@@ -25,6 +28,7 @@ class Entry:
     patient: str | None = None
     fold: str | None = None
     slice: int | None = None
+    root: Path | None = None
 
 
 Listing = tuple[list[Entry], list[str]]
@@ -67,13 +71,13 @@ def inside(root: Path, name: str, where: str) -> Path:
 
 
 def _png_csv(file: SiteFile, root: Path) -> Listing:
-    table = read_table(inside(root, file.labels, "labels"), file.labels)
+    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
     columns = finding_columns(table, _chosen(file), [file.id_column])
     names = [_picture_name(file, table, row) for row in table.rows]
     _no_repeat(names, table)
     paths = [inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)]
     entries = [
-        Entry(name, path, labels_of(row, columns, table.name))
+        Entry(name, path, labels_of(row, columns, table.name), root=root)
         for name, path, row in zip(names, paths, table.rows, strict=True)
         if path.is_file()
     ]
@@ -149,7 +153,7 @@ def _class_folders(file: SiteFile, root: Path) -> Listing:
             raise Refused(f"class folder `{folder}` {'holds no PNG or JPEG' if path.is_dir() else 'is not in root'}")
         names = [each.relative_to(root).as_posix() for each in found]
         labels = _class_labels(findings, classes)
-        entries += [Entry(name, inside(root, name, "classes"), labels) for name in names]
+        entries += [Entry(name, inside(root, name, "classes"), labels, root=root) for name in names]
     known = {entry.path.parent for entry in entries}
     strays = [each for each in [root, *sorted(root.iterdir())] if each.is_dir() and each not in known]
     no_label = [path.relative_to(root).as_posix() for folder in strays for path in _pictures_in(folder)]
@@ -166,7 +170,7 @@ def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]])
 
 
 def _manifest(file: SiteFile, root: Path) -> Listing:
-    table = read_table(inside(root, file.labels, "labels"), file.labels)
+    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
     columns = finding_columns(table, _chosen(file), ["image"])
     entries = [_line(table, row, columns, root) for row in table.rows]
     _no_repeat([(entry.name, entry.slice) for entry in entries], table)
@@ -192,6 +196,7 @@ def _line(table: Table, row: Row, columns: Mapping[str, str], root: Path) -> Ent
         patient=row.cells.get("patient_id") or None,
         fold=fold or None,
         slice=int(slice_) if slice_ else None,
+        root=root,
     )
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import string
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,12 +14,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from brainct.ct.opened import content
 from brainct.ct.scans import WINDOWS
 from brainct.errors import Refused
 
 Kind = Literal["phantom", "png_csv", "class_folders", "manifest"]
 Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+LARGEST = 2**16
+"""Bytes of a site file."""
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_Count = Annotated[int, Field(ge=1, le=10**7)]
 
 ON_DISK = ("png_csv", "class_folders", "manifest")
 MEANT_FOR = {
@@ -39,7 +46,7 @@ MEANT_FOR = {
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Split(_Part):
@@ -48,7 +55,7 @@ class Split(_Part):
     train: Fraction = 0.6
     valid: Fraction = 0.2
     test: Fraction = 0.2
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: _Seed = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> "Split":
@@ -77,11 +84,11 @@ class Deal(_Part):
 
     how: Literal["iid", "dirichlet", "size"] = "iid"
     alpha: Annotated[float, Field(ge=0.001)] = 0.5
-    seed: Annotated[int, Field(ge=0)] = 0
-    scans: Annotated[int, Field(ge=1)] | None = None
+    seed: _Seed = 0
+    scans: _Count | None = None
     test: Literal["shared", "dealt"] = "shared"
     test_scans: int | str | None = None
-    public: Annotated[int, Field(ge=1)] | None = None
+    public: _Count | None = None
 
     @field_validator("test_scans", mode="plain")
     @classmethod
@@ -108,12 +115,12 @@ class PhantomChoices(_Part):
     public: scans of the public set, which depends on this, the seed and the difficulty, and not on the site's name.
     """
 
-    scans: Annotated[int, Field(ge=1)] = 80
-    seed: Annotated[int, Field(ge=0)] = 0
+    scans: _Count = 80
+    seed: _Seed = 0
     difficulty: Annotated[float, Field(gt=0)] = 1.0
     prevalence: Fraction | None = None
     scanner: str | None = None
-    public: Annotated[int, Field(ge=1)] = 96
+    public: _Count = 96
 
     @field_validator("scanner")
     @classmethod
@@ -153,7 +160,7 @@ class SiteFile(_Part):
     classes: Mapping[str, tuple[Finding, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: _Count = 8
     device: str = "auto"
     allow_missing: bool = False
     fov_mm: Annotated[float, Field(gt=0)] | None = None
@@ -227,11 +234,18 @@ def _rooted(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML in which yes, no, on and off are words (folders are called that) and no key may stand twice."""
+    """YAML in which yes, no, on and off are words (folders are called that), no key may stand twice, and nothing is
+    said by reference: an alias may hold itself, or stand for a billion words."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.current_event.start_mark
+            raise yaml.MarkedYAMLError(problem="an alias (*), wanted the value itself", problem_mark=mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        count = Counter(str(self.construct_object(key, deep=True)) for key, _ in node.value)
+        twice = sorted(key for key, times in count.items() if times > 1)
         if twice:
             raise yaml.MarkedYAMLError(problem=f"key {twice[0]} stands twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
@@ -245,17 +259,23 @@ _Yaml.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|false)$", re.IGNORECASE
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         raise Refused(
             f"no site file at {path.absolute()}: create it (see poc/sites/) or correct the path in BRAINCT_SITE"
         )
+    # the site's own people name this file, so it may be a link, as a container's mounted configuration is
+    text = content(path.resolve(), path.name, most=LARGEST)
     try:
-        given = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Yaml)
+        given = yaml.load(text.decode("utf-8-sig"), Loader=_Yaml)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Refused(f"{path.name}, line {line}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise Refused(f"{path.name}: not a text file in UTF-8: save it again as UTF-8") from None
+    except RecursionError:
+        raise Refused(f"{path.name}: nested too deeply, wanted lines of `key: value`: write it anew") from None
+    except Exception as error:  # a date, a number or a !!tag that can't be one fails PyYAML in many ways
+        raise Refused(f"{path.name}: holds a value that is none ({type(error).__name__}): correct it") from None
     if not isinstance(given, dict):
         raise Refused(f"{path.name}: wanted lines of `key: value` beginning with `kind:`, got {type(given).__name__}")
     return {str(key): value for key, value in given.items()}
@@ -283,7 +303,7 @@ def _plain(error: ErrorDetails) -> str:
         return f"`{key}` is missing"
     if error["type"] == "extra_forbidden":
         return f"unknown key `{key}`{_meant(parts)}"
-    return f"`{key}`: got {got!r}, wanted {text.removeprefix('Input should be ')}"
+    return f"`{key}`: got {got!r:.80}, wanted {text.removeprefix('Input should be ')}"
 
 
 def _meant(parts: list[str]) -> str:

@@ -1,18 +1,25 @@
 """A hospital's CSV of labels: header, cells and rows checked, six findings a row."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainct.ct.opened import content
 from brainct.ct.scans import FINDINGS
 from brainct.errors import Refused
 
 Labels = NDArray[np.float32]
 ANY = FINDINGS.index("any")
+MOST_BYTES, MOST_CELLS = 2**27, 2**24
+"""Of one table; the largest public one, of 4.5 million rows, has 119 MB and 9 million cells."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the beginning of a formula, or drops before one; and the apostrophe that `cell` adds."""
 _CELLS = {"0": 0.0, "1": 1.0, "": float("nan")}
 
 
@@ -33,16 +40,16 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def read_table(path: Path, name: str) -> Table:
-    """Read comma-separated UTF-8, with or without a byte-order mark; Refused says what is wrong and in which row."""
-    if not path.is_file():
+def read_table(path: Path, name: str, root: Path | None = None) -> Table:
+    """Read comma-separated UTF-8, with or without a byte-order mark; Refused says what is wrong and in which row.
+
+    root: see `opened`. A cell is data and nothing else, whatever a spreadsheet would make of it.
+    """
+    if not path.exists():
         raise Refused(f"no {name} in root: put the CSV there or name it with `labels`")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
-            raw = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
-    except OSError as error:
-        raise Refused(f"{name}: cannot be read ({type(error).__name__}): check its access rights") from None
+        lines = io.StringIO(content(path, name, root, MOST_BYTES).decode("utf-8-sig"), newline="")
+        raw = list(_few(csv.reader(lines, strict=True), name))
     except (UnicodeDecodeError, csv.Error):
         raise Refused(f"{name}: not a comma-separated text file in UTF-8: export it again as CSV UTF-8") from None
     raw = [(line, cells) for line, cells in raw if any(cells)]
@@ -55,6 +62,21 @@ def read_table(path: Path, name: str) -> Table:
         )
     _once(columns, name)
     return Table(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a table that we write: one that a spreadsheet would compute begins with an apostrophe."""
+    bare = text.lstrip().lstrip("\ufeff").lstrip()
+    return f"'{text}" if text.startswith(FORMULA) or bare.startswith(FORMULA) else text
+
+
+def _few(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
+    count = 0
+    for line in reader:
+        count += len(line)
+        if count > MOST_CELLS:
+            raise Refused(f"{name}: more than {MOST_CELLS:,} cells: is it the table of the labels?")
+        yield reader.line_num, [cell.strip() for cell in line]
 
 
 def _once(columns: Sequence[str], name: str) -> None:

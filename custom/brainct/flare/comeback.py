@@ -31,7 +31,7 @@ class Launcher(ClientProcessJobLauncher):  # type: ignore[misc]
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
         """FLARE's call for each job; it has not looked at the id yet, which becomes a file's name here."""
         note = _notes(fl_ctx) / f"{run_name(job_meta[JobMetaKey.JOB_ID.value])}.json"
-        plain.write(note, json.dumps(job_meta).encode())
+        plain.write(note, json.dumps(job_meta).encode(), private=True)
         return _Handle(lambda: ClientProcessJobLauncher.launch_job(self, job_meta, fl_ctx), note)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

@@ -82,7 +82,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         said = json.loads(meta.read_text()) if meta.is_file() else {}
         own = said.get(JobMetaKey.SUBMITTER_NAME.value, "")
         if not self._resume:
-            plain.write(file, json.dumps({"name": own}).encode())
+            plain.write(file, json.dumps({"name": own}).encode(), private=True)
             return
         first = json.loads(file.read_text())["name"] if file.is_file() else own
         if own != first and said.get(JobMetaKey.SUBMITTER_ROLE.value) != "project_admin":

@@ -29,7 +29,7 @@ class Ledger:
         with self._locked():
             file = self.folder / "secret"
             if not file.exists():
-                plain.write(file, secrets.token_bytes(32), 0o600)
+                plain.write(file, secrets.token_bytes(32), private=True)
             return file.read_bytes()
 
     def releases(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Ledger:
             if not affordable(budget, [of_row(row) for row in rows.values()], [event]):
                 return False
             row = {"run": run, "round": round, "day": date.today().isoformat(), **as_row(event)}
-            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode())
+            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode(), private=True)
             return True
 
     def begin(self, run: str, a_day: int) -> bool:
@@ -80,7 +80,7 @@ class Ledger:
                 ) from None
             if run not in known and sum(day == today for day in known.values()) >= a_day:
                 return False
-            plain.write(file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), 0o600)
+            plain.write(file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), private=True)
             return True
 
     @contextmanager

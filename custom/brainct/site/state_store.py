@@ -12,8 +12,6 @@ from brainct.state import run_name
 NOTHING: Mapping[str, Any] = {"keep": {}, "round": -1, "answers": {}}
 """Of a run in which the site has answered no round yet; answers: of that round, by step, each with its order."""
 
-OWNER = 0o600
-
 
 class StateStore:
     """The files of one site below a folder that outlives the process; below it one folder for each run.
@@ -34,7 +32,7 @@ class StateStore:
 
     def store(self, run: str, kept: Mapping[str, Any]) -> None:
         """Replace what `kept` gives, in one step."""
-        plain.write(self._file(run, ".safetensors"), plain.pack(kept), OWNER)
+        plain.write(self._file(run, ".safetensors"), plain.pack(kept), private=True)
         self._held = (run, kept)
 
     def terms(self, run: str) -> dict[str, Any] | None:
@@ -72,7 +70,7 @@ class StateStore:
 
     def _secret(self, file: Path) -> bytes:
         if not file.exists():
-            plain.write(file, secrets.token_bytes(32), OWNER)
+            plain.write(file, secrets.token_bytes(32), private=True)
         return file.read_bytes()
 
     def _read(self, file: Path) -> dict[str, Any] | None:
@@ -80,4 +78,4 @@ class StateStore:
         return found
 
     def _write(self, file: Path, content: Mapping[str, Any]) -> None:
-        plain.write(file, json.dumps(content).encode(), OWNER)
+        plain.write(file, json.dumps(content).encode(), private=True)

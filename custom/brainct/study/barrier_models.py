@@ -4,7 +4,6 @@ No model of a site is stored for this. The sites of a run are those of a simulat
 starts from the model that it would use itself after the run and trains it once more, alone and in memory.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from brainct.rounds import load_model
 from brainct.scheme import Layer, one_of
 from brainct.study.barriers import Choices, Loss, of_pairs
 from brainct.study.run import delivered
+from brainct.study.runfolder import read_run
 from brainct.threads import one_thread
 from brainct.weights import Weights, check, difference
 from brainct.worker import desks
@@ -128,8 +128,8 @@ def _plan_of(run: Path) -> tuple[Plan, list[str]]:
     file = run / "record.json"
     if not file.is_file():
         raise Refused(f"{file} does not exist; wanted the folder of a run, which says its network and its sites")
-    record = json.loads(file.read_text())
-    return plan_of(record["plan"], f"{file}: the plan"), sorted(record["sites"])
+    record = read_run(run).record
+    return plan_of(record.plan, f"{file}: the plan"), sorted(record.sites)
 
 
 def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLearner]:
@@ -142,8 +142,8 @@ def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLear
 
 
 def _same_scans(scans: Dataset, site: str, run: Path) -> None:
-    said = json.loads((run / "record.json").read_text())["sites"][site]
-    if scans.fingerprint != said["fingerprint"]:
+    said = read_run(run).record.sites[site]
+    if scans.fingerprint != said.fingerprint:
         raise Refused(
             f"{site}'s scans here are not those of {run}; barriers of sites are for simulations, whose scans are "
             "all on one machine: set BRAINCT_SITE to the site file of that run"

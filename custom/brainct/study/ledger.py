@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from brainct import jsonfile
 from brainct.errors import Refused
 from brainct.plan import sentences
 
@@ -194,11 +195,9 @@ def _rounded(value: Any) -> Any:
 
 def _row(line: bytes, whose: str) -> Row:
     try:
-        return Row.model_validate(json.loads(line))
+        return Row.model_validate(jsonfile.parsed(line, whose, "a ledger that `brainct compare` wrote"))
     except ValidationError as error:
         raise Refused(f"{whose}: {sentences(error)}") from None
-    except ValueError as error:
-        raise Refused(f"{whose} is not JSON ({error}); wanted a ledger that `brainct compare` wrote") from None
 
 
 def _whole(size: int, path: Path) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from brainct import jsonfile
 from brainct.errors import Refused
 from brainct.study import ledger
 from brainct.study.ledger import Row, Site, Times
@@ -39,6 +40,14 @@ def row_of(path: Path, federation: str = "", name: str = "") -> Row:
     comparison measures (scores over all sites together, the hospital outside, processor time) is None.
     """
     record = _read(path)
+    try:
+        return _row(record, path, federation, name)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        kind = type(error).__name__
+        raise Refused(f"{path} is no record as brainct writes it ({kind}); wanted the record.json of a run") from None
+
+
+def _row(record: Mapping[str, Any], path: Path, federation: str, name: str) -> Row:
     sites = sorted(record["sites"])
     asked = {site: record["sites"][site]["fingerprint"] for site in sites}
     whole = [record["plan"], asked, record.get("way"), federation, name]
@@ -86,10 +95,7 @@ def _site(site: str, record: Mapping[str, Any]) -> Site:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Refused(f"no record at {path}: name a record.json or the folder of a run")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise Refused(f"{path} is not JSON ({error}); wanted the record.json of a run") from None
+    record = jsonfile.parsed(path.read_bytes(), str(path), "the record.json of a run")
     missing = [key for key in NEEDED if key not in record] if isinstance(record, dict) else list(NEEDED)
     if missing:
         raise Refused(f"{path} has no {', '.join(missing)}; wanted the record.json of a run")

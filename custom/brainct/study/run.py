@@ -1,6 +1,5 @@
 """One run of a comparison: rehearsed, judged at every site and at the hospital outside, and told as a ledger's row."""
 
-import json
 import platform
 import resource
 import tempfile
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from brainct.ct.scans import FINDINGS, Dataset
@@ -20,6 +18,7 @@ from brainct.ct.sitefile import SiteFile
 from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
+from brainct.modelfile import beside
 from brainct.plan import Plan
 from brainct.rehearse import rehearse
 from brainct.rounds import load_model
@@ -225,9 +224,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def delivered(path: Path) -> Task:
     """The model of a model.safetensors, and what a site needs beside it."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    return Task(load_model(path), json.loads(metadata.get("extra", "{}")))
+    return Task(load_model(path), beside(path)["extra"])
 
 
 def _opener(scans: Opened) -> Callable[..., Dataset]:

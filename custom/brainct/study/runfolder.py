@@ -1,6 +1,5 @@
 """A run's folder as a reader finds it: whole, cut short, or of an older version; what sites sent is not trusted."""
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from brainct import jsonfile
 from brainct.errors import Refused
 from brainct.plan import sentences
 from brainct.study.words import ANY
@@ -284,11 +284,11 @@ def read_run(folder: Path) -> RunFolder:
 
 def _parsed(path: Path, model: type[T]) -> T:
     try:
-        return model.model_validate(cleaned(json.loads(path.read_bytes())))
+        return model.model_validate(
+            cleaned(jsonfile.parsed(path.read_bytes(), str(path), "the file as a run wrote it"))
+        )
     except ValidationError as error:
         raise Refused(f"{path}: {sentences(error)}") from None
-    except ValueError as error:
-        raise Refused(f"{path} is not JSON ({error}); wanted the file as the run wrote it") from None
 
 
 def scores_of(record: Record, name: str = ANY) -> dict[str, Scores]:

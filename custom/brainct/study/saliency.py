@@ -1,7 +1,6 @@
 """Example slices with what the model looked at, of the phantom, or of a site whose own file allows pictures."""
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from brainct.ct.sitefile import SiteFile, read_site_file
 from brainct.desk import site_file_of
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_like
+from brainct.modelfile import beside
 from brainct.plan import Plan, plan_of
 from brainct.rounds import load_model
 from brainct.scheme import Task
@@ -135,10 +135,7 @@ def _cases(asked: _Asked) -> Iterator[Case]:
 
 
 def _extra(path: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        extra: dict[str, Any] = json.loads((file.metadata() or {}).get("extra", "{}"))
+    extra: dict[str, Any] = beside(path)["extra"]
     return extra
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from brainct import plain
+from brainct.ct.table import cell
+from brainct.errors import one_line
 from brainct.study.design import BASELINE
 from brainct.study.ledger import Row, once
 from brainct.study.statistics import (
@@ -67,7 +69,7 @@ def _table(place: Place, groups: Groups) -> str:
 
 def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> list[str]:
     return [
-        f"`{name}`{_tuned(rows)}",
+        f"`{_word(name)}`{_tuned(rows)}",
         str(len(rows)),
         _plus_minus(mean_of([row.mean() for row in rows])),
         _gap(gap),
@@ -86,7 +88,7 @@ def _equal_bytes(place: Place, groups: Groups) -> str:
     if not budgets:
         return ""
     head = ["scheme", *(f"{kib:,.0f} KiB a site" for kib in budgets)]
-    lines = [[f"`{name}`", *map(_plus_minus, means)] for name, means in found.items()]
+    lines = [[f"`{_word(name)}`", *map(_plus_minus, means)] for name, means in found.items()]
     return "\n".join([f"## {_title(place)}: validation AUROC at equal bytes", "", *_markdown(head, lines)])
 
 
@@ -94,7 +96,7 @@ def _convergence(found: Mapping[Place, Groups]) -> str:
     """What more rounds gave, for each scheme."""
     head = ["federation", "scheme", "budgets", "gain in AUROC, same seeds", "converged"]
     lines = [
-        [federation, f"`{name}`", f"{budget} to {longer}", _gap(gain), _verdict(gain)]
+        [_word(federation), f"`{_word(name)}`", f"{budget} to {longer}", _gap(gain), _verdict(gain)]
         for federation, name, budget, longer, gain in gains(found)
     ]
     return "\n".join(["## What a larger budget gave", "", *_markdown(head, lines)])
@@ -117,20 +119,25 @@ def _notes(rows: Sequence[Row]) -> str:
         "the test folds, mean over sites, then over seeds. Differences are taken seed by seed, in brackets their 95 % "
         "bootstrap interval over seeds; p of the sign-flip test, corrected by Holm for the schemes of one table. "
         "Unseen: a hospital outside the federation, without labels. Tuned arguments were chosen on validation folds.",
-        *(f"`{name}` on {federation}: no point of its grid can be chosen yet." for federation, name in untuned),
+        *(f"`{_word(name)}` on {_word(where)}: no point of its grid can be chosen yet." for where, name in untuned),
         *([f"{strange} rows are left out: other choices under the same name as later rows."] if strange else []),
-        *(f"`{name}` has rows of several versions of the code." for name in mixed),
+        *(f"`{_word(name)}` has rows of several versions of the code." for name in mixed),
     ]
     return "\n\n".join(lines)
 
 
 def _title(place: Place) -> str:
-    federation, budget = place
+    federation, budget = _word(place[0]), place[1]
     return federation if budget == 1 else f"{federation}, {budget} x the rounds"
 
 
 def _tuned(rows: Sequence[Row]) -> str:
-    return "".join(f" {name}={value}" for name, value in rows[0].grid.items())
+    return "".join(_word(f" {name}={value}") for name, value in rows[0].grid.items())
+
+
+def _word(name: str) -> str:
+    """Somebody's word as a cell of a table: one line that ends no cell, and no formula where it is pasted."""
+    return cell(one_line(name).replace("|", "/").replace("`", "'"))
 
 
 def _middle(rows: Sequence[Row], value: Callable[[Row], float | None]) -> float:
