@@ -33,7 +33,8 @@ ORDERS = ("describe", "reply", "evaluate")
 HELD_OUT = ("valid", "test")
 """Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
 
-NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "order": "", "round": -1}
+NOTHING: Mapping[str, Any] = {"keep": {}, "before": {}, "round": -1, "step": 0}
+"""What is kept; what was before each order of the last round, by its digest; that round and its last step."""
 
 Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
 
@@ -117,15 +118,18 @@ class Desk:
             seeing, weights = _used(scheme, task, learner, kept["keep"])
             return {"scores": seeing.evaluate(weights, order["fold"])}
         # an order comes a second time when its answer was lost on the way
-        again, digest = kept["order"] == _digest(order), _digest(order)
-        if not again and order["round"] <= kept["round"]:
+        digest, step = _digest(order), order.get("step", 0)
+        again = digest in kept["before"]
+        if not again and (order["round"], step) <= (kept["round"], kept["step"]):
             raise Refused(
                 f"the server asks for round {order['round']}, but {self.site} keeps what it had after round "
                 f"{kept['round']} of this run: the server's state is an older copy; begin a new run"
             )
-        before = kept["before"] if again else kept["keep"]
+        before = kept["before"][digest] if again else kept["keep"]
         report, keep = scheme.reply(task, learner, before)
-        self._store({"keep": keep, "before": before, "order": digest, "round": order["round"]}, order["run"])
+        if not again:
+            held = {**(kept["before"] if order["round"] == kept["round"] else {}), digest: before}
+            self._store({"keep": keep, "before": held, "round": order["round"], "step": step}, order["run"])
         return {
             "weights": report.weights,
             "examples": report.examples,
@@ -165,7 +169,7 @@ class Desk:
             self._kept_of = ("", NOTHING)
 
     def _kept(self, run: str) -> Mapping[str, Any]:
-        """What is kept, what was kept before it, and the digest of the order between them."""
+        """See NOTHING."""
         if self._kept_of[0] != run:
             file = self._keep_file(run)
             self._kept_of = (run, {**NOTHING, **plain.load(file)} if file.exists() else NOTHING)
@@ -221,7 +225,7 @@ def _check(order: Mapping[str, Any]) -> None:
 
 
 def _digest(order: Mapping[str, Any]) -> str:
-    return plain.sha256({"round": order["round"], "task": order["task"]})
+    return plain.sha256({"round": order["round"], "step": order.get("step", 0), "task": order["task"]})
 
 
 def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
