@@ -21,32 +21,60 @@ def weights_of(numbers):
     return {"w": torch.tensor(numbers).reshape(-1, 1), "b": torch.tensor(numbers[:1])}
 
 
+SEED = {site: hashlib.sha256(private).digest() for site, private in PRIVATE.items()}
+
+
 def sent(site, weights, keys=KEYS, words=(0,)):
-    return masks.masked(weights, PRIVATE[site], site, keys, words)
+    return masks.masked(weights, PRIVATE[site], SEED[site], site, keys, words)
 
 
-@given(strategies.dictionaries(strategies.sampled_from(sorted(KEYS)), strategies.lists(values, min_size=3, max_size=3)))
-def test_the_sum_over_all_sites_is_the_sum_of_what_they_masked_to_the_bit(found):
-    if not found:
-        return
-    keys = {site: KEYS[site] for site in found}
+def total(hidden, keys=KEYS, words=(0,)):
+    """Of what some sites sent; the other sites of the keys were lost."""
+    lost = {site: PRIVATE[site] for site in keys.keys() - hidden.keys()}
+    return masks.total(hidden, {site: SEED[site] for site in hidden}, lost, keys, dict.fromkeys(hidden, words))
+
+
+@given(
+    strategies.dictionaries(strategies.sampled_from(sorted(KEYS)), strategies.lists(values, min_size=3, max_size=3)),
+    strategies.sets(strategies.sampled_from(sorted(KEYS))),
+)
+def test_the_sum_over_all_sites_that_sent_is_the_sum_of_what_they_masked_to_the_bit(found, lost):
+    keys = {site: KEYS[site] for site in {*found, *lost}}
     fixed = {site: masks.fixed(weights_of(numbers), 3.0, len(found)) for site, numbers in found.items()}
-    hidden = [sent(site, fixed[site], keys) for site in found]
-    added = masks.total(hidden)
+    hidden = {site: sent(site, fixed[site], keys) for site in sorted(found.keys() - lost)}
+    if not hidden:
+        return
+    added = total(hidden, keys)
     for key in ("w", "b"):
-        exact = sum(value[key] for value in fixed.values()).double() * 2.0**-masks.BITS
+        exact = sum(fixed[site][key] for site in hidden).double() * 2.0**-masks.BITS
         assert torch.equal(added[key], exact)
-        torch.testing.assert_close(
-            added[key], 3.0 * sum(weights_of(n)[key].double() for n in found.values()), atol=1e-8, rtol=0
-        )
-    assert all(torch.equal(masks.total(hidden[::-1])[key], added[key]) for key in added)
+        plain = 3.0 * sum(weights_of(found[site])[key].double() for site in hidden)
+        torch.testing.assert_close(added[key], plain, atol=1e-8, rtol=0)
+    backwards = total(dict(reversed(list(hidden.items()))), keys)
+    assert all(torch.equal(backwards[key], value) for key, value in added.items())
 
 
-def test_without_one_site_the_sum_is_noise():
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda seeds, lost: (seeds | {"a": SEED["b"]}, lost),
+        lambda seeds, lost: (seeds, {}),
+        lambda seeds, lost: (seeds, {"e": PRIVATE["d"]}),
+        lambda seeds, lost: (dict.fromkeys(seeds, bytes(32)), lost),
+    ],
+)
+def test_without_one_sites_secret_the_sum_is_noise(harm):
     fixed = masks.fixed(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
-    hidden = [sent(site, fixed) for site in KEYS]
-    for part in itertools.combinations(hidden, 4):
-        assert masks.total(part)["w"].abs().max() > 1e5
+    hidden = {site: sent(site, fixed) for site in "abcd"}
+    seeds, lost = harm({site: SEED[site] for site in hidden}, {"e": PRIVATE["e"]})
+    found = masks.total(hidden, seeds, lost, KEYS, dict.fromkeys(hidden, (0,)))
+    assert found["w"].abs().max() > 1e5
+
+
+def test_sites_that_were_given_different_things_leave_noise():
+    fixed = masks.fixed(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
+    hidden = {site: sent(site, fixed, words=("other" if site == "c" else "same", 0)) for site in KEYS}
+    assert total(hidden)["w"].abs().max() > 1e5
 
 
 def test_what_one_site_sends_is_uniform_whatever_it_masks():
@@ -71,13 +99,16 @@ def test_another_round_other_sites_and_another_pair_have_other_masks():
 
 def test_a_pair_that_is_in_two_sums_has_another_mask_in_each():
     zero = masks.fixed(weights_of([0.0] * 8), 1.0, 5)
-    both, other, whole = (sent("a", zero, {site: KEYS[site] for site in sites})["w"] for sites in ("ab", "ac", "abc"))
+    own = sent("a", zero, {"a": KEYS["a"]})["w"]
+    both, other, whole = (
+        sent("a", zero, {site: KEYS[site] for site in sites})["w"] - own for sites in ("ab", "ac", "abc")
+    )
     assert not (both + other == whole).any()
 
 
 def test_a_mean_is_over_the_shares_and_integers_are_rounded():
-    hidden = [masks.fixed({"n": torch.tensor([value]), "w": torch.tensor([value])}, 2.0, 3) for value in (3, 4, 4)]
-    found = masks.mean(hidden, 6.0, {"n": torch.tensor([0]), "w": torch.tensor([0.0])})
+    total = {key: torch.tensor([22.0]).double() for key in "nw"}
+    found = masks.mean(total, 6.0, {"n": torch.tensor([0]), "w": torch.tensor([0.0])})
     assert (found["n"].tolist(), found["n"].dtype, found["w"].dtype) == ([4], torch.int64, torch.float32)
     torch.testing.assert_close(found["w"], torch.tensor([11 / 3]))
 

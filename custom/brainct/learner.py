@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from brainct import plain
 from brainct.ct.augment import Augment, augmenter
 from brainct.ct.model import NETWORKS, build, masked_bce
 from brainct.ct.scans import Dataset, Fold
@@ -293,6 +294,10 @@ class SiteLearner:
     def key(self) -> bytes:
         """32 bytes, the same in all rounds of a run: SHA-256 over the site's secret of the run, the seed, its name."""
         return hashlib.sha256(self._run_secret() + json.dumps([self.plan.seed, self.site, "key"]).encode()).digest()
+
+    def choices(self) -> str:
+        """64 hex digits over all choices of the plan: the same at all sites that the server gave the same job."""
+        return plain.sha256(self.plan.model_dump())
 
     def vouch(self, *words: str) -> str:
         """A proof for the other sites that this one said these words, by its certificate; empty where it has none."""

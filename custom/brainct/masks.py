@@ -1,8 +1,8 @@
-"""Numbers that can be added up before anyone sees them: fixed point, and masks that cancel in the sum of all.
+"""Numbers that can be added up before anyone sees them: fixed point, masks that cancel in pairs, and each site's own.
 
 Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth: Practical Secure Aggregation for
-Privacy-Preserving Machine Learning, CCS 2017, section 4.0.1: the masks of pairs. All arithmetic is modulo 2^64, so that
-a sum is exact: it does not depend on the masks, nor on the order of the sites.
+Privacy-Preserving Machine Learning, CCS 2017, sections 4.0.1 and 4.0.2: double masking. All arithmetic is modulo 2^64,
+so that a sum is exact: it does not depend on the masks, nor on the order of the sites.
 """
 
 import hashlib
@@ -51,41 +51,68 @@ def _fixed(value: Tensor, most: float, what: str) -> Tensor:
 
 
 def masked(
-    weights: Weights, private: bytes, own: str, keys: Mapping[str, str], words: Sequence[str | int]
+    weights: Weights,
+    private: bytes,
+    seed: bytes,
+    own: str,
+    keys: Mapping[str, str],
+    words: Sequence[str | int],
 ) -> dict[str, Tensor]:
-    """The int64 tensors plus this site's masks, modulo 2^64: alone they look like noise; over all sites masks cancel.
+    """The int64 tensors plus this site's masks, modulo 2^64: what looks like noise to all who lack its seed.
 
-    keys: public key of each site whose values are added, this one's among them. words: what makes this sum another one
-    than all others under the same keys.
+    private, seed: 32 bytes each, of this sum alone. keys: public key of each site whose values are added, this one's
+    among them. words: what makes this sum another one than all others under the same keys, such as what sites were
+    given: the masks of a pair cancel only if both say the same words.
     """
-    names = sorted(weights)
-    flat = np.concatenate([_words(weights[key]) for key in names] or [np.empty(0, np.uint64)])
+    flat = _flat(weights) + _expanded(seed, sum(value.numel() for value in weights.values()))
     for other in sorted(keys.keys() - {own}):
-        stream = _stream(_agreed(private, keys[other], other), [*sorted(keys.items()), *words], len(flat))
+        stream = _stream(agreed(private, keys[other], other), _context(keys, words), len(flat))
         flat = flat + stream if own < other else flat - stream
-    parts = np.split(flat, np.cumsum([weights[key].numel() for key in names])[:-1]) if names else []
-    return {key: _tensor(part, weights[key].shape) for key, part in zip(names, parts, strict=True)}
+    return _parts(flat, weights)
 
 
-def mean(masked: Sequence[Weights], shares: float, like: Weights) -> dict[str, Tensor]:
-    """The sum of fixed-point values whose masks cancel, over all shares, in like's dtypes; integers are rounded."""
-    return {key: _cast(value / shares, like[key].dtype) for key, value in total(masked).items()}
+def total(
+    masked: Mapping[str, Weights],
+    seeds: Mapping[str, bytes],
+    lost: Mapping[str, bytes],
+    keys: Mapping[str, str],
+    words: Mapping[str, Sequence[str | int]],
+) -> dict[str, Tensor]:
+    """The sum, as float64, of what these sites masked, once their own masks and those of lost sites are taken away.
+
+    seeds: of each site in the sum. lost: the private key of each that shared masks with them and sent nothing. keys,
+    words: as each site in the sum used them.
+    """
+    like = next(iter(masked.values()))
+    numbers = sum(value.numel() for value in like.values())
+    flat = np.zeros(numbers, np.uint64)
+    for site, weights in sorted(masked.items()):
+        flat = flat + _flat(weights) - _expanded(seeds[site], numbers)
+        for gone, private in sorted(lost.items()):
+            stream = _stream(agreed(private, keys[site], site), _context(keys, words[site]), numbers)
+            flat = flat - stream if site < gone else flat + stream
+    return {key: value.double() * 2.0**-BITS for key, value in _parts(flat, like).items()}
+
+
+def mean(total: Weights, shares: float, like: Weights) -> dict[str, Tensor]:
+    """A sum over all shares, in like's dtypes; integers are rounded."""
+    return {key: _cast(value / shares, like[key].dtype) for key, value in total.items()}
 
 
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.to(dtype) if dtype.is_floating_point else value.round().to(dtype)
 
 
-def total(masked: Sequence[Weights]) -> dict[str, Tensor]:
-    """The sum of fixed-point values whose masks cancel, as float64."""
-    return {key: _sum([_words(weights[key]) for weights in masked], value.shape) for key, value in masked[0].items()}
+def _flat(weights: Weights) -> Words:
+    """All tensors, by name, in a row."""
+    return np.concatenate([_words(weights[key]) for key in sorted(weights)] or [np.empty(0, np.uint64)])
 
 
-def _sum(parts: Sequence[Words], shape: torch.Size) -> Tensor:
-    words = np.zeros_like(parts[0])
-    for part in parts:
-        words = words + part
-    return _tensor(words, shape).double() * 2.0**-BITS
+def _parts(flat: Words, like: Weights) -> dict[str, Tensor]:
+    """The tensors of `_flat` again."""
+    names = sorted(like)
+    parts = np.split(flat, np.cumsum([like[key].numel() for key in names])[:-1]) if names else []
+    return {key: _tensor(part, like[key].shape) for key, part in zip(names, parts, strict=True)}
 
 
 def _words(value: Tensor) -> Words:
@@ -96,7 +123,7 @@ def _tensor(words: Words, shape: torch.Size) -> Tensor:
     return torch.from_numpy(words.view(np.int64).copy()).reshape(shape)
 
 
-def _agreed(private: bytes, public: str, whose: str) -> bytes:
+def agreed(private: bytes, public: str, whose: str) -> bytes:
     """The secret of a pair of sites, which both derive and nobody else can."""
     try:
         return X25519PrivateKey.from_private_bytes(private).exchange(
@@ -108,9 +135,17 @@ def _agreed(private: bytes, public: str, whose: str) -> bytes:
         ) from None
 
 
-def _stream(secret: bytes, words: Sequence[object], count: int) -> Words:
-    """(count,) words of ChaCha20 under a key that HKDF-SHA256 makes of a pair's secret and the words."""
-    context = hashlib.sha256(json.dumps(words).encode()).digest()
-    key = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"brainct masks" + context).derive(secret)
+def _context(keys: Mapping[str, str], words: Sequence[str | int]) -> bytes:
+    return hashlib.sha256(json.dumps([*sorted(keys.items()), *words]).encode()).digest()
+
+
+def _stream(secret: bytes, context: bytes, count: int) -> Words:
+    """(count,) words of ChaCha20 under a key that HKDF-SHA256 makes of a pair's secret and the sum's context."""
+    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"brainct masks" + context).derive(secret)
+    return _expanded(derived, count)
+
+
+def _expanded(key: bytes, count: int) -> Words:
+    """(count,) words of ChaCha20 under a key that is used once."""
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(8 * count))
     return np.frombuffer(stream, "<u8")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from brainct.threads import one_thread
 from brainct.weights import Weights, check
 
 Order = dict[str, Any]
+FOLLOW_UP = "follow-up"
 LAST = 5
 """Of how many of its last reports a site's slowest counts, when the round asks how long to wait for it."""
 
@@ -28,6 +29,15 @@ class Carrier(Protocol):
     """Brings orders to sites and puts their answers into the inbox; returns when the inbox is closed."""
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """A closed exchange of a round: the reports, who was lost and why, bytes sent to each site."""
+
+    reports: Reports
+    inbox: Inbox[Any]
+    sent: Mapping[str, int]
 
 
 class Run:
@@ -107,32 +117,50 @@ class Run:
         return model
 
     def _round(self, memory: Memory, number: int) -> Memory:
-        began, what = time.monotonic(), f"round {number}"
-        tasks = dict(self.scheme.assign(memory, number, self.sites))
-        reports = Reports(self.record.states / "reports")
-        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
-        inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
-        inbox.slowest = self._slowest()
-        orders = {site: self._order("reply", what, number, task) for site, task in tasks.items()}
-        self.carry(orders, inbox)
-        inbox.close()
+        began, tasks = time.monotonic(), dict(self.scheme.assign(memory, number, self.sites))
+        first = self._exchange(f"round {number}", number, tasks)
+        second = self._follow(memory, number, first)
+        reports = {site: replace(first.reports[site], followed=second.reports.get(site)) for site in first.reports}
         memory = self.scheme.combine(memory, number, reports) if reports else memory
-        reports.clear()
-        for site, reason in sorted(inbox.lost.items()):
-            self.tell(f"{what}: lost {site} ({reason})")
-        self._late = (self._late - set(tasks)) | inbox.silent
+        first.reports.clear()
+        second.reports.clear()
         self.record.close_round(
             number,
             memory,
-            sent={site: plain.size(order["task"]) for site, order in orders.items()},
-            received=inbox.received,
-            lost=inbox.lost,
-            metrics={site: dict(reports[site].metrics) for site in reports},
-            answered=inbox.seconds,
+            sent=_added(first.sent, second.sent),
+            received=_added(first.inbox.received, second.inbox.received),
+            lost=first.inbox.lost | {f"{site} ({FOLLOW_UP})": reason for site, reason in second.inbox.lost.items()},
+            metrics={site: dict(report.metrics) for site, report in reports.items()},
+            answered=first.inbox.seconds,
             seconds=time.monotonic() - began,
         )
         self.closed(self.record.content["rounds"][-1])
         return memory
+
+    def _follow(self, memory: Memory, number: int, first: "_Exchange") -> "_Exchange":
+        """The follow-up exchange, if the scheme has one; that few answer in it is for the scheme to judge."""
+        tasks = dict(self.scheme.follow(memory, number, first.reports))
+        assert tasks.keys() <= set(first.reports), f"{self.scheme.name} follows up on sites that did not reply"
+        return self._exchange(f"round {number}, {FOLLOW_UP}", number, tasks, step=1)
+
+    def _exchange(self, what: str, number: int, tasks: Mapping[str, Task], step: int = 0) -> "_Exchange":
+        reports = Reports(self.record.states / f"reports-{step}")
+        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
+        inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
+        inbox.slowest = {} if step else self._slowest()
+        orders = {site: self._order("reply", what, number, task) | {"step": step} for site, task in tasks.items()}
+        if orders or not step:
+            self.carry(orders, inbox)
+        try:
+            inbox.close()
+        except Refused as few:
+            if not step:
+                raise
+            self.tell(str(few))
+        for site, reason in sorted(inbox.lost.items()):
+            self.tell(f"{what}: lost {site} ({reason})")
+        self._late = (self._late - set(tasks)) | inbox.silent
+        return _Exchange(reports, inbox, {site: plain.size(order["task"]) for site, order in orders.items()})
 
     def _validate(self, memory: Memory, number: int) -> None:
         """The sites' scores after a closed round, where they are due and no resumed record has them."""
@@ -169,6 +197,11 @@ class Run:
         if task is not None:
             order["task"] = {"weights": task.weights, "extra": task.extra}
         return {**order, "plan": self.plan.model_dump()}
+
+
+def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    """Bytes of both exchanges, by site."""
+    return {site: first.get(site, 0) + second.get(site, 0) for site in sorted({*first, *second})}
 
 
 def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:

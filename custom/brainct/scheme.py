@@ -6,6 +6,13 @@
     combine(memory, round, {site: Report})  -> memory          what becomes of the replies, which come sorted by site
     model  (memory)                         -> weights         what a hospital outside the federation would be given
 
+A scheme may ask the sites that replied once more in the same round, before `combine`:
+
+    follow (memory, round, {site: Report})  -> {site: Task}    for sites among those that replied; by default for none
+
+What such a site replies then is its first report's `followed`; a site whose second reply is lost has None there, and it
+is for `combine` to say what becomes of the round.
+
 State goes in, state comes out, inputs are never changed. `memory` and `keep` are plain data (see `plain`). A report's
 weights may lie on disk and are gone after `combine`: a scheme that keeps them copies them, `dict(report.weights)`.
 
@@ -94,12 +101,14 @@ class Report:
 
     weights: as `Scheme.expects` says, by default like the task's. examples: training scans behind it, >= 1.
     metrics: numbers for the record, such as the training loss. extra: plain data that the scheme adds.
+    followed: the site's reply in the same round's follow-up exchange, where there was one and it came.
     """
 
     weights: Weights
     examples: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    followed: "Report | None" = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,8 @@ class Learner(Protocol):
 
     def key(self) -> bytes: ...
 
+    def choices(self) -> str: ...
+
     def vouch(self, *words: str) -> str: ...
 
     def check_vouched(self, site: str, proof: str, *words: str) -> None: ...
@@ -214,7 +225,9 @@ class Scheme:
     sees to it that it is None if the scheme's row says so. sealed: whether nobody but the site sees the weights that
     it sends. fits: a site's local trainings in one round, and tunes: those whenever it evaluates, each as the passes
     asked of Learner.fit, None for the job's; what private training costs follows from them. label_epsilon: where sites
-    send labels, the epsilon of each of them, infinity where they go as they are; None where they send none.
+    send labels, the epsilon of each of them, infinity where they go as they are; None where they send none. fixed:
+    whether, beyond `sealed`, all sums of a run are over the same sites, so that no difference of two sums
+    is a single site's. follow: see the module; its replies are checked as all others are, by `expects` too.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -234,8 +247,23 @@ class Scheme:
     fits: tuple[int | None, ...] = (None,)
     tunes: tuple[int, ...] = ()
     label_epsilon: float | None = None
+    fixed: bool = False
+    follow: Callable[[Memory, int, Mapping[str, Report]], Mapping[str, Task]] = lambda memory, round, reports: {}
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def followed(
+    scheme: Scheme,
+    memory: Memory,
+    round: int,
+    reports: Mapping[str, Report],
+    ask: Callable[[str, Task], Report | None],
+) -> dict[str, Report]:
+    """The reports after the scheme's follow-up exchange; ask: brings a site its task, None where its reply is lost."""
+    tasks = scheme.follow(memory, round, reports)
+    second = {site: ask(site, task) for site, task in sorted(tasks.items())}
+    return {site: replace(report, followed=second.get(site)) for site, report in reports.items()}
 
 
 @dataclass(frozen=True)

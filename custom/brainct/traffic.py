@@ -16,7 +16,7 @@ from brainct.identity import PROOF
 from brainct.jobs import JOBS
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
-from brainct.scheme import Fitted, Learner, Model, Moments, generator
+from brainct.scheme import Fitted, Learner, Model, Moments, Report, Task, followed, generator
 from brainct.threads import one_thread
 from brainct.weights import Weights, filled
 
@@ -37,14 +37,18 @@ def traffic(name: str) -> tuple[int, int]:
     memory = scheme.start(replace(model_of(plan), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
-        reports = {}
-        for site, task in sorted(scheme.assign(memory, number, sites).items()):
+
+        def ask(site: str, task: Task, number: int = number) -> Report:
+            nonlocal to, back
             report, keep = scheme.reply(task, Stepping(plan, site, number), keeps[site])
-            reports[site], keeps[site] = report, dict(keep)
+            keeps[site] = dict(keep)
             to += plain.size({"weights": task.weights, "extra": task.extra})
             said = {"examples": report.examples, "metrics": report.metrics, "extra": report.extra}
             back += plain.size({"weights": report.weights, **said})
-        memory = scheme.combine(memory, number, reports)
+            return report
+
+        reports = {site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites).items())}
+        memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
     return math.ceil(to / SITES / plan.rounds), math.ceil(back / SITES / plan.rounds)
 
 
@@ -103,6 +107,10 @@ class Stepping:
     def key(self) -> bytes:
         """Its name, in 32 bytes."""
         return self.site.encode().ljust(32)
+
+    def choices(self) -> str:
+        """As long as a real one."""
+        return "0" * 64
 
     def vouch(self, *words: str) -> str:
         """As long as a proof with FLARE's certificates."""

@@ -11,7 +11,7 @@ from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.record import Record
 from brainct.rounds import Run
-from brainct.scheme import Fitted, Report, Task, check_report
+from brainct.scheme import Fitted, Report, Task, check_report, followed
 from brainct.schemes import SCHEMES, about, build
 from brainct.weights import difference, sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
@@ -57,7 +57,14 @@ def play(name, rounds=4, *, lost=(), between=lambda memory: memory, backwards=Fa
                 continue
             learner = tiny_learner(plan, site, number, scans=(counts or {}).get(site, 8))
             reports[site], keeps[site] = scheme.reply(tasks[site], learner, keeps[site])
-        memory = between(scheme.combine(memory, number, dict(sorted(reports.items()))))
+
+        def again(site, task, number=number):
+            learner = tiny_learner(plan, site, number, scans=(counts or {}).get(site, 8))
+            report, keeps[site] = scheme.reply(task, learner, keeps[site])
+            return report
+
+        reports = followed(scheme, memory, number, dict(sorted(reports.items())), again)
+        memory = between(scheme.combine(memory, number, reports))
     task, used = Task(scheme.model(memory), scheme.extra(memory)), {}
     for site in sites_of(name):
         learner = tiny_learner(plan, site, rounds, scans=(counts or {}).get(site, 8))
@@ -78,12 +85,19 @@ def tell(name, agreed=None):
     """
     scheme, plan, trained = SCHEMES[name](), tiny_plan(name), []
     first = memory = scheme.start(model_of(plan), sites_of(name), 7)
+    keeps = {site: {} for site in sites_of(name)}
     for number in range(2):
-        reports = {}
-        for count, (site, task) in enumerate(sorted(scheme.assign(memory, number, sites_of(name)).items()), 3):
+
+        def ask(site, task, number=number):
+            count = 3 + sites_of(name).index(site)
             learner = obedient(tiny_learner(plan, site, number, scans=count), agreed, count, trained)
-            reports[site], _ = scheme.reply(task, learner, {})
-        memory = scheme.combine(memory, number, reports)
+            report, keeps[site] = scheme.reply(task, learner, keeps[site])
+            return report
+
+        reports = {
+            site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites_of(name)).items())
+        }
+        memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
         if trained:
             break
     return scheme.model(first), scheme.model(memory)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from scipy import stats
 
 from brainct import plain
-from brainct.desk import Desk
 from brainct.errors import Refused
 from brainct.identity import Identity
 from brainct.masks import public_key
@@ -20,56 +20,40 @@ from brainct.rounds import Run
 from brainct.scheme import Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
 from brainct.schemes._keys import KEYS
+from brainct.schemes._masking import GIVEN, MEMBERS
+from brainct.schemes._unmasking import NEXT, OPEN, ROUND
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedexp import fedexp
 from brainct.schemes.finetune import finetune
 from brainct.schemes.local import local
 from brainct.schemes.ridge import ridge
-from brainct.schemes.secagg import ROUND, secagg
+from brainct.schemes.secagg import secagg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
 from brainct.weights import sha256
-from tests.conftest import tiny_learner, tiny_model, tiny_plan, tiny_scans
+from tests.agreed import Agreed
+from tests.conftest import tiny_model, tiny_plan, tiny_scans
 from tests.hostile import ATTACKS
 from tests.kit import Authority, hospital_kit
+from tests.schemes.summing import SITES, Federation, moved, played
 
-SITES = ["site-1", "site-2", "site-3", "site-4"]
-COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10, "site-4": 5}
 INNER = sorted(name for name, make in SCHEMES.items() if make().coefficient is not None and not make().sealed)
-
-
-def run(scheme, plan, rounds, first=0, lost=(), change=lambda site, number, report: report, sites=SITES):
-    """Rounds by hand; `first` is the number that learners get in round 0; memory, keeps, and all tasks and reports."""
-    memory, keeps, seen = scheme.start(tiny_model(plan), sites, 3), {site: {} for site in sites}, []
-    for number in range(rounds):
-        tasks, reports = dict(sorted(scheme.assign(memory, number, sites).items())), {}
-        for site, task in tasks.items():
-            if (site, number) not in lost:
-                learner = tiny_learner(plan, site, number + first, scans=COUNTS[site])
-                report, keeps[site] = scheme.reply(task, learner, keeps[site])
-                reports[site] = change(site, number, report)
-                check_report(reports[site], task, scheme, site)
-        memory = scheme.combine(memory, number, reports)
-        seen.append((tasks, reports))
-    return memory, keeps, seen
 
 
 @pytest.mark.parametrize("name", INNER)
 def test_every_scheme_that_needs_sums_alone_has_the_model_that_it_has_without_masks(name):
     plan, inner = tiny_plan(name), build(name, {})
-    plainly, kept, _ = run(inner, plan, 3, first=1)
-    securely, kept_too, _ = run(secagg(inner), tiny_plan(name, rounds=4), 4)
-    outcome, other = inner.model(plainly), secagg(inner).model(securely)
+    plainly, securely = played(inner, plan, 3, shift=1), played(secagg(inner), tiny_plan(name, rounds=4), 4)
+    outcome, other = plainly.model(), securely.model()
     assert any(not torch.equal(outcome[key], value) for key, value in tiny_model(plan).weights.items())
     for key, value in outcome.items():
         torch.testing.assert_close(other[key], value, atol=2e-5, rtol=1e-4)
-    for site, keep in kept.items():
-        assert set(kept_too[site]) == {"inner", ROUND}
-        assert set(kept_too[site]["inner"]) == set(keep)
+    for site, keep in plainly.keeps.items():
+        assert set(securely.keeps[site]["inner"]) == set(keep)
 
 
 def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_nothing_in_common():
-    _, _, seen = run(secagg(), tiny_plan(fit={"rate": 1e-12}), 3)
+    seen = played(secagg(), tiny_plan(fit={"rate": 1e-12}), 3).seen
     sent = [
         np.concatenate([x.numpy().ravel() for x in seen[number][1]["site-2"].weights.values()]) for number in (1, 2)
     ]
@@ -78,35 +62,63 @@ def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_n
         assert stats.chisquare(np.bincount(words.view(np.uint8), minlength=256)).pvalue > 1e-3
 
 
-def test_what_travels_is_a_key_then_eight_bytes_a_number():
+def test_what_travels_is_keys_then_eight_bytes_a_number_and_no_training_loss():
     plan = tiny_plan()
-    _, _, seen = run(secagg(), plan, 2)
+    seen = played(secagg(), plan, 2).seen
     for task, report in zip(seen[0][0].values(), seen[0][1].values(), strict=True):
-        assert (task, report.weights) == (Task({}), {})
-        assert (len(report.extra[KEYS]["key"]), report.extra[KEYS]["proof"]) == (64, "")
+        assert (task, report.weights) == (Task({}, {ROUND: 0}), {})
+        assert set(report.extra[KEYS]) == {"cipher", "mask", "seed", "proof"}
     numbers = sum(value.numel() for value in tiny_model(plan).weights.values())
     for report in seen[1][1].values():
         assert sum(value.numel() * value.element_size() for value in report.weights.values()) == 8 * numbers
-        assert report.extra == {}
+        assert set(report.extra) == {KEYS, GIVEN}
+        assert set(report.followed.extra) == {"seeds", "private", "boxes"}
+        assert not report.metrics
+        assert not report.followed.metrics
 
 
-def test_a_lost_site_costs_the_round_and_comes_back_after_its_key():
-    plan, scheme = tiny_plan(), secagg()
-    lost = {("site-2", 2)}
-    memory, _, seen = run(scheme, plan, 5, lost=lost)
-    asked = [sorted(task.extra.get(KEYS, {})) for task in (tasks["site-2"] for tasks, _ in seen)]
+@pytest.mark.parametrize("inner", [fedavg(), fedavg(weight_by="equal"), ridge(), sitenorm(), build("fedper", {})])
+def test_a_lost_site_is_left_out_of_the_rounds_sum_and_comes_back_after_its_key(inner):
+    plan, lost = tiny_plan(rounds=6), {("site-2", 2)}
+    with_masks, without = played(secagg(inner), plan, 5, lost), Federation(inner, plan, shift=1)
+    asked = [sorted(tasks["site-2"].extra.get(MEMBERS, [])) for tasks, _ in with_masks.seen]
+    others = [site for site in SITES if site != "site-2"]
+    assert [sorted(tasks["site-1"].extra.get(MEMBERS, [])) for tasks, _ in with_masks.seen] == [
+        [],
+        SITES,
+        SITES,
+        others,
+        SITES,
+    ]
     assert asked == [[], SITES, SITES, [], SITES]
-    assert sorted(seen[3][0]["site-1"].extra[KEYS]) == ["site-1", "site-3", "site-4"]
-    models = [scheme.model(run(scheme, plan, rounds, lost=lost)[0]) for rounds in (2, 3, 4)]
-    assert sha256(models[0]) == sha256(models[1]) != sha256(models[2])
+    for gone in ([], ["site-2"], ["site-2"], []):
+        without.round(gone)
+    assert with_masks.memory["summed"] == 4
+    for key, value in without.model().items():
+        torch.testing.assert_close(with_masks.model()[key], value, atol=2e-5, rtol=1e-4)
 
-    task = Task(models[1])
-    reports = {site: fedavg().reply(task, tiny_learner(plan, site, 3, scans=COUNTS[site]), {})[0] for site in SITES}
-    del reports["site-2"]
-    without = fedavg().combine({"weights": models[1], "seed": 3}, 3, reports)["weights"]
-    for key, value in without.items():
-        torch.testing.assert_close(models[2][key], value, atol=1e-6, rtol=1e-6)
-    assert memory["summed"] == 3
+
+@pytest.mark.parametrize(("lost", "later", "counts"), [(2, 0, False), (1, 0, True), (0, 1, True), (0, 2, False)])
+def test_a_round_with_too_few_answers_in_either_exchange_changes_nothing_and_the_next_but_one_goes_on(
+    lost, later, counts
+):
+    federation = played(secagg(), tiny_plan(rounds=9), 2)
+    before = sha256(federation.model())
+    federation.round(SITES[:lost], SITES[:later])
+    assert (sha256(federation.model()) != before) == counts
+    summed = federation.memory["summed"]
+    federation.round().round()
+    assert federation.memory["summed"] >= summed + 1
+    assert sorted(federation.memory["keys"]) == SITES
+
+
+def test_two_lost_of_seven_and_who_was_lost_in_the_follow_up_is_in_the_sum():
+    sites, plan = [f"site-{number}" for number in range(1, 8)], tiny_plan()
+    federation = played(secagg(), plan, 1, sites=sites).round(["site-3"], ["site-5"])
+    wanted = Federation(fedavg(), plan, sites, shift=1).round(["site-3"]).model()
+    for key, value in wanted.items():
+        torch.testing.assert_close(federation.model()[key], value, atol=1e-6, rtol=1e-6)
+    assert sorted(federation.memory["keys"]) == ["site-1", "site-2", "site-4", "site-6", "site-7"]
 
 
 def test_fewer_than_three_are_never_summed():
@@ -116,71 +128,126 @@ def test_fewer_than_three_are_never_summed():
     with pytest.raises(Refused, match="the run has 3 sites and 3 rounds; wanted at least 4 sites"):
         secagg(least=4).start(tiny_model(tiny_plan()), SITES[:3], 0)
     with pytest.raises(Refused, match="fedavg asks 2 of 4 sites; wanted at least 3 in a sum"):
-        run(secagg(fedavg(fraction=0.5)), tiny_plan(), 2)
+        played(secagg(fedavg(fraction=0.5)), tiny_plan(), 2)
     assert [secagg().quorum(asked) for asked in (1, 3, 4, 5, 9)] == [1, 3, 3, 3, 5]
-    two_left = {("site-3", 1), ("site-4", 1)}
-    _, _, seen = run(secagg(), tiny_plan(rounds=9), 3, lost=two_left)
-    assert all(KEYS not in task.extra for task in seen[2][0].values())
+    two_left = played(secagg(), tiny_plan(rounds=9), 2, {("site-3", 1), ("site-4", 1)})
+    assert all(MEMBERS not in task.extra for task in two_left.tasks().values())
 
 
-def test_a_site_sends_nothing_for_a_list_of_keys_that_is_not_what_was_agreed():
-    plan, scheme = tiny_plan(), secagg()
-    task = run(scheme, plan, 2)[2][1][0]["site-1"]
-    learner, keys = tiny_learner(plan, "site-1", 1), task.extra[KEYS]
-    own, other = keys["site-1"], keys["site-2"]
+def test_a_site_deals_nothing_to_a_list_of_keys_that_is_not_what_was_agreed():
+    federation = Federation(secagg(), tiny_plan())
+    heard = {site: federation.ask(site, 0, task).extra[KEYS] for site, task in federation.tasks().items()}
+    own, other, third = (heard[site] for site in SITES[:3])
     for bad in (
-        {**keys, "site-1": other},
-        {**keys, "site-2": own},
-        {site: key for site, key in keys.items() if site != "site-1"},
+        {**heard, "site-1": other},
+        {**heard, "site-2": own},
+        {**heard, "site-2": {**other, "cipher": own["cipher"]}},
+        {site: key for site, key in heard.items() if site != "site-1"},
         {"site-1": own, "site-2": other},
         {"site-1": own, "site-2": other, "site-3": other, "site-4": other},
-        {**keys, "site-5": other},
+        {**heard, "site-5": other},
+        {"site-1": own, "site-2": other, "site-3": {**third, "mask": 5}},
     ):
         with pytest.raises(Refused, match="the server's list of keys has .*; it sends nothing"):
-            scheme.reply(replace(task, extra={**task.extra, KEYS: bad}), learner, {})
+            federation.ask("site-1", 0, Task({}, {ROUND: 0, NEXT: bad, OPEN: {}}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({MEMBERS: SITES[:2]}, "a sum of 2 sites; wanted at least 3"),
+        ({MEMBERS: [*SITES[:2], "site-2"]}, "a sum of 2 sites; wanted at least 3"),
+        ({MEMBERS: SITES[1:]}, "a sum in round 1 for which nobody dealt shares"),
+        ({MEMBERS: [*SITES, "site-5"]}, "a sum in round 1 for which nobody dealt shares"),
+        ({ROUND: 2}, "a sum in round 2 for which nobody dealt shares"),
+    ],
+)
+def test_a_site_masks_nothing_for_a_sum_that_was_not_agreed(change, words):
+    federation = played(secagg(), tiny_plan(), 1)
+    with pytest.raises(Refused, match=words):
+        federation.ask("site-1", 1, moved(federation.tasks()["site-1"], **change))
 
 
 def test_a_site_whose_training_diverged_says_so_before_it_is_masked():
-    plan, scheme = tiny_plan(fit={"rate": 1e30}), secagg()
     with pytest.raises(Refused, match="its own update: tensor .* holds"):
-        run(scheme, plan, 2)
+        played(secagg(), tiny_plan(fit={"rate": 1e30}), 2)
 
 
 def test_a_sum_that_no_honest_sites_could_have_ends_the_run():
-    def wrongly(site, number, report):
-        moved = {key: value + 2**55 for key, value in report.weights.items()}
-        return replace(report, weights=moved) if (site, number) == ("site-3", 1) else report
+    def wrongly(site, report):
+        return replace(
+            report, weights={key: value + 2**55 * (site == "site-3") for key, value in report.weights.items()}
+        )
 
     with pytest.raises(
         Refused, match="the sum over 4 sites, of which one masked wrongly: tensor .* wanted nothing above"
     ):
-        run(secagg(), tiny_plan(), 2, change=wrongly)
+        played(secagg(), tiny_plan(), 1).round(change=wrongly)
 
 
-def said(key="a" * 64, proof=""):
-    return {KEYS: {"key": key, "proof": proof}}
+def test_a_wrong_share_ends_the_run_and_names_whom_it_can_have_come_from():
+    def wrongly(site, report):
+        seeds = report.extra.get("seeds")
+        return moved(report, seeds={**seeds, "site-1": "0" * 66}) if seeds and site == "site-2" else report
+
+    with pytest.raises(Refused, match="what site-1, site-2, site-3 showed of the secret of site-1 is not what site-1"):
+        played(secagg(), tiny_plan(), 1).round(change=wrongly)
+
+
+def said(**changes):
+    return {KEYS: {"cipher": "a" * 64, "mask": "b" * 64, "seed": "c" * 64, "proof": "", **changes}}
 
 
 @pytest.mark.parametrize(
     "extra",
-    [{}, said("a" * 63), said("G" * 64), said(5), said(proof=5), said(proof="x" * 8193), {KEYS: 5}, {KEYS: "a" * 64}],
+    [
+        {},
+        said(mask="a" * 63),
+        said(cipher="G" * 64),
+        said(seed=5),
+        said(proof=5),
+        said(proof="x" * 8193),
+        said(more=""),
+        {KEYS: 5},
+        {KEYS: "a" * 64},
+    ],
 )
-def test_a_report_without_the_key_that_was_asked_for_is_refused(extra):
+def test_a_report_without_the_keys_that_were_asked_for_is_refused(extra):
     with pytest.raises(Refused, match="site-1: sent its update for its key, .*, or a key that is not 64 hex digits"):
-        check_report(Report({}, 1, extra=extra), Task({}), secagg(), "site-1")
+        check_report(Report({}, 1, extra=extra), Task({}, {ROUND: 0}), secagg(), "site-1")
 
 
 def test_a_key_in_place_of_an_update_is_refused():
-    _, _, seen = run(secagg(), tiny_plan(), 2)
+    seen = played(secagg(), tiny_plan(), 2).seen
     report = replace(seen[1][1]["site-1"], extra=seen[0][1]["site-1"].extra)
     with pytest.raises(Refused, match="site-1: sent its update for its key, its key for its update"):
         check_report(report, seen[1][0]["site-1"], secagg(), "site-1")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": {"site-9": "0" * 66}}, "its seeds are not of the sites that were asked for"),
+        ({"seeds": {"site-1": "0" * 65}}, "its seeds are not all 33 bytes in hex digits"),
+        ({"private": {"site-1": "0" * 66}}, "its private are not of the sites"),
+        ({"boxes": {}}, "sent more or less than its shares"),
+        ({"boxes": 5}, "its boxes are not of the sites"),
+        ({"more": 5}, "sent more or less than its shares"),
+    ],
+)
+def test_a_follow_up_that_is_not_what_was_asked_for_is_refused_and_loses_its_site_alone(change, words):
+    federation = played(secagg(), tiny_plan(), 2)
+    tasks, reports = federation.seen[1]
+    task = federation.scheme.follow(played(secagg(), tiny_plan(), 1).memory, 1, reports)["site-1"]
+    check_report(reports["site-1"].followed, task, secagg(), "site-1")
+    with pytest.raises(Refused, match=words):
+        check_report(moved(reports["site-1"].followed, **change), task, secagg(), "site-1")
+
+
 def test_a_run_in_which_nothing_was_ever_summed_has_no_model():
-    memory, _, _ = run(secagg(), tiny_plan(rounds=3), 3, lost={("site-1", 1), ("site-2", 2)})
-    with pytest.raises(Refused, match="in no round did all sites answer that were asked; there is no trained model"):
-        secagg().model(memory)
+    federation = played(secagg(), tiny_plan(rounds=3), 1).round(SITES[:2]).round(SITES[:2])
+    with pytest.raises(Refused, match="in no round did enough sites answer for a sum; there is no trained model"):
+        federation.model()
     with pytest.raises(Refused, match="4 sites and 1 rounds; wanted at least 3 sites, and a round for their keys"):
         secagg().start(tiny_model(tiny_plan(rounds=1)), SITES, 0)
 
@@ -230,7 +297,7 @@ class Carrying:
     def __init__(self, folder, kits=None, change=lambda site, what: what):
         scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
         self.desks = {
-            site: Desk(
+            site: Agreed(
                 site,
                 folder / site,
                 None,
@@ -265,8 +332,8 @@ def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit
 
 def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
     scans, orders = tiny_scans(1), {"what": "reply", "round": 0, "sites": SITES, "run": "run", "exchange": "round 0"}
-    order = {**orders, "plan": tiny_plan("secagg").model_dump(), "task": {"weights": {}, "extra": {}}}
-    keys = [Desk("site-1", tmp_path, None, lambda *_: scans).answer(order)["extra"] for _ in range(2)]
+    order = {**orders, "plan": tiny_plan("secagg").model_dump(), "task": {"weights": {}, "extra": {ROUND: 0}}}
+    keys = [Agreed("site-1", tmp_path, None, lambda *_: scans).answer(order)["extra"] for _ in range(2)]
     assert keys[0] == keys[1]
     assert all(
         first != second for first, second in itertools.pairwise([keys[0], *_other_sites(tmp_path, order, scans)])
@@ -274,7 +341,7 @@ def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
 
 
 def _other_sites(folder, order, scans):
-    return [Desk(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]
+    return [Agreed(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +353,10 @@ def kits(tmp_path_factory):
     return folder
 
 
-def federated(folder, carrier, rounds=3):
+def federated(folder, carrier, rounds=3, tell=lambda line: None):
     plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
     record = Record(folder, plan, plan.build(), "test", board=False)
-    return sha256(Run(plan, SITES, carrier, record, tell=lambda line: None)()), record.content
+    return sha256(Run(plan, SITES, carrier, record, tell=tell)()), record.content
 
 
 def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
@@ -299,41 +366,67 @@ def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_pa
 
 
 class Dishonest:
-    """A server that gives out a key of its own, or of its own making, in place of one site's."""
+    """A server that gives out keys of its own, or of its own making, in place of one site's."""
 
     def __init__(self, victim, signer):
         self.victim, self.signer = victim, signer
 
     def __call__(self, site, what):
-        keys = what.get("task", {}).get("extra", {}).get(KEYS)
-        if not keys or site == self.victim:
+        heard = what.get("task", {}).get("extra", {}).get(NEXT)
+        if not heard or site == self.victim:
             return what
         key = public_key(b"the server's own".ljust(32))
-        proof = self.signer.vouch(json.dumps(["brainct", self.victim, KEYS, key])) if self.signer else ""
-        extra = {**what["task"]["extra"], KEYS: {**keys, self.victim: {"key": key, "proof": proof}}}
-        return {**what, "task": {**what["task"], "extra": extra}}
+        words = [KEYS, plain.sha256(what["plan"]), str(what["round"] + 1), key, key, key]
+        proof = self.signer.vouch(json.dumps(["brainct", self.victim, *words])) if self.signer else ""
+        said = {**heard, self.victim: {"cipher": key, "mask": key, "seed": key, "proof": proof}}
+        return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
 
 
 def test_a_server_that_hands_out_keys_of_its_own_gets_nothing(tmp_path, kits):
     for number, signer in enumerate([None, *(Identity(kits / name / "startup") for name in ("server", "site-4"))]):
-        carrier = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer))
-        with pytest.raises(Refused, match="round 1 can't be closed") as refusal:
-            federated(tmp_path / str(number), carrier)
-        assert "site-1: " + ATTACKS["key of the server's"].line in str(refusal.value)
-        assert str(refusal.value).count("it sends nothing") == 3
+        carrier, lines = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer)), []
+        with pytest.raises(Refused, match="in no round did enough sites answer"):
+            federated(tmp_path / str(number), carrier, tell=lines.append)
+        said = next(line for line in lines if line.startswith("round 0, follow-up can't be closed: 1 of 4"))
+        assert "site-1: " + ATTACKS["key of the server's"].line in said
+        assert said.count("it sends nothing") == 3
 
 
-def test_an_honest_key_of_another_site_or_without_a_proof_is_not_believed(tmp_path, kits):
+@pytest.mark.parametrize("earlier", [False, True])
+def test_an_honest_key_of_another_site_or_of_another_round_is_not_believed(tmp_path, kits, earlier):
+    first = {}
+
     def swapped(site, what):
-        keys = what.get("task", {}).get("extra", {}).get(KEYS)
-        if not keys:
+        heard = what.get("task", {}).get("extra", {}).get(NEXT)
+        if not heard:
             return what
         names = dict(zip(SITES, [SITES[1], SITES[0], *SITES[2:]], strict=True))
-        extra = {**what["task"]["extra"], KEYS: {names[name]: key for name, key in keys.items()}}
-        return {**what, "task": {**what["task"], "extra": extra}}
+        said = first.setdefault("heard", heard) if earlier else {names[name]: key for name, key in heard.items()}
+        return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
 
-    with pytest.raises(Refused, match="a key for site-2, but site-2 has not signed it, but site-1|has not signed it"):
-        federated(tmp_path / "1", Carrying(tmp_path / "keep", kits, swapped))
+    lines = []
+    with suppress(Refused):
+        federated(tmp_path / "1", Carrying(tmp_path / "keep", kits, swapped), tell=lines.append)
+    said = [line for line in lines if "the server's list of keys has a key for site-" in line]
+    assert said
+    assert all("has not signed it with a certificate of this project; it sends nothing" in line for line in said)
+
+
+def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(tmp_path):
+    """Both kinds of shares of one site would open what it sent."""
+    refused = []
+
+    def asked_again(site, what):
+        if site == "site-1" and what.get("round") == 1 and what.get("step") == 1:
+            desk, extra = carrier.desks[site], what["task"]["extra"]
+            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
+            refused.append(desk.answer({**what, "task": {"weights": {}, "extra": {**extra, OPEN: opening}}}))
+        return what
+
+    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert [set(answer) for answer in refused] == [{"error", "exchange"}]
 
 
 def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again(tmp_path):
@@ -341,7 +434,7 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
     refused = []
 
     def asked_again(site, what):
-        if site == "site-1" and what.get("round") == 1 and "task" in what:
+        if site == "site-1" and what.get("round") == 1 and what.get("step") == 0:
             desk = carrier.desks[site]
             assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
             moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
@@ -351,34 +444,60 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
     carrier = Carrying(tmp_path / "keep", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert refused == [
-        "the server asks for round 1, but site-1 keeps what it had after round 1 of this run: the server's state is an "
-        "older copy; begin a new run"
+        "the server asks for round 1, but site-1 keeps what it had after round 1 of this run and answers each order "
+        "once: the server's state is an older copy; begin a new run"
     ]
 
 
-def test_without_a_desk_too_no_round_is_masked_twice():
-    plan, scheme = tiny_plan(), secagg()
-    task = run(scheme, plan, 2)[2][1][0]["site-1"]
-    _, keep = scheme.reply(task, tiny_learner(plan, "site-1", 1), {})
+def test_without_a_desk_too_no_round_is_masked_or_opened_twice():
+    federation = played(secagg(), tiny_plan(), 1)
+    before, task = federation.memory, federation.tasks()["site-1"]
+    federation.round()
     for round in (0, 1):
         words = ATTACKS["two updates under one mask"].line.replace("for round 1", f"for round {round}")
         with pytest.raises(Refused, match=words):
-            scheme.reply(replace(task, extra={**task.extra, ROUND: round}), tiny_learner(plan, "site-1", 1), keep)
+            federation.ask("site-1", 1, moved(task, **{ROUND: round}))
+    again = federation.scheme.follow(before, 1, federation.seen[1][1])["site-1"]
+    with pytest.raises(Refused, match="for shares of round 1 after it had those of round 1; none are sent"):
+        federation.ask("site-1", 1, again)
 
 
 @pytest.mark.parametrize("lost", ["site-1", "site-4"])
 def test_a_site_that_missed_the_one_exchange_of_ridge_is_left_out_and_never_sums_alone(lost):
-    plan, scheme = tiny_plan(), secagg(ridge())
-    memory, _, seen = run(scheme, plan, 5, lost={(lost, 1)})
-    others = [site for site in SITES if site != lost]
-    for tasks, _ in seen[2:]:
-        assert all(len(task.extra[KEYS]) >= 3 for task in tasks.values() if KEYS in task.extra)
-    alone, _, _ = run(ridge(), plan, 1, first=1, sites=others)
-    for key, value in ridge().model(alone).items():
-        torch.testing.assert_close(scheme.model(memory)[key], value, atol=2e-5, rtol=1e-4)
+    federation = played(secagg(ridge()), tiny_plan(), 5, {(lost, 1)})
+    for tasks, _ in federation.seen[2:]:
+        assert all(len(task.extra[MEMBERS]) >= 3 for task in tasks.values() if MEMBERS in task.extra)
+    alone = played(ridge(), tiny_plan(), 1, shift=1, sites=[site for site in SITES if site != lost])
+    for key, value in alone.model().items():
+        torch.testing.assert_close(federation.model()[key], value, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("inner", ["scaffold", "feddyn"])
 def test_around_two_wrappers_and_a_scheme_that_keeps_something_a_run_goes_through(inner):
-    memory, _, _ = run(secagg(sitenorm(build(inner, {}))), tiny_plan(), 4)
-    assert memory["summed"] == 3
+    assert played(secagg(sitenorm(build(inner, {}))), tiny_plan(), 4).memory["summed"] == 3
+
+
+def test_within_wrappers_the_follow_up_goes_through():
+    for scheme in (swa(secagg()), sitenorm(secagg())):
+        assert played(scheme, tiny_plan(rounds=4), 4).memory["inner"]["summed"] == 3 - (scheme.name == "sitenorm")
+
+
+def test_with_fixed_members_a_loss_changes_nothing_and_costs_the_next_round_too():
+    scheme, plan = secagg(members="fixed"), tiny_plan(rounds=9)
+    assert scheme.fixed
+    assert not secagg().fixed
+    federation = played(scheme, plan, 2)
+    before = sha256(federation.model())
+    federation.round(["site-2"])
+    assert all(not report.followed for report in federation.seen[2][1].values())
+    assert sha256(federation.model()) == before
+    assert federation.round().memory["summed"] == 1
+    assert federation.round().memory["summed"] == 2
+    with pytest.raises(Refused, match="fedavg asks 3 of 4 sites; wanted all, as `members` is fixed"):
+        played(secagg(fedavg(fraction=0.75), members="fixed"), plan, 2)
+
+
+def test_without_a_loss_fixed_members_make_no_difference():
+    for inner in (fedavg(), build("feddyn", {}), build("fedper", {})):
+        models = [sha256(played(secagg(inner, members=one), tiny_plan(), 3).model()) for one in ("any", "fixed")]
+        assert models[0] == models[1]

@@ -12,6 +12,7 @@ from brainct.ct.scans import Dataset, Fold
 from brainct.errors import Refused
 from brainct.learner import SiteLearner, network_of
 from brainct.privacy import Training
+from brainct.scheme import followed
 from brainct.schemes import SCHEMES, about, build
 from brainct.security.private_training import PrivateTraining, Steps, clipped_sums, private_training, sampled
 from brainct.weights import difference, sha256, squared_distance
@@ -274,13 +275,17 @@ def replies(name, rounds=3):
     memory = scheme.start(tiny_model(plan), sites_of(name), 7)
     keeps = {site: {} for site in sites_of(name)}
     for number in range(rounds):
-        reports = {}
-        for site, task in sorted(scheme.assign(memory, number, sites_of(name)).items()):
+
+        def ask(site, task, number=number):
             charged = []
             learner = learner_of(plan, charged=charged, round=number, site=site, scans=tiny_scans(sum(site.encode())))
-            reports[site], keeps[site] = scheme.reply(task, learner, keeps[site])
-            found.append(([event for _, event in charged], reports[site].metrics))
-        memory = scheme.combine(memory, number, dict(sorted(reports.items())))
+            report, keeps[site] = scheme.reply(task, learner, keeps[site])
+            found.append(([event for _, event in charged], report.metrics))
+            return report
+
+        tasks = sorted(scheme.assign(memory, number, sites_of(name)).items())
+        reports = {site: ask(site, task) for site, task in tasks}
+        memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
     return found
 
 

@@ -1,8 +1,7 @@
 """Secure aggregation around any scheme that needs sums alone: the server never sees a single hospital's update.
 
 Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth: Practical Secure Aggregation for
-Privacy-Preserving Machine Learning, CCS 2017: the masks of pairs (section 4.0.1). For a site that is lost the paper
-reconstructs its masks from shares; here, where sites are few and mostly there, the round is done again without it.
+Privacy-Preserving Machine Learning, CCS 2017, figure 4: masks of pairs, a mask of each site's own, and shares of both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,125 +9,116 @@ from dataclasses import replace
 
 import torch
 
-from brainct import masks
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, check_report, registered
-from brainct.schemes import _keys
+from brainct.masks import is_key
+from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, one_of, registered
+from brainct.schemes import _keys, _masking, _summing, _unmasking
 from brainct.schemes._keys import KEYS
+from brainct.schemes._masking import GIVEN, MEMBERS
 from brainct.schemes._ranges import whole
+from brainct.schemes._unmasking import OPEN, ROUND
 from brainct.schemes.fedavg import fedavg
 from brainct.weights import Weights
 
 ABOUT = {
     "secagg": About(
-        paper="Bonawitz et al., CCS 2017 (masks of pairs)",
+        paper="Bonawitz et al., CCS 2017 (double masking)",
         family="wrappers",
-        sends="round 0: 2 kB from each site, its signed key; then as the inner scheme, all sites' keys to each, and 8 "
-        "bytes for each number from it",
-        keeps="as the inner scheme; a secret of its own for each run; the last round that it masked",
-        lost="the round changes nothing and the next is done without it; it returns in the round after it sent its key "
-        "again; with fewer than `least` answers a round can't be closed",
+        sends="as the inner scheme, with 8 bytes for each number from a site; each round has a second exchange "
+        "without weights, of 2 kB to and 0.3 kB from a site for each in the sum; round 0 has these alone",
+        keeps="as the inner scheme; a secret of its own for each run; the next sum's keys; which sums it had a part in",
+        lost="left out of the round's sum, where more than two thirds of the sites answered both times, else the round "
+        "changes nothing; it returns in the round after it sent its key again; with fewer than `least` answers a round "
+        "can't be closed",
         use="no single hospital's update may be seen, not by the server's people either",
-        privacy="of weights the server sees a round's sum over all sites; it sees each site's number of scans, its "
-        "training loss and what else the inner scheme sends; keys are signed with the hospitals' certificates, so that "
-        "a server which hands out keys of its own gets nothing",
+        privacy="of weights the server sees a round's sum over all sites that answered; it sees each site's number of "
+        "scans and steps, and no training loss; keys are signed with the hospitals' certificates, and masks cancel if "
+        "all sites were given the same job and model, else not; in a sum of n, any n - 1 together know the last one's",
         no_secure_aggregation="",
         no_noise="what leaves is masked before the site's policy could change it",
     )
 }
 FEDAVG = fedavg()
-ROUND = "secagg_round"
-"""In a task's `extra`, beside the keys: the round. In what a site keeps: the last one that it masked."""
 
 
 @registered
-def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
+def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Scheme:
     """The inner scheme, which gets sum_k a_k w_k / sum_k a_k in place of each site's weights w_k.
 
     inner: one whose row allows secure aggregation; in a job {"scheme": NAME, "arguments": {...}}. a_k: its
     `coefficient`, such as the number of scans. least: sites in a sum, >= 3: of two, each would know the other's.
+    members: `any`, so that the sites of a sum may be others from round to round; or `fixed`: all sums are over all
+    sites of the run, whose difference is then never a single site's; a round that loses one changes nothing.
 
-    Round 0 collects the sites' public keys, X25519, signed with the hospitals' certificates where there are any, and
-    trains nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k rounded to multiples of 2^-32, as
-    integers modulo 2^64, plus for each other site l of the round a stream of ChaCha20 that only k and l can make: added
-    where k comes before l, taken away where it comes after. In the sum over all of the round they cancel exactly, so
-    that the model does not depend on them, and is the same to the bit in each way to run. Integer tensors are averaged
-    and rounded. No site masks two updates of one round, whose difference would tell what it sent.
+    Round 0 has keys and shares and trains nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k
+    rounded to multiples of 2^-32, as integers modulo 2^64, plus a stream of ChaCha20 from a seed of its own, plus for
+    each other site l of the sum a stream that only k and l can make: added where k comes before l, taken away where it
+    comes after. In the sum over all the latter cancel exactly if all sites were given the same model by the same job,
+    digests of which they are made of. In a follow-up exchange of the same round each site shows its shares of the
+    survivors' seeds, and of the private keys of those that were lost, with which the server takes off what did not
+    cancel: never both of one site, so that what came late can't be read. t = floor(2n/3) + 1 of n shares give a secret:
+    a server that tells sites different lists of survivors needs a third of them on its side. Keys and seeds are others
+    in each round; their shares go out with the round before, encrypted for each site. The model does not depend on
+    masks, and is the same to the bit in each way to run. Integer tensors are averaged and rounded. No site masks two
+    updates of one round, or helps to open two sums over different sites of one model.
 
     Where the inner scheme asks its sites for different tensors, those of whom it asks what most are asked are summed.
-    Without one of the round's sites the masks stay, and so the inner scheme's memory; the site is asked for its key
-    again and has no share until it answered. Nobody can look at what one site sends: each checks its own, and a sum
-    that honest sites could not have is refused and ends the run. Peak memory: the inner scheme's, and a round's reports
-    in 8 bytes a number.
+    With fewer than t answers the round changes nothing, and the inner scheme's memory stays; a lost site is asked for
+    its key again and has no share until it answered. Nobody can look at what one site sends: each checks its own, and a
+    sum that honest sites could not have is refused and ends the run. Peak memory: the inner scheme's, and a round's
+    reports in 8 bytes a number.
     """
-    coefficient = _keys.coefficient(inner)
     whole("secagg: least", least, 3)
+    fixed = one_of("secagg: members", members, ("any", "fixed")) == "fixed"
+    terms = _keys.Terms(inner, _keys.coefficient(inner), least, fixed)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if len(sites) < least or model.rounds == 1:
             wanted = f"at least {least} sites, and a round for their keys before the others"
             raise Refused(f"secagg: the run has {len(sites)} sites and {model.rounds} rounds; wanted {wanted}")
         within = inner.start(replace(model, rounds=max(0, model.rounds - 1)), sites, seed)
-        return {"inner": within, "keys": {}, "summed": 0, "done": 0, "rounds": model.rounds}
+        counts = {"summed": 0, "done": 0, "rounds": model.rounds}
+        return {"inner": within, "sites": list(sites), **_summing.NO_SUM, **counts}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        tasks = adding(memory)
-        said = {KEYS: {site: memory["keys"][site] for site in tasks}, ROUND: round}
-        asked = {site: Task({}) for site in sites if site not in memory["keys"] or not tasks}
+        tasks = _summing.adding(memory, terms)
+        said = {MEMBERS: sorted(tasks), ROUND: round}
+        asked = {site: Task({}, {ROUND: round}) for site in sites if site not in tasks}
         return asked | {site: replace(task, extra={**task.extra, **said}) for site, task in tasks.items()}
 
-    def adding(memory: Memory) -> Mapping[str, Task]:
-        """The inner scheme's tasks of the next sum; none where too few sites' keys are known."""
-        there = sorted(memory["keys"])
-        tasks = _keys.alike(inner.assign(memory["inner"], memory["summed"], there) if len(there) >= least else {})
-        if 0 < len(tasks) < least:
-            asked = f"{inner.name} asks {len(tasks)} of {len(there)} sites"
-            raise Refused(f"secagg: {asked}; wanted at least {least} in a sum")
-        return tasks
-
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-        if KEYS not in task.extra:
-            return Report({}, 1, extra={KEYS: _keys.own(learner)}), keep
-        (name, keys), within = _keys.agreed(task.extra[KEYS], learner, least), _within(task)
-        round, last = task.extra[ROUND], keep.get(ROUND, -1)
-        if round <= last:
-            raise Refused(f"the server asks for round {round} after round {last} was masked; it sends nothing")
-        report, kept = inner.reply(within, learner, keep.get("inner", {}))
-        check_report(report, within, inner, "its own update")
-        values = masks.fixed(report.weights, coefficient(within, report), len(keys))
-        masked = masks.masked(values, learner.key(), name, keys, [round])
-        return replace(report, weights=masked), {"inner": kept, ROUND: round}
+        if OPEN in task.extra:
+            return _unmasking.answered(task, learner, keep, terms)
+        if MEMBERS in task.extra:
+            return _masking.masked(task, learner, keep, terms)
+        return Report({}, 1, extra={KEYS: _keys.own(learner, task.extra[ROUND] + 1)}), keep
+
+    def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
+        return _summing.asked(memory, round, reports, terms)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        tasks, said = adding(memory), {site: x.extra[KEYS] for site, x in reports.items() if KEYS in x.extra}
-        there = {site: report for site, report in reports.items() if site in tasks and site not in said}
-        keys = {site: key for site, key in memory["keys"].items() if site not in tasks or site in there} | said
-        after = {**memory, "keys": keys, "done": round + 1}
-        if not tasks or len(there) < len(tasks):
+        after = {**memory, **_summing.dealt(reports), "done": round + 1}
+        mean = _summing.mean(memory, round, reports, terms)
+        if not mean:
             return after
-        within = inner.combine(memory["inner"], memory["summed"], averaged(tasks, there))
-        return {**after, "inner": within, "summed": memory["summed"] + 1}
-
-    def averaged(tasks: Mapping[str, Task], reports: Mapping[str, Report]) -> dict[str, Report]:
-        """The reports with the mean of all in place of each one's weights, which nobody knows."""
-        shares = sum(coefficient(tasks[site], report) for site, report in reports.items())
-        like = inner.expects(next(iter(tasks.values())), next(iter(reports.values())))
-        mean = masks.mean([report.weights for report in reports.values()], shares, like)
-        found = {site: replace(report, weights=mean) for site, report in reports.items()}
-        for site, report in found.items():
-            check_report(report, tasks[site], inner, f"the sum over {len(found)} sites, of which one masked wrongly")
-        return found
+        return {
+            **after,
+            "inner": inner.combine(memory["inner"], memory["summed"], mean),
+            "summed": memory["summed"] + 1,
+        }
 
     def expects(task: Task, report: Report) -> Weights:
-        own = report.extra.get(KEYS)
-        if (KEYS in task.extra) == (own is not None) or not (own is None or _keys.is_own(own)):
+        if OPEN in task.extra:
+            _unmasking.check_answer(task, report.extra)
+            return {}
+        if not _keys.is_own(report.extra.get(KEYS)) or (MEMBERS in task.extra) != is_key(report.extra.get(GIVEN)):
             raise Refused("sent its update for its key, its key for its update, or a key that is not 64 hex digits")
-        asked = inner.expects(_within(task), report) if KEYS in task.extra else {}
-        return {key: value.to(torch.int64) for key, value in asked.items()}
+        wanted = inner.expects(_masking.within_of(task), report) if MEMBERS in task.extra else {}
+        return {key: value.to(torch.int64) for key, value in wanted.items()}
 
     def model(memory: Memory) -> Weights:
         if not memory["summed"] and 0 < memory["rounds"] <= memory["done"]:
-            raise Refused("secagg: in no round did all sites answer that were asked; there is no trained model")
+            raise Refused("secagg: in no round did enough sites answer for a sum; there is no trained model")
         return inner.model(memory["inner"])
 
     def quorum(asked: int) -> int:
@@ -142,8 +132,5 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3) -> Scheme:
         return inner.see(task, learner, keep.get("inner", {}))
 
     six = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model, use=use, see=see)
-    return replace(six, quorum=quorum, expects=expects, extra=lambda memory: inner.extra(memory["inner"]), sealed=True)
-
-
-def _within(task: Task) -> Task:
-    return replace(task, extra={key: value for key, value in task.extra.items() if key not in (KEYS, ROUND)})
+    eight = replace(six, quorum=quorum, expects=expects, follow=follow, sealed=True, fixed=fixed)
+    return replace(eight, extra=lambda memory: inner.extra(memory["inner"]))

@@ -73,7 +73,12 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         if round == 0:
             return {site: Task(memory["none"]) for site in sites}
-        tasks = base.assign(memory["inner"], round - 1, sites)
+        return told(memory, base.assign(memory["inner"], round - 1, sites))
+
+    def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
+        return told(memory, base.follow(memory["inner"], round - 1, reports)) if round else {}
+
+    def told(memory: Memory, tasks: Mapping[str, Task]) -> dict[str, Task]:
         return {site: replace(task, extra={**task.extra, **memory["statistics"]}) for site, task in tasks.items()}
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
@@ -105,8 +110,9 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def coefficient(task: Task, report: Report) -> float:
         return base.coefficient(task, report) if base.coefficient and STATISTICS in task.extra else 1.0
 
-    five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, sealed=False)
-    return replace(five, expects=expects, see=see, extra=extra, coefficient=coefficient if base.coefficient else None)
+    five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
+    summed = coefficient if base.coefficient else None
+    return replace(five, expects=expects, see=see, extra=extra, coefficient=summed, sealed=False, fixed=False)
 
 
 def shrunken(

@@ -67,7 +67,10 @@ def swa(inner: Scheme = FEDAVG, begin: int | None = None, every: int = 1) -> Sch
         average: w.Weights = memory["average"] or inner.model(memory["inner"])
         return average
 
+    def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
+        return inner.follow(memory["inner"], round, reports)
+
     def extra(memory: Memory) -> Mapping[str, Any]:
         return inner.extra(memory["inner"])
 
-    return replace(inner, start=start, assign=assign, combine=combine, model=model, extra=extra)
+    return replace(inner, start=start, assign=assign, combine=combine, model=model, extra=extra, follow=follow)

@@ -26,6 +26,8 @@ PARTS = {
     "side": "positives|negatives",
     "tensor": r"[A-Za-z0-9_.:/-]{1,200}",
     "site": r"[^/\s]{1,64}",
+    "key": "cipher|mask|seed",
+    "share": "seeds|private",
 }
 """What stands for each part in braces of a place."""
 
@@ -112,8 +114,13 @@ ROWS = (
         "`noise`, `training`: never; under `secagg` never"),
     Row(ROUND, "extra/steps", "local steps (`fednova`)", "count", "exact"),
     Row(ROUND, "extra/labelled/{n}", "training scans with a label of each finding (`fedma`)", "count", "exact"),
-    Row(ROUND, "extra/secagg/key", "public key of the run (`secagg`)", "64 hex digits", "exact"),
-    Row(ROUND, "extra/secagg/proof", "certificate and signature of that key", "signature", "exact"),
+    Row(ROUND, "extra/secagg/{key}", "public keys and a commitment, new for each round (`secagg`)", "64 hex digits",
+        "exact"),
+    Row(ROUND, "extra/secagg/proof", "certificate and signature of these", "signature", "exact"),
+    Row(ROUND, "extra/secagg_given", "digest of the job and the model that the site was given", "64 hex digits",
+        "exact"),
+    Row(ROUND, "extra/boxes/{site}", "shares of keys, encrypted for one other site", "hex digits", "exact"),
+    Row(ROUND, "extra/{share}/{site}", "a share of what unmasks a sum, not one site's values", "hex digits", "exact"),
     Row(SCORES, "scores/{finding}/auroc", "AUROC on held-out scans", "number in [0, 1]", "exact", NOISED),
     Row(SCORES, "scores/{finding}/auroc_interval/{n}", "its interval", "number in [0, 1]", "exact", NOISED),
     Row(SCORES, "scores/{finding}/balanced_accuracy", "balanced accuracy", "number in [0, 1]", "exact", NOISED),

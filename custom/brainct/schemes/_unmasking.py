@@ -1,0 +1,124 @@
+"""The follow-up exchange of secure aggregation: what takes the masks off a sum, and the shares for the next one.
+
+Bonawitz et al., CCS 2017, figure 4: rounds 3 and 1 of the paper in one exchange. Of each site a survivor shows the
+share of its own mask's seed, if its values are in the sum, or of its private key, if they are not: never both.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainct import plain, shares
+from brainct.errors import Declined, Refused
+from brainct.scheme import Keep, Learner, Report, Task
+from brainct.schemes import _keys
+from brainct.schemes._keys import Terms
+
+ROUND = "secagg_round"
+"""In a task's `extra`: the round; in what a site keeps: the last one that it masked."""
+NEXT = "secagg_next"
+"""In a follow-up's `extra`: by site, what all said of whom the next sum may be."""
+OPEN = "secagg_open"
+"""In a follow-up's `extra`: `survivors`, whose values are in the sum, `lost`, whose are not, `boxes` from each."""
+SEEDS, PRIVATE, BOXES = "seeds", "private", "boxes"
+"""In a follow-up's report: shares of each survivor's seed, of each lost site's private key; shares for the next sum."""
+
+Said = Mapping[str, Mapping[str, str]]
+
+
+def answered(task: Task, learner: Learner, keep: Keep, terms: Terms) -> tuple[Report, Keep]:
+    """A site's half: its shares of what masked this round's sum, and boxes with shares for the next, once a round."""
+    round, last = task.extra[ROUND], keep.get("followed", -1)
+    if round <= last:
+        raise Declined(f"the server asks for shares of round {round} after it had those of round {last}; none are sent")
+    shown, keep = _shown(task.extra[OPEN], round, learner, keep, terms)
+    boxes, dealt = _dealt(task.extra[NEXT], round + 1, learner, terms.least)
+    return Report({}, 1, extra={**shown, BOXES: boxes}), {**keep, "dealt": dealt, "followed": round}
+
+
+def _shown(
+    asked: Mapping[str, Any], round: int, learner: Learner, keep: Keep, terms: Terms
+) -> tuple[dict[str, Any], Keep]:
+    if not asked:
+        return {SEEDS: {}, PRIVATE: {}}, keep
+    dealt, survivors, lost = keep.get("dealt", {}), asked["survivors"], asked["lost"]
+    _check(dealt, survivors, lost, round, keep, terms)
+    cipher, name = _keys.secret(learner, "cipher"), dealt["name"]
+
+    def share(sender: str, which: int) -> str:
+        words = [dealt["context"], round, sender, name]
+        found = shares.unboxed(asked["boxes"].get(sender, ""), cipher, dealt["keys"][sender]["cipher"], words)
+        return shares.in_hex(found[which]) if found else ""
+
+    shown = {SEEDS: {site: share(site, 0) for site in survivors}, PRIVATE: {site: share(site, 1) for site in lost}}
+    once = {kind: {site: one for site, one in found.items() if one} for kind, found in shown.items()}
+    return once, {**keep, **_helped(keep, survivors, round)}
+
+
+def _check(
+    dealt: Mapping[str, Any],
+    survivors: Sequence[str],
+    lost: Sequence[str],
+    round: int,
+    keep: Keep,
+    terms: Terms,
+) -> None:
+    """Refuse a list of survivors that an honest server could not have."""
+    every, masked = sorted([*survivors, *lost]), keep.get(ROUND, -1) == round
+    if dealt.get("round") != round or len(set(every)) < len(every) or not set(every) <= dealt["keys"].keys():
+        raise Declined(
+            f"the server's list of survivors of round {round} is of no sum that this site knows; none is shown"
+        )
+    if (dealt["name"] in survivors) != masked or (masked and every != keep["members"]) or dealt["name"] in lost:
+        raise Declined(f"the server's list of survivors of round {round} is not of those that masked; none is shown")
+    if not terms.enough(survivors, every):
+        wanted = "all, as `members` is fixed" if terms.fixed else f"more than two thirds, and at least {terms.least}"
+        raise Declined(f"the server says that {len(survivors)} of {len(every)} sites are in the sum; wanted {wanted}")
+    if masked and keep.get("helped", {}).get(keep["given"], _of(survivors)) != _of(survivors):
+        raise Declined("the server asks for a sum over other sites of a model that was summed before; none is shown")
+
+
+def _helped(keep: Keep, survivors: Sequence[str], round: int) -> dict[str, Any]:
+    """What to remember of a sum that the site masked and helped to open."""
+    if keep.get(ROUND, -1) != round:
+        return {}
+    models = {keep["given"]: _of(survivors)} if keep["given"] else {}
+    return {"helped": {**keep.get("helped", {}), **models}, "opened": keep.get("opened", 0) + 1}
+
+
+def _of(survivors: Sequence[str]) -> str:
+    return plain.sha256(sorted(survivors))[:32]
+
+
+def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[str, str], dict[str, Any]]:
+    """By holder, the box with its shares of this site's seed and private key; and what to keep of the sum to come."""
+    if not said:
+        return {}, {}
+    name, context = _keys.agreed(said, learner, round, least), _keys.context(said, learner.choices(), round)
+    holders, cipher = sorted(said), _keys.secret(learner, "cipher")
+    pairs = [
+        shares.dealt(
+            value, len(holders), shares.threshold(len(holders)), _keys.secret(learner, "shares", kind, context)
+        )
+        for kind, value in (("seed", _keys.seed(learner, round)), ("private", _keys.private(learner, round)))
+    ]
+    boxes = {
+        holder: shares.boxed(pair, cipher, said[holder]["cipher"], [context, round, name, holder])
+        for holder, *pair in zip(holders, *pairs, strict=True)
+    }
+    keys = {site: {"cipher": one["cipher"], "mask": one["mask"]} for site, one in said.items()}
+    return boxes, {"round": round, "name": name, "context": context, "keys": keys}
+
+
+def check_answer(task: Task, extra: Mapping[str, Any]) -> None:
+    """Refuse a follow-up report that is not shares of what was asked and a box for each holder."""
+    asked = task.extra[OPEN] or {"survivors": [], "lost": []}
+    wanted = {SEEDS: (asked["survivors"], shares.LENGTH), PRIVATE: (asked["lost"], shares.LENGTH)}
+    wanted[BOXES] = (list(task.extra[NEXT]), shares.BOX)
+    for kind, (sites, length) in wanted.items():
+        found = extra.get(kind)
+        if not isinstance(found, Mapping) or not found.keys() <= set(sites):
+            raise Refused(f"its {kind} are not of the sites that were asked for")
+        if not all(shares.is_hex(one, length) for one in found.values()):
+            raise Refused(f"its {kind} are not all {length} bytes in hex digits")
+    if extra.keys() != wanted.keys() or len(extra[BOXES]) < len(task.extra[NEXT]):
+        raise Refused("sent more or less than its shares")
