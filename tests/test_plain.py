@@ -138,6 +138,7 @@ def test_a_link_that_waits_under_the_name_of_a_partial_file_is_not_written_throu
     assert (tmp_path / "keep").read_bytes() == b"secret"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wide", "small_site")
 def test_all_that_a_site_keeps_and_a_run_goes_on_from_is_its_owners_alone(tmp_path, monkeypatch):
     """Secure aggregation under a policy with noise: keep, secrets, the ledger; results stay readable."""

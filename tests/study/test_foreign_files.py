@@ -229,7 +229,7 @@ def test_names_in_tables_end_no_cell_and_are_no_formula():
 
 
 @pytest.mark.slow
-@settings(FEW, max_examples=200)
+@settings(FEW, max_examples=60)
 @given(data=st.data())
 def test_every_page_of_a_changed_record_is_drawn_or_refused(whole, real, tmp_path, data):
     folder = written(tmp_path / "run", data.draw(mutated(real)))
@@ -240,7 +240,7 @@ def test_every_page_of_a_changed_record_is_drawn_or_refused(whole, real, tmp_pat
 
 
 @pytest.mark.slow
-@settings(FEW, max_examples=100)
+@settings(FEW, max_examples=40)
 @given(data=st.data())
 def test_every_page_of_a_changed_ledger_is_drawn_or_refused(tmp_path, data):
     line = row().model_dump(mode="json")
