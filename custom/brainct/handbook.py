@@ -5,6 +5,7 @@ from pathlib import Path
 from brainct.errors import Refused
 from brainct.pictures_of_rounds import PICTURED, file_of, says, svg
 from brainct.schemes import SCHEMES, about
+from brainct.security.page import with_list
 from brainct.traffic import traffic
 
 COLUMNS = (
@@ -74,6 +75,8 @@ def write(docs: Path) -> None:
     for path, text in pages().items():
         (docs / path).parent.mkdir(parents=True, exist_ok=True)
         (docs / path).write_text(text)
+    if (docs / "privacy.md").is_file():
+        (docs / "privacy.md").write_text(with_list((docs / "privacy.md").read_text()))
 
 
 def check(docs: Path) -> list[str]:
@@ -87,6 +90,9 @@ def check(docs: Path) -> list[str]:
         if not (docs / path).is_file() or (docs / path).read_text() != text:
             findings.append(f"docs/{path} is not what the registry says; run `brainct schemes --write`")
     strange = sorted(path.name for path in (docs / "rounds").glob("*") if f"rounds/{path.name}" not in pages())
+    page = docs / "privacy.md"
+    if page.is_file() and with_list(page.read_text()) != page.read_text():
+        findings.append("docs/privacy.md does not list what may leave a site; run `brainct schemes --write`")
     return findings + [f"docs/rounds/{name} is of no family; remove it" for name in strange]
 
 

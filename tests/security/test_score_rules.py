@@ -37,8 +37,9 @@ def test_whatever_the_rule_the_server_can_read_it_and_the_list_has_a_row_for_it(
     assert set(scored("a", answer)) == set(judged())
 
 
-def test_exact_scores_leave_as_they_are():
+def test_exact_scores_leave_as_they_are_also_of_a_finding_that_nobody_has():
     assert told({}) == judged()
+    assert told({}, found=judged(positives=0)) == judged(positives=0)
 
 
 def test_rounded_scores_have_two_decimals_and_no_counts_from_which_exact_ones_follow():

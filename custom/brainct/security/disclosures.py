@@ -143,6 +143,25 @@ ROWS = (
 )  # fmt: skip
 """Everything that a site sends in a run. FLARE's own envelope around it: see FLARE."""
 
+ENVELOPE = {
+    "DXO/kind": "that the message holds weights",
+    "DXO/data": "that it holds none",
+    "__headers__/__content_type__": "FLARE's name of that",
+    "__headers__/__task_name__": "the name of every task here, brainct",
+    "__headers__/__task_id__": "FLARE's number of the task, as the server gave it",
+    "__headers__/__cookie_jar__/__task_id__": "the same, sent back",
+    "__headers__/__cookie_jar__/__workflow__": "the server's name of its workflow, sent back",
+    "__headers__/__cookie_jar__/contribution_round": "the round, sent back",
+    "__headers__/start_round": "0",
+    "__headers__/__msg_root_id__": "FLARE's number of the message",
+    "__headers__/__audit_event_id__": "FLARE's number of the line in the site's audit.log",
+    "__headers__/__peer_ctx__": "the site's and the job's names",
+    "__headers__/fl_client": "added by the server itself",
+}
+"""What FLARE 2.9 adds to an answer, by its place in FLARE's message."""
+INSIDE = ("DXO/meta/brainct/", "DXO/data/")
+"""Where in FLARE's message an answer lies: its plain part, its tensors."""
+
 TOP = ({"about"}, {"scores"}, {"error"}, {"weights", "examples", "metrics", "extra"})
 """The keys of an answer, beside `exchange`."""
 

@@ -82,7 +82,7 @@ def reach(name: str, found: Mapping[str, Any]) -> float:
 def _told(rule: ScoreRule, least_class: int, found: Mapping[str, Any]) -> dict[str, Any]:
     if rule.form == "never":
         return _without(found, WITHHELD)
-    if min(found["positives"], found["negatives"]) < least_class:
+    if least_class > 1 and min(found["positives"], found["negatives"]) < least_class:
         return _without(found, FEW)
     if rule.form == "exact":
         return dict(found)

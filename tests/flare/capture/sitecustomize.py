@@ -1,7 +1,7 @@
 """Loaded by each Python process of a federation under test: at the server, notes everything in each site's message.
 
-The environment variable CAPTURE names a folder. Each submission of a site becomes a file there: every value of it with
-its place; what FLARE adds of its own is noted as well as what we send.
+The environment variable CAPTURE names a folder. Each message of a site becomes two files there: the answer in it, and
+the places of all else that is in it.
 """
 
 import importlib.abc
@@ -15,32 +15,41 @@ from pathlib import Path
 MODULE = "nvflare.private.fed.server.server_runner"
 
 
-def walked(value, place=""):
+def places(value, place=""):
+    """Where every value of a message lies."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from walked(item, f"{place}/{key}")
+            yield from places(item, f"{place}/{key}" if place else str(key))
     elif isinstance(value, list | tuple) and value:
         for index, item in enumerate(value):
-            yield from walked(item, f"{place}/{index}")
+            yield from places(item, f"{place}/{index}")
     else:
-        plain = value is None or isinstance(value, str | int | float | bool)
-        yield place, value if plain else type(value).__name__
+        yield place
 
 
 def note(module):
     real = module.ServerRunner.process_submission
 
     def process_submission(self, client, task_name, task_id, result, fl_ctx):
-        peer = fl_ctx.get_peer_context()
-        props = {} if peer is None else peer.get_all_public_props()
-        found = {"message": list(walked(dict(result))), "context": list(walked(props))}
-        (Path(os.environ["CAPTURE"]) / f"{client.name}-{uuid.uuid4().hex}.json").write_text(json.dumps(found))
+        from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+        from brainct import plain
+        from brainct.flare import wire
+
+        file = Path(os.environ["CAPTURE"]) / f"{client.name}-{uuid.uuid4().hex}"
+        answer = wire.from_model(FLModelUtils.from_shareable(result))
+        file.with_suffix(".safetensors").write_bytes(plain.pack(answer))
+        context = fl_ctx.get_peer_context().get_all_public_props()
+        about = {"places": list(places(dict(result))), "context": {key: str(item) for key, item in context.items()}}
+        file.with_suffix(".json").write_text(json.dumps(about))
         return real(self, client, task_name, task_id, result, fl_ctx)
 
     module.ServerRunner.process_submission = process_submission
 
 
 class Noting(importlib.abc.MetaPathFinder):
+    """Patches the module when it is imported."""
+
     def find_spec(self, name, path, target=None):
         if name != MODULE:
             return None
