@@ -1,6 +1,6 @@
-"""What secure aggregation costs on top of plain averaging: CPU seconds and bytes of a round, and with a lost site.
+"""What secure aggregation costs on top of plain averaging: CPU seconds and bytes of a round, one site lost or none.
 
-    python bench/secagg.py [--sites 4 8 32] [--repeats 5] [--kit FOLDER]
+    python bench/secagg.py [--sites 4 8 32] [--networks tiny densenet-small] [--repeats 5] [--kit FOLDER]
 
 Both schemes' own functions in this one process, site after site, with the checks that a round makes of each report.
 Nobody trains (a site's model takes a step in its place), nothing is sent or written, and no signature is made or
@@ -31,7 +31,7 @@ from brainct.traffic import Stepping
 NETWORKS: dict[str, dict[str, Any]] = {
     "tiny": {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}},
     "densenet-small": {"architecture": "densenet-small"},
-    "cnn, wide": {"architecture": "cnn", "options": {"widths": [64, 128, 256, 512]}},
+    "cnn-wide": {"architecture": "cnn", "options": {"widths": [64, 128, 256, 512]}},
 }
 
 
@@ -117,12 +117,13 @@ def _name(startup: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sites", type=int, nargs="+", default=[4, 8, 32])
+    parser.add_argument("--networks", nargs="+", default=["tiny", "densenet-small"], choices=list(NETWORKS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kit", type=Path)
     chosen = parser.parse_args()
     one_thread()
     print("network         sites  scheme            site s  server s   kB to site  kB from site")
-    for name, network in NETWORKS.items():
+    for name, network in ((name, NETWORKS[name]) for name in chosen.networks):
         numbers = parameters_of(build(network["architecture"], **network.get("options", {})))
         print(f"{name}: {numbers:,} numbers")
         choices = {"scheme": "fedavg", "network": network, "rounds": 3, "fit": {"augment": None}}

@@ -9,7 +9,7 @@ from brainct import masks, shares
 from brainct.errors import Refused
 from brainct.scheme import Report, Task
 from brainct.schemes import _summing, build
-from brainct.schemes._masking import GIVEN, MEMBERS
+from brainct.schemes._masking import GIVEN, MEMBERS, _given
 from brainct.schemes._unmasking import BOXES, NEXT, OPEN, PRIVATE, SEEDS
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
@@ -129,6 +129,15 @@ def test_what_was_given_once_and_differed_leaves_noise_in_later_rounds_as_well()
     tasks = lied(federation, "own", other, ["site-4"])
     replies(federation, tasks)
     assert len({federation.keeps[site]["once"]["own"] for site in SITES}) == 2
+
+
+def test_masks_are_made_of_the_job_and_of_all_that_was_given_but_not_of_a_sites_own_counts():
+    task = Task({"w": torch.ones(2)}, {"more": 1, "arrived": 2, "own": {}})
+    first = _given(task, "job", {})
+    for other in (replace(task, weights={"w": torch.zeros(2)}), moved(task, more=2)):
+        assert _given(other, "job", {}) != first
+    assert len({first, _given(task, "another job", {}), _given(task, "job", {"own": "a"})}) == 3
+    assert _given(moved(task, arrived=3), "job", {}) == first
 
 
 def test_a_loss_that_was_reported_in_clear_is_not():

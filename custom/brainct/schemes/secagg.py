@@ -47,8 +47,9 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
 
     inner: one whose row allows secure aggregation; in a job {"scheme": NAME, "arguments": {...}}. a_k: its
     `coefficient`, such as the number of scans. least: sites in a sum, >= 3: of two, each would know the other's.
-    members: `any`, so that the sites of a sum may be others from round to round; or `fixed`: all sums are over all
-    sites of the run, whose difference is then never a single site's; a round that loses one changes nothing.
+    members: `any`, so that the sites of a sum may be others from round to round; a server that claims losses and sends
+    nearly the same model twice then has a site's update as the difference of two sums, nearly. `fixed`: all sums are
+    over all sites of the run; a round that loses one changes nothing, nor does the next, in which keys are agreed anew.
 
     Round 0 has keys and shares and trains nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k
     rounded to multiples of 2^-32, as integers modulo 2^64, plus a stream of ChaCha20 from a seed of its own, plus for

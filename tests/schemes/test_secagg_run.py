@@ -1,0 +1,183 @@
+"""Secure aggregation over real desks: keys of a run, certificates, and a server that asks twice or hands out others."""
+
+import itertools
+import json
+from contextlib import suppress
+
+import pytest
+
+from brainct import plain
+from tests.agreed import Agreed
+from brainct.errors import Refused
+from brainct.identity import Identity
+from brainct.masks import public_key
+from brainct.record import Record
+from brainct.rounds import Run
+from brainct.schemes._keys import KEYS
+from brainct.schemes._unmasking import NEXT, OPEN, ROUND
+from brainct.weights import sha256
+from tests.conftest import tiny_plan, tiny_scans
+from tests.hostile import ATTACKS
+from tests.kit import Authority, hospital_kit
+from tests.schemes.summing import SITES
+
+
+class Carrying:
+    """Carries orders to real desks, each with a secret of its own, and notes what they send.
+
+    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's order, or of its answer.
+    """
+
+    def __init__(self, folder, kits=None, change=lambda site, what: what):
+        scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
+        self.desks = {
+            site: Agreed(
+                site,
+                folder / site,
+                None,
+                lambda f, site, *_: scans[site],
+                startup=kits / site / "startup" if kits else None,
+            )
+            for site in SITES
+        }
+        self.sent, self.change = [], change
+
+    def __call__(self, orders, inbox):
+        for site in sorted(orders):
+            answer = self.change(site, self.desks[site].answer(self.change(site, orders[site])))
+            self.sent += [plain.sha256(answer)] if orders[site]["what"] == "reply" else []
+            inbox.accept(site, answer)
+
+
+def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit(tmp_path):
+    plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
+    carrier = Carrying(tmp_path / "keep")
+    for number in range(2):
+        record = Record(tmp_path / str(number), plan, plan.build(), "test", board=False)
+        models.append(sha256(Run(plan, SITES, carrier, record, tell=lambda line: None)()))
+        files = sorted((tmp_path / "keep").rglob("*.secret"))
+        assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * len(SITES)
+        assert {len(file.read_bytes()) for file in files} == {32}
+        sent.append({*carrier.sent, *(file.read_bytes() for file in files)})
+        carrier.sent.clear()
+    assert models[0] == models[1]
+    assert not sent[0] & sent[1]
+
+
+def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
+    scans, orders = tiny_scans(1), {"what": "reply", "round": 0, "sites": SITES, "run": "run", "exchange": "round 0"}
+    order = {**orders, "plan": tiny_plan("secagg").model_dump(), "task": {"weights": {}, "extra": {ROUND: 0}}}
+    keys = [Agreed("site-1", tmp_path, None, lambda *_: scans).answer(order)["extra"] for _ in range(2)]
+    assert keys[0] == keys[1]
+    assert all(
+        first != second for first, second in itertools.pairwise([keys[0], *_other_sites(tmp_path, order, scans)])
+    )
+
+
+def _other_sites(folder, order, scans):
+    return [Agreed(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]
+
+
+@pytest.fixture(scope="module")
+def kits(tmp_path_factory):
+    """The sites' kits, and the server's, of one project."""
+    folder, authority = tmp_path_factory.mktemp("kits"), Authority()
+    for name in (*SITES, "server"):
+        hospital_kit(folder / name, authority, name=name)
+    return folder
+
+
+def federated(folder, carrier, rounds=3, tell=lambda line: None):
+    plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
+    record = Record(folder, plan, plan.build(), "test", board=False)
+    return sha256(Run(plan, SITES, carrier, record, tell=tell)()), record.content
+
+
+def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
+    signed, record = federated(tmp_path / "1", Carrying(tmp_path / "keep", kits))
+    assert signed == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert not any(row["lost"] for row in record["rounds"])
+
+
+class Dishonest:
+    """A server that gives out keys of its own, or of its own making, in place of one site's."""
+
+    def __init__(self, victim, signer):
+        self.victim, self.signer = victim, signer
+
+    def __call__(self, site, what):
+        heard = what.get("task", {}).get("extra", {}).get(NEXT)
+        if not heard or site == self.victim:
+            return what
+        key = public_key(b"the server's own".ljust(32))
+        words = [KEYS, plain.sha256(what["plan"]), str(what["round"] + 1), key, key, key]
+        proof = self.signer.vouch(json.dumps(["brainct", self.victim, *words])) if self.signer else ""
+        said = {**heard, self.victim: {"cipher": key, "mask": key, "seed": key, "proof": proof}}
+        return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
+
+
+def test_a_server_that_hands_out_keys_of_its_own_gets_nothing(tmp_path, kits):
+    for number, signer in enumerate([None, *(Identity(kits / name / "startup") for name in ("server", "site-4"))]):
+        carrier, lines = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer)), []
+        with pytest.raises(Refused, match="in no round did enough sites answer"):
+            federated(tmp_path / str(number), carrier, tell=lines.append)
+        said = next(line for line in lines if line.startswith("round 0, follow-up can't be closed: 1 of 4"))
+        assert "site-1: " + ATTACKS["key of the server's"].line in said
+        assert said.count("it sends nothing") == 3
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_an_honest_key_of_another_site_or_of_another_round_is_not_believed(tmp_path, kits, earlier):
+    first = {}
+
+    def swapped(site, what):
+        heard = what.get("task", {}).get("extra", {}).get(NEXT)
+        if not heard:
+            return what
+        names = dict(zip(SITES, [SITES[1], SITES[0], *SITES[2:]], strict=True))
+        said = first.setdefault("heard", heard) if earlier else {names[name]: key for name, key in heard.items()}
+        return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
+
+    lines = []
+    with suppress(Refused):
+        federated(tmp_path / "1", Carrying(tmp_path / "keep", kits, swapped), tell=lines.append)
+    said = [line for line in lines if "the server's list of keys has a key for site-" in line]
+    assert said
+    assert all("has not signed it with a certificate of this project; it sends nothing" in line for line in said)
+
+
+def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(tmp_path):
+    """Both kinds of shares of one site would open what it sent."""
+    refused = []
+
+    def asked_again(site, what):
+        if site == "site-1" and what.get("round") == 1 and what.get("step") == 1:
+            desk, extra = carrier.desks[site], what["task"]["extra"]
+            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
+            refused.append(desk.answer({**what, "task": {"weights": {}, "extra": {**extra, OPEN: opening}}}))
+        return what
+
+    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert [set(answer) for answer in refused] == [{"error", "exchange"}]
+
+
+def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again(tmp_path):
+    """Of two updates under one mask the server could tell the difference."""
+    refused = []
+
+    def asked_again(site, what):
+        if site == "site-1" and what.get("round") == 1 and what.get("step") == 0:
+            desk = carrier.desks[site]
+            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
+            refused.append(desk.answer({**what, "task": {**what["task"], "weights": moved}})["error"])
+        return what
+
+    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    assert refused == [
+        "the server asks for round 1, but site-1 keeps what it had after round 1 of this run and answers each order "
+        "once: the server's state is an older copy; begin a new run"
+    ]
