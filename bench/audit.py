@@ -45,7 +45,7 @@ def planned(steps: int, rate: float) -> Plan:
 
 
 def worlds(others: int) -> tuple[Dataset, Dataset]:
-    """A site with the canary, and with the patient in its place; the others have no labels, so they add nothing.
+    """A site with the canary, and with the patient in its place; others have no labels, so they add nothing.
 
     That is what the attacker could bring about at best, since it knows their gradients and could take them away.
     """
@@ -95,7 +95,7 @@ def updated(plan: Plan, terms: dict[str, float], share: float) -> Trial:
 
 def statistics(plan: Plan, trial: Trial, trials: int) -> tuple[Floats, Floats]:
     """The attacker's statistic in each trial, with the canary and without."""
-    both, given = worlds(others=3), model_of(plan).weights
+    both, given = worlds(others=1), model_of(plan).weights
     way = direction_of(plan, both[0])
     found = [
         [along(difference(trial(scans, f"{name} {at}".encode()), given), way) for at in range(trials)]
@@ -126,7 +126,7 @@ def lower_bound(inside: Floats, outside: Floats, delta: float, confidence: float
 
 
 TERMS: dict[str, dict[str, float]] = {
-    "training": {"clip": 1e-3, "noise": 4.0, "sampling": 1.0},
+    "training": {"clip": 1e-3, "noise": 8**0.5, "sampling": 1.0},
     "training, sampled": {"clip": 1e-3, "noise": 2.0, "sampling": 0.5},
     "update": {"clip": 1e-4, "noise": 2.0},
 }
@@ -134,7 +134,7 @@ TERMS: dict[str, dict[str, float]] = {
 
 def audited(name: str, trials: int, share: float) -> dict[str, Any]:
     """One mechanism at the stated noise, tried with this share of it."""
-    terms, plan = TERMS[name], planned(steps=4, rate=1e-3 if name == "update" else 1.0)
+    terms, plan = TERMS[name], planned(steps=2, rate=1e-3 if name == "update" else 1.0)
     if name == "update":
         trial, events = updated(plan, terms, share), [update(policy_of(terms))]
     else:

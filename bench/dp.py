@@ -55,15 +55,11 @@ def opened(data: str, seed: int, scans: int, size: int, difficulty: float) -> di
         return open_sites(read_site_file(file), SITES, size)
 
 
-def planned(seed: int, choices: argparse.Namespace, private: bool) -> Plan:
-    """Private training takes steps of plain SGD at a rate of its own, the others AdamW as jobs have it.
-
-    Private training's batches are those of its sampling; batch_size is how many scans are held at a time.
-    """
-    fit = {"optimizer": "sgd", "rate": choices.rate, "momentum": 0.0} if private else {"optimizer": "adamw"}
+def planned(seed: int, choices: argparse.Namespace) -> Plan:
+    """The same plan for all. Private training samples its batches; batch_size is how many scans it holds at a time."""
     network = {"architecture": "cnn", "size": choices.size, "options": {"widths": choices.widths}}
-    steps = {"steps": choices.steps, "augment": None, "batch_size": 64 if private else 8}
-    whole = {"rounds": choices.rounds, "seed": seed, "network": network, "fit": {**fit, **steps}, "evaluate_every": 0}
+    fit = {"optimizer": "adamw", "rate": choices.rate, "steps": choices.steps, "augment": None, "batch_size": 8}
+    whole = {"rounds": choices.rounds, "seed": seed, "network": network, "fit": fit, "evaluate_every": 0}
     return plan_of({"scheme": "fedavg", **whole}, "the benchmark")
 
 
@@ -110,7 +106,7 @@ def federated(plan: Plan, scans: dict[str, Dataset], policy: Policy) -> tuple[fl
 
 
 def run(data: str, what: str, wanted: float, seed: int, choices: argparse.Namespace) -> dict[str, Any]:
-    plan = planned(seed, choices, what == "training")
+    plan = planned(seed, choices)
     policy = policy_for(what, wanted, plan, choices)
     scans = opened(data, seed, choices.scans, choices.size, choices.difficulty)
     began = time.monotonic()
@@ -171,8 +167,8 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10, help="local steps of a site in a round")
-    parser.add_argument("--rate", type=float, default=0.5, help="of private training; plain training has the job's")
-    parser.add_argument("--clip", type=float, default=1.0)
+    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--clip", type=float, default=0.5, help="of a patient's gradient; about half of its norm here")
     parser.add_argument("--update-clip", type=float, default=1.0)
     parser.add_argument("--sampling", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=Path("dp.jsonl"))
