@@ -58,7 +58,13 @@ def opened(data: str, seed: int, scans: int, size: int, difficulty: float) -> di
 def planned(seed: int, choices: argparse.Namespace) -> Plan:
     """The same plan for all. Private training samples its batches; batch_size is how many scans it holds at a time."""
     network = {"architecture": "cnn", "size": choices.size, "options": {"widths": choices.widths}}
-    fit = {"optimizer": "adamw", "rate": choices.rate, "steps": choices.steps, "augment": None, "batch_size": 8}
+    fit = {
+        "optimizer": "adamw",
+        "rate": choices.rate,
+        "steps": choices.steps,
+        "augment": None,
+        "batch_size": choices.batch,
+    }
     whole = {"rounds": choices.rounds, "seed": seed, "network": network, "fit": fit, "evaluate_every": 0}
     return plan_of({"scheme": "fedavg", **whole}, "the benchmark")
 
@@ -167,6 +173,9 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10, help="local steps of a site in a round")
+    parser.add_argument(
+        "--batch", type=int, default=8, help="scans in a plain step; how many a private one holds at once"
+    )
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--clip", type=float, default=0.5, help="of a patient's gradient; about half of its norm here")
     parser.add_argument("--update-clip", type=float, default=1.0)

@@ -19,7 +19,7 @@ from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.security.accounting import UNITS, Event
 from brainct.security.ledger import Ledger
-from brainct.security.private_training import PrivateTraining
+from brainct.security.private_training import PrivateTraining, private_training
 from brainct.weights import check
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
@@ -59,10 +59,7 @@ class Guard:
 
     def private_training(self, order: Mapping[str, Any]) -> PrivateTraining | None:
         """How the site must train for this order, paid for from its ledger; None where its policy does not say."""
-        if self.policy.training is None:
-            return None
-        pay = functools.partial(self._spend, order=order)
-        return PrivateTraining(self.policy.training, self.ledger.secret(), pay)
+        return private_training(self.policy, self.ledger.secret, functools.partial(self._spend, order=order))
 
     def _said(self) -> str:
         terms = self.policy.model_dump(exclude_defaults=True)

@@ -97,7 +97,8 @@ def clipped_sums(
     """(P,) float64 sums over some patients each of g min(1, C / |g|), where g is the sum over a patient's scans.
 
     A patient whose gradient is not finite adds nothing: weights could be made so that one patient's overflows, and a
-    refusal, or NaN in what leaves, would tell whether it is there. Holds the gradients of at most `chunk` scans and as many patients at a time, whatever a patient has.
+    refusal, or NaN in what leaves, would tell whether it is there. Holds the gradients of at most `chunk` scans and as
+    many patients at a time, whatever a patient has.
     """
     for start in range(0, len(units), chunk):
         own = units[start : start + chunk]
