@@ -20,7 +20,7 @@ from brainct.security import limits, release
 from brainct.security.accounting import UNITS, Event
 from brainct.security.disclosures import check_answer
 from brainct.security.ledger import Ledger
-from brainct.security.private_training import PrivateTraining
+from brainct.security.private_training import PrivateTraining, private_training
 from brainct.site.terms import HELD_OUT, ORDERS
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
@@ -67,10 +67,7 @@ class Guard:
 
     def private_training(self, order: Mapping[str, Any]) -> PrivateTraining | None:
         """How the site must train for this order, paid for from its ledger; None where its policy does not say."""
-        if self.policy.training is None:
-            return None
-        pay = functools.partial(self._spend, order)
-        return PrivateTraining(self.policy.training, self.ledger.secret(), pay)
+        return private_training(self.policy, self.ledger.secret, functools.partial(self._spend, order))
 
     def _said(self) -> str:
         terms = self.policy.model_dump(mode="json", exclude_defaults=True)

@@ -23,8 +23,8 @@ from forged import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainct.ct.dataset import device_of, open_site, open_sites, shelved
-from brainct.ct.scans import FOLDS
+from brainct.ct.dataset import _numbered, device_of, open_site, open_sites, shelved
+from brainct.ct.scans import FOLDS, Fold
 from brainct.ct.sitefile import Deal, SiteFile, Split, read_site_file
 from brainct.errors import Refused
 
@@ -174,3 +174,52 @@ def test_shares_of_one_data_set_are_what_indexing_gives_and_disjoint_ones_share_
     laid = shelved(images, [*sets, extra])
     assert all(torch.equal(one, other) for one, other in zip(laid, wanted, strict=True))
     assert all(share.untyped_storage().data_ptr() == images.untyped_storage().data_ptr() for share in laid[:5])
+
+
+def test_scans_of_a_patient_have_one_number_in_every_fold_and_no_name(tmp_path: Path) -> None:
+    for number in range(12):
+        write_png(tmp_path / "scans" / f"{number}.png", number)
+    manifest(tmp_path, *[f"{number}.png,{number // 6},patient{number // 2}" for number in range(12)])
+    data = opened(tmp_path, kind="manifest")
+    numbers = torch.cat([data.folds[name].patients for name in FOLDS])
+    assert numbers.dtype == torch.int64
+    assert sorted(numbers.bincount().tolist()) == [2] * 6
+    for name in FOLDS:
+        fold = data.folds[name]
+        assert len(fold.patients) == len(fold)
+        assert [len(unit) for unit in fold.units] == [2] * (len(fold) // 2)
+        assert all(len(set(fold.patients[unit].tolist())) == 1 for unit in fold.units)
+
+
+def test_near_duplicates_of_two_patients_are_two_patients(tmp_path: Path) -> None:
+    """Which folds they stand in looks at likeness; who is protected as one must not follow from the scans."""
+    for number in range(8):
+        write_png(tmp_path / "scans" / f"{number}.png", max(1, number))
+    manifest(tmp_path, *[f"{number}.png,{number % 2},patient{number}" for number in range(8)])
+    data = opened(tmp_path, kind="manifest")
+    assert "near duplicates" in " ".join(data.notes)
+    assert torch.cat([data.folds[name].patients for name in FOLDS]).unique().numel() == 8
+
+
+def test_where_no_patient_is_known_each_scan_is_alone_and_an_unknown_one_among_known_too(tmp_path: Path) -> None:
+    png_set(tmp_path)
+    fold = opened(tmp_path, **PNG).folds["train"]
+    assert fold.patients is None
+    assert [unit.tolist() for unit in fold.units] == [[at] for at in range(len(fold))]
+    assert _numbered([None, "b", None, "a", "b"]).tolist() == [0, 1, 2, 3, 1]
+    assert _numbered([None, None]) is None
+    assert open_site(None, "site-1", ["site-1"]).folds["train"].patients is None
+
+
+def test_the_digest_of_a_fold_follows_images_labels_and_patients() -> None:
+    images, labels = torch.rand(3, 1, 4, 4), torch.zeros(3, 6)
+    folds = [
+        Fold(images, labels),
+        Fold(images + 1e-6, labels),
+        Fold(images, labels + torch.eye(3, 6)),
+        Fold(images, labels, torch.tensor([0, 1, 2])),
+        Fold(images, labels, torch.tensor([0, 1, 1])),
+        Fold(images.flip(0), labels),
+    ]
+    assert len({fold.digest for fold in folds}) == len(folds)
+    assert Fold(images.clone(), labels.clone()).digest == folds[0].digest

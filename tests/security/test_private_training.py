@@ -100,6 +100,23 @@ def test_two_scans_of_a_patient_are_clipped_together_and_apart_where_patients_ar
     assert [unit.tolist() for unit in many.units] == [[0, 1]]
 
 
+def test_a_gradient_that_is_not_finite_adds_nothing_and_is_not_told():
+    """Otherwise a server could make weights with which only one patient's gradient overflows, and look for NaN."""
+    gradients = torch.tensor([[3.0, 4.0], [torch.inf, 0.0], [torch.nan, 1.0], [0.0, 3e38]])
+    units = list(torch.arange(4).split(1))
+    found = sum(clipped_sums(units, lambda scans: gradients[scans], 1.0, 2))
+    assert found.tolist() == pytest.approx([0.6, 0.8 + 1.0])
+    together = sum(clipped_sums([torch.tensor([0, 1]), torch.tensor([3])], lambda scans: gradients[scans], 1.0, 2))
+    assert together.tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_weights_at_which_training_overflows_are_answered_with_noise():
+    learner = learner_of(tiny_plan(fit=ONE), {"sampling": 1.0})
+    weights = {key: torch.full_like(value, 1e38) for key, value in first_weights(learner.plan).items()}
+    found = learner.fit(weights).weights
+    assert all(torch.isfinite(value).all() for value in found.values())
+
+
 def test_the_noise_of_a_step_has_the_variance_that_was_asked_for():
     """Unlabelled scans have no gradient, so what a step adds is noise alone: rate z C / (q patients) in each value."""
     scans = tiny_scans(1)

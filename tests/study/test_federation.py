@@ -6,8 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from brainct.ct.phantom import SCANNERS
+from brainct.ct.scans import Fold
 from brainct.errors import Refused
-from brainct.study.federation import OUTSIDE, Federation, pooled, shared_test
+from brainct.study.federation import OUTSIDE, Federation, _part, _together, pooled, shared_test
 from tests.ct.forged import write_png
 from tests.study.rows import SMALL
 
@@ -161,3 +162,13 @@ def test_a_phantoms_site_file_is_no_data_on_disk(small_site):
 def test_unknown_skew_is_refused():
     with pytest.raises(ValidationError):
         Federation(skew="colour")
+
+
+def test_patients_of_several_sites_stay_apart_when_their_scans_are_put_together():
+    one, other = (
+        Fold(torch.zeros(3, 1, 2, 2), torch.zeros(3, 6), torch.tensor(known)) for known in ([0, 0, 1], [0, 1, 0])
+    )
+    assert sorted(len(unit) for unit in _together([one, other]).units) == [1, 1, 2, 2]
+    strangers = Fold(one.images, one.labels)
+    assert _together([one, strangers]).patients is None
+    assert _part(one, slice(1, 3)).patients.tolist() == [0, 1]

@@ -96,7 +96,9 @@ def clipped_sums(
 ) -> Iterator[Tensor]:
     """(P,) float64 sums over some patients each of g min(1, C / |g|), where g is the sum over a patient's scans.
 
-    Holds the gradients of at most `chunk` scans and as many patients at a time, whatever a patient has.
+    A patient whose gradient is not finite adds nothing: weights could be made so that one patient's overflows, and a
+    refusal, or NaN in what leaves, would tell whether it is there. Holds the gradients of at most `chunk` scans and as
+    many patients at a time, whatever a patient has.
     """
     for start in range(0, len(units), chunk):
         own = units[start : start + chunk]
@@ -107,10 +109,9 @@ def clipped_sums(
             added = found.new_zeros(len(own), found.shape[1]) if added is None else added
             added.index_add_(0, where.to(found.device), found)
         assert added is not None
-        length = added.norm(dim=1)
-        # a gradient that overflowed counts as none: were it to fail the step, that failure would tell of one patient
-        sound = torch.where(length.isfinite()[:, None], added, 0.0)
-        yield (clip / length.nan_to_num(posinf=1.0).clamp(min=1e-300)).clamp(max=1) @ sound
+        norms = added.norm(dim=1)
+        factors = torch.where(norms.isfinite(), (clip / norms.clamp(min=1e-300)).clamp(max=1), 0.0)
+        yield factors @ torch.nan_to_num(added, 0.0, 0.0, 0.0)
 
 
 def per_scan(
