@@ -133,14 +133,14 @@ def _plan(study: Study, variant: Variant, number: int) -> Plan:
     return plan_of(choices, f"`{variant.called}`")
 
 
-def halves(sizes: Mapping[str, int], seed: int, number: int, *words: str) -> Members:
-    """Who trains on which scans in a federation: of each site's pool a random half, other words for another draw.
+def halves(sizes: Mapping[str, int], seed: int, number: int) -> Members:
+    """Who trains on which scans in a federation: of each site's pool a random half.
 
     The halves of two federations are independent, so that the others' say nothing of the one that is attacked.
     """
     found = {}
     for site, size in sorted(sizes.items()):
-        chosen = generator(seed, "leakage", "half", number, site, *words).permutation(size)[: size // 2]
+        chosen = generator(seed, "leakage", "half", number, site).permutation(size)[: size // 2]
         found[site] = np.isin(np.arange(size), chosen)
     return found
 

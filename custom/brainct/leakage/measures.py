@@ -1,6 +1,6 @@
 """How well an attack does: AUC and true positives at few false ones, with intervals, and what chance would give."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,8 +107,3 @@ def resample(pairs: Pairs, rng: np.random.Generator) -> tuple[NDArray[np.int_], 
 def _ends(found: Floats) -> Interval:
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def together(parts: Sequence[Floats]) -> Floats:
-    """The sites' (N, n_k) scores as one (N, n)."""
-    return np.concatenate(parts, axis=1)

@@ -3,6 +3,7 @@
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from brainct.inbox import Inbox
 from brainct.leakage.design import Spec, halves
 from brainct.leakage.rows import Row, View, written
 from brainct.leakage.views import Heard, Spy, views
+from brainct.plan import Plan
 from brainct.record import Record
 from brainct.rounds import Order, Run
 from brainct.scheme import generator
+from brainct.schemes._votes import VOTES
 from brainct.study.run import delivered, kib_of
 from brainct.threads import one_thread
 
@@ -59,11 +62,11 @@ def _choices(spec: Spec) -> dict[str, Any]:
 
 
 def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
-    names, plan = spec.study.federation.names, spec.plan
-    members = halves(sizes(opened, names), spec.study.seed, spec.number)
+    names, plan, policy, seed = spec.study.federation.names, spec.plan, spec.variant.policy, spec.study.seed
+    members = halves(sizes(opened, names), seed, spec.number)
     trained = {site: trained_on(opened[site], members) for site, members in members.items()}
     desks = {site: Desk(site, folder / "keep", None, _opener(trained), discreet=False) for site in names}
-    listening = Listening({site: _behind(spec, desk, site, folder) for site, desk in desks.items()})
+    listening = Listening({site: behind(policy, desk, folder, seed, spec.number) for site, desk in desks.items()})
     record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
     Run(plan, names, listening, record, tell=lambda line: None)()
     task = delivered(folder / "run" / "model.safetensors")
@@ -77,6 +80,7 @@ def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
         aurocs={site: found["any"]["auroc"] for site, found in record.content["test"].items()},
         kib_per_site=kib_of(record.content, names)[-1],
         mu=mu_of(spec.variant.policy, plan.rounds),
+        epsilon=epsilon_of(plan, trained[names[0]], listening.heard),
         model_sha256=record.content["model_sha256"],
     )
 
@@ -85,6 +89,15 @@ def mu_of(policy: Mapping[str, Any], rounds: int) -> float | None:
     """mu of all of a site's noised updates together; None where there is no noise."""
     checked = privacy.policy_of(policy)
     return math.sqrt(rounds * privacy.loss(checked)) if checked.noise else None
+
+
+def epsilon_of(plan: Plan, scans: Dataset, heard: Sequence[Heard]) -> float | None:
+    """epsilon of all labels that a site gave, if `fedct` flipped them; None where it did not, or for another scheme."""
+    each = plan.arguments.get("epsilon") if plan.scheme == "fedct" else None
+    if each is None:
+        return None
+    votes = max(Counter(one.site for one in heard if VOTES in one.sent).values(), default=0)
+    return float(each * votes * len(plan.arguments["findings"]) * len(scans.public().images))
 
 
 def sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
@@ -98,13 +111,13 @@ def trained_on(scans: Dataset, members: Any) -> Dataset:
     return replace(scans, folds={**scans.folds, "train": Fold(pool.images[members], pool.labels[members])})
 
 
-def _behind(spec: Spec, desk: Desk, site: str, folder: Path) -> Answers:
-    """The desk behind the variant's policy, with a secret for its noise that follows from the study's seed."""
-    if not spec.variant.policy:
+def behind(policy: Mapping[str, Any], desk: Desk, folder: Path, seed: int, *words: str | int) -> Answers:
+    """The desk behind a policy, {} for none; the secret of its noise follows from the seed and the words."""
+    if not policy:
         return desk
-    secret = generator(spec.study.seed, "leakage", "secret", spec.number, site).bytes(32)
-    plain.write(folder / "privacy" / site / "secret", secret, 0o600)
-    return Guarded(desk, guard_of(spec.variant.policy, folder, site))
+    secret = generator(seed, "leakage", "secret", *words, desk.site).bytes(32)
+    plain.write(folder / "privacy" / desk.site / "secret", secret, 0o600)
+    return Guarded(desk, guard_of(policy, folder, desk.site))
 
 
 @dataclass

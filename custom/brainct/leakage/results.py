@@ -1,24 +1,22 @@
 """From finished federations to numbers: each attacker's measures of each variant, and the accuracy beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 
 import numpy as np
 
 from brainct.errors import Refused
 from brainct.leakage import attacks
 from brainct.leakage.attacks import Bools, Floats
-from brainct.leakage.bounds import auc_of_gaussian, true_of_gaussian
-from brainct.leakage.design import halves
-from brainct.leakage.measures import RATES, Measure, Pairs, measures, together
+from brainct.leakage.bounds import auc_of_epsilon, auc_of_gaussian, true_of_epsilon, true_of_gaussian
+from brainct.leakage.measures import RATES, Measure, Pairs, measures
 from brainct.leakage.rows import Row, bits, done
 from brainct.leakage.views import SEES, STOLEN
+from brainct.scheme import generator
 from brainct.study.statistics import Mean, holm, mean_of
 
 LIRA, LOSS = "LiRA", "loss threshold"
-SEED = 2**20
-"""Of the membership that chance is measured with; no study's own."""
 DRAWS = 2000
 """Of the membership, to see what chance gives: so many that a small p outlives the correction for all attacks."""
 SURE = 0.05
@@ -91,55 +89,64 @@ def summaries(rows: Sequence[Row], resamples: int = 1000, draws: int = DRAWS) ->
 
 
 def _summary(name: str, rows: list[Row], resamples: int, draws: int) -> Summary:
-    seen = [attacker for attacker in SEES if all(attacker in row.views for row in rows)]
+    seen = [attacker for attacker in SEES if all(attacker in row.views for row in rows) and _varies(rows, attacker)]
     results = [one for attacker in seen for one in _results(name, attacker, rows, resamples, draws)]
     aurocs, kib = mean_of([row.auroc for row in rows]), mean_of([row.kib_per_site for row in rows])
     return Summary(name, rows, aurocs, kib, rows[0].mu, results)
 
 
-def _results(name: str, attacker: str, rows: list[Row], resamples: int, draws: int) -> list[Result]:
-    members = membership(rows)
-    bounds = _bounds(rows[0].mu, attacker)
-    found = []
-    for attack in (LIRA, LOSS):
-        if attack == LOSS and rows[0].views[attacker].votes:
+def _varies(rows: list[Row], attacker: str) -> bool:
+    """Whether federations differ in what the attacker sees; what is the same in all tells him nothing."""
+    return any(row.views[attacker] != rows[0].views[attacker] for row in rows)
+
+
+def _results(variant: str, attacker: str, rows: list[Row], resamples: int, draws: int) -> list[Result]:
+    members, bounds, found = membership(rows), _bounds(rows[0], attacker), []
+    for name in (LIRA, LOSS):
+        if name == LOSS and rows[0].views[attacker].votes:
             continue  # a vote has no loss of a scan that it is not about
-        numbers = measures(
-            lambda drawn, attack=attack: scores(rows, attacker, attack, drawn),  # type: ignore[misc]
-            members,
-            lambda at: redrawn(rows, at),
-            resamples,
-            draws,
-        )
-        found.append(
-            Result(name, attacker, attack, Pairs(scores(rows, attacker, attack, members), members), numbers, bounds)
-        )
+        attack = attack_on(rows, attacker, name)
+        numbers = measures(attack, members, partial(redrawn, rows), resamples, draws)
+        found.append(Result(variant, attacker, name, Pairs(attack(members), members), numbers, bounds))
     return found
 
 
-def _bounds(mu: float | None, attacker: str) -> tuple[float, ...] | None:
-    """The noise bounds whoever sees updates or what is made of them, and nobody who steals from a site's disk."""
-    if mu is None or attacker in STOLEN:
+def _bounds(row: Row, attacker: str) -> tuple[float, ...] | None:
+    """The noise bounds whoever sees what left a site or what was made of it, and nobody who steals from its disk."""
+    if attacker in STOLEN:
         return None
-    return auc_of_gaussian(mu), *(true_of_gaussian(mu, rate) for rate in RATES)
+    if row.mu is not None:
+        return auc_of_gaussian(row.mu), *(true_of_gaussian(row.mu, rate) for rate in RATES)
+    if row.epsilon is None:
+        return None
+    return auc_of_epsilon(row.epsilon), *(true_of_epsilon(row.epsilon, 0.0, rate) for rate in RATES)
 
 
-def scores(rows: Sequence[Row], attacker: str, attack: str, members: Bools) -> Floats:
-    """(N, n) scores of all sites' scans by an attack, were this the membership."""
-    parts, start = [], 0
-    for site, size in pools(rows).items():
-        mine = members[:, start : start + size]
-        parts.append(_site_scores(rows, attacker, attack, site, mine))
-        start += size
-    return together(parts)
+def attack_on(rows: Sequence[Row], attacker: str, attack: str) -> Callable[[Bools], Floats]:
+    """What gives (N, n) scores of all sites' scans, sites in order, were this (N, n) the membership."""
+    if rows[0].views[attacker].votes:
+        return _on_votes(rows, attacker)
+    signals = seen_by(rows, attacker)
+    return partial(attacks.lira, signals) if attack == LIRA else lambda members: attacks.threshold(signals)
 
 
-def _site_scores(rows: Sequence[Row], attacker: str, attack: str, site: str, members: Bools) -> Floats:
-    if any(row.views[attacker].votes for row in rows):
-        return attacks.votes(np.stack([bits(row.views[attacker].votes[site]) for row in rows]), members)
-    nothing = [np.nan] * members.shape[1]
-    signals = np.array([row.views[attacker].signals.get(site, nothing) for row in rows])
-    return attacks.lira(signals, members) if attack == LIRA else attacks.threshold(signals)
+def seen_by(rows: Sequence[Row], attacker: str) -> Floats:
+    """(N, n) confidences, sites in order; NaN where the attacker sees nothing of a site."""
+    sizes = pools(rows).items()
+    seen = [row.views[attacker].signals for row in rows]
+    return np.array([[x for site, size in sizes for x in of.get(site, [np.nan] * size)] for of in seen])
+
+
+def _on_votes(rows: Sequence[Row], attacker: str) -> Callable[[Bools], Floats]:
+    """Each site's scans by its own labels, or by the consensus."""
+    ends = np.cumsum(list(pools(rows).values()))[:-1]
+    labels = [np.stack([bits(row.views[attacker].votes[site]) for row in rows]) for site in pools(rows)]
+
+    def attack(members: Bools) -> Floats:
+        parts = zip(labels, np.split(members, ends, axis=1), strict=True)
+        return np.concatenate([attacks.votes(said, mine) for said, mine in parts], axis=1)
+
+    return attack
 
 
 def pools(rows: Sequence[Row]) -> dict[str, int]:
@@ -154,13 +161,9 @@ def membership(rows: Sequence[Row]) -> Bools:
 
 def redrawn(rows: Sequence[Row], at: int) -> Bools:
     """(N, n): other halves, drawn as the federations' own were."""
-    return _redrawn(tuple(pools(rows).items()), len(rows), at)
-
-
-@cache
-def _redrawn(sizes: tuple[tuple[str, int], ...], federations: int, at: int) -> Bools:
-    drawn = [halves(dict(sizes), SEED + at, number, "chance") for number in range(federations)]
-    return np.stack([np.concatenate([of[site] for site, _ in sizes]) for of in drawn])
+    rng = generator(at, "leakage", "chance")
+    drawn = [np.tile(np.arange(size) < size // 2, (len(rows), 1)) for size in pools(rows).values()]
+    return np.concatenate([rng.permuted(of, axis=1) for of in drawn], axis=1)
 
 
 def corrected(found: Sequence[Summary]) -> dict[tuple[str, str, str], float]:

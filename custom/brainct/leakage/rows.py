@@ -32,7 +32,8 @@ class Row(BaseModel):
     key, code: as in study.ledger. name: the variant's. number: 0 to N - 1. members: for each site 0 and 1 of each scan
     of its pool: whether it was trained on. views: by attacker. aurocs: of `any` at each site on its test scans, by the
     model that the site would use. kib_per_site: KiB sent and received, mean over the sites. mu: of all noised updates
-    of a site together (Gaussian differential privacy), None without noise.
+    of a site together (Gaussian differential privacy), None without noise. epsilon: of all labels that a site flipped
+    at random together (pure differential privacy), None without.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +54,7 @@ class Row(BaseModel):
     aurocs: dict[str, float | None] = {}
     kib_per_site: float | None = None
     mu: float | None = None
+    epsilon: float | None = None
     model_sha256: str = ""
     seconds: float = Field(0.0, ge=0)
 

@@ -14,7 +14,7 @@ from brainct.leakage.tradeoff import Place, places
 from brainct.study import page
 from brainct.study.table import markdown
 
-CRAFTED = "crafted.json"
+CRAFTED, PAGE = "crafted.json", "leakage.html"
 
 
 def write(folder: Path) -> str:
@@ -26,8 +26,23 @@ def write(folder: Path) -> str:
     placed, tried = places(found), _crafted(folder)
     text = _text(found, placed, tried)
     plain.write(folder / "table.md", text.encode())
-    page.write(leakage_page(found, placed, tried, folder.resolve().name), folder / "leakage.html")
+    page.write(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
     return text
+
+
+def report(folder: Path, out: Path | None = None) -> list[Path]:
+    """Write the page alone, by default leakage.html in the folder; all paths, the page first."""
+    found = summaries(rows.read(folder / LEDGER))
+    shown = leakage_page(found, places(found), _crafted(folder), folder.resolve().name)
+    return page.write(shown, out or folder / PAGE)
+
+
+def is_one(folder: Path) -> bool:
+    """Whether this is the folder of a study of leakage: its ledger's rows have members."""
+    if not (folder / LEDGER).is_file():
+        return False
+    with (folder / LEDGER).open("rb") as file:
+        return b'"members"' in file.readline()
 
 
 def _crafted(folder: Path) -> list[dict[str, Any]]:

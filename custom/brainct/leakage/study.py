@@ -12,10 +12,10 @@ from brainct.ct.scans import Dataset, Fold
 from brainct.ct.sitefile import SiteFile
 from brainct.desk import Desk
 from brainct.errors import Refused
-from brainct.guard import Answers, Guarded, guard_of
+from brainct.guard import Answers
 from brainct.leakage import crafted, rows
 from brainct.leakage.design import Spec, Study, wanted
-from brainct.leakage.observe import federation
+from brainct.leakage.observe import behind, federation
 from brainct.leakage.rows import LEDGER, Row
 from brainct.study.compare import Tell
 from brainct.worker import context
@@ -71,7 +71,7 @@ def _agent(study: Study, site: str, policy: Mapping[str, Any], folder: Path, att
         return _scans(study, size, dims)[site]
 
     desk = Desk(site, folder / attack / "keep", None, opened)
-    return Guarded(desk, guard_of(policy, folder / attack, site)) if policy else desk
+    return behind(policy, desk, folder / attack, study.seed, attack)
 
 
 def _pool(study: Study, site: str, size: int) -> Fold:

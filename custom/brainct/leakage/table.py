@@ -28,7 +28,7 @@ def _accuracy(one: Summary, place: Place | None) -> list[str]:
     return [
         f"`{one.name}`",
         "-" if one.auroc is None else f"{one.auroc.mean:.3f}{_ends(one.auroc.interval)}",
-        f"{worst.attacker}, {worst.attack}" if worst else "-",
+        f"{worst.attacker}, {worst.attack}" if worst else "none: nothing that was trained leaves",
         _measured(worst.auc) if worst else "-",
         _ends(worst.auc.chance).strip() if worst else "-",
         *(_signed(value) for value in ((place.auroc, place.auc) if place else (None, None))),

@@ -32,9 +32,12 @@ class Place:
 
 
 def places(found: Sequence[Summary], resamples: int = 1000) -> list[Place]:
-    """Of all variants with an AUROC and an attack, in order; the strongest attack is the one that the tables name."""
-    known = [one for one in found if one.worst is not None and all(row.auroc is not None for row in one.rows)]
-    if not known:
+    """Of all variants with an AUROC, in order; the strongest attack is the one that the tables name.
+
+    Where the protocol gives no attacker anything, the AUC is 1/2 in every resample.
+    """
+    known = [one for one in found if all(row.auroc is not None for row in one.rows)]
+    if not any(one.worst for one in known):
         return []
     auroc, auc = _spread(known, resamples)
     base = next((at for at, one in enumerate(known) if one.name == BASELINE), None)
@@ -55,11 +58,13 @@ def _spread(known: Sequence[Summary], resamples: int) -> tuple[Floats, Floats]:
     """(1 + resamples, variants) AUROC and AUC, the first row as measured, the others resampled alike for all."""
     rng = np.random.default_rng(0)
     own = np.array([[row.auroc for row in one.rows] for one in known], dtype=float)
-    pairs = [one.worst.pairs for one in known if one.worst is not None]
-    federations, scans = pairs[0].shape
-    weights = [(np.ones(federations, int), np.ones(scans, int)), *(resample(pairs[0], rng) for _ in range(resamples))]
+    pairs = [one.worst.pairs if one.worst else None for one in known]
+    any_of_them = next(one for one in pairs if one)
+    federations, scans = any_of_them.shape
+    drawn = (resample(any_of_them, rng) for _ in range(resamples))
+    weights = [(np.ones(federations, int), np.ones(scans, int)), *drawn]
     auroc = np.array([own @ rows / rows.sum() for rows, _ in weights])
-    auc = np.array([[one.curve(rows, columns).auc for one in pairs] for rows, columns in weights])
+    auc = np.array([[one.curve(*weight).auc if one else 0.5 for one in pairs] for weight in weights])
     return auroc, auc
 
 

@@ -85,26 +85,28 @@ def views(
 
     heard: in order of rounds. task: the delivered model. own: at each site, the learner and the model in use.
     """
-    final = _final(scheme, spies, task)
-    found = {FINAL: final}
+    found = {FINAL: final} if (final := _final(scheme, spies, task)) else {}
     if any(VOTES in one.sent for one in heard):
         found[SERVER] = View(votes={site: _votes(heard, site) for site in sorted(spies)})
     elif scheme.sealed:
-        found[SERVER] = final
+        found |= {SERVER: final} if final else {}
     else:
         found |= _reports(spies, heard)
-    if handed := handed_on(heard):
-        found[NEXT] = View(signals={site: spies[site].asks(weights) for site, weights in sorted(handed.items())})
+        handed = {site: spies[site].asks(weights) for site, weights in sorted(handed_on(heard).items())}
+        found |= {NEXT: View(signals=handed)} if handed else {}
     if any(not same(weights, task.weights) for _, weights in own.values()):
         found[OWN] = View(signals={site: spies[site].asks(own[site][1], own[site][0]) for site in sorted(own)})
     return found
 
 
-def _final(scheme: Scheme, spies: Mapping[str, Spy], task: Task) -> View:
+def _final(scheme: Scheme, spies: Mapping[str, Spy], task: Task) -> View | None:
+    """None where what is delivered was there before round 0."""
     consensus = task.extra.get("fedct", {})
     if said := [consensus[name] for name in (VOTES, KNOWN) if name in consensus]:
         heard = written(np.unpackbits(np.frombuffer(bytes.fromhex("".join(said)), dtype=np.uint8)))
         return View(votes=dict.fromkeys(sorted(spies), heard))
+    if same(task.weights, next(iter(spies.values())).initial):
+        return None
     asked = {site: spy.asks(task.weights, scheme.see(task, spy.learner, {})) for site, spy in sorted(spies.items())}
     return View(signals=asked)
 
