@@ -34,7 +34,8 @@ class Place:
 def places(found: Sequence[Summary], resamples: int = 1000) -> list[Place]:
     """Of all variants with an AUROC, in order; the strongest attack is the one that the tables name.
 
-    Where the protocol gives no attacker anything, the AUC is 1/2 in every resample.
+    Where the protocol gives no attacker anything, the AUC is 1/2 in every resample; one below 1/2 counts as 1/2, since
+    who guesses does better.
     """
     known = [one for one in found if all(row.auroc is not None for row in one.rows)]
     if not any(one.worst for one in known):
@@ -64,7 +65,7 @@ def _spread(known: Sequence[Summary], resamples: int) -> tuple[Floats, Floats]:
     drawn = (resample(any_of_them, rng) for _ in range(resamples))
     weights = [(np.ones(federations, int), np.ones(scans, int)), *drawn]
     auroc = np.array([own @ rows / rows.sum() for rows, _ in weights])
-    auc = np.array([[one.curve(*weight).auc if one else 0.5 for one in pairs] for weight in weights])
+    auc = np.array([[max(one.curve(*weight).auc, 0.5) if one else 0.5 for one in pairs] for weight in weights])
     return auroc, auc
 
 
