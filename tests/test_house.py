@@ -18,7 +18,10 @@ RULES = [
     ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
     ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),
     ("[a-z]*.py", (NVFLARE, "brainct.flare")),
-    ("study/*.py", (NVFLARE, "brainct.flare", "brainct.cli", "brainct.commands")),
+    ("study/*.py", (NVFLARE, "brainct.flare", "brainct.cli", "brainct.commands", "brainct.leakage")),
+    ("leakage/*.py", (NVFLARE, MONAI, "brainct.flare", "brainct.cli", "brainct.commands")),
+    ("leakage/attacks.py", ("brainct", "torch")),
+    ("leakage/bounds.py", ("brainct", "torch")),
     ("commands/*.py", (NVFLARE, "brainct.cli")),
 ]
 

@@ -12,6 +12,7 @@ import typer
 from brainct.commands import kits, runs, site
 from brainct.commands.barriers import barriers
 from brainct.commands.compare import compare
+from brainct.commands.leakage import leakage_app
 from brainct.commands.ledger import ledger_app
 from brainct.commands.predict import predict
 from brainct.commands.privacy import privacy
@@ -28,6 +29,7 @@ app.command()(resume)
 app.command()(privacy)
 app.command()(compare)
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(leakage_app, name="leakage")
 app.command()(barriers)
 app.command()(report)
 app.add_typer(kits.app, name="kits")

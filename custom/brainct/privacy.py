@@ -8,7 +8,7 @@ JRSS B 2022 (what many noised updates give away together).
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -69,7 +69,8 @@ class Policy(_Part):
     [0, 100); of all other values only those leave whose size is at least that of p percent. largest: no single value
     moves further than this. clip: C > 0, the greatest L2 norm of an update. noise: z >= 0, to each value Gaussian noise
     of standard deviation z C is added. budget: a site whose releases would give away more makes none.
-    secure_aggregation: only take part where nobody sees a single site's update. training: train with DP-SGD, whatever
+    secure_aggregation: only take part where nobody sees a single site's update; "fixed" also asks that all sums of a
+    run are over the same sites. training: train with DP-SGD, whatever
     the job asks for; None trains as the job says. labels: the largest epsilon of a single label that the site sends
     (`fedct`), so the least noise; None sends labels as the job says. scores: how scores leave, see ScoreRule.
     least_class: no count and no score of a finding with fewer scans with or without it. limits: what a job may ask for.
@@ -81,7 +82,7 @@ class Policy(_Part):
     clip: float | None = Field(None, gt=0)
     noise: float = Field(0.0, ge=0)
     budget: Budget | None = None
-    secure_aggregation: bool = False
+    secure_aggregation: bool | Literal["fixed"] = False
     training: Training | None = None
     labels: float | None = Field(None, gt=0)
     scores: ScoreRule = ScoreRule()
@@ -125,6 +126,8 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
             return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
     if policy.secure_aggregation and not scheme.sealed:
         return f'{UNSEEN}; take the scheme "secagg" with `{scheme.name}` as its `inner`'
+    if policy.secure_aggregation == "fixed" and not scheme.fixed:
+        return 'no two sums may be over other hospitals; set `members` of "secagg" to "fixed"'
     return None
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 
 from brainct import plain
-from tests.agreed import Agreed
 from brainct.errors import Refused
 from brainct.identity import Identity
 from brainct.masks import public_key
@@ -16,6 +15,7 @@ from brainct.rounds import Run
 from brainct.schemes._keys import KEYS
 from brainct.schemes._unmasking import NEXT, OPEN, ROUND
 from brainct.weights import sha256
+from tests.agreed import Agreed
 from tests.conftest import tiny_plan, tiny_scans
 from tests.hostile import ATTACKS
 from tests.kit import Authority, hospital_kit

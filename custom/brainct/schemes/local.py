@@ -49,6 +49,7 @@ def local() -> Scheme:
         use=_own,
         coefficient=alike,
         sealed=True,
+        fixed=True,
     )
 
 

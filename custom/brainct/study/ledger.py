@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -142,7 +142,10 @@ class Row(BaseModel):
         return max(self.over_sites(score), default=None)
 
 
-def append(path: Path, row: Row) -> None:
+R = TypeVar("R", bound=BaseModel)
+
+
+def append(path: Path, row: BaseModel) -> None:
     """Add one line, whole and on the disk before this returns; several processes may do so at once.
 
     What was measured is written with six decimals.
@@ -158,15 +161,19 @@ def append(path: Path, row: Row) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path) -> list[Row]:
-    """The rows in the order in which they were written; [] where there is no file yet.
+@overload
+def read(path: Path) -> list[Row]: ...
+@overload
+def read(path: Path, kind: type[R]) -> list[R]: ...
+def read(path: Path, kind: type[BaseModel] = Row) -> Any:
+    """The rows in the order in which they were written; [] where there is no file yet. kind: what a row is.
 
     A last line without its end is a crash's and is left out; any other line that is no row is refused by its number.
     """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
-    return [_row(line, f"{path.name}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    return [_row(line, f"{path.name}, line {number}", kind) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def concatenated(paths: Iterable[Path]) -> list[Row]:
@@ -193,9 +200,9 @@ def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
-def _row(line: bytes, whose: str) -> Row:
+def _row(line: bytes, whose: str, kind: type[R]) -> R:
     try:
-        return Row.model_validate(jsonfile.parsed(line, whose, "a ledger that `brainct compare` wrote"))
+        return kind.model_validate(jsonfile.parsed(line, whose, "a ledger that `brainct compare` wrote"))
     except ValidationError as error:
         raise Refused(f"{whose}: {sentences(error)}") from None
 

@@ -64,7 +64,7 @@ def _table(place: Place, groups: Groups) -> str:
     gaps = compared(groups, BASELINE)
     order = sorted(groups, key=lambda name: -_middle(groups[name], Row.mean))
     lines = [_line(name, groups[name], gaps.get(name)) for name in order]
-    return "\n".join([f"## {_title(place)}", "", *_markdown(HEAD, lines)])
+    return "\n".join([f"## {_title(place)}", "", *markdown(HEAD, lines)])
 
 
 def _line(name: str, rows: Sequence[Row], gap: Difference | None) -> list[str]:
@@ -89,7 +89,7 @@ def _equal_bytes(place: Place, groups: Groups) -> str:
         return ""
     head = ["scheme", *(f"{kib:,.0f} KiB a site" for kib in budgets)]
     lines = [[f"`{_word(name)}`", *map(_plus_minus, means)] for name, means in found.items()]
-    return "\n".join([f"## {_title(place)}: validation AUROC at equal bytes", "", *_markdown(head, lines)])
+    return "\n".join([f"## {_title(place)}: validation AUROC at equal bytes", "", *markdown(head, lines)])
 
 
 def _convergence(found: Mapping[Place, Groups]) -> str:
@@ -99,7 +99,7 @@ def _convergence(found: Mapping[Place, Groups]) -> str:
         [_word(federation), f"`{_word(name)}`", f"{budget} to {longer}", _gap(gain), _verdict(gain)]
         for federation, name, budget, longer, gain in gains(found)
     ]
-    return "\n".join(["## What a larger budget gave", "", *_markdown(head, lines)])
+    return "\n".join(["## What a larger budget gave", "", *markdown(head, lines)])
 
 
 def _verdict(gain: Difference) -> str:
@@ -162,5 +162,6 @@ def _gap(gap: Difference | None) -> str:
     return f"{gap.mean:+.3f}{inside}"
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines)]

@@ -1,0 +1,71 @@
+"""The attacks: a score of each scan and federation, the higher the more likely that the scan was trained on.
+
+Yeom, Giacomelli, Fredrikson, Jha: Privacy Risk in Machine Learning, CSF 2018 (loss threshold). Carlini, Chien, Nasr,
+Song, Terzis, Tramer: Membership Inference Attacks From First Principles, IEEE S&P 2022 (likelihood ratio, LiRA).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+PRIOR = 2.0
+"""Votes that the estimate of a label's share starts with, at the share among all shadows."""
+
+
+def threshold(signals: Floats) -> Floats:
+    """The confidence itself: a loss below a threshold says that the scan was trained on. NaN where nothing was seen."""
+    return signals.copy()
+
+
+def lira(signals: Floats, members: Bools) -> Floats:
+    """(N, n) log likelihood ratios of "trained on" to "not", each federation attacked with the N - 1 others as shadows.
+
+    signals: (N, n) confidences, about normal over federations, NaN where the attacker saw nothing. members: (N, n).
+    Of each scan the means with and without it; the two variances are common to all scans, as Carlini et al. advise for
+    few shadows, and widened by 1 + 1/m for a mean of m. 0 where no shadow trained on the scan, or all did.
+    """
+    known = np.isfinite(signals)
+    centre = np.where(known, signals, 0.0).sum(0) / known.sum(0).clip(1)
+    values = np.where(known, signals - centre, 0.0)
+    within, without = members & known, ~members & known
+    ratio = _log_density(values, within) - _log_density(values, without)
+    enough = (_others(within) > 0) & (_others(without) > 0)
+    return np.where(known, np.where(enough, ratio, 0.0), np.nan)
+
+
+def _log_density(values: Floats, mine: Bools) -> Floats:
+    """(N, n) of each scan's value under the normal law of the other federations in this group, up to a constant."""
+    count = _others(mine)
+    means = _others(values * mine) / count.clip(1)
+    squares = (_others(np.square(values) * mine) - count * np.square(means)).clip(0).sum(1, keepdims=True)
+    freedom = (count - 1).clip(0).sum(1, keepdims=True).clip(1)
+    variance = (squares / freedom).clip(1e-12) * (1 + 1 / count.clip(1))
+    found: Floats = -0.5 * np.square(values - means) / variance - 0.5 * np.log(variance)
+    return found
+
+
+def _others(values: Floats | Bools) -> Floats:
+    """(N, n) for each federation the sum over all others."""
+    found: Floats = values.sum(0, keepdims=True) - values.astype(float)
+    return found
+
+
+def votes(labels: Bools, members: Bools) -> Floats:
+    """(N, n) log likelihood ratios from hard labels, each label on its own: LiRA with shares in place of normal laws.
+
+    labels: (N, B), what one site, or the consensus, said of the public scans in each federation. members: (N, n).
+    """
+    said, voters = labels.astype(float), len(labels) - 1
+    prior = (_others(said)[:, None, :] + 0.5) / (voters + 1)
+    within, without = (_shares(said, group.astype(float), prior) for group in (members, ~members))
+    yes, no = np.log(within / without), np.log((1 - within) / (1 - without))
+    found: Floats = np.where(labels[:, None, :], yes, no).sum(2)
+    return found
+
+
+def _shares(said: Floats, group: Floats, prior: Floats) -> Floats:
+    """(N, n, B) for each federation and scan, the share of each label among the others of the group, drawn to prior."""
+    counts = (group.T @ said)[None] - group[:, :, None] * said[:, None, :]
+    found: Floats = (counts + PRIOR * prior) / (_others(group)[:, :, None] + PRIOR)
+    return found

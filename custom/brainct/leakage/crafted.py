@@ -1,0 +1,242 @@
+"""A server that gives a site agent a network made to read scans, and whether any scan comes out: PASS or FAIL.
+
+Fowl, Geiping, Czaja, Goldblum, Goldstein: Robbing the Fed, ICLR 2022 (the imprint layer: neurons that all see the same
+brightness, each from another threshold on, so that the gradients of two neighbours differ by the scans between them).
+The loss of a threshold that isolates one scan tells that scan value by value, with no gradient at all.
+
+Both use the package's own `vgg-small` with options that make its hidden layer a linear layer over pixels, of the scan
+at half its edge: its max-pooling can't be turned off.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from brainct.ct.scans import FINDINGS, Fold
+from brainct.guard import Answers
+from brainct.learner import model_of
+from brainct.plan import Plan, plan_of
+from brainct.weights import Weights, difference, filled
+
+ANY = FINDINGS.index("any")
+CLEAR = 35.0
+"""dB of PSNR above which a scan counts as recovered; 8-bit pictures that differ by 4 or 5 grey values in each pixel."""
+BINS = 1024
+CHANNELS = 3
+STEEP = 4000.0
+"""How hard a threshold on the mean brightness is: a scan less than 1 / STEEP below it is not kept out."""
+SURE, SLOPE = 10.0, 4.0
+"""The logit of a scan above a threshold while it is searched, and that of a value of 1 while values are read."""
+SEARCH = 40
+"""Orders that the search for the threshold may take."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out. recovered: training scans above CLEAR; of: the site's. best: highest PSNR in dB, None where
+    nothing came. said: the site's refusal."""
+
+    attack: str
+    recovered: int
+    of: int
+    best: float | None
+    orders: int
+    said: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """FAIL where a training scan came out."""
+        return "FAIL" if self.recovered else "PASS"
+
+    def __str__(self) -> str:
+        best = f", best {self.best:.1f} dB" if self.best is not None else ""
+        said = f"; the site: {self.said}" if self.said else ""
+        orders = f"{self.orders} order{'' if self.orders == 1 else 's'}"
+        return f"{self.verdict}  {self.attack}: {self.recovered} of {self.of} training scans{best}, {orders}{said}"
+
+
+def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: float = 1e-30) -> Plan:
+    """A job whose hidden layer sees all pixels of a scan at half its edge; one step a round, over all scans."""
+    network = {
+        "architecture": "vgg-small",
+        "size": size,
+        "options": {"widths": [CHANNELS], "grid": size // 2, "hidden": hidden},
+    }
+    fit = {"optimizer": "sgd", "rate": rate, "augment": None, "steps": 1, "batch_size": 4096}
+    choices = {"scheme": scheme, "rounds": rounds, "seed": 1, "network": network, "fit": fit, "evaluate_every": 0}
+    return plan_of(choices, "the crafted job")
+
+
+class Server:
+    """Gives one site agent orders of a run as an honest server would, each round once."""
+
+    def __init__(self, agent: Answers, site: str, plan: Plan):
+        self.agent, self.site, self.plan, self.orders, self.said = agent, site, plan, 0, ""
+        self._ask("describe", 0, None)
+
+    def reply(self, weights: Weights) -> Mapping[str, Any] | None:
+        """The site's answer to the next round's task; None once it refused."""
+        if self.said or self.orders >= self.plan.rounds:
+            return None
+        self.orders += 1
+        return self._ask("reply", self.orders - 1, weights)
+
+    def _ask(self, what: str, round: int, weights: Weights | None) -> Mapping[str, Any] | None:
+        order: dict[str, Any] = {"what": what, "exchange": f"{what} {round}", "round": round, "sites": [self.site]}
+        order |= {"run": "crafted", "plan": self.plan.model_dump(), "step": 0}
+        if weights is not None:
+            order["task"] = {"weights": dict(weights), "extra": {}}
+        answer = self.agent.answer(order)
+        self.said = answer.get("error", "")
+        return None if self.said else answer
+
+
+def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
+    """Ask for one report under an imprint layer of BINS thresholds, and read scans from its differences.
+
+    fold: the site's training scans, (N, 3, size, size), to compare with. scheme: `fedsgd`, whose report is a gradient,
+    or one whose report is a model, such as `fedavg`: after one step of plain SGD it has moved along the gradient.
+    """
+    server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
+    given = imprinting(model_of(plan).weights)
+    answer = server.reply(given)
+    moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
+    pictures = read_imprint(moved) if moved else []
+    what = "gradient" if scheme == "fedsgd" else "update"
+    return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.images)
+
+
+def imprinting(weights: Weights) -> Weights:
+    """The network's weights, so that hidden neuron i is max(0, mean brightness - i / BINS) and all count the same."""
+    made = _passing(weights)
+    rows, pixels = made["hidden.weight"].shape
+    made["hidden.weight"] = torch.full((rows, pixels), 1 / pixels)
+    made["hidden.bias"] = -torch.arange(rows) / rows
+    made["head.weight"][ANY] = 1 / rows
+    return made
+
+
+def read_imprint(gradient: Weights) -> list[Tensor]:
+    """(3, E, E) pictures from the hidden layer's gradient: of each two neighbours the ratio of their differences."""
+    weight, bias = (gradient[f"hidden.{part}"].double() for part in ("weight", "bias"))
+    weights, biases = weight - _shifted(weight), bias - _shifted(bias)
+    edge = int((weight.shape[1] / CHANNELS) ** 0.5)
+    heard = biases.abs() > 1e-6 * biases.abs().max().clamp(min=1e-30)
+    return [
+        (row / value).reshape(CHANNELS, edge, edge) for row, value in zip(weights[heard], biases[heard], strict=True)
+    ]
+
+
+def _shifted(values: Tensor) -> Tensor:
+    return torch.cat([values[1:], torch.zeros_like(values[:1])])
+
+
+def attempts(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
+    """All crafted-network attacks on one site agent. agent: by name of the attack, each with a disk of its own; fold:
+    the site's training scans at a size."""
+    return [
+        imprint(agent("fedsgd"), site, fold(64), "fedsgd", 64),
+        imprint(agent("fedavg"), site, fold(64), "fedavg", 64),
+        through_the_loss(agent("loss"), site, fold(32), 32),
+    ]
+
+
+def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
+    """Ask for the training loss alone: first for a threshold above which one scan lies, then for its values, one each.
+
+    Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; of its
+    labels the server is told how many there are, as sites say at the roll call.
+    """
+    edge = size // 2
+    server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH))
+    reader = _Reader(server, _passing(model_of(plan).weights), int(fold.labels.isfinite().sum()))
+    found = reader.border()
+    values = [reader.value(*found, pixel) for pixel in range(edge**2)] if found else []
+    known = [value for value in values if value is not None]
+    whole = [torch.tensor(known).reshape(1, edge, edge)] if len(known) == edge**2 else []
+    return _outcome(f"threshold that isolates a scan, loss of fedavg at {size} px", server, whole, fold.images[:, :1])
+
+
+class _Reader:
+    """What the loss of a crafted model tells: how many scans lie above a threshold, and a value of a single one.
+
+    labels: of all training scans, over which the loss is a mean. Every output but that of `any` adds log 2 a label.
+    """
+
+    def __init__(self, server: Server, weights: dict[str, Tensor], labels: int):
+        self.server, self.weights, self.labels = server, weights, labels
+
+    def border(self) -> tuple[float, bool] | None:
+        """A mean brightness above which one scan lies, and whether it is a positive one; None if none was found."""
+        low, high = 0.0, 1.0
+        for _ in range(SEARCH):
+            middle = (low + high) / 2
+            total = self._total(middle, None)
+            if total is None:
+                return None
+            for positive, alone in ((True, _loss(SURE)), (False, _loss(-SURE))):
+                if abs(total - alone) < 0.02:
+                    return middle, positive
+            low, high = (low, middle) if abs(total) < 0.02 else (middle, high)
+        return None
+
+    def value(self, border: float, positive: bool, pixel: int) -> float | None:
+        """The value of one pixel of the scan above the border; None once the site refused."""
+        total = self._total(border, pixel)
+        if total is None:
+            return None
+        logit = -math.log(math.expm1(max(total + math.log(2), 1e-9)))
+        return (logit if positive else -logit) / SLOPE
+
+    def _total(self, border: float, pixel: int | None) -> float | None:
+        """What the scans above the border add to the loss: each its cross-entropy less log 2."""
+        answer = self.server.reply(_gated(self.weights, border, pixel))
+        loss = answer.get("metrics", {}).get("loss") if answer else None
+        return None if loss is None else (loss - math.log(2)) * self.labels
+
+
+def _loss(logit: float) -> float:
+    return math.log1p(math.exp(-logit)) - math.log(2)
+
+
+def _gated(weights: Weights, border: float, pixel: int | None) -> Weights:
+    """Logit SLOPE x of this pixel, or SURE for none, if the mean brightness is above the border; else 0.
+
+    max(0, g + x) - max(0, g), where g = STEEP (brightness - border).
+    """
+    made = {key: value.clone() for key, value in weights.items()}
+    made["hidden.weight"][:] = STEEP / made["hidden.weight"].shape[1]
+    made["hidden.bias"][:] = -STEEP * border
+    if pixel is None:
+        made["hidden.bias"][0] += 1
+    else:
+        made["hidden.weight"][0, pixel] += 1
+    scale = SURE if pixel is None else SLOPE
+    made["head.weight"][ANY] = torch.tensor([scale, -scale])
+    return made
+
+
+def _passing(weights: Weights) -> dict[str, Tensor]:
+    """Zeros, but a convolution that passes each window on as it is."""
+    made = dict(filled(weights, 0.0))
+    for channel in range(CHANNELS):
+        made["conv1.weight"][channel, channel, 1, 1] = 1.0
+    return made
+
+
+def _outcome(attack: str, server: Server, pictures: Sequence[Tensor], images: Tensor) -> Outcome:
+    true = max_pool2d(images, 2)
+    nearest = [max((_psnr(picture, one) for picture in pictures), default=-math.inf) for one in true]
+    best = max(nearest, default=-math.inf)
+    clear = sum(value > CLEAR for value in nearest)
+    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.orders, server.said)
+
+
+def _psnr(picture: Tensor, true: Tensor) -> float:
+    error = float((picture.double() - true.double()).square().mean())
+    return -10 * math.log10(max(error, 1e-12))

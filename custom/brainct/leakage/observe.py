@@ -1,0 +1,150 @@
+"""One federation, rehearsed and listened to: what left each site, and what each attacker would measure on it."""
+
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from brainct import plain, privacy
+from brainct.ct.scans import Dataset, Fold
+from brainct.ct.sitefile import SiteFile
+from brainct.desk import Desk
+from brainct.errors import Refused
+from brainct.guard import Answers, Guarded, guard_of
+from brainct.inbox import Inbox
+from brainct.leakage.design import Spec, halves
+from brainct.leakage.rows import Row, View, written
+from brainct.leakage.views import Heard, Spy, views
+from brainct.plan import Plan
+from brainct.record import Record
+from brainct.rounds import Order, Run
+from brainct.scheme import generator
+from brainct.schemes._votes import VOTES
+from brainct.study.run import delivered, kib_of
+from brainct.threads import one_thread
+
+Opened = Mapping[str, Dataset]
+
+
+def federation(spec: Spec, opened: Opened) -> Row:
+    """Train one federation on its halves of the sites' pools, and give its row; one that fails says why.
+
+    opened: the sites' scans, whose training folds are the pools.
+    """
+    began = time.monotonic()
+    one_thread()
+    try:
+        with tempfile.TemporaryDirectory(prefix="brainct-") as folder:
+            row = _done(spec, opened, Path(folder))
+    except Exception as error:  # one federation's fault must not end the others
+        said = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+        row = Row(**_choices(spec), status="failed", error=said)
+    return row.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
+
+
+def _choices(spec: Spec) -> dict[str, Any]:
+    choices = spec.study.federation.model_dump(mode="json", exclude={"data"})
+    data = spec.study.federation.data
+    return {
+        "key": spec.key,
+        "code": spec.code,
+        "name": spec.variant.called,
+        "scheme": spec.variant.scheme,
+        "number": spec.number,
+        "plan": spec.plan.model_dump(mode="json"),
+        "policy": spec.variant.policy,
+        "choices": choices | {"data": data.name if data else "phantom"},
+    }
+
+
+def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
+    names, plan, policy, seed = spec.study.federation.names, spec.plan, spec.variant.policy, spec.study.seed
+    members = halves(sizes(opened, names), seed, spec.number)
+    trained = {site: trained_on(opened[site], members) for site, members in members.items()}
+    desks = {site: Desk(site, folder / "keep", None, _opener(trained), discreet=False) for site in names}
+    listening = Listening({site: behind(policy, desk, folder, seed, spec.number) for site, desk in desks.items()})
+    record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
+    Run(plan, names, listening, record, tell=lambda line: None)()
+    task = delivered(folder / "run" / "model.safetensors")
+    spies = {site: Spy(plan, site, opened[site]) for site in names}
+    own = {site: desk.delivered(plan, task, names, "run") for site, desk in desks.items()}
+    return Row(
+        **_choices(spec),
+        versions=record.content["versions"],
+        members={site: written(members[site]) for site in names},
+        views=_rounded(views(plan.build(), spies, listening.heard, task, own)),
+        aurocs={site: found["any"]["auroc"] for site, found in record.content["test"].items()},
+        kib_per_site=kib_of(record.content, names)[-1],
+        mu=mu_of(spec.variant.policy, plan.rounds),
+        epsilon=epsilon_of(plan, trained[names[0]], listening.heard),
+        model_sha256=record.content["model_sha256"],
+    )
+
+
+def mu_of(policy: Mapping[str, Any], rounds: int) -> float | None:
+    """mu of all of a site's noised updates together; None where there is no noise."""
+    checked = privacy.policy_of(policy)
+    return math.sqrt(rounds) * privacy.update(checked).mu if checked.noise else None
+
+
+def epsilon_of(plan: Plan, scans: Dataset, heard: Sequence[Heard]) -> float | None:
+    """epsilon of all labels that a site gave, if `fedct` flipped them; None where it did not, or for another scheme."""
+    each = plan.arguments.get("epsilon") if plan.scheme == "fedct" else None
+    if each is None:
+        return None
+    votes = max(Counter(one.site for one in heard if VOTES in one.sent).values(), default=0)
+    return float(each * votes * len(plan.arguments["findings"]) * len(scans.public().images))
+
+
+def sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
+    """Scans of each site's pool."""
+    return {site: len(opened[site].folds["train"]) for site in names}
+
+
+def trained_on(scans: Dataset, members: Any) -> Dataset:
+    """The site's scans with only the members in the training fold."""
+    pool = scans.folds["train"]
+    return replace(scans, folds={**scans.folds, "train": Fold(pool.images[members], pool.labels[members])})
+
+
+def behind(policy: Mapping[str, Any], desk: Desk, folder: Path, seed: int, *words: str | int) -> Answers:
+    """The desk behind a policy, {} for none; the secret of its noise follows from the seed and the words."""
+    if not policy:
+        return desk
+    secret = generator(seed, "leakage", "secret", *words, desk.site).bytes(32)
+    plain.write(folder / "privacy" / desk.site / "secret", secret, private=True)
+    return Guarded(desk, guard_of(policy, folder, desk.site))
+
+
+@dataclass
+class Listening:
+    """Carries orders to site agents in this process and notes each task and the report that left for it."""
+
+    agents: Mapping[str, Answers]
+    heard: list[Heard] = field(default_factory=list)
+
+    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        for site in sorted(orders):
+            order, answer = orders[site], self.agents[site].answer(orders[site])
+            if order["what"] == "reply" and "weights" in answer:
+                self.heard.append(Heard(order["round"], site, order["task"]["weights"], dict(answer["weights"])))
+            inbox.accept(site, answer)
+
+
+def _rounded(found: Mapping[str, View]) -> dict[str, View]:
+    """Five decimals of a confidence tell as much as all."""
+    return {
+        name: View(signals={site: [round(x, 5) for x in of] for site, of in view.signals.items()}, votes=view.votes)
+        for name, view in found.items()
+    }
+
+
+def _opener(scans: Opened) -> Any:
+    def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+        return scans[site]
+
+    return opened
