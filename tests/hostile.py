@@ -200,6 +200,46 @@ ATTACKS = {
         "each site; its audit.log",
         "the server asks for round 1 after round 1 was masked; it sends nothing",
     ),
+    "run that changes": Attack(
+        "a server's order is of another plan, network or list of sites than the run that the site agreed to",
+        "the site; its audit.log",
+        "the server's order differs from what site-1 agreed to at the roll call of run a-run",
+    ),
+    "run that begins again": Attack(
+        "a server begins a run under a name that the site has answered in, for new secrets under old rounds",
+        "the site; its audit.log",
+        "run a-run has begun at site-1 before; resume it, or begin a run of another name",
+    ),
+    "second order for a round": Attack(
+        "a server asks for a round once more with another model",
+        "the site; its audit.log",
+        "site-1 keeps what it had after round 0 of this run and answers each order once",
+    ),
+    "scores as an oracle": Attack(
+        "a server asks for the scores of more models than the run's plan evaluates",
+        "the site; its audit.log",
+        "site-1 has told its scores of fold test after round 3 for another model; it tells them once",
+    ),
+    "failure as an oracle": Attack(
+        "a server has training fail in a way whose words would tell about the scans",
+        "the site, the same words whatever failed; the reason is in its own log",
+        "site-1 can't answer this; the reason is in the site's own log",
+    ),
+    "network of a job's making": Attack(
+        "a job's network is one whose gradient holds scans",
+        "the site, by a policy with `limits.networks`; its audit.log",
+        "site-1 does not take part: by its privacy policy the job's network is vgg-small with options",
+    ),
+    "labels without noise": Attack(
+        "a job has labels leave with less noise than the site's policy asks for",
+        "the site; its audit.log",
+        "site-1 does not take part: by its privacy policy labels leave at epsilon 0.5 each at most, but the job has",
+    ),
+    "many runs a day": Attack(
+        "a server begins run after run to ask each once",
+        "the site, by a policy with `limits.runs_a_day`; its audit.log",
+        "site-1 does not take part: by its privacy policy it begins 3 runs a day",
+    ),
     "number of 400 digits": Attack(
         "a site reports a whole number that no float can hold",
         SERVER,

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from brainct.ct.scans import Dataset, Fold
 from brainct.desk import Desk
-from brainct.errors import failed
 from brainct.guard import Guarded, guard_of
 from brainct.security.disclosures import check_answer, leaves, row_of
 from brainct.site.terms import evaluations
 from tests.conftest import CHAIN, first_weights, tiny_plan, tiny_public
+from tests.hostile import ATTACKS
 
 SITE, SITES = "site-1", ["site-1", "site-2", "site-3"]
 STANDARD = {
@@ -75,7 +75,7 @@ def test_what_a_run_is_can_not_change_after_the_roll_call(tmp_path, what, change
     site = begun(tmp_path, tiny_plan())
     found = order(tiny_plan(**change), what, fold="test", round=3 if what == "evaluate" else 0)
     error = site.answer(found)["error"]
-    assert error.startswith("the server's order differs from what site-1 agreed to at the roll call of run a-run")
+    assert error.startswith(ATTACKS["run that changes"].line)
     assert named in error
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_answered_without_a_roll_call_nor_in_a_run_that_begins_twice(
     assert "has heard of no roll call" in door(tmp_path).answer(order(tiny_plan()))["error"]
     site = begun(tmp_path, tiny_plan())
     assert "weights" in site.answer(order(tiny_plan()))
-    assert "has begun at site-1 before" in site.answer(order(tiny_plan(), "describe"))["error"]
+    assert site.answer(order(tiny_plan(), "describe"))["error"] == ATTACKS["run that begins again"].line
     assert "(seed)" in site.answer(order(tiny_plan(seed=5), "describe", new=False))["error"]
 
 
@@ -97,7 +97,8 @@ def test_an_order_that_comes_again_gets_the_same_bytes_whatever_became_of_the_sc
     first = begun(tmp_path, plan, scans=hospital(0)).answer(order(plan))
     again = door(tmp_path, hospital(1)).answer(order(plan))
     assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
-    assert "answers each order once" in door(tmp_path).answer(order(plan, task=moved(first_weights(plan), 1)))["error"]
+    error = door(tmp_path).answer(order(plan, task=moved(first_weights(plan), 1)))["error"]
+    assert ATTACKS["second order for a round"].line in error
 
 
 # D4: evaluation as an oracle --------------------------------------------------------------------------------------
@@ -125,14 +126,14 @@ def test_the_oracle_of_thresholds_isolates_no_scan_any_more(tmp_path):
         answers.append(site.answer(order(plan, "evaluate", fold="test", round=3, task=task)))
     assert sum("scores" in answer for answer in answers) == 1
     assert answers[0]["scores"]["any"]["confusion"] is None
-    assert all("has told its scores of fold test" in answer["error"] for answer in answers[1:])
+    assert all(answer["error"] == ATTACKS["scores as an oracle"].line for answer in answers[1:])
 
 
 def test_as_many_runs_begin_in_a_day_as_the_policy_says(tmp_path):
     site = door(tmp_path, policy={"limits": {"runs_a_day": 3}})
     answers = [site.answer(order(tiny_plan(seed=n), "describe", run=f"run-{n}")) for n in range(5)]
     assert ["about" in answer for answer in answers] == [True] * 3 + [False] * 2
-    assert "it begins 3 runs a day" in answers[-1]["error"]
+    assert answers[-1]["error"].startswith(ATTACKS["many runs a day"].line)
     assert "about" in site.answer(order(tiny_plan(seed=0), "describe", run="run-0", new=False))
 
 
@@ -158,7 +159,7 @@ def test_what_a_failed_training_says_does_not_depend_on_the_scans(tmp_path, poli
     answers = [
         begun(tmp_path / str(seed), plan, scans=hospital(seed), policy=policy).answer(order(plan)) for seed in range(3)
     ]
-    assert answers == [{"error": failed(SITE), "exchange": "x"}] * 3
+    assert answers == [{"error": ATTACKS["failure as an oracle"].line, "exchange": "x"}] * 3
 
 
 def test_under_noise_a_failed_training_looks_like_any_other_and_is_paid_for(tmp_path):
@@ -207,7 +208,7 @@ def test_labels_leave_at_the_sites_own_epsilon_and_while_its_budget_lasts(tmp_pa
     site = door(tmp_path, policy={"labels": 0.5, "budget": {"epsilon": 40.0}})
     for epsilon in (None, 0.6):
         error = votes(site, 0, epsilon, f"none-{epsilon}")["error"]
-        assert "labels leave at epsilon 0.5 each at most, but the job has them leave" in error
+        assert error.startswith(ATTACKS["labels without noise"].line)
     answers = [votes(site, seed, 0.5, f"run-{seed}") for seed in range(8)]
     each = 16 * 0.5  # two bytes of packed bits
     assert ["weights" in answer for answer in answers] == [True] * int(40 / each) + [False] * (8 - int(40 / each))
@@ -226,7 +227,7 @@ def test_a_network_that_the_site_does_not_list_gets_nothing_out(tmp_path, scheme
         for what in ("describe", "reply", "evaluate"):
             found = order(plan, what, run=f"run-{number}", fold="test", round=3 if what == "evaluate" else 0)
             error = site.answer(found)["error"]
-            assert "by its privacy policy the job's network is vgg-small with options" in error
+            assert error.startswith(ATTACKS["network of a job's making"].line)
 
 
 # Any order ------------------------------------------------------------------------------------------------------------
