@@ -1,4 +1,4 @@
-.PHONY: help check test slow jobs demo bench
+.PHONY: help check test slow nightly jobs demo bench
 
 help:   ## this list
 	@grep -E '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/'
@@ -6,7 +6,9 @@ check:  ## lint, format, types, job folders
 	ruff check . && ruff format --check . && mypy && brainct jobs check
 test:   ## the fast lane, some four minutes
 	pytest
-slow:   ## the slow lane: starts FLARE's simulator
+slow:   ## the slow lane: starts FLARE's simulator, proof of concept and provisioned hospitals
+	pytest -m 'slow and not nightly'
+nightly: ## the slow lane with every job in the simulator
 	pytest -m slow
 jobs:   ## write jobs/ anew from the registry
 	brainct jobs render
