@@ -122,9 +122,10 @@ def test_a_site_that_was_silent_in_the_follow_up_is_not_waited_for_in_the_next_r
 
 def test_a_scheme_without_one_has_no_second_exchange(tmp_path):
     plan = tiny_plan(rounds=1, evaluate_every=0)
-    post = Post(tmp_path)
-    Run(plan, SITES, post, Record(tmp_path / "out", plan, plan.build(), "test", board=False), tell=quiet)()
+    post, lines = Post(tmp_path), []
+    Run(plan, SITES, post, Record(tmp_path / "out", plan, plan.build(), "test", board=False), tell=lines.append)()
     assert {what for what, _, _ in post.seen} == {"round 0"}
+    assert lines == []
 
 
 def test_a_follow_up_of_a_site_that_did_not_reply_is_a_fault_of_the_scheme(tmp_path, monkeypatch):

@@ -21,6 +21,10 @@ IN_MEMORY = 256 * 2**20
 """Bytes of reports that a round holds in memory; what comes on top waits on disk."""
 
 
+class TooFew(Refused):
+    """Fewer answers came than the quorum."""
+
+
 class Inbox(Generic[T]):
     """Collects one answer from each site that was asked; safe to fill from several threads.
 
@@ -126,7 +130,7 @@ class Inbox(Generic[T]):
             if len(self.answers) < self.quorum:
                 reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(self.lost.items()))
                 got = f"{len(self.answers)} of {len(self.asked)} sites answered, the quorum is {self.quorum}"
-                raise Refused(f"{self.what} can't be closed: {got}. {reasons}")
+                raise TooFew(f"{self.what} can't be closed: {got}. {reasons}")
             return {site: self.answers[site] for site in self.asked if site in self.answers}
 
     def _take(self, site: str, answer: Any) -> None:

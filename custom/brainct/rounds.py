@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+<<<<<<< HEAD
 from dataclasses import dataclass, replace
 from functools import partial
+=======
+from dataclasses import dataclass, field, replace
+>>>>>>> secagg
 from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, state
 from brainct.answers import described, scored
 from brainct.errors import Refused
-from brainct.inbox import Inbox, Reports, report_reader
+from brainct.inbox import Inbox, Reports, TooFew, report_reader
 from brainct.learner import model_of
 from brainct.package import fingerprint
 from brainct.plan import Plan
@@ -33,11 +37,13 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True)
 class _Exchange:
-    """A closed exchange of a round: the reports, who was lost and why, bytes sent to each site."""
+    """A closed exchange of a round: by site its report, bytes sent and received, why it was lost, seconds it took."""
 
     reports: Reports
-    inbox: Inbox[Any]
-    sent: Mapping[str, int]
+    sent: Mapping[str, int] = field(default_factory=dict)
+    received: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Run:
@@ -128,10 +134,10 @@ class Run:
             number,
             memory,
             sent=_added(first.sent, second.sent),
-            received=_added(first.inbox.received, second.inbox.received),
-            lost=first.inbox.lost | {f"{site} ({FOLLOW_UP})": reason for site, reason in second.inbox.lost.items()},
+            received=_added(first.received, second.received),
+            lost={**first.lost, **{f"{site} ({FOLLOW_UP})": reason for site, reason in second.lost.items()}},
             metrics={site: dict(report.metrics) for site, report in reports.items()},
-            answered=first.inbox.seconds,
+            answered=first.seconds,
             seconds=time.monotonic() - began,
         )
         self.closed(self.record.content["rounds"][-1])
@@ -141,26 +147,31 @@ class Run:
         """The follow-up exchange, if the scheme has one; that few answer in it is for the scheme to judge."""
         tasks = dict(self.scheme.follow(memory, number, first.reports))
         assert tasks.keys() <= set(first.reports), f"{self.scheme.name} follows up on sites that did not reply"
+        if not tasks:
+            return _Exchange(self._reports(1))
         return self._exchange(f"round {number}, {FOLLOW_UP}", number, tasks, step=1)
 
+    def _reports(self, step: int) -> Reports:
+        return Reports(self.record.states / f"reports-{step}")
+
     def _exchange(self, what: str, number: int, tasks: Mapping[str, Task], step: int = 0) -> "_Exchange":
-        reports = Reports(self.record.states / f"reports-{step}")
+        reports = self._reports(step)
         quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
         inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
         inbox.slowest = {} if step else self._slowest()
         orders = {site: self._order("reply", what, number, task) | {"step": step} for site, task in tasks.items()}
-        if orders or not step:
-            self.carry(orders, inbox)
+        self.carry(orders, inbox)
         try:
             inbox.close()
-        except Refused as few:
+        except TooFew as few:
             if not step:
                 raise
             self.tell(str(few))
         for site, reason in sorted(inbox.lost.items()):
             self.tell(f"{what}: lost {site} ({reason})")
         self._late = (self._late - set(tasks)) | inbox.silent
-        return _Exchange(reports, inbox, {site: plain.size(order["task"]) for site, order in orders.items()})
+        sent = {site: plain.size(order["task"]) for site, order in orders.items()}
+        return _Exchange(reports, sent, inbox.received, inbox.lost, inbox.seconds)
 
     def _validate(self, memory: Memory, number: int) -> None:
         """The sites' scores after a closed round, where they are due and no resumed record has them."""
