@@ -2,12 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-<<<<<<< HEAD
-from dataclasses import dataclass, replace
-from functools import partial
-=======
 from dataclasses import dataclass, field, replace
->>>>>>> secagg
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
