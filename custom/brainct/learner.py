@@ -133,7 +133,7 @@ class SiteLearner:
         fold, everything = self._train(), dict(self.network.named_parameters())
         known = {
             "plan": self.plan.model_dump(mode="json"),
-            "at": [self.site, self.round, count],
+            "at": [self.site, self.round, count, self.batch_size],
             "terms": private.terms.model_dump(),
             "weights": dict(weights),
             "moving": sorted(moving),

@@ -100,6 +100,13 @@ def test_two_scans_of_a_patient_are_clipped_together_and_apart_where_patients_ar
     assert [unit.tolist() for unit in many.units] == [[0, 1]]
 
 
+def test_the_sum_of_a_patients_gradients_is_clipped_and_not_each_of_them():
+    gradients = torch.tensor([[3.0, 4.0], [0.0, 12.0], [0.0, 1.0]])
+    units, length = [torch.tensor([0, 1]), torch.tensor([2])], (3**2 + 16**2) ** 0.5
+    found = sum(clipped_sums(units, lambda scans: gradients[scans], 5.0, 2))
+    assert found.tolist() == pytest.approx([3 * 5 / length, 16 * 5 / length + 1])
+
+
 def test_a_gradient_that_is_not_finite_adds_nothing_and_is_not_told():
     """Otherwise a server could make weights with which only one patient's gradient overflows, and look for NaN."""
     gradients = torch.tensor([[3.0, 4.0], [torch.inf, 0.0], [torch.nan, 1.0], [0.0, 3e38]])
