@@ -72,7 +72,18 @@ def test_who_is_better_in_both_beats_who_is_worse_in_both():
 
 def test_a_model_that_learnt_nothing_has_no_price():
     [fedavg] = places(summarised(study("fedavg", 0.5, 1.0)))
-    assert fedavg.price is None
+    assert (fedavg.price, fedavg.gain, fedavg.joining) == (None, None, None)
+
+
+def test_what_joining_costs_is_leakage_over_the_gain_on_training_alone():
+    found = {one.name: one for one in places(
+        summarised(study("fedavg", 0.8, 1.5), study("local", 0.7, attacker=None), study("worse", 0.6, 1.5))
+    )}  # fmt: skip
+    assert found["fedavg"].gain[0] == pytest.approx(0.1, abs=0.02)
+    leaked = found["fedavg"].price[0] * 0.3
+    assert found["fedavg"].joining[0] == pytest.approx(leaked / 0.1, rel=0.2)
+    assert found["worse"].joining is None
+    assert (found["local"].gain, found["local"].joining) == (None, None)
 
 
 def test_noise_of_labels_bounds_attacks_as_epsilon_does():

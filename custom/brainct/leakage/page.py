@@ -24,8 +24,8 @@ TERMS = {
     "votes, the same with shares of labels.",
     "Loss threshold": "A scan with a low loss was trained on (Yeom et al., CSF 2018).",
     "By chance": "The range in which 95 % of the results lie when the halves are drawn anew and mean nothing.",
-    "Leakage per accuracy": "(AUC of the strongest attack - 0.5) / (AUROC - 0.5): less is better; not given where "
-    "nothing was learnt.",
+    "Leakage per accuracy": "(AUC of the strongest attack - 0.5) / (AUROC - 0.5): less is better. Per gain over local: "
+    "the same with the AUROC that training together adds to training alone. Not given where that may be nothing.",
     "Unbeaten": "In how many of 100 resamples no other scheme had both a higher AUROC and a lower AUC of its attack.",
     "At most, by the noise": "What differential privacy of the updates leaves to any attacker whatever (Dong, Roth, "
     "Su, 2022). Where it is 1.000 the noise proves nothing.",
@@ -82,7 +82,7 @@ def _pictures(found: Sequence[Summary]) -> list[Picture]:
             rows_high(len(rows), 1.0),
         )
     ]
-    points = [(one.name, worst[one.name].auc.value, one.auroc.mean) for one in found if one.name in worst and one.auroc]
+    points = [(one.name, one.worst.auc.value if one.worst else 0.5, one.auroc.mean) for one in found if one.auroc]
     if len(points) > 1:
         spoken = "; ".join(f"{name}: AUC {x:.2f}, AUROC {y:.2f}" for name, x, y in points)
         text = "Accuracy against leakage: up and left is better."

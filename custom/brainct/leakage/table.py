@@ -5,7 +5,7 @@ from typing import Any
 
 from brainct.leakage.measures import Measure
 from brainct.leakage.results import Result, Summary, corrected
-from brainct.leakage.tradeoff import BASELINE, Place
+from brainct.leakage.tradeoff import ALONE, BASELINE, Place
 from brainct.leakage.views import SEES
 
 Head = Sequence[str]
@@ -17,7 +17,8 @@ def accuracy(found: Sequence[Summary], placed: Sequence[Place]) -> tuple[Head, L
     """A line a variant: AUROC, the strongest attack that the protocol allows, what it costs, what stealing gains."""
     head = (
         "scheme", "AUROC, held out", "strongest attack", "its AUC", "by chance", f"AUROC minus {BASELINE}",
-        f"AUC minus {BASELINE}", "leakage per accuracy", "unbeaten", "own model, stolen: AUC", "KiB a site",
+        f"AUC minus {BASELINE}", "leakage per accuracy", f"AUROC minus {ALONE}", "leakage per gain over it", "unbeaten",
+        "own model, stolen: AUC", "KiB a site",
     )  # fmt: skip
     where = {place.name: place for place in placed}
     return head, [_accuracy(one, where.get(one.name)) for one in found]
@@ -32,7 +33,9 @@ def _accuracy(one: Summary, place: Place | None) -> list[str]:
         _measured(worst.auc) if worst else "-",
         _ends(worst.auc.chance).strip() if worst else "-",
         *(_signed(value) for value in ((place.auroc, place.auc) if place else (None, None))),
-        f"{place.price[0]:.2f}{_ends(place.price[1])}" if place and place.price else "-",
+        _paid(place.price if place else None),
+        _signed(place.gain if place else None),
+        _paid(place.joining if place else None),
         f"{100 * place.unbeaten:.0f} %" if place else "-",
         _measured(stolen.auc) if stolen else "",
         f"{one.kib.mean:,.0f}" if one.kib else "-",
@@ -111,3 +114,7 @@ def _ends(ends: tuple[float, float] | None) -> str:
 
 def _signed(found: tuple[float, tuple[float, float]] | None) -> str:
     return "" if found is None else f"{found[0]:+.3f} [{found[1][0]:+.3f}, {found[1][1]:+.3f}]"
+
+
+def _paid(found: tuple[float, tuple[float, float]] | None) -> str:
+    return "-" if found is None else f"{found[0]:.2f} [{found[1][0]:.2f}, {found[1][1]:.2f}]"

@@ -9,9 +9,11 @@ from brainct.leakage.attacks import Floats
 from brainct.leakage.measures import LEVEL, Interval, resample
 from brainct.leakage.results import Summary
 
-BASELINE = "fedavg"
-LEAST_GAIN = 0.05
-"""AUROC over chance without which leakage per accuracy is not given: a model that learnt nothing."""
+BASELINE, ALONE = "fedavg", "local"
+CHANCE = 0.5
+
+
+Told = tuple[float, Interval]
 
 
 @dataclass(frozen=True)
@@ -19,15 +21,18 @@ class Place:
     """Where a variant stands; all intervals from one bootstrap, in which all variants share federations and scans.
 
     auroc, auc: to the baseline's, paired: AUROC on held-out scans, AUC of the strongest attack that the protocol
-    allows; None without the baseline. price: (AUC - 1/2) / (AUROC - 1/2), leakage per accuracy; None where nothing was
-    learnt.
-    unbeaten: share of resamples in which no other variant has both a higher AUROC and a lower AUC.
+    allows; None without the baseline. price: (AUC - 1/2) / (AUROC - 1/2), leakage per accuracy. gain: AUROC over that
+    of training alone; joining: (AUC - 1/2) / gain, the price of what others' scans add. Prices are None where the
+    interval of what is paid for reaches 0. unbeaten: share of resamples in which no other variant has both a higher
+    AUROC and a lower AUC.
     """
 
     name: str
-    auroc: tuple[float, Interval] | None
-    auc: tuple[float, Interval] | None
-    price: tuple[float, Interval] | None
+    auroc: Told | None
+    auc: Told | None
+    price: Told | None
+    gain: Told | None
+    joining: Told | None
     unbeaten: float
 
 
@@ -41,18 +46,25 @@ def places(found: Sequence[Summary], resamples: int = 1000) -> list[Place]:
     if not any(one.worst for one in known):
         return []
     auroc, auc = _spread(known, resamples)
-    base = next((at for at, one in enumerate(known) if one.name == BASELINE), None)
-    beaten = [_beaten(auroc, auc, at) for at in range(len(known))]
+    names = [one.name for one in known]
+    base, alone = (auroc[:, [names.index(one)]] if one in names else None for one in (BASELINE, ALONE))
+    leaked = auc[:, [names.index(BASELINE)]] if base is not None else None
     return [
         Place(
-            one.name,
-            None if base in (None, at) else _told(auroc[:, at] - auroc[:, base]),
-            None if base in (None, at) else _told(auc[:, at] - auc[:, base]),
-            _price(auroc[:, at], auc[:, at]),
-            float(1 - beaten[at][1:].mean()),
+            name,
+            _difference(auroc[:, [at]], base, name != BASELINE),
+            _difference(auc[:, [at]], leaked, name != BASELINE),
+            _price(auc[:, at] - CHANCE, auroc[:, at] - CHANCE),
+            _difference(auroc[:, [at]], alone, name != ALONE),
+            None if alone is None or name == ALONE else _price(auc[:, at] - CHANCE, auroc[:, at] - alone[:, 0]),
+            float(1 - _beaten(auroc, auc, at)[1:].mean()),
         )
-        for at, one in enumerate(known)
+        for at, name in enumerate(names)
     ]
+
+
+def _difference(mine: Floats, other: Floats | None, asked: bool) -> Told | None:
+    return _told((mine - other)[:, 0]) if asked and other is not None else None
 
 
 def _spread(known: Sequence[Summary], resamples: int) -> tuple[Floats, Floats]:
@@ -65,7 +77,7 @@ def _spread(known: Sequence[Summary], resamples: int) -> tuple[Floats, Floats]:
     drawn = (resample(any_of_them, rng) for _ in range(resamples))
     weights = [(np.ones(federations, int), np.ones(scans, int)), *drawn]
     auroc = np.array([own @ rows / rows.sum() for rows, _ in weights])
-    auc = np.array([[max(one.curve(*weight).auc, 0.5) if one else 0.5 for one in pairs] for weight in weights])
+    auc = np.array([[max(one.curve(*weight).auc, CHANCE) if one else CHANCE for one in pairs] for weight in weights])
     return auroc, auc
 
 
@@ -73,13 +85,13 @@ def _beaten(auroc: Floats, auc: Floats, at: int) -> Floats:
     return ((auroc > auroc[:, [at]]) & (auc < auc[:, [at]])).any(1).astype(float)
 
 
-def _price(auroc: Floats, auc: Floats) -> tuple[float, Interval] | None:
-    gained = auroc - 0.5
-    if gained[0] < LEAST_GAIN or np.quantile(gained, (1 - LEVEL) / 2) <= 0:
+def _price(paid: Floats, gained: Floats) -> Told | None:
+    """What was paid for each unit gained; None where the gain may be none."""
+    if min(gained[0], np.quantile(gained[1:], (1 - LEVEL) / 2)) <= 0:
         return None
-    return _told((auc - 0.5) / np.maximum(gained, 1e-9))
+    return _told(paid / np.maximum(gained, 1e-9))
 
 
-def _told(values: Floats) -> tuple[float, Interval]:
+def _told(values: Floats) -> Told:
     low, high = np.quantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(values[0]), (float(low), float(high))
