@@ -21,12 +21,13 @@ COLUMNS = (
     "privacy",
     "secure aggregation",
     "clipping and noise",
+    "private training",
 )
 HEAD = """# Schemes
 
 Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date. P is the bytes of
 the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
-number of replies that closes a round. The last two columns say what a site's privacy policy may demand of a scheme
+number of replies that closes a round. The last three columns say what a site's privacy policy may demand of a scheme
 ([privacy.md](privacy.md)); a wrapper allows no more than the scheme within it. Ranges of the arguments, with the
 paper's symbols: each scheme's docstring.
 
@@ -120,6 +121,7 @@ def _row(name: str) -> str:
         row.privacy,
         _allowed(row.no_secure_aggregation),
         _allowed(row.no_noise),
+        _allowed(row.no_private_training),
     ]
     return "| " + " | ".join(cells) + " |\n"
 
