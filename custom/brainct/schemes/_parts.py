@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from brainct import weights as w
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.scheme import Fitted, Keep, Learner, Memory, Model, Report, Scheme, Task, one_of
 from brainct.schemes.fedavg import share
 
@@ -22,7 +22,7 @@ def partly(
     train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
     use: Callable[[Task, Learner, Keep], w.Weights] | None = None,
 ) -> Scheme:
-    """FedAvg on some tensors, while those that `stays` names never leave a site once it began.
+    """FedAvg on some tensors, while those that `stays` names never leave a site once it began, whatever the server asks.
 
     train(learner, weights, shared, own): local training of the whole model, given the keys of both parts.
     A site's own part starts from the server's initial values, which come in the task's `extra` until its first report
@@ -40,6 +40,7 @@ def partly(
         return {site: Task(memory["shared"], {} if site in begun else {"own": memory["own"]}) for site in sites}
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        _check_stays(task, stays(learner.initial()))
         weights = {**_own(task, learner, keep), **task.weights}
         fitted = train(learner, weights, task.weights.keys(), weights.keys() - task.weights.keys())
         refuse_nan(fitted)
@@ -57,6 +58,12 @@ def partly(
         return share(report.examples, weight_by)
 
     return Scheme(start, assign, reply, combine, model, use=use or personal, coefficient=coefficient)
+
+
+def _check_stays(task: Task, own: Keys) -> None:
+    """Refuse a task that has what stays at the sites: what a site is given, it trains and sends."""
+    if asked := sorted(task.weights.keys() & set(own)):
+        raise Declined(f"the server sends {_first(asked, 3)}, which stays at each site by this job; it sends nothing")
 
 
 def personal(task: Task, learner: Learner, keep: Keep) -> w.Weights:

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainct.ct.model import NETWORKS
+from brainct.ct.model import NETWORKS, build
 from brainct.plan import Network, Plan
+from brainct.scheme import names_in
 from brainct.site.terms import evaluations
+from brainct.weights import Weights
 
 
 class Limits(BaseModel):
@@ -38,6 +41,41 @@ def beyond(limits: Limits, plan: Plan) -> str | None:
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
         return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
     return None
+
+
+GROWN = 2
+"""How many times as wide as the plan's network a task's may be, with a scheme that widens networks."""
+WIDENS = ("fedma",)
+
+
+def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
+    """Which tensors of a task would make the network another one than its plan's, in a clause; None where none would.
+
+    A site takes the widths of its network from the weights that it is sent, where the architecture lets them differ.
+    """
+    if limits.networks is None:
+        return None
+    most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
+    found = [key for key, own in shapes(plan.network) if key in weights and not _fits(own, weights[key].shape, most)]
+    listed = _names(limits.networks)
+    return f"{', '.join(found[:3])} came in the shape of another network; it trains {listed}" if found else None
+
+
+@lru_cache(maxsize=8)
+def _shapes(network: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    chosen = Network.model_validate_json(network)
+    built = build(chosen.architecture, chosen.channels, chosen.size, chosen.dims, 0, **chosen.options)
+    return tuple((key, tuple(value.shape)) for key, value in built.state_dict().items())
+
+
+def shapes(network: Network) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The tensors of a network by name, with the shape of each."""
+    return _shapes(network.model_dump_json())
+
+
+def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:
+    same = len(own) == len(sent)
+    return same and all(width <= found <= most * width for width, found in zip(own, sent, strict=True))
 
 
 def allowed(networks: Sequence[str | Mapping[str, Any]], network: Network) -> bool:

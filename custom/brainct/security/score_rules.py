@@ -4,7 +4,7 @@ Noise: Dwork, Roth: The Algorithmic Foundations of Differential Privacy, 2014, t
 far one scan moves a score are derived in `reach`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +94,15 @@ def _told(rule: ScoreRule, least_class: int, found: Mapping[str, Any]) -> dict[s
 
 def _rounded(value: float | None, rule: ScoreRule) -> float | None:
     return None if value is None else round(value, rule.digits)
+
+
+SAID = (*NUMBERS, *DETAILS, "positives", "negatives", "unlabelled", "reason")
+"""All that an evaluation says of a finding."""
+
+
+def nothing_of(findings: Sequence[str]) -> dict[str, Any]:
+    """The scores of these findings where the policy lets none out, whatever they are, or whether there are any."""
+    return {finding: _without(dict.fromkeys(SAID), WITHHELD) for finding in findings}
 
 
 def _without(found: Mapping[str, Any], why: str) -> dict[str, Any]:
