@@ -110,7 +110,7 @@ class Guard:
             return plan
         if self.policy.limits.runs_a_day is not None and not self.ledger.has_begun(order["run"]):
             raise Declined(
-                "by its privacy policy it has not agreed to this run at a roll call, or has refused it there"
+                "by its privacy policy it answers no run that it has not agreed to at a roll call"
             )
         if said := limits.reshaped(self.policy.limits, plan, order["task"]["weights"]):
             raise Declined(f"by its privacy policy {said}; {ASK}")

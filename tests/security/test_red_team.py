@@ -100,7 +100,7 @@ def test_a_scheme_that_widens_networks_may_double_a_listed_one_and_no_more(tmp_p
 
 @pytest.mark.parametrize("scheme", ["fedper", "fedrep", "fedbn", "lgfedavg", "fedbabu"])
 def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task(tmp_path, scheme):
-    """Which part stays followed from the task: with the head among its weights, the site sent the head that it trained."""
+    """Which part stays followed from the task: with the head in it, the site sent the head that it had trained."""
     plan = tiny_plan(scheme)
     site = begun(tmp_path, plan)
     error = site.answer(order(plan))["error"]
@@ -135,7 +135,7 @@ def behind(folder, scans, scores):
 
 @pytest.mark.parametrize("scores", [{"form": "never"}, {"form": "noised", "noise": 4.0}], ids=["never", "noised"])
 def test_whether_an_evaluation_fails_tells_nothing_of_a_scan_and_costs_what_others_cost(tmp_path, scores):
-    """Twelve evaluations found the brightest pixel of the test scans to 5e-5, under `never`, and with nothing counted."""
+    """Twelve evaluations found the brightest pixel of all test scans to 5e-5, under `never`, and nothing counted."""
     plan, scans = tiny_plan(network=PLAIN), hospital(0)
     brightest = float(scans.folds["test"].images[:, 0].max())
     sites = [behind(tmp_path / str(number), scans, scores) for number in range(2)]
@@ -193,3 +193,43 @@ def test_a_server_reads_no_file_of_a_site_with_flares_shell_commands(tmp_path, a
     assert "EXAMPLE^NAME" in asked(f"{command} {table}")
     NoShell()
     assert "is not a supported shell command" in asked(f"{command} {table}")
+
+
+# Counts that a policy withholds ---------------------------------------------------------------------------------------
+
+
+def rare(known=True):
+    """Twenty training scans, of which four have a finding, or of which two have a label of it."""
+    scans = hospital(0)
+    labels = scans.folds["train"].labels
+    labels[:, 0] = (torch.arange(20) < 4).float()
+    if not known:
+        labels[2:, 0] = torch.nan
+    return scans
+
+
+def test_a_count_that_is_withheld_does_not_follow_from_those_that_are_told(tmp_path):
+    """Four with a finding were withheld, but 16 without it told, of 20 scans."""
+    about = door(tmp_path, scans=rare(), policy={"least_class": 5}).answer(order(tiny_plan(), "describe"))["about"]
+    train = about["folds"]["train"]
+    assert "epidural" not in {**train["positives"], **train["negatives"]}
+    assert train["positives"]["any"] == train["negatives"]["any"] == 10
+
+
+def test_a_small_count_of_labelled_scans_leaves_as_none(tmp_path):
+    plan = tiny_plan("fedma")
+    task = {"weights": first_weights(plan), "extra": {"frozen": []}}
+    told = []
+    for least in (1, 5):
+        site = begun(tmp_path / str(least), plan, scans=rare(known=False), policy={"least_class": least})
+        told.append(site.answer(order(plan, task=task))["extra"]["labelled"])
+    assert told == [[2] + [20] * 5, [0] + [20] * 5]
+
+
+@pytest.mark.parametrize("scheme", ["minibatch", "fedavg"])
+def test_no_job_trains_on_single_scans_where_the_policy_has_a_least_number(tmp_path, scheme):
+    """From the gradient by the last layer's bias the six labels of a scan were read: 12 of 12, and whose they were."""
+    plan = tiny_plan(scheme, fit={"batch_size": 1, "steps": 1})
+    error = door(tmp_path, policy={"limits": {"scans": 5}}).answer(order(plan, "describe"))["error"]
+    assert "the job trains on 1 scans at a time; it takes part from 5 on" in error
+    assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).answer(order(plan))

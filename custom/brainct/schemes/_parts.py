@@ -22,7 +22,7 @@ def partly(
     train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
     use: Callable[[Task, Learner, Keep], w.Weights] | None = None,
 ) -> Scheme:
-    """FedAvg on some tensors, while those that `stays` names never leave a site once it began, whatever the server asks.
+    """FedAvg on some tensors, while those that `stays` names never leave a site once it began.
 
     train(learner, weights, shared, own): local training of the whole model, given the keys of both parts.
     A site's own part starts from the server's initial values, which come in the task's `extra` until its first report

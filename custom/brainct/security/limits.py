@@ -19,7 +19,8 @@ class Limits(BaseModel):
 
     networks: names, each of which stands for that network with its default options, or {architecture, options} with
     exactly these: a network of a job's own making can be one that copies scans into its gradient. rounds, evaluations:
-    of one run. runs_a_day: that begin on one day.
+    of one run. runs_a_day: that begin on one day. scans: a job may have it train on no fewer at a time: from the
+    gradient of a single one its labels can be read, and with some networks its picture.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +28,7 @@ class Limits(BaseModel):
     rounds: int | None = Field(None, ge=1)
     evaluations: int | None = Field(None, ge=1)
     runs_a_day: int | None = Field(None, ge=1)
+    scans: int | None = Field(None, ge=1)
 
 
 def beyond(limits: Limits, plan: Plan) -> str | None:
@@ -40,6 +42,8 @@ def beyond(limits: Limits, plan: Plan) -> str | None:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
         return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
+    if limits.scans is not None and (few := plan.fit.batch_size) is not None and few < limits.scans:
+        return f"the job trains on {few} scans at a time; it takes part from {limits.scans} on"
     return None
 
 
@@ -56,21 +60,18 @@ def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
     if limits.networks is None:
         return None
     most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
-    found = [key for key, own in shapes(plan.network) if key in weights and not _fits(own, weights[key].shape, most)]
+    own_shapes = _shapes(plan.network.model_dump_json())
+    found = [key for key, own in own_shapes if key in weights and not _fits(own, weights[key].shape, most)]
     listed = _names(limits.networks)
     return f"{', '.join(found[:3])} came in the shape of another network; it trains {listed}" if found else None
 
 
 @lru_cache(maxsize=8)
 def _shapes(network: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The tensors of a plan's network, as JSON, by name, with the shape of each."""
     chosen = Network.model_validate_json(network)
     built = build(chosen.architecture, chosen.channels, chosen.size, chosen.dims, 0, **chosen.options)
     return tuple((key, tuple(value.shape)) for key, value in built.state_dict().items())
-
-
-def shapes(network: Network) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The tensors of a network by name, with the shape of each."""
-    return _shapes(network.model_dump_json())
 
 
 def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:
