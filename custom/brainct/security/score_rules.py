@@ -122,7 +122,7 @@ def counts_as(least_class: int, about: Mapping[str, Any], terms: str) -> dict[st
 
 
 def _large(fold: Mapping[str, Any], least_class: int) -> dict[str, Any]:
-    """A fold's counts; of a finding that lacks one side the other is left out too: with the scans it gives the first."""
+    """A fold's counts; of a finding that lacks one side the other is left out too, as it would give that."""
     both = ("positives", "negatives")
     large = [finding for finding in fold[both[0]] if min(fold[side][finding] for side in both) >= least_class]
     return {**fold, **{side: {finding: fold[side][finding] for finding in large} for side in both}}
