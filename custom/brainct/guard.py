@@ -105,13 +105,13 @@ class Guard:
             raise Declined(f"by its privacy policy {said}; {ASK}")
         if said := privacy.objection(self.policy, plan.build()):
             raise Declined(f"by its privacy policy {said}; {ASK}")
+        if said := privacy.apart(self.policy, plan.build(), order):
+            raise Declined(f"by its privacy policy {said}; {ASK}")
         self._check_withheld(plan)
         if order["what"] == "describe":
             return plan
         if self.policy.limits.runs_a_day is not None and not self.ledger.has_begun(order["run"]):
-            raise Declined(
-                "by its privacy policy it answers no run that it has not agreed to at a roll call"
-            )
+            raise Declined("by its privacy policy it answers no run that it has not agreed to at a roll call")
         if said := limits.reshaped(self.policy.limits, plan, order["task"]["weights"]):
             raise Declined(f"by its privacy policy {said}; {ASK}")
         return plan

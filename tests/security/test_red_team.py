@@ -14,10 +14,17 @@ from nvflare.private.fed.client.admin import FedAdminAgent
 
 from brainct.desk import Desk
 from brainct.flare.shell import NoShell
-from brainct.guard import Guarded, guard_in
+from brainct.guard import Guarded, guard_in, guard_of
+from brainct.scheme import Task
+from brainct.schemes._masking import MEMBERS
+from brainct.schemes._unmasking import ROUND
+from brainct.schemes.fedavg import fedavg
+from brainct.schemes.secagg import secagg
 from brainct.security.score_rules import nothing_of
 from tests.conftest import first_weights, tiny_plan
-from tests.security.test_cheating_server import SITE, begun, door, hospital, moved, order
+from tests.schemes.summing import COUNTS, played
+from tests.schemes.summing import SITES as FOUR
+from tests.security.test_cheating_server import SITE, SITES, begun, door, hospital, moved, order
 
 PLAIN = {"architecture": "vgg-small", "size": 32}
 
@@ -193,6 +200,36 @@ def test_a_server_reads_no_file_of_a_site_with_flares_shell_commands(tmp_path, a
     assert "EXAMPLE^NAME" in asked(f"{command} {table}")
     NoShell()
     assert "is not a supported shell command" in asked(f"{command} {table}")
+
+
+# Sums of two runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", ["any", "fixed"])
+def test_two_runs_that_differ_in_one_site_tell_its_update(members):
+    """Why the policy has `together`: training follows from the job, so the others' parts are the same in both runs."""
+    plan, scheme = tiny_plan(), secagg(members=members)
+    every, fewer = played(scheme, plan, 2), played(scheme, plan, 2, sites=FOUR[:3])
+    with_it, without = (sum(COUNTS[site] for site in sites) for sites in (FOUR, FOUR[:3]))
+    gap = {
+        key: with_it * every.model()[key].double() - without * value.double() for key, value in fewer.model().items()
+    }
+    task = Task(every.seen[1][0]["site-4"].weights)
+    own = fedavg().reply(task, every.learner("site-4", 1), {})[0].weights
+    assert all(float((gap[key] / COUNTS["site-4"] - own[key]).abs().max()) < 1e-5 for key in own)
+
+
+def test_with_named_sites_no_sum_of_any_run_is_over_others(tmp_path):
+    together = {"secure_aggregation": True, "together": SITES}
+    fixed, free = (tiny_plan("secagg", arguments={"members": members}) for members in ("fixed", "any"))
+    assert "about" in begun(tmp_path, fixed, policy=together).answer(order(fixed, "describe"))
+    four = order(fixed, "describe", run="another", sites=[*SITES, "site-4"])
+    assert "every sum must be over site-1, site-2, site-3" in door(tmp_path, policy=together).answer(four)["error"]
+    assert "`members`" in door(tmp_path / "free", policy=together).answer(order(free, "describe"))["error"]
+    task = {"weights": {}, "extra": {MEMBERS: SITES[:2], ROUND: 1}}
+    less = guard_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).answer(order(fixed, round=1, task=task), {})
+    assert "and the server's is over others" in less["error"]
+    assert "about" in door(tmp_path / "local", policy=together).answer(order(tiny_plan("local"), "describe"))
 
 
 # Counts that a policy withholds ---------------------------------------------------------------------------------------
