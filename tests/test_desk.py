@@ -51,7 +51,7 @@ def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
     counts += [desk.answer(order(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
     names = sorted(path.name for path in (tmp_path / "keep").rglob("*.*"))
-    assert names == ["site-1.safetensors", "site-1.terms.json"]
+    assert names == ["site-1.lock", "site-1.safetensors", "site-1.terms.json"]
     assert plain.load(tmp_path / "keep" / "a-run" / "site-1.safetensors")["keep"]["count"] == 5
 
 

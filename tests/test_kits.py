@@ -89,7 +89,8 @@ def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_po
     (local / "resources.json.default").write_text(json.dumps(default))
     kits.lay(prod / "hospital-a", POLICY)
     content = json.loads((local / "resources.json").read_text())
-    assert content["components"] == components[:1]
+    no_shell = {"id": "no_shell", "path": "brainct.flare.shell.NoShell", "args": {}}
+    assert content["components"] == [components[0], no_shell]
     assert content["class_allow_list"] == [jobs.ROUNDS, jobs.SITE]
     assert content["class_list_enforcement_mode"] == "enforce"
     assert content["allow_log_streaming"] is False

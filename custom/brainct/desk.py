@@ -104,6 +104,13 @@ class Desk:
         check_order(order, self.site)
         plan, scheme = self._plan_of(order["plan"])
         asked, run = terms_of(plan, order["sites"]), order["run"]
+        if order["what"] != "describe":
+            check_terms(self.state.terms(run), asked, self.site, run)
+        with self.state.alone(run):
+            return self._of_run(order, plan, scheme, asked)
+
+    def _of_run(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme, asked: Mapping[str, Any]) -> dict[str, Any]:
+        run = order["run"]
         if order["what"] == "describe":
             self._begin(order, asked)
         check_terms(self.state.terms(run), asked, self.site, run)
@@ -193,7 +200,9 @@ class Desk:
         run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
         private = self._guard.private_training(order) if self._guard else None
         network, number = self._network_of(plan), order["round"]
-        return SiteLearner(network, scans, plan, self.site, number, secret, run_secret, self._identity, private)
+        always = self._guard is not None and self._guard.policy.scores.noise is not None
+        own = (secret, run_secret, self._identity, private, always)
+        return SiteLearner(network, scans, plan, self.site, number, *own)
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:

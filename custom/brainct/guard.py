@@ -18,9 +18,10 @@ from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.security import limits, release
 from brainct.security.accounting import UNITS, Event
-from brainct.security.disclosures import check_answer
+from brainct.security.disclosures import FINDINGS, check_answer
 from brainct.security.ledger import Ledger
 from brainct.security.private_training import PrivateTraining, private_training
+from brainct.security.score_rules import nothing_of
 from brainct.site.terms import HELD_OUT, ORDERS
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
@@ -101,11 +102,21 @@ class Guard:
             raise Declined(f"by its privacy policy {said}; {ASK}")
         if said := privacy.objection(self.policy, plan.build()):
             raise Declined(f"by its privacy policy {said}; {ASK}")
+        if said := privacy.apart(self.policy, plan.build(), order):
+            raise Declined(f"by its privacy policy {said}; {ASK}")
         self._check_withheld(plan)
+        if order["what"] == "describe":
+            return plan
+        if self.policy.limits.runs_a_day is not None and not self.ledger.has_begun(order["run"]):
+            raise Declined("by its privacy policy it answers no run that it has not agreed to at a roll call")
+        if said := limits.reshaped(self.policy.limits, plan, order["task"]["weights"]):
+            raise Declined(f"by its privacy policy {said}; {ASK}")
         return plan
 
     def _of_failure(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""
+        if order["what"] == "evaluate" and self.policy.scores.form == "never":
+            return {"scores": nothing_of(FINDINGS), **_exchange(answer)}
         examples = self._scans.get(order["run"])
         if order["what"] == "reply" and self.policy.noise and order["task"]["weights"] and examples:
             spend = functools.partial(self._spend, order)

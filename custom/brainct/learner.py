@@ -38,7 +38,8 @@ class SiteLearner:
     for `key`; by default it is empty, and the job's seed decides. identity: gives that of the site's kit; None
     where there is none, as in a simulation, whose sites vouch for nothing and believe everything. private: how the
     site's policy has it train; `fit` then follows from the site's secret in place of the seed, tells no loss, and is
-    the only thing that reads training scans: what else would is refused.
+    the only thing that reads training scans: what else would is refused. always: a scan for which a model gives no
+    number counts with 0.5, since that an evaluation fails would tell of that scan.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class SiteLearner:
         run_secret: Callable[[], bytes] = bytes,
         identity: Callable[[], Identity | None] = nobody,
         private: PrivateTraining | None = None,
+        always: bool = False,
     ):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
         self.batch_size = plan.fit.batch_size or scans.batch_size
         self._secret, self._run_secret, self._identity, self._private = secret, run_secret, identity, private
+        self._always = always
         self._normalise: tuple[Tensor, Tensor] | None = None
         self._answer: Callable[[str], Tensor] | None = None
 
@@ -324,7 +327,8 @@ class SiteLearner:
         """Scores of each finding on a fold, with counts; null and a reason where a class is absent (see ct.scores)."""
         self._unread("a model's scores on them" if fold == "train" else "")
         labels = self._fold(fold).labels.double().numpy()
-        return scores(labels, self.predict(weights, fold).double().numpy())
+        found = self.predict(weights, fold).double()
+        return scores(labels, (found.nan_to_num(0.5) if self._always else found).numpy())
 
     def loaded(self, weights: Weights) -> nn.Module:
         """A module with these weights, (N, C, H, W[, D]) to (N, 6) logits, that sees scans as this learner does."""

@@ -19,6 +19,7 @@ from brainct.errors import Refused
 from brainct.plan import Fit, Plan, sentences
 from brainct.scheme import Scheme, names_in
 from brainct.schemes import about
+from brainct.schemes._masking import MEMBERS
 from brainct.security.accounting import Event, epsilon
 from brainct.security.limits import Limits
 from brainct.security.score_rules import ScoreRule
@@ -70,10 +71,12 @@ class Policy(_Part):
     moves further than this. clip: C > 0, the greatest L2 norm of an update. noise: z >= 0, to each value Gaussian noise
     of standard deviation z C is added. budget: a site whose releases would give away more makes none.
     secure_aggregation: only take part where nobody sees a single site's update; "fixed" also asks that all sums of a
-    run are over the same sites. training: train with DP-SGD, whatever
-    the job asks for; None trains as the job says. labels: the largest epsilon of a single label that the site sends
-    (`fedct`), so the least noise; None sends labels as the job says. scores: how scores leave, see ScoreRule.
-    least_class: no count and no score of a finding with fewer scans with or without it. limits: what a job may ask for.
+    run are over the same sites. together: names of all sites over which each sum of each run must be; of two runs of
+    one job that differ in one site, the sums differ by its update.
+    training: train with DP-SGD, whatever the job asks for; None trains as the job says. labels: the largest epsilon of
+    a single label that the site sends (`fedct`), so the least noise; None sends labels as the job says. scores: how
+    scores leave, see ScoreRule. least_class: no count and no score of a finding with fewer scans with or without it.
+    limits: what a job may ask for.
     """
 
     withhold: tuple[str, ...] = ()
@@ -83,6 +86,7 @@ class Policy(_Part):
     noise: float = Field(0.0, ge=0)
     budget: Budget | None = None
     secure_aggregation: bool | Literal["fixed"] = False
+    together: tuple[str, ...] = ()
     training: Training | None = None
     labels: float | None = Field(None, gt=0)
     scores: ScoreRule = ScoreRule()
@@ -95,6 +99,8 @@ class Policy(_Part):
             raise ValueError("noise without clip: its size is a multiple of clip; set both")
         if self.budget and not (self.noise or self.training or self.labels or self.scores.noise):
             raise ValueError("a budget without noise would never be spent, and never kept; set noise and clip")
+        if self.together and (not self.secure_aggregation or len(set(self.together)) < 3):
+            raise ValueError("together is for secure_aggregation: true, and names at least three sites, this one too")
         return self
 
     @property
@@ -129,6 +135,20 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
     if policy.secure_aggregation == "fixed" and not scheme.fixed:
         return 'no two sums may be over other hospitals; set `members` of "secagg" to "fixed"'
     return None
+
+
+def apart(policy: Policy, scheme: Scheme, order: Mapping[str, Any]) -> str | None:
+    """Why an order's sums are not over the sites that the policy names, as a clause; None where they are."""
+    if not policy.together or scheme.name == "local":
+        return None
+    wanted, extra = sorted(policy.together), order.get("task", {}).get("extra", {})
+    named = f"every sum must be over {', '.join(wanted)}"
+    if not scheme.fixed:
+        return f'{named}; take the scheme "secagg" with `members` "fixed"'
+    asked = order["sites"], extra.get(MEMBERS, wanted)
+    return (
+        None if all(sorted(map(str, one)) == wanted for one in asked) else f"{named}, and the server's is over others"
+    )
 
 
 def withheld(keys: Iterable[str], paths: Iterable[str]) -> set[str]:

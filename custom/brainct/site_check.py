@@ -24,6 +24,7 @@ from brainct.guard import FILTER, REMEMBER, guard_in
 from brainct.kits import kind_of
 from brainct.package import fingerprint
 
+NO_SHELL = "brainct.flare.shell.NoShell"
 ALLOWED = {jobs.ROUNDS, jobs.SITE}
 """All that a job may have FLARE build."""
 
@@ -105,6 +106,15 @@ def _policy(kit: Path) -> Iterator[Finding]:
     elif mode == "enforce":
         yield Finding("policy", "PASS", f"a job may have FLARE build {len(listed)} classes of brainct and nothing else")
     yield from _logs(content)
+    yield from _shell(content)
+
+
+def _shell(content: Mapping[str, Any]) -> Iterator[Finding]:
+    if "servers" in content or any(part.get("path") == NO_SHELL for part in content.get("components", [])):
+        yield Finding("shell", "PASS", "the server can't read this machine's files with FLARE's shell commands")
+    else:
+        why = "has FLARE's shell commands, with which whoever runs the server reads any file here"
+        yield Finding("shell", "FAIL", f"this site {why}; lay the policy anew: {NO_SHELL} is not among its components")
 
 
 def _logs(content: Mapping[str, Any]) -> Iterator[Finding]:

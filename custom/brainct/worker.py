@@ -20,6 +20,7 @@ from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.scans import Dataset
 from brainct.ct.sitefile import SiteFile
 from brainct.desk import LOG, Desk, Opener
+from brainct.errors import failed
 from brainct.guard import Answers, guarded
 
 Order = Mapping[str, Any]
@@ -103,11 +104,18 @@ class Worker:
         self._start()
         if self._repeated:
             self._order = None
-            return site, {"error": f"{died}, twice in this exchange"}
+            return site, {"error": self._failed(site, f"{died}, twice in this exchange")}
         self._repeated = True
         self._tell(f"{died}; started again, the order is repeated and the result stays the same")
         self._post()
         return None
+
+    def _failed(self, site: str, details: str) -> str:
+        """How a process ended may follow from the scans; at a real site its log alone says it, as of other failures."""
+        if not self._about[0]:
+            return details
+        logging.getLogger(LOG).error(details)
+        return failed(site)
 
     def _post(self) -> None:
         assert self._order is not None

@@ -88,16 +88,17 @@ def test_noised_scores_have_the_noise_that_is_counted_and_the_same_for_the_same_
 
 
 def test_counts_below_the_least_are_left_out_and_so_is_what_is_said_of_them():
-    fold = {"scans": 9, "positives": {"any": 4, "subdural": 6}, "negatives": {"any": 5, "subdural": 3}}
-    about = {"folds": {"train": fold}, "notes": ["fold train (9 scans) has no positive scan of: epidural"]}
+    positives, negatives = {"any": 4, "subdural": 6, "epidural": 5}, {"any": 7, "subdural": 3, "epidural": 6}
+    fold = {"scans": 11, "positives": positives, "negatives": negatives}
+    about = {"folds": {"train": fold}, "notes": ["fold train (11 scans) has no positive scan of: epidural"]}
     assert counts_as(1, about, "terms") == {**about, "notes": [*about["notes"], "terms"]}
     found = counts_as(5, about, "terms")
-    kept = {"scans": 9, "positives": {"subdural": 6}, "negatives": {"any": 5}}
+    kept = {"scans": 11, "positives": {"epidural": 5}, "negatives": {"epidural": 6}}
     assert found == {"folds": {"train": kept}, "notes": ["terms"]}
     assert {place for place, _ in leaves(found)} == {
         "folds/train/scans",
-        "folds/train/positives/subdural",
-        "folds/train/negatives/any",
+        "folds/train/positives/epidural",
+        "folds/train/negatives/epidural",
         "notes/0",
     }
 

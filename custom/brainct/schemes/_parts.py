@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from brainct import weights as w
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.scheme import Fitted, Keep, Learner, Memory, Model, Report, Scheme, Task, one_of
 from brainct.schemes.fedavg import share
 
@@ -40,6 +40,7 @@ def partly(
         return {site: Task(memory["shared"], {} if site in begun else {"own": memory["own"]}) for site in sites}
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        _check_stays(task, stays(learner.initial()))
         weights = {**_own(task, learner, keep), **task.weights}
         fitted = train(learner, weights, task.weights.keys(), weights.keys() - task.weights.keys())
         refuse_nan(fitted)
@@ -57,6 +58,12 @@ def partly(
         return share(report.examples, weight_by)
 
     return Scheme(start, assign, reply, combine, model, use=use or personal, coefficient=coefficient)
+
+
+def _check_stays(task: Task, own: Keys) -> None:
+    """Refuse a task that has what stays at the sites: what a site is given, it trains and sends."""
+    if asked := sorted(task.weights.keys() & set(own)):
+        raise Declined(f"the server sends {_first(asked, 3)}, which stays at each site by this job; it sends nothing")
 
 
 def personal(task: Task, learner: Learner, keep: Keep) -> w.Weights:

@@ -83,6 +83,11 @@ class Ledger:
             plain.write(file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), private=True)
             return True
 
+    def has_begun(self, run: str) -> bool:
+        """Whether `begin` has let this run begin."""
+        file = self.folder / "runs.json"
+        return file.exists() and run in json.loads(file.read_text())
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

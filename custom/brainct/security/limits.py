@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainct.ct.model import NETWORKS
+from brainct.ct.model import NETWORKS, build
 from brainct.plan import Network, Plan
+from brainct.scheme import names_in
 from brainct.site.terms import evaluations
+from brainct.weights import Weights
 
 
 class Limits(BaseModel):
@@ -16,7 +19,8 @@ class Limits(BaseModel):
 
     networks: names, each of which stands for that network with its default options, or {architecture, options} with
     exactly these: a network of a job's own making can be one that copies scans into its gradient. rounds, evaluations:
-    of one run. runs_a_day: that begin on one day.
+    of one run. runs_a_day: that begin on one day. scans: a job may have it train on no fewer at a time: from the
+    gradient of a single one its labels can be read, and with some networks its picture.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,6 +28,7 @@ class Limits(BaseModel):
     rounds: int | None = Field(None, ge=1)
     evaluations: int | None = Field(None, ge=1)
     runs_a_day: int | None = Field(None, ge=1)
+    scans: int | None = Field(None, ge=1)
 
 
 def beyond(limits: Limits, plan: Plan) -> str | None:
@@ -37,7 +42,41 @@ def beyond(limits: Limits, plan: Plan) -> str | None:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
         return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
+    if limits.scans is not None and (few := plan.fit.batch_size) is not None and few < limits.scans:
+        return f"the job trains on {few} scans at a time; it takes part from {limits.scans} on"
     return None
+
+
+GROWN = 2
+"""How many times as wide as the plan's network a task's may be, with a scheme that widens networks."""
+WIDENS = ("fedma",)
+
+
+def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
+    """Which tensors of a task would make the network another one than its plan's, in a clause; None where none would.
+
+    A site takes the widths of its network from the weights that it is sent, where the architecture lets them differ.
+    """
+    if limits.networks is None:
+        return None
+    most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
+    own_shapes = _shapes(plan.network.model_dump_json())
+    found = [key for key, own in own_shapes if key in weights and not _fits(own, weights[key].shape, most)]
+    listed = _names(limits.networks)
+    return f"{', '.join(found[:3])} came in the shape of another network; it trains {listed}" if found else None
+
+
+@lru_cache(maxsize=8)
+def _shapes(network: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The tensors of a plan's network, as JSON, by name, with the shape of each."""
+    chosen = Network.model_validate_json(network)
+    built = build(chosen.architecture, chosen.channels, chosen.size, chosen.dims, 0, **chosen.options)
+    return tuple((key, tuple(value.shape)) for key, value in built.state_dict().items())
+
+
+def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:
+    same = len(own) == len(sent)
+    return same and all(width <= found <= most * width for width, found in zip(own, sent, strict=True))
 
 
 def allowed(networks: Sequence[str | Mapping[str, Any]], network: Network) -> bool:

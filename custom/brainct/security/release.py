@@ -14,6 +14,8 @@ from brainct.security.score_rules import counts_as, scores_as
 from brainct.weights import check
 
 Answer = Mapping[str, Any]
+LABELLED = "labelled"
+"""In an answer's `extra`, `fedma`'s counts of labelled scans by finding."""
 Spend = Callable[[str, Event], None]
 """Counts a release under a digest of all that it follows from, before it is made; refuses what the budget can't pay."""
 
@@ -43,7 +45,7 @@ def replied(
     policy: Policy, plan: Plan, order: Mapping[str, Any], answer: Answer, secret: Callable[[], bytes], spend: Spend
 ) -> dict[str, Any]:
     """What a site sends in a round: the update clipped and noised, labels counted, no loss where there is noise."""
-    trained = answer["weights"]
+    trained, answer = answer["weights"], _without_small(policy, answer)
     metrics = {} if policy.noise or policy.training else answer["metrics"]  # a loss comes from the scans without noise
     _count_labels(policy, plan, order, trained, spend)
     if not trained or not policy.changes:
@@ -56,6 +58,15 @@ def replied(
     spend(digest, privacy.update(policy))  # before it is looked at: that it can't leave would tell as well
     key = hmac.digest(secret(), digest.encode(), "sha256")
     return {**answer, "weights": privacy.release(policy, given, _sound(trained, given), key), "metrics": metrics}
+
+
+def _without_small(policy: Policy, answer: Answer) -> dict[str, Any]:
+    """The answer with 0 in place of each count of labelled scans that is smaller than the policy lets out."""
+    counts = answer["extra"].get(LABELLED)
+    if policy.least_class <= 1 or counts is None:
+        return dict(answer)
+    large = [count if count >= policy.least_class else 0 for count in counts]
+    return {**answer, "extra": {**answer["extra"], LABELLED: large}}
 
 
 def without_training(

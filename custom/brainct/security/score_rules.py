@@ -4,7 +4,7 @@ Noise: Dwork, Roth: The Algorithmic Foundations of Differential Privacy, 2014, t
 far one scan moves a score are derived in `reach`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +96,15 @@ def _rounded(value: float | None, rule: ScoreRule) -> float | None:
     return None if value is None else round(value, rule.digits)
 
 
+SAID = (*NUMBERS, *DETAILS, "positives", "negatives", "unlabelled", "reason")
+"""All that an evaluation says of a finding."""
+
+
+def nothing_of(findings: Sequence[str]) -> dict[str, Any]:
+    """The scores of these findings where the policy lets none out, whatever they are, or whether there are any."""
+    return {finding: _without(dict.fromkeys(SAID), WITHHELD) for finding in findings}
+
+
 def _without(found: Mapping[str, Any], why: str) -> dict[str, Any]:
     """No score and no count, with the reason."""
     return {**dict.fromkeys(found), "reason": why}
@@ -113,8 +122,7 @@ def counts_as(least_class: int, about: Mapping[str, Any], terms: str) -> dict[st
 
 
 def _large(fold: Mapping[str, Any], least_class: int) -> dict[str, Any]:
-    sides = {
-        side: {finding: count for finding, count in fold[side].items() if count >= least_class}
-        for side in ("positives", "negatives")
-    }
-    return {**fold, **sides}
+    """A fold's counts; of a finding that lacks one side the other is left out too, as it would give that."""
+    both = ("positives", "negatives")
+    large = [finding for finding in fold[both[0]] if min(fold[side][finding] for side in both) >= least_class]
+    return {**fold, **{side: {finding: fold[side][finding] for finding in large} for side in both}}

@@ -1,8 +1,11 @@
 """What one site keeps of its runs, on its own disk: the terms, its client state, its answers and its secrets."""
 
+import fcntl
 import json
+import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +19,34 @@ NOTHING: Mapping[str, Any] = {"keep": {}, "round": -1, "answers": {}}
 class StateStore:
     """The files of one site below a folder that outlives the process; below it one folder for each run.
 
-    All of them are readable by their owner alone. The last run's client state is held in memory as well.
+    All of them are readable by their owner alone. The last run's client state is held in memory as well, as long as the
+    file is the one that it was read from or written to.
     """
 
     def __init__(self, site: str, folder: Path):
         self.site, self.folder = site, folder
-        self._held: tuple[str, Mapping[str, Any]] = ("", NOTHING)
+        self._held: tuple[Any, Mapping[str, Any]] = (None, NOTHING)
+
+    @contextmanager
+    def alone(self, run: str) -> Iterator[None]:
+        """While no other process of the site answers an order of this run: of two at once, each would be the first."""
+        file = self._file(run, ".lock")
+        plain.folder_for(file, private=True)
+        with open(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def kept(self, run: str) -> Mapping[str, Any]:
         """The client state of a run, the last round that it answered, and its answers in that round by step."""
-        if self._held[0] != run:
-            file = self._file(run, ".safetensors")
-            self._held = (run, {**NOTHING, **plain.load(file)} if file.exists() else NOTHING)
+        now = self._written(run)
+        if self._held[0] != (run, now):
+            self._held = ((run, now), {**NOTHING, **plain.load(self._file(run, ".safetensors"))} if now else NOTHING)
         return self._held[1]
 
     def store(self, run: str, kept: Mapping[str, Any]) -> None:
         """Replace what `kept` gives, in one step."""
         plain.write(self._file(run, ".safetensors"), plain.pack(kept), private=True)
-        self._held = (run, kept)
+        self._held = ((run, self._written(run)), kept)
 
     def terms(self, run: str) -> dict[str, Any] | None:
         """What the run is, as the site fixed it at the roll call; None before."""
@@ -63,7 +76,13 @@ class StateStore:
         """Remove whatever lies under the name of a run."""
         for suffix in (".safetensors", ".terms.json", ".scores.json", ".secret"):
             self._file(run, suffix).unlink(missing_ok=True)
-        self._held = ("", NOTHING)
+        self._held = (None, NOTHING)
+
+    def _written(self, run: str) -> tuple[int, ...]:
+        """What tells the file of a run's client state from one that another process put in its place; () for none."""
+        file = self._file(run, ".safetensors")
+        found = file.stat() if file.exists() else None
+        return (found.st_ino, found.st_mtime_ns, found.st_size) if found else ()
 
     def _file(self, run: str, suffix: str) -> Path:
         return self.folder / run_name(run) / f"{self.site}{suffix}"
