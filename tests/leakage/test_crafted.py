@@ -87,3 +87,11 @@ def test_the_gradient_of_an_imprint_layer_is_read_as_autograd_gives_it():
     gradient = {name: value.grad for name, value in network.named_parameters()}
     [found] = read_imprint(gradient)
     assert torch.allclose(found.float(), torch.nn.functional.max_pool2d(picture, 2)[0], atol=1e-5)
+
+
+def test_where_two_scans_are_equally_bright_another_part_of_the_picture_tells_them_apart():
+    fold = scans(16)
+    images = fold.images.clone()
+    images[-2] = images[-1].flip(-2).contiguous()
+    both = Fold(images, fold.labels)
+    assert through_the_loss(Site(both), "site-1", both, 16).recovered == 1

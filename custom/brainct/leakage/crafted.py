@@ -28,12 +28,11 @@ CLEAR = 35.0
 """dB of PSNR above which a scan counts as recovered; 8-bit pictures that differ by 4 or 5 grey values in each pixel."""
 BINS = 1024
 CHANNELS = 3
-STEEP = 4000.0
-"""How hard a threshold on the mean brightness is: a scan less than 1 / STEEP below it is not kept out."""
-SURE, SLOPE = 10.0, 4.0
-"""The logit of a scan above a threshold while it is searched, and that of a value of 1 while values are read."""
-SEARCH = 40
-"""Orders that the search for the threshold may take."""
+STEEP, SURE, SLOPE = 4000.0, 10.0, 4.0
+"""A scan less than 1 / STEEP below a threshold is not kept out; the logit of one above it while it is searched, and
+that of a value of 1 while values are read."""
+PARTS, SEARCH = ("all", "top", "left", "first window"), 20
+"""Parts of the picture whose brightness is tried, and orders that the search for a threshold may take in each."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,9 @@ def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> O
     labels the server is told how many there are, as sites say at the roll call.
     """
     edge = size // 2
-    server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH))
+    server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH * len(PARTS)))
     reader = _Reader(server, _passing(model_of(plan).weights), int(fold.labels.isfinite().sum()))
-    found = reader.border()
+    found = next((found for part in PARTS if (found := reader.border(_part(part, edge)))), None)
     values = [reader.value(*found, pixel) for pixel in range(edge**2)] if found else []
     known = [value for value in values if value is not None]
     whole = [torch.tensor(known).reshape(1, edge, edge)] if len(known) == edge**2 else []
@@ -171,31 +170,31 @@ class _Reader:
     def __init__(self, server: Server, weights: dict[str, Tensor], labels: int):
         self.server, self.weights, self.labels = server, weights, labels
 
-    def border(self) -> tuple[float, bool] | None:
-        """A mean brightness above which one scan lies, and whether it is a positive one; None if none was found."""
+    def border(self, part: Tensor) -> tuple[Tensor, float, bool] | None:
+        """This part, a mean brightness of it above which one scan lies, and whether that is a positive one; or None."""
         low, high = 0.0, 1.0
         for _ in range(SEARCH):
             middle = (low + high) / 2
-            total = self._total(middle, None)
+            total = self._total(part, middle, None)
             if total is None:
                 return None
             for positive, alone in ((True, _loss(SURE)), (False, _loss(-SURE))):
                 if abs(total - alone) < 0.02:
-                    return middle, positive
+                    return part, middle, positive
             low, high = (low, middle) if abs(total) < 0.02 else (middle, high)
         return None
 
-    def value(self, border: float, positive: bool, pixel: int) -> float | None:
+    def value(self, part: Tensor, border: float, positive: bool, pixel: int) -> float | None:
         """The value of one pixel of the scan above the border; None once the site refused."""
-        total = self._total(border, pixel)
+        total = self._total(part, border, pixel)
         if total is None:
             return None
         logit = -math.log(math.expm1(max(total + math.log(2), 1e-9)))
         return (logit if positive else -logit) / SLOPE
 
-    def _total(self, border: float, pixel: int | None) -> float | None:
+    def _total(self, part: Tensor, border: float, pixel: int | None) -> float | None:
         """What the scans above the border add to the loss: each its cross-entropy less log 2."""
-        answer = self.server.reply(_gated(self.weights, border, pixel))
+        answer = self.server.reply(_gated(self.weights, part, border, pixel))
         loss = answer.get("metrics", {}).get("loss") if answer else None
         return None if loss is None else (loss - math.log(2)) * self.labels
 
@@ -204,13 +203,22 @@ def _loss(logit: float) -> float:
     return math.log1p(math.exp(-logit)) - math.log(2)
 
 
-def _gated(weights: Weights, border: float, pixel: int | None) -> Weights:
-    """Logit SLOPE x of this pixel, or SURE for none, if the mean brightness is above the border; else 0.
+def _part(name: str, edge: int) -> Tensor:
+    """(CHANNELS edge^2,) shares, sum 1, of the values whose mean brightness is looked at."""
+    chosen = torch.zeros(CHANNELS, edge, edge)
+    half = edge // 2
+    areas = {"all": chosen, "top": chosen[:, :half], "left": chosen[:, :, :half], "first window": chosen[0]}
+    areas[name].fill_(1.0)
+    return (chosen / chosen.sum()).flatten()
+
+
+def _gated(weights: Weights, part: Tensor, border: float, pixel: int | None) -> Weights:
+    """Logit SLOPE x of this pixel, or SURE for none, if the part's mean brightness is above the border; else 0.
 
     max(0, g + x) - max(0, g), where g = STEEP (brightness - border).
     """
     made = {key: value.clone() for key, value in weights.items()}
-    made["hidden.weight"][:] = STEEP / made["hidden.weight"].shape[1]
+    made["hidden.weight"][:] = STEEP * part
     made["hidden.bias"][:] = -STEEP * border
     if pixel is None:
         made["hidden.bias"][0] += 1
