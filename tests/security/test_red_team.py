@@ -114,6 +114,33 @@ def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task
     assert "which stays at each site by this job; it sends nothing" in error
 
 
+def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unasked(tmp_path, monkeypatch):
+    """Whether to vote, and with which model, was the task's word: six votes of a job that has none."""
+    monkeypatch.setenv("BRAINCT_SECRET", "a long random text")
+    told = []
+    for period, forest in ((None, False), (2, False), (1, True)):
+        plan = tiny_plan("fedct", arguments={"warmup": 0, "period": period}, rounds=4)
+        site, task = begun(tmp_path / f"{period}", plan), {"scans": 10, "vote": True, "forest": forest}
+        orders = [order(plan, round=number, task={"weights": {}, "extra": task}) for number in range(4)]
+        told.append([bool(site.answer(one).get("weights")) for one in orders])
+    assert told == [[False] * 4, [False, True, False, True], [False] * 4]
+
+
+def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_path):
+    """Whatever weights came in a round were taken, so that six rounds told of six networks, and of any linear layer."""
+    plan = tiny_plan("ridge", network=PLAIN)
+    weights = first_weights(plan)
+    head = {key: value + 1 for key, value in weights.items() if key.startswith("head.")}
+    task, solved = ({"weights": each, "extra": {"head": "head"}} for each in (weights, {**weights, **head}))
+    site = begun(tmp_path, plan)
+    other = site.answer(order(plan, task={"weights": weights, "extra": {"head": "hidden"}}))
+    assert "the server asks for the input of another layer than head" in other["error"]
+    assert "weights" in site.answer(order(plan, task=task))
+    assert "weights" in site.answer(order(plan, round=1, task=solved)), "one that was lost is asked again"
+    more = {"weights": moved(weights, 0.1)["weights"], "extra": {"head": "head"}}
+    assert "a site tells those of one model in a run" in site.answer(order(plan, round=2, task=more))["error"]
+
+
 # Failures as a channel ------------------------------------------------------------------------------------------------
 
 
