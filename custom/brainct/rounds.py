@@ -145,7 +145,7 @@ class Run:
 
     def _exchange(self, what: str, number: int, tasks: Mapping[str, Task], step: int = 0) -> "_Exchange":
         reports = Reports(self.record.states / f"reports-{step}")
-        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
+        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites)) if tasks or not step else 0
         inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
         inbox.slowest = {} if step else self._slowest()
         orders = {site: self._order("reply", what, number, task) | {"step": step} for site, task in tasks.items()}

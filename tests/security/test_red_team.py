@@ -126,6 +126,19 @@ def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unaske
     assert told == [[False] * 4, [False, True, False, True], [False] * 4]
 
 
+@pytest.mark.parametrize("repair", [False, True])
+def test_rebasin_measures_what_its_job_says_and_no_layer_beside(tmp_path, repair):
+    """A job without REPAIR measured any layer of any network in each round: 192 numbers in six."""
+    plan = tiny_plan("rebasin", network=PLAIN, arguments={"repair": repair}, rounds=5)
+    site, weights = begun(tmp_path, plan), first_weights(plan)
+    asked = [(False, ["head"]), (True, ["conv1"]), (False, ["conv1"])]
+    told = []
+    for number, (train, measure) in enumerate(asked):
+        task = {"weights": weights, "extra": {"train": train, "measure": measure}}
+        told.append("weights" in site.answer(order(plan, round=number, task=task)))
+    assert told == [False, False, repair]
+
+
 def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_path):
     """Whatever weights came in a round were taken, so that six rounds told of six networks, and of any linear layer."""
     plan = tiny_plan("ridge", network=PLAIN)
