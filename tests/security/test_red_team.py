@@ -1,7 +1,7 @@
 """A second reading with fresh eyes: each attack that got through once, as it was run, and what it gets now."""
 
 import json
-import multiprocessing
+import threading
 
 import pytest
 import torch
@@ -58,22 +58,19 @@ def test_of_two_processes_that_are_asked_for_the_same_round_one_answers(tmp_path
     )
 
 
-def test_a_process_waits_while_another_one_answers_an_order_of_the_same_run(tmp_path):
-    desk = Desk(SITE, tmp_path, None, lambda *_: hospital(0))
-    desk.answer(order(tiny_plan(), "describe"))
-    context = multiprocessing.get_context("spawn")
-    there = context.Process(target=_answers, args=(tmp_path,))
-    with desk.state.alone("a-run"):
-        there.start()
-        there.join(timeout=3)
-        assert there.is_alive()
-        assert desk.state.kept("a-run")["round"] == -1
-    there.join(timeout=60)
-    assert desk.state.kept("a-run")["round"] == 0
-
-
-def _answers(folder):
-    Desk(SITE, folder, None, lambda *_: hospital(0)).answer(order(tiny_plan()))
+def test_an_order_waits_while_another_one_of_the_same_run_is_answered(tmp_path):
+    one, other = (Desk(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
+    one.answer(order(tiny_plan(), "describe"))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(other.answer(order(tiny_plan()))))
+    with one.state.alone("a-run"):
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive()
+        assert one.state.kept("a-run")["round"] == -1
+    thread.join(timeout=60)
+    assert "weights" in answers[0]
+    assert one.state.kept("a-run")["round"] == 0
 
 
 # What a task may hold -------------------------------------------------------------------------------------------------
