@@ -320,7 +320,10 @@ def test_runs_are_looked_for_in_kits(capsys, tmp_path):
 def test_a_site_without_a_ledger_is_no_site_that_spent_nothing(capsys, tmp_path):
     scope = {"name": "x", "task_result_filters": [{"path": FILTER, "args": {"clip": 1.0}}]}
     (tmp_path / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "x"}))
-    assert "noised updates that left: 0" in type_in(capsys, "privacy", tmp_path / "privacy.json", "--site", "a")[1]
+    assert (
+        "releases that its privacy budget pays for: 0"
+        in type_in(capsys, "privacy", tmp_path / "privacy.json", "--site", "a")[1]
+    )
     (tmp_path / "privacy" / "site-1").mkdir(parents=True)
     refused(
         capsys, "of a site 'Site-1'; wanted one of site-1", "privacy", tmp_path / "privacy.json", "--site", "Site-1"

@@ -73,6 +73,7 @@ def test_a_kit_with_our_policy_fails_nowhere(kit):
             "logs",
             "may send this site's logs",
         ),
+        ("resources.json", "components", [], "shell", "whoever runs the server reads any file here"),
         ("authorization.json", "permissions", {"project_admin": "any"}, "rights", "project_admin may bring code"),
         ("authorization.json", "permissions", {"lead": {"byoc": "any"}}, "rights", "lead may bring code"),
         ("privacy.json", "default_scope", "elsewhere", "privacy", "no default_scope"),

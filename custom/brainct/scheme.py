@@ -147,6 +147,12 @@ class Moments:
 class Learner(Protocol):
     """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
 
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def round(self) -> int: ...
+
     def initial(self) -> Model: ...
 
     def fit(

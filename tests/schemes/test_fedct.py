@@ -141,7 +141,7 @@ def test_a_site_flips_its_labels_at_the_rate_by_its_secret_and_sends_no_loss():
     plan, task = tiny_plan(), Task({}, {"scans": 1000, "vote": True, "forest": False})
 
     def sent(epsilon, secret="s"):
-        report, _ = fedct(epsilon=epsilon).reply(task, large(plan, "site-1", 0, secret), {})
+        report, _ = fedct(1, 0, epsilon=epsilon).reply(task, large(plan, "site-1", 0, secret), {})
         return report, BALLOT.read(report.weights["labels"], 1001)
 
     (plainly, truth), (report, noisy) = sent(None), sent(1.0)
@@ -255,7 +255,7 @@ def test_flips_of_two_epsilons_have_nothing_in_common():
     plan, asked = tiny_plan("fedct"), []
     for epsilon in (0.1, 0.4, 0.4):
         learner = Noting(network_of(plan), tiny_scans(1), plan, "site-1", 4)
-        fedct(epsilon=epsilon).reply(Task({}, {"scans": PUBLIC, "vote": True, "forest": False}), learner, {})
+        fedct(1, 0, epsilon=epsilon).reply(Task({}, {"scans": PUBLIC, "vote": True, "forest": False}), learner, {})
     assert not set(asked[0].tolist()) & set(asked[1].tolist())
     assert asked[1].tolist() == asked[2].tolist()
 

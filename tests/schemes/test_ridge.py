@@ -39,12 +39,14 @@ def solve(features, labels, owners, scheme=None, lost=(), rounds=1):
     scheme = scheme or ridge(LAM)
     weights = {"head.weight": torch.full((F, D), 9.0).double(), "head.bias": torch.full((F,), 9.0).double()}
     sites = [f"site-{number}" for number in sorted(set(owners))]
-    memory = scheme.start(Model(weights, (Layer("head", "Linear", tuple(weights)),)), sites, 0)
+    network = Model(weights, (Layer("head", "Linear", tuple(weights)),))
+    memory = scheme.start(network, sites, 0)
     for number in range(rounds):
         reports = {}
         for site, task in scheme.assign(memory, number, sites).items():
             mine = torch.tensor([site == f"site-{owner}" for owner in owners])
-            learner = SimpleNamespace(features=lambda weights, layer, mine=mine: (features[mine], labels[mine]))
+            asked = {"features": lambda weights, layer, mine=mine: (features[mine], labels[mine])}
+            learner = SimpleNamespace(initial=lambda: network, **asked)
             report, _ = scheme.reply(task, learner, {})
             check_report(report, task, scheme, site)
             if (site, number) not in lost:
@@ -139,7 +141,7 @@ def test_what_travels_once_is_two_triangles_a_finding_in_double_precision_and_th
     task = scheme.assign(memory, 0, SITES)["site-1"]
     report, keep = scheme.reply(task, tiny_learner(plan), {})
     assert 0 < plain.size(report.weights) - 8 * 6 * (8 + 1) * (8 + 2) < 100
-    assert (dict(report.extra), dict(report.metrics), keep) == ({}, {}, {})
+    assert (dict(report.extra), dict(report.metrics), set(keep)) == ({}, {}, {"said"})
     memory = scheme.combine(memory, 0, {site: report for site in SITES})
     again, _ = scheme.reply(scheme.assign(memory, 1, SITES)["site-1"], None, {})
     assert again == Report({}, 8)

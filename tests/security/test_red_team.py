@@ -1,7 +1,7 @@
 """A second reading with fresh eyes: each attack that got through once, as it was run, and what it gets now."""
 
 import json
-import multiprocessing
+import threading
 
 import pytest
 import torch
@@ -58,22 +58,19 @@ def test_of_two_processes_that_are_asked_for_the_same_round_one_answers(tmp_path
     )
 
 
-def test_a_process_waits_while_another_one_answers_an_order_of_the_same_run(tmp_path):
-    desk = Desk(SITE, tmp_path, None, lambda *_: hospital(0))
-    desk.answer(order(tiny_plan(), "describe"))
-    context = multiprocessing.get_context("spawn")
-    there = context.Process(target=_answers, args=(tmp_path,))
-    with desk.state.alone("a-run"):
-        there.start()
-        there.join(timeout=3)
-        assert there.is_alive()
-        assert desk.state.kept("a-run")["round"] == -1
-    there.join(timeout=60)
-    assert desk.state.kept("a-run")["round"] == 0
-
-
-def _answers(folder):
-    Desk(SITE, folder, None, lambda *_: hospital(0)).answer(order(tiny_plan()))
+def test_an_order_waits_while_another_one_of_the_same_run_is_answered(tmp_path):
+    one, other = (Desk(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
+    one.answer(order(tiny_plan(), "describe"))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(other.answer(order(tiny_plan()))))
+    with one.state.alone("a-run"):
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive()
+        assert one.state.kept("a-run")["round"] == -1
+    thread.join(timeout=60)
+    assert "weights" in answers[0]
+    assert one.state.kept("a-run")["round"] == 0
 
 
 # What a task may hold -------------------------------------------------------------------------------------------------
@@ -112,6 +109,46 @@ def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task
     site = begun(tmp_path, plan)
     error = site.answer(order(plan))["error"]
     assert "which stays at each site by this job; it sends nothing" in error
+
+
+def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unasked(tmp_path, monkeypatch):
+    """Whether to vote, and with which model, was the task's word: six votes of a job that has none."""
+    monkeypatch.setenv("BRAINCT_SECRET", "a long random text")
+    told = []
+    for period, forest in ((None, False), (2, False), (1, True)):
+        plan = tiny_plan("fedct", arguments={"warmup": 0, "period": period}, rounds=4)
+        site, task = begun(tmp_path / f"{period}", plan), {"scans": 10, "vote": True, "forest": forest}
+        orders = [order(plan, round=number, task={"weights": {}, "extra": task}) for number in range(4)]
+        told.append([bool(site.answer(one).get("weights")) for one in orders])
+    assert told == [[False] * 4, [False, True, False, True], [False] * 4]
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_rebasin_measures_what_its_job_says_and_no_layer_beside(tmp_path, repair):
+    """A job without REPAIR measured any layer of any network in each round: 192 numbers in six."""
+    plan = tiny_plan("rebasin", network=PLAIN, arguments={"repair": repair}, rounds=5)
+    site, weights = begun(tmp_path, plan), first_weights(plan)
+    asked = [(False, ["head"]), (True, ["conv1"]), (False, ["conv1"])]
+    told = []
+    for number, (train, measure) in enumerate(asked):
+        task = {"weights": weights, "extra": {"train": train, "measure": measure}}
+        told.append("weights" in site.answer(order(plan, round=number, task=task)))
+    assert told == [False, False, repair]
+
+
+def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_path):
+    """Whatever weights came in a round were taken, so that six rounds told of six networks, and of any linear layer."""
+    plan = tiny_plan("ridge", network=PLAIN)
+    weights = first_weights(plan)
+    head = {key: value + 1 for key, value in weights.items() if key.startswith("head.")}
+    task, solved = ({"weights": each, "extra": {"head": "head"}} for each in (weights, {**weights, **head}))
+    site = begun(tmp_path, plan)
+    other = site.answer(order(plan, task={"weights": weights, "extra": {"head": "hidden"}}))
+    assert "the server asks for the input of another layer than head" in other["error"]
+    assert "weights" in site.answer(order(plan, task=task))
+    assert "weights" in site.answer(order(plan, round=1, task=solved)), "one that was lost is asked again"
+    more = {"weights": moved(weights, 0.1)["weights"], "extra": {"head": "head"}}
+    assert "a site tells those of one model in a run" in site.answer(order(plan, round=2, task=more))["error"]
 
 
 # Failures as a channel ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, majority, registered
 from brainct.scheme import period as rounds
 from brainct.schemes._forest import forest
@@ -72,6 +72,14 @@ def fedct(
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
 
+    def check_asked(task: Task, learner: Learner, keep: Keep) -> None:
+        """Refuse what the job does not have a site do: the server's word decides neither on votes nor on forests."""
+        if bool(task.extra["forest"]) != (learner.site in forests):
+            raise Declined("the server asks for a forest where the job has a network, or the reverse; nothing is sent")
+        due = sum(map(votes_in, range(learner.round + 1)))
+        if task.extra["vote"] and keep.get("votes", 0) >= due:
+            raise Declined(f"the server asks for a vote in round {learner.round}; by the job {due} were due by then")
+
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if unknown := sorted(set(forests) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
@@ -95,9 +103,11 @@ def fedct(
         return {site: task(site) for site in sites}
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        check_asked(task, learner, keep)
         consensus = dict(task.weights) or keep.get("consensus", {})
         pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
-        kept = {"consensus": consensus, "forest": task.extra["forest"]}
+        votes = keep.get("votes", 0) + bool(task.extra["vote"])
+        kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
         examples, metrics = len(learner.fold("train")[0]), {}
         if task.extra["forest"]:
             own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])

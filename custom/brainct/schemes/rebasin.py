@@ -11,7 +11,7 @@ import torch
 
 from brainct import matching
 from brainct import weights as w
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.matching import Link
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
 from brainct.schemes._chain import chain_of
@@ -80,6 +80,12 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
         measure = {"train": at == 0, "measure": layers if at == 0 else [layers[at - 1]]}
         return {site: replace(task, extra=measure) for site, task in base.assign(memory, round, sites).items()}
 
+    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+        asked = task.extra.get("train", True), task.extra.get("measure", [])
+        if asked != (True, []) and (not repair or asked not in _measurable(learner.initial())):
+            raise Declined("the server asks for a measurement that the job does not have; nothing is measured")
+        return _reply(task, learner, keep)
+
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         chain = [Link(**row) for row in memory["chain"]]
         if repair and (at := round % len(chain)):
@@ -96,7 +102,13 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
         wanted = {key: value for key, value in mean.items() if key not in weights}
         return {**memory, "weights": weights, **({"wanted": wanted} if repair else {})}
 
-    return replace(base, start=start, assign=assign, reply=_reply, combine=combine, expects=_expects)
+    return replace(base, start=start, assign=assign, reply=reply, combine=combine, expects=_expects)
+
+
+def _measurable(model: Model) -> list[tuple[bool, list[str]]]:
+    """What REPAIR asks of a site: to train and measure all hidden layers, or to measure one of them."""
+    layers = [link.last for link in chain_of(model, ("cnn", "vgg-small"), "rebasin", normalised=True)[:-1]]
+    return [(True, layers), *((False, [layer]) for layer in layers)]
 
 
 def repaired(weights: w.Weights, link: Link, found: w.Weights, wanted: w.Weights) -> dict[str, torch.Tensor]:

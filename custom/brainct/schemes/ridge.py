@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._ranges import number
-from brainct.weights import Weights
+from brainct.weights import Weights, sha256
 
 ABOUT = {
     "ridge": About(
         paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
         family="one round",
         sends="once: P to and 8 F (D+1) (D+2) bytes from each site, F the findings, D the head's inputs; then counts",
-        keeps="nothing",
+        keeps="a digest of the model whose features it told",
         lost="asked again in the next round; left out if there is none",
         use="only one exchange is possible, or a network trained elsewhere is to be fitted to these hospitals",
         privacy="the head's inputs of a class's scans, where these are at most D, can be read off their matrix up to a "
@@ -49,8 +49,8 @@ def ridge(lam: float = 0.01) -> Scheme:
 
     All else in the network stays as it was, seeded or from a checkpoint. Round 0 says all: later rounds only ask the
     sites that were lost, and change nothing once all were heard. The model is the same for every partition of the same
-    scans. Sites keep nothing. A hospital outside gets the network with its new head. Peak memory: the model, and beside
-    a round's reports two sets of 2 F matrices.
+    scans. Sites keep which model they told of, and tell of no other. A hospital outside gets the network with its new
+    head. Peak memory: the model, and beside a round's reports two sets of 2 F matrices.
     """
     number("ridge: lam", lam, above=0)
 
@@ -80,8 +80,18 @@ def ridge(lam: float = 0.01) -> Scheme:
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     if not task.weights:
         return Report({}, task.extra["scans"]), keep
+    said = _below(task, _head(learner.initial()))
+    if keep.get("said", said) != said:
+        raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
     features, labels = learner.features(task.weights, task.extra["head"])
-    return Report({GRAMS: matrices(features, labels)}, len(features)), keep
+    return Report({GRAMS: matrices(features, labels)}, len(features)), {**keep, "said": said}
+
+
+def _below(task: Task, head: str) -> str:
+    """What tells apart the models whose features a site is asked for: all weights but the head's."""
+    if task.extra["head"] != head:
+        raise Declined(f"the server asks for the input of another layer than {head}, the network's head")
+    return sha256({key: value for key, value in task.weights.items() if not key.startswith(f"{head}.")})
 
 
 def _expects(task: Task, report: Report) -> Weights:
