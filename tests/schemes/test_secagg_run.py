@@ -54,8 +54,9 @@ def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit
     carrier = Carrying(tmp_path / "keep")
     for number in range(2):
         record = Record(tmp_path / str(number), plan, plan.build(), "test", board=False)
-        models.append(sha256(Run(plan, SITES, carrier, record, tell=lambda line: None)()))
-        files = [tmp_path / "keep" / site / "run" / f"{site}.secret" for site in SITES]
+        name = f"run-{number}"
+        models.append(sha256(Run(plan, SITES, carrier, record, name=name, tell=lambda line: None)()))
+        files = [tmp_path / "keep" / site / name / f"{site}.secret" for site in SITES]
         assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * len(SITES)
         assert {len(file.read_bytes()) for file in files} == {32}
         sent.append({*carrier.sent, *(file.read_bytes() for file in files)})
