@@ -22,6 +22,8 @@ from tests.flare.test_simulator import model_hash, small_job
 
 pytestmark = pytest.mark.slow
 BLOCK = re.compile(r"^```sh (\d+) ?(.*?)\n(.*?)^```$", re.M | re.S)
+LISTED = {"architecture": "cnn", "size": 32}
+"""A network as the hospitals' standard policy lists it: small, with default options."""
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
 GONE = 'for i in $(seq 180); do [ -n "$(find . -name daemon_pid.fl)" ] || exit 0; sleep 0.5; done; exit 1'
 """Waits until every site's restarting script has ended."""
@@ -59,7 +61,7 @@ class Desktop:
             file.write_text(file.read_text().replace("8002", self.port))
         phantom = folder / "poc" / "sites" / "phantom.yaml"
         phantom.write_text(phantom.read_text().replace("scans: 80 ", "scans: 16 "))
-        small_job(folder / "jobs", "fedavg", rounds=2)
+        small_job(folder / "jobs", "fedavg", rounds=2, network=LISTED)
 
     def follow(self, commands: str, **variables: str) -> str:
         """Output goes to a file of its own, which what a block leaves running keeps open."""
@@ -153,7 +155,7 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
 def test_a_federation_whose_private_keys_never_travel_ends_with_the_rehearsed_model(tmp_path, monkeypatch):
     printed = {}
     with desktop(tmp_path / "clone") as place:
-        small_job(place.folder / "jobs", "feddc", rounds=2)
+        small_job(place.folder / "jobs", "feddc", rounds=2, network=LISTED)
         for number, whom, commands in blocks("distributed.md"):
             for name in whom.removeprefix("each of ").split() or [""]:
                 printed[number] = place.follow(commands, NAME=name)
