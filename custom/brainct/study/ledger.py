@@ -5,15 +5,31 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from brainct import jsonfile
 from brainct.errors import Refused
 from brainct.plan import sentences
 
-Scores = dict[str, Any]
+SCALARS = ("auroc", "balanced_accuracy", "brier", "ece", "sensitivity_at_90_specificity")
+
+
+def _scores(found: dict[str, Any]) -> dict[str, Any]:
+    """Refuse text where a number belongs, in whatever was written by others; the one text is the reason."""
+    for name, value in found.items():
+        parts = [value] if name in SCALARS or not isinstance(value, list | dict) else list(_inside(value))
+        if name != "reason" and not all(part is None or isinstance(part, int | float) for part in parts):
+            raise ValueError(f"{name} is no number")
+    return found
+
+
+def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+Scores = Annotated[dict[str, Any], AfterValidator(_scores)]
 """What `ct.scores.scores` says of one finding; None where the labels do not define it, with a `reason`."""
 
 
