@@ -19,14 +19,17 @@ SCALARS = ("auroc", "balanced_accuracy", "brier", "ece", "sensitivity_at_90_spec
 def _scores(found: dict[str, Any]) -> dict[str, Any]:
     """Refuse text where a number belongs, in whatever was written by others; the one text is the reason."""
     for name, value in found.items():
-        parts = [value] if name in SCALARS or not isinstance(value, list | dict) else list(_inside(value))
+        parts = [value] if name in SCALARS else list(_inside(value))
         if name != "reason" and not all(part is None or isinstance(part, int | float) for part in parts):
             raise ValueError(f"{name} is no number")
     return found
 
 
-def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _inside(value: Any) -> Iterable[Any]:
+    """The values of a list or dict, and of those in it; of anything else itself."""
+    if not isinstance(value, list | dict):
+        return [value]
+    return [part for one in (value.values() if isinstance(value, dict) else value) for part in _inside(one)]
 
 
 Scores = Annotated[dict[str, Any], AfterValidator(_scores)]
