@@ -4,7 +4,7 @@ help:   ## this list
 	@grep -E '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/'
 check:  ## lint, format, types, job folders
 	ruff check . && ruff format --check . && mypy && brainct jobs check
-test:   ## the fast lane, some four minutes
+test:   ## the fast lane, some seven minutes
 	pytest
 slow:   ## the slow lane: starts FLARE's simulator, proof of concept and provisioned hospitals
 	pytest -m 'slow and not nightly'

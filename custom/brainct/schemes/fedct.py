@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct import weights as w
-from brainct.errors import Declined, Refused
+from brainct.errors import Refused
 from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, majority, registered
 from brainct.scheme import period as rounds
 from brainct.schemes._forest import forest
 from brainct.schemes._parts import refuse_nan
 from brainct.schemes._ranges import number, whole
-from brainct.schemes._votes import KNOWN, VOTES, Ballot, flip_rate, flipped, packed, pseudo_labels, voted
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
 
 ABOUT = {
     "fedct": About(
@@ -72,28 +72,13 @@ def fedct(
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
 
-    def check_asked(task: Task, learner: Learner, keep: Keep) -> None:
-        """Refuse what the job does not have a site do: the server's word decides neither on votes nor on forests."""
-        if bool(task.extra["forest"]) != (learner.site in forests):
-            raise Declined("the server asks for a forest where the job has a network, or the reverse; nothing is sent")
-        due = sum(map(votes_in, range(learner.round + 1)))
-        if task.extra["vote"] and keep.get("votes", 0) >= due:
-            raise Declined(f"the server asks for a vote in round {learner.round}; by the job {due} were due by then")
-
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if unknown := sorted(set(forests) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
         if model.public < 1:
             raise Refused("fedct: the public set has no scans; give every site the same public scans")
-        told = dict.fromkeys(sites, -1)
-        return {
-            "weights": model.weights,
-            "seed": seed,
-            "scans": model.public,
-            "round": -1,
-            "told": told,
-            "consensus": {},
-        }
+        said = {"round": -1, "told": dict.fromkeys(sites, -1), "consensus": {}}
+        return {"weights": model.weights, "seed": seed, "scans": model.public, **said}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         def task(site: str) -> Task:
@@ -103,7 +88,7 @@ def fedct(
         return {site: task(site) for site in sites}
 
     def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-        check_asked(task, learner, keep)
+        check_asked(task.extra, learner.site in forests, keep, sum(map(votes_in, range(learner.round + 1))))
         consensus = dict(task.weights) or keep.get("consensus", {})
         pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
         votes = keep.get("votes", 0) + bool(task.extra["vote"])

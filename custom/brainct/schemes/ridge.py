@@ -72,16 +72,14 @@ def ridge(lam: float = 0.01) -> Scheme:
         weights = {**memory["weights"], **solved(grams, memory["weights"], memory["head"], lam)}
         return {**memory, "weights": weights, GRAMS: grams, "heard": heard}
 
-    return Scheme(
-        start, assign, _reply, combine, model=lambda memory: memory["weights"], expects=_expects, coefficient=alike
-    )
+    five = (start, assign, _reply, combine, lambda memory: memory["weights"])
+    return Scheme(*five, expects=_expects, coefficient=alike)
 
 
 def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     if not task.weights:
         return Report({}, task.extra["scans"]), keep
-    said = _below(task, _head(learner.initial()))
-    if keep.get("said", said) != said:
+    if keep.get("said", said := _below(task, _head(learner.initial()))) != said:
         raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
     features, labels = learner.features(task.weights, task.extra["head"])
     return Report({GRAMS: matrices(features, labels)}, len(features)), {**keep, "said": said}
