@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct import plain, privacy
+from brainct.ct.scans import FINDINGS
 from brainct.errors import Declined, Refused, failed, one_line
 from brainct.learner import model_of
 from brainct.plan import Plan, plan_of
 from brainct.security import limits, release
 from brainct.security.accounting import UNITS, Event
-from brainct.security.disclosures import FINDINGS, check_answer
+from brainct.security.disclosures import check_answer
 from brainct.security.ledger import Ledger
 from brainct.security.private_training import PrivateTraining, private_training
 from brainct.security.score_rules import nothing_of

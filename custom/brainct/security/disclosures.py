@@ -12,11 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
+from brainct.ct.scans import FINDINGS, FOLDS
 from brainct.errors import Refused
 from brainct.scheme import METRICS, MOST
 
-FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
-FOLDS = ("train", "valid", "test")
 PARTS = {
     "fold": "|".join(FOLDS),
     "finding": "|".join(FINDINGS),
@@ -92,7 +91,7 @@ ROWS = (
     Row(CALL, "about/kind", "kind of data set, such as manifest", "word", "exact"),
     Row(CALL, "about/folds/{fold}/scans", "scans in each fold", "count", "exact"),
     Row(CALL, "about/folds/{fold}/{side}/{finding}", "scans with and without each finding in each fold", "count",
-        "exact", "`least_class`: left out where fewer"),
+        "exact", "`least_class`: left out where either is fewer"),
     Row(CALL, "about/fingerprint", "whether the scans are those of an earlier run", "64 hex digits",
         "HMAC-SHA256 over the scans' digests under a secret of the site"),
     Row(CALL, "about/notes/{n}", "warnings about the data, and the policy's terms", "line", "in words",
@@ -113,7 +112,8 @@ ROWS = (
     Row(ROUND, "metrics/{metric}", "mean training loss, or how far the model moved", "number", "exact",
         "`noise`, `training`: never; under `secagg` never"),
     Row(ROUND, "extra/steps", "local steps (`fednova`)", "count", "exact"),
-    Row(ROUND, "extra/labelled/{n}", "training scans with a label of each finding (`fedma`)", "count", "exact"),
+    Row(ROUND, "extra/labelled/{n}", "training scans with a label of each finding (`fedma`)", "count", "exact",
+        "`least_class`: 0 where fewer"),
     Row(ROUND, "extra/secagg/{key}", "public keys and a commitment, new for each round (`secagg`)", "64 hex digits",
         "exact"),
     Row(ROUND, "extra/secagg/proof", "certificate and signature of these", "signature", "exact"),
@@ -141,7 +141,7 @@ ROWS = (
     Row(SCORES, "scores/{finding}/unlabelled", "scans without a label", "count", "exact", WITHHELD),
     Row(SCORES, "scores/{finding}/reason", "why a score is missing", "word", "exact"),
 )  # fmt: skip
-"""Everything that a site sends in a run. FLARE's own envelope around it: see FLARE."""
+"""Everything that a site sends in a run. FLARE's own envelope around it: see ENVELOPE."""
 
 ENVELOPE = {
     "DXO/kind": "that the message holds weights",

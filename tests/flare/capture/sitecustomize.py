@@ -15,18 +15,6 @@ from pathlib import Path
 MODULE = "nvflare.private.fed.server.server_runner"
 
 
-def places(value, place=""):
-    """Where every value of a message lies."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from places(item, f"{place}/{key}" if place else str(key))
-    elif isinstance(value, list | tuple) and value:
-        for index, item in enumerate(value):
-            yield from places(item, f"{place}/{index}")
-    else:
-        yield place
-
-
 def note(module):
     real = module.ServerRunner.process_submission
 
@@ -35,12 +23,16 @@ def note(module):
 
         from brainct import plain
         from brainct.flare import wire
+        from brainct.security.disclosures import leaves
 
         file = Path(os.environ["CAPTURE"]) / f"{client.name}-{uuid.uuid4().hex}"
         answer = wire.from_model(FLModelUtils.from_shareable(result))
         file.with_suffix(".safetensors").write_bytes(plain.pack(answer))
         context = fl_ctx.get_peer_context().get_all_public_props()
-        about = {"places": list(places(dict(result))), "context": {key: str(item) for key, item in context.items()}}
+        about = {
+            "places": [place for place, _ in leaves(dict(result))],
+            "context": {key: str(item) for key, item in context.items()},
+        }
         file.with_suffix(".json").write_text(json.dumps(about))
         return real(self, client, task_name, task_id, result, fl_ctx)
 
