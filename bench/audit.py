@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from brainct.ct.scans import Dataset, Fold
-from brainct.learner import SiteLearner, model_of, network_of
-from brainct.plan import Plan, plan_of
-from brainct.privacy import a_round, policy_of, release, update
+from brainct.core.determinism import one_thread
+from brainct.core.weights import Weights, difference
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.job.config import Plan, plan_of
 from brainct.security.accounting import Event, epsilon
+from brainct.security.policy import a_round, policy_of, release, update
 from brainct.security.private_training import private_training
-from brainct.threads import one_thread
-from brainct.weights import Weights, difference
 
 DELTAS = (1e-5, 1e-2)
 """At the first a site states its epsilon; at the second, which the same noise keeps at a smaller epsilon, 2,000 trials

@@ -15,16 +15,17 @@ from typing import Any
 
 import torch
 
-from brainct.ct.scores import scores
-from brainct.plain import write
-from brainct.plan import Plan, plan_of
-from brainct.rehearse import rehearse, site_names
-from brainct.study.barrier_models import Subject, measured, of_files, of_run
-from brainct.study.barriers import Choices, mixed
-from brainct.study.pictures import write as write_pictures
-from brainct.study.report_barriers import pictures
-from brainct.study.runfolder import Barriers
-from brainct.weights import Weights
+from brainct.barriers.measure import Choices, mixed
+from brainct.barriers.subjects import Subject, measured, of_files, of_run
+from brainct.core.names import site_names
+from brainct.core.serialization import write
+from brainct.core.weights import Weights
+from brainct.ct.metrics import scores
+from brainct.job.config import Plan, plan_of
+from brainct.report.charts import write as write_pictures
+from brainct.report.run_folder import Barriers
+from brainct.report.sections.barriers import pictures
+from brainct.run.rehearse import rehearse
 
 SITE = "kind: phantom\nphantom: {scans: 64}\nsplit: {train: 0.5, valid: 0.0, test: 0.5}\nbatch_size: 4\n"
 """32 training and 32 test scans a site."""
@@ -49,7 +50,7 @@ def plan(seed: int, rounds: int) -> Plan:
 def trained(folder: Path, names: list[str], seed: int, rounds: int) -> Path:
     if not (folder / "model.safetensors").is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        rehearse(plan(seed, rounds), names, folder, tell=lambda line: None)
+        rehearse(plan(seed, rounds), names, folder, log=lambda line: None)
     return folder
 
 

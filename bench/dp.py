@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 
+from brainct.core.determinism import one_thread
+from brainct.core.names import site_names
 from brainct.ct.dataset import open_sites
-from brainct.ct.scans import Dataset, Fold
-from brainct.ct.sitefile import read_site_file
-from brainct.learner import SiteLearner, model_of, network_of
-from brainct.plan import Plan, plan_of
-from brainct.privacy import Policy, a_round, policy_of, release
-from brainct.rehearse import site_names
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.site_config import read_site_file
+from brainct.job.config import Plan, plan_of
 from brainct.security.accounting import Event, epsilon
+from brainct.security.policy import Policy, a_round, policy_of, release
 from brainct.security.private_training import private_training
-from brainct.threads import one_thread
 
 DELTA = 1e-5
 SITES = site_names(4)

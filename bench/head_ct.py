@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainct.core.names import site_names
 from brainct.ct.dataset import open_sites
-from brainct.ct.scans import Dataset, Fold
-from brainct.ct.sitefile import read_site_file
-from brainct.learner import SiteLearner, network_of
-from brainct.plan import Plan, plan_of
-from brainct.rehearse import rehearse, site_names
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.site_config import read_site_file
+from brainct.job.config import Plan, plan_of
+from brainct.run.rehearse import rehearse
 
 SITES = site_names(7)
 SCHEMES: dict[str, dict[str, Any]] = {
@@ -72,7 +73,7 @@ def run(job: tuple[str, int, int, int, float]) -> dict[str, Any]:
         if what in SCHEMES:
             os.environ["BRAINCT_SITE"] = str(file)
             chosen = plan(seed, passes, size, scanner, **SCHEMES[what])
-            record = rehearse(chosen, SITES, Path(folder) / "out", tell=lambda line: None).content
+            record = rehearse(chosen, SITES, Path(folder) / "out", log=lambda line: None).content
             values = [record["test"][SITES[0]]["any"]["auroc"]]
         else:
             found, chosen = open_sites(read_site_file(file), SITES, size), plan(seed, passes, size, scanner)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from brainct.guard import FILTER
-from brainct.jobs import JOBS
-from brainct.plan import plan_of
-from brainct.rehearse import rehearse, site_names
+from brainct.core.names import site_names
+from brainct.job.config import plan_of
+from brainct.job.folders import JOBS
+from brainct.run.rehearse import rehearse
 from brainct.security.accounting import Event, epsilon
+from brainct.security.reply_filter import FILTER
 
 DELTA = 1e-5
 NETWORK = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 16]}}
@@ -45,7 +46,7 @@ def auroc(scheme: str, policy: dict[str, Any], seed: int, choices: argparse.Name
         scope = {"name": "hospital", "task_result_filters": [{"path": FILTER, "args": policy}]}
         (folder / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "hospital"}))
         os.environ["BRAINCT_PRIVACY"] = str(folder / "privacy.json")
-        record = rehearse(plan, site_names(choices.sites), folder / "out", tell=lambda line: None).content
+        record = rehearse(plan, site_names(choices.sites), folder / "out", log=lambda line: None).content
     return float(np.mean([found["any"]["auroc"] for found in record["test"].values()]))
 
 

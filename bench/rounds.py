@@ -24,8 +24,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from brainct import jobs
-from brainct.ct.model import build, parameters_of
+from brainct.ct.networks import build, parameters_of
+from brainct.job import folders
 
 HERE = Path(__file__).parent
 ROUNDS, PICTURES, EDGE = 10, 64, 64
@@ -55,7 +55,7 @@ def make_data(folder: Path, sites: int) -> None:
 
 
 def make_job(folder: Path) -> Path:
-    jobs.render(folder / "jobs")
+    folders.render(folder / "jobs")
     file = folder / "jobs" / "fedavg" / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
     fit = {"optimizer": "sgd", "rate": 0.05, "augment": None}

@@ -17,16 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brainct import plain
-from brainct.ct.model import build, parameters_of
-from brainct.identity import Identity
-from brainct.learner import model_of
-from brainct.plan import Plan, plan_of
-from brainct.scheme import Report, Scheme, Task, check_report, followed
+from brainct.catalogue.traffic import Stepping
+from brainct.core import serialization
+from brainct.core.determinism import one_thread
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Scheme, Task, followed
+from brainct.ct.learner import model_of
+from brainct.ct.networks import build, parameters_of
+from brainct.job.config import Plan, plan_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.secagg import secagg
-from brainct.threads import one_thread
-from brainct.traffic import Stepping
+from brainct.security.signing import Identity
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "tiny": {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}},
@@ -60,9 +61,9 @@ class Federation:
         def weigh(site: str, task: Task) -> Report:
             nonlocal began
             report, started = ask(site, task), time.process_time()
-            spent["to"] += plain.size({"weights": task.weights, "extra": task.extra})
+            spent["to"] += serialization.size({"weights": task.weights, "extra": task.extra})
             said = {"weights": report.weights, "examples": 1, "metrics": report.metrics, "extra": report.extra}
-            spent["from"] += plain.size(said)
+            spent["from"] += serialization.size(said)
             began += time.process_time() - started
             return report
 

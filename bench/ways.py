@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brainct import jobs
-from brainct.flare.federation import Federation, environment, free_port, prepare_poc, provision
-from brainct.flare.lead import Clock, submit
+from brainct.flare.admin import Clock, submit
+from brainct.flare.local_federation import Federation, environment, free_port, prepare_poc, provision
+from brainct.job import folders
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT, POLICY = ROOT / "provisioning" / "project.yml", ROOT / "provisioning" / "policy"
@@ -48,7 +48,7 @@ def printed(command: list[str], place: Path, clock: Clock, phases: dict[str, str
 
 def job_of(scheme: str, folder: Path, rounds: int, epochs: int) -> Path:
     """The shipped job with so many rounds of so many epochs."""
-    jobs.render(folder)
+    folders.render(folder)
     file = folder / scheme / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
     content["workflows"][0]["args"]["rounds"] = rounds

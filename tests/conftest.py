@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from brainct import threads
-from brainct.ct.scans import Dataset, Fold, Public
-from brainct.learner import SiteLearner, model_of, network_of
-from brainct.plan import Plan, plan_of
-from brainct.scheme import Model
+from brainct.core import determinism
+from brainct.core.learner import Model
+from brainct.ct.folds import Dataset, Fold, Public
+from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.job.config import Plan, plan_of
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
@@ -39,7 +39,7 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.fixture(autouse=True)
 def the_same_each_time():
     """One thread, one order of additions, as in every run; the same random numbers for tests that draw any."""
-    threads.one_thread()
+    determinism.one_thread()
     seed = int(os.environ.get("BRAINCT_TEST_SEED", "0"))
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
 

@@ -10,13 +10,26 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "custom" / "brainct"
 NVFLARE, MONAI, FILES = "nvflare", "monai", ("pathlib", "os", "logging")
 RULES = [
-    ("weights.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
-    ("robust.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
-    ("matching.py", (NVFLARE, MONAI, *FILES, "brainct.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
-    ("privacy.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.desk", "brainct.flare")),
-    ("scheme.py", (NVFLARE, MONAI, *FILES, "brainct.schemes", "brainct.ct", "brainct.learner", "brainct.flare")),
-    ("schemes/*.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.learner", "brainct.flare", "brainct.desk")),
-    ("ct/*.py", (NVFLARE, "brainct.scheme", "brainct.schemes", "brainct.learner", "brainct.plan", "brainct.flare")),
+    ("weights.py", (NVFLARE, MONAI, *FILES, "brainct.core.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
+    ("robust.py", (NVFLARE, MONAI, *FILES, "brainct.core.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
+    ("matching.py", (NVFLARE, MONAI, *FILES, "brainct.core.scheme", "brainct.schemes", "brainct.ct", "brainct.flare")),
+    ("privacy.py", (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.site.agent", "brainct.flare")),
+    ("scheme.py", (NVFLARE, MONAI, *FILES, "brainct.schemes", "brainct.ct", "brainct.ct.learner", "brainct.flare")),
+    (
+        "schemes/*.py",
+        (NVFLARE, MONAI, *FILES, "brainct.ct", "brainct.ct.learner", "brainct.flare", "brainct.site.agent"),
+    ),
+    (
+        "ct/*.py",
+        (
+            NVFLARE,
+            "brainct.core.scheme",
+            "brainct.schemes",
+            "brainct.ct.learner",
+            "brainct.job.config",
+            "brainct.flare",
+        ),
+    ),
     ("[a-z]*.py", (NVFLARE, "brainct.flare")),
     ("study/*.py", (NVFLARE, "brainct.flare", "brainct.cli", "brainct.commands", "brainct.leakage")),
     ("leakage/*.py", (NVFLARE, MONAI, "brainct.flare", "brainct.cli", "brainct.commands")),
@@ -60,14 +73,14 @@ def test_the_rule_finds_a_trespass_and_names_its_line(tmp_path):
 def test_the_flare_room_holds_no_arithmetic():
     for path in sorted((PACKAGE / "flare").glob("*.py")):
         modules = {module for _, module in imports(path)}
-        assert not modules & {"torch", "numpy", "scipy", "brainct.weights"}, path
+        assert not modules & {"torch", "numpy", "scipy", "brainct.core.weights"}, path
 
 
 def test_rehearsing_loads_no_nvflare():
     import subprocess
     import sys
 
-    code = "import sys, brainct.rehearse, brainct.jobs, brainct.cli; print([m for m in sys.modules if 'nvflare' in m])"
+    code = "import sys, brainct.run.rehearse, brainct.job.folders, brainct.cli; print([m for m in sys.modules if 'nvflare' in m])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -79,8 +92,8 @@ def test_no_scheme_file_is_longer_than_a_paper_deserves():
 def test_the_contracts_example_runs():
     import doctest
 
-    import brainct.scheme
+    import brainct.core.scheme
 
-    found = doctest.testmod(brainct.scheme)
+    found = doctest.testmod(brainct.core.scheme)
     assert found.attempted >= 5
     assert found.failed == 0

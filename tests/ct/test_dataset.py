@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainct.ct.dataset import _numbered, device_of, open_site, open_sites, shelved
-from brainct.ct.scans import FOLDS, Fold
-from brainct.ct.sitefile import Deal, SiteFile, Split, read_site_file
+from brainct.ct.folds import FOLDS, Fold
+from brainct.ct.site_config import Deal, SiteFile, Split, read_site_file
 from brainct.errors import Refused
 
 

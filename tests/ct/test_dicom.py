@@ -10,8 +10,8 @@ from forged import head, pydicom_study, write_dicom, write_nifti, write_series
 from numpy.testing import assert_array_equal
 from pydicom.data import get_testdata_file
 
-from brainct.ct.dicom import read_file, read_series
-from brainct.ct.nifti import read_nifti
+from brainct.ct.read.dicom import read_file, read_series
+from brainct.ct.read.nifti import read_nifti
 from brainct.errors import Refused
 
 PICKER = Path(__file__).parents[3] / "shared" / "data" / "CT_MONO2_16_brain.dcm"

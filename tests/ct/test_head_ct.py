@@ -13,11 +13,11 @@ from forged import (
 )
 
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.decode import decoded
-from brainct.ct.pixels import thumbnail
-from brainct.ct.readers import listed
-from brainct.ct.scans import FOLDS
-from brainct.ct.sitefile import SiteFile, read_site_file
+from brainct.ct.folds import FOLDS
+from brainct.ct.preprocess import thumbnail
+from brainct.ct.read.decode import decoded
+from brainct.ct.read.listing import listed
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.split import near_duplicates
 
 POC = Path(__file__).parents[2] / "poc" / "sites"

@@ -21,9 +21,9 @@ from forged import (
 )
 
 from brainct.ct.dataset import open_site
-from brainct.ct.pixels import Pixels, rendered
-from brainct.ct.scans import FOLDS, WINDOWS
-from brainct.ct.sitefile import SiteFile
+from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.site_config import SiteFile
 
 
 def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> None:

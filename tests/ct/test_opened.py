@@ -19,12 +19,12 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from brainct.ct import opened as door
-from brainct.ct.dicom import read_file, read_series
-from brainct.ct.nifti import read_nifti
-from brainct.ct.pictures import read_picture
-from brainct.ct.sitefile import read_site_file
-from brainct.ct.table import FORMULA, cell, read_table
+from brainct.ct.read import opened as door
+from brainct.ct.read.dicom import read_file, read_series
+from brainct.ct.read.image import read_picture
+from brainct.ct.read.label_table import FORMULA, cell, read_table
+from brainct.ct.read.nifti import read_nifti
+from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
 
 VOLUME = np.random.default_rng(0).integers(-1000, 1000, (12, 10, 6)).astype(np.int16)
@@ -141,7 +141,7 @@ def test_a_table_of_absurd_size_is_refused(tmp_path, monkeypatch):
     with (tmp_path / "a.csv").open("wb") as file:
         file.truncate(2**30)
     assert "a.csv: 1,024.0 MiB, wanted at most 128.0 MiB" in said(read_table, tmp_path / "a.csv", "a.csv")
-    monkeypatch.setattr("brainct.ct.table.MOST_CELLS", 100)
+    monkeypatch.setattr("brainct.ct.read.label_table.MOST_CELLS", 100)
     (tmp_path / "b.csv").write_text("id,any\n" + "".join(f"{at},1\n" for at in range(60)))
     assert "b.csv: more than 100 cells" in said(read_table, tmp_path / "b.csv", "b.csv")
 
@@ -250,8 +250,8 @@ import re, resource, sys
 from pathlib import Path
 import numpy as np
 from brainct.ct import dicom, nifti
-from brainct.ct.decode import decoded
-from brainct.ct.readers import Entry
+from brainct.ct.read.decode import decoded
+from brainct.ct.read.listing import Entry
 from brainct.errors import Refused
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes
 
+from brainct.ct.folds import FINDINGS
 from brainct.ct.phantom import BLEEDS, SCANNERS, Scanner, phantom, scanner_of, slice_hu, volume_hu
-from brainct.ct.scans import FINDINGS
 from brainct.errors import Refused
 
 TRAUMA, GERIATRIC = SCANNERS[0], SCANNERS[5]

@@ -19,9 +19,9 @@ from forged import (
 from PIL import Image
 
 from brainct.ct.dataset import open_site
-from brainct.ct.pixels import Pixels, rendered
-from brainct.ct.scans import FOLDS, WINDOWS
-from brainct.ct.sitefile import read_site_file
+from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.site_config import read_site_file
 
 CLASSES = {"kind": "class_folders", "classes": {"bleed": ["any"], "normal": []}}
 

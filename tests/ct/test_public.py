@@ -8,11 +8,11 @@ import torch
 from forged import manifest, site_file, write_png
 
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.deal import PUBLIC, UNUSED, dealt
+from brainct.ct.partition import PUBLIC, UNUSED, dealt
 from brainct.ct.phantom import SCANNERS, phantom, public_phantom
-from brainct.ct.sitefile import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
-from brainct.desk import describe
+from brainct.ct.site_config import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
 from brainct.errors import Refused
+from brainct.site.agent import describe
 
 SITES = ["a", "b", "c"]
 

@@ -14,7 +14,7 @@ from nvflare.app_common.job_launcher.process_launcher import ProcessHandle
 
 from brainct.errors import Refused
 from brainct.flare.comeback import TIMES, Launcher, _Handle, _renew
-from tests.hostile import ATTACKS
+from tests.support.hostile import ATTACKS
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 
-from brainct import jobs, site_check
+from brainct.job import folders
+from brainct.kit import check
 from tests.conftest import ROOT
 from tests.flare.test_pages import blocks, desktop
 
@@ -20,9 +21,9 @@ def test_kits_prepared_for_docker_kubernetes_and_slurm_get_the_narrow_policy_bac
         for runtime, launcher in (("docker", "docker"), ("k8s", "k8s"), ("slurm", "slurm")):
             kit = place.folder / "prepared" / runtime
             content = json.loads((kit / "local" / "resources.json").read_text())
-            assert content["class_allow_list"] == [jobs.ROUNDS, jobs.SITE]
+            assert content["class_allow_list"] == [folders.ROUNDS, folders.SITE]
             assert any(launcher in part["path"] for part in content["components"])
-            findings = {each.what: each.status for each in site_check.check(kit, connect=False)}
+            findings = {each.what: each.status for each in check.check(kit, connect=False)}
             assert {findings[what] for what in ("policy", "logs", "rights", "privacy")} == {"PASS"}
 
 

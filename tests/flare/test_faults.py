@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.flare.faults import SITE, theatre
+from tests.support.faults import SITE, theatre
 
 pytestmark = pytest.mark.slow
 

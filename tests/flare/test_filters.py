@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from brainct import guard
 from brainct.flare.filters import AT_SERVER, Privacy, Remember
+from brainct.security import reply_filter
 from tests.conftest import ROOT
 from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
 
@@ -20,7 +20,7 @@ def test_the_filters_are_those_that_the_policy_templates_and_rehearsals_name(nam
     assert content["default_scope"] == scope["name"]
     assert [row["path"] for row in scope["task_data_filters"]] == [f"{Remember.__module__}.{Remember.__name__}"]
     assert [row["path"] for row in scope["task_result_filters"]] == [f"{Privacy.__module__}.{Privacy.__name__}"]
-    assert f"{Privacy.__module__}.{Privacy.__name__}" == guard.FILTER
+    assert f"{Privacy.__module__}.{Privacy.__name__}" == reply_filter.FILTER
     Privacy(**scope["task_result_filters"][0]["args"])
 
 

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from nvflare.fuel.f3.cellnet.cell_cipher import InvalidCertChain
 from nvflare.fuel.hci.client import file_transfer
 
-from brainct import jobs
-from brainct.flare.federation import Federation, free_port, provision
-from brainct.flare.lead import ended, session_of
-from brainct.rehearse import rehearse
+from brainct.flare.admin import ended, session_of
+from brainct.flare.local_federation import Federation, free_port, provision
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
-from tests.flare.fewer import project_of
 from tests.flare.test_simulator import small_job
-from tests.hostile import ATTACKS
+from tests.support.fewer import project_of
+from tests.support.hostile import ATTACKS
 
 pytestmark = pytest.mark.slow
 HOSPITALS = ["hospital-a", "hospital-b"]
@@ -187,8 +187,8 @@ def test_hostile_jobs_and_people_at_provisioned_hospitals(tmp_path, small_site, 
     record = json.loads(next((tmp_path / "results" / ids["honest"]).rglob("record.json")).read_text())
     before = logs(tmp_path / "ledgers", "ledger.json")
     monkeypatch.setenv("BRAINCT_PRIVACY", str(kits / "hospital-a" / "local" / "privacy.json"))
-    job = jobs.read(tmp_path / "jobs" / "honest" / "fedavg")
-    rehearsed = rehearse(job, HOSPITALS, tmp_path / "rehearsed", tell=lambda line: None).content
+    job = folders.read(tmp_path / "jobs" / "honest" / "fedavg")
+    rehearsed = rehearse(job, HOSPITALS, tmp_path / "rehearsed", log=lambda line: None).content
     assert rehearsed["model_sha256"] == record["model_sha256"]
     assert '"noise": 0.2' in str(record["sites"]["hospital-a"]["notes"])
     assert logs(tmp_path / "ledgers", "ledger.json") == before != ""

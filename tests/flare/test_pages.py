@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from brainct import jobs
-from brainct.flare.federation import environment, free_port
-from brainct.flare.sweep import VARIABLE, marked, sweep
-from brainct.rehearse import rehearse
+from brainct.flare.local_federation import environment, free_port
+from brainct.flare.processes import VARIABLE, marked, sweep
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
 from tests.flare.test_simulator import model_hash, small_job
 
@@ -79,8 +79,8 @@ class Desktop:
                 timeout=540,
             )
         text = log.read_text()
-        if keep := os.environ.get("BRAINCT_TRANSCRIPT"):
-            with Path(keep).open("a") as transcript:
+        if client_state := os.environ.get("BRAINCT_TRANSCRIPT"):
+            with Path(client_state).open("a") as transcript:
                 transcript.write(f"$ {commands}\n{text}\n")
         assert done.returncode == 0, f"{commands}\n{text}"
         return text
@@ -110,8 +110,8 @@ def desktop(folder: Path):
 
 def rehearsed(place: Desktop, job: str, sites: list[str], out: Path, monkeypatch) -> str:
     monkeypatch.setenv("BRAINCT_SITE", str(place.folder / "poc" / "sites" / "phantom.yaml"))
-    plan = jobs.read(place.folder / "jobs" / job)
-    return rehearse(plan, sites, out, tell=lambda line: None).content["model_sha256"]
+    plan = folders.read(place.folder / "jobs" / job)
+    return rehearse(plan, sites, out, log=lambda line: None).content["model_sha256"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,8 +7,9 @@ import subprocess
 import psutil
 import pytest
 
-from brainct import jobs
-from brainct.rehearse import rehearse, site_names
+from brainct.core.names import site_names
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
 from tests.flare.test_simulator import model_hash, small_job
 
@@ -44,7 +45,7 @@ def test_a_job_ends_in_the_poc_with_the_model_that_it_was_rehearsed_to(tmp_path,
     assert done.returncode == 0, done.stderr
     assert of(workspace) == []
     assert list(home.iterdir()) == []
-    record = rehearse(jobs.read(job), site_names(2), tmp_path / "rehearsed", tell=lambda line: None).content
+    record = rehearse(folders.read(job), site_names(2), tmp_path / "rehearsed", log=lambda line: None).content
     assert model_hash(done.stdout) == record["model_sha256"]
     assert re.findall(r"^round \d+:", done.stdout, re.M) == ["round 0:", "round 1:"]
     assert re.search(r"^seconds: prepare .*, start .*, submit .*, job .*, download .*, stop ", done.stdout, re.M)

@@ -12,7 +12,7 @@ from nvflare.apis.workspace import Workspace
 
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
-from tests.hostile import ATTACKS
+from tests.support.hostile import ATTACKS
 
 
 def submitted(folder, name, resume="", role="lead", job="a-job"):

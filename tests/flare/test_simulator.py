@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brainct import jobs
-from brainct.rehearse import rehearse, site_names
+from brainct.core.names import site_names
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
 from brainct.schemes import about
 from tests.conftest import NETWORK_FOR, ROOT, TINY
 from tests.schemes.test_contract import sites_of
@@ -34,12 +35,12 @@ def workspace(tmp_path, monkeypatch):
 
 
 def small_job(folder: Path, name: str, **choices) -> Path:
-    jobs.render(folder)
+    folders.render(folder)
     file = folder / name / "app" / "config" / "config_fed_server.json"
     content = json.loads(file.read_text())
     augment = {"scanner": 0.5} if name in AUGMENTED else None
-    fit = {"optimizer": jobs.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": augment}
-    network = NETWORK_FOR.get(name, NETWORK_FOR.get(jobs.JOBS[name]["scheme"], TINY))
+    fit = {"optimizer": folders.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": augment}
+    network = NETWORK_FOR.get(name, NETWORK_FOR.get(folders.JOBS[name]["scheme"], TINY))
     content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
     file.write_text(json.dumps(content))
     return folder / name
@@ -65,18 +66,18 @@ def model_hash(text: str) -> str:
     return re.fullmatch(r"model sha256: ([0-9a-f]{64})", text.rstrip("\n").splitlines()[-1])[1]
 
 
-FIRST = {about(jobs.JOBS[name]["scheme"]).family: name for name in sorted(jobs.JOBS, reverse=True)}
+FIRST = {about(folders.JOBS[name]["scheme"]).family: name for name in sorted(folders.JOBS, reverse=True)}
 """One job of each family: the transport, which is what a simulation adds, knows nothing of schemes."""
-EACH = [pytest.param(name, marks=[pytest.mark.nightly] * (name not in FIRST.values())) for name in sorted(jobs.JOBS)]
+EACH = [pytest.param(name, marks=[pytest.mark.nightly] * (name not in FIRST.values())) for name in sorted(folders.JOBS)]
 
 
 @pytest.mark.parametrize("name", EACH)
 def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", name)
-    sites = len(sites_of(jobs.JOBS[name]["scheme"]))
+    sites = len(sites_of(folders.JOBS[name]["scheme"]))
     code, text = simulate(job, workspace, sites)
     assert code == 0, text
-    record = rehearse(jobs.read(job), site_names(sites), tmp_path / "out", tell=lambda line: None).content
+    record = rehearse(folders.read(job), site_names(sites), tmp_path / "out", log=lambda line: None).content
     assert model_hash(text) == record["model_sha256"]
     simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
     for site in simulated["sites"]:  # a simulated site has a secret, under which its fingerprint leaves
@@ -92,8 +93,8 @@ def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeyp
     code, text = simulate(ROOT / "jobs" / "feddc", workspace, 4)
     assert code == 0, text
     assert "SYNTHETIC PHANTOM scans, not patients" in text
-    plan = jobs.read(ROOT / "jobs" / "feddc")
-    record = rehearse(plan, site_names(4), tmp_path / "out", workers=2, tell=lambda line: None).content
+    plan = folders.read(ROOT / "jobs" / "feddc")
+    record = rehearse(plan, site_names(4), tmp_path / "out", workers=2, log=lambda line: None).content
     assert model_hash(text) == record["model_sha256"]
 
 
@@ -149,7 +150,7 @@ def test_scans_that_can_not_be_opened_end_the_simulator_with_each_sites_reason(w
 def test_a_class_that_the_site_did_not_list_is_refused(workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", "fedavg")
     file = job / "app" / "config" / "config_fed_client.json"
-    file.write_text(file.read_text().replace(jobs.SITE, "nvflare.app_common.np.np_trainer.NPTrainer"))
+    file.write_text(file.read_text().replace(folders.SITE, "nvflare.app_common.np.np_trainer.NPTrainer"))
     code, text = simulate(job, workspace, 2)
     assert code != 0 or "model sha256" not in text
     assert "is not in allow_list" in text

@@ -6,7 +6,7 @@ import threading
 import pytest
 from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner
 
-from brainct.flare import simulator
+from brainct.flare import simulator_patch
 
 SITES = [f"site-{number}" for number in range(1, 9)]
 
@@ -42,7 +42,7 @@ def unmended():
 @pytest.mark.usefixtures("unmended")
 def test_each_thread_sends_the_name_of_its_own_site():
     assert len(set(names_sent().values())) == 1, "FLARE's fault is gone, and so may the mend be"
-    simulator.mend()
+    simulator_patch.mend()
     assert names_sent() == {site: site for site in SITES}
-    simulator.mend()
+    simulator_patch.mend()
     assert names_sent() == {site: site for site in SITES}

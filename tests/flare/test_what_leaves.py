@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from brainct import jobs, plain
-from brainct.flare.federation import Federation, free_port, provision
-from brainct.flare.lead import submit
-from brainct.rehearse import rehearse
+from brainct.core import serialization
+from brainct.flare.admin import submit
+from brainct.flare.local_federation import Federation, free_port, provision
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
 from brainct.security.disclosures import ENVELOPE, INSIDE, ROWS, check_answer, leaves, row_of
 from tests.conftest import PHANTOM, ROOT
-from tests.flare.faults import LEAD, ready
-from tests.flare.fewer import project_of
 from tests.flare.test_simulator import small_job
+from tests.support.faults import LEAD, ready
+from tests.support.fewer import project_of
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c"]
 CAPTURE = str(ROOT / "tests" / "flare" / "capture")
@@ -47,7 +48,7 @@ def captured(tmp_path_factory):
 
 def messages(folder: Path):
     for file in sorted(folder.glob("*.json")):
-        yield json.loads(file.read_text()), plain.unpack(file.with_suffix(".safetensors").read_bytes())
+        yield json.loads(file.read_text()), serialization.unpack(file.with_suffix(".safetensors").read_bytes())
 
 
 @pytest.mark.slow
@@ -89,5 +90,5 @@ def test_a_run_under_the_standard_policy_ends_with_the_rehearsed_model(captured,
     _, record, job = captured
     (tmp_path / "site.yaml").write_text(PHANTOM)
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "site.yaml"))
-    rehearsed = rehearse(jobs.read(job), HOSPITALS, tmp_path / "out", tell=lambda line: None).content
+    rehearsed = rehearse(folders.read(job), HOSPITALS, tmp_path / "out", log=lambda line: None).content
     assert record["model_sha256"] == rehearsed["model_sha256"]

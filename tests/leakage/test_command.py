@@ -5,12 +5,12 @@ from functools import partial
 import pytest
 import yaml
 
-from brainct import cli
+from brainct.cli import main
 from brainct.leakage import results, show
 from brainct.leakage.rows import LEDGER, append
 from tests.conftest import TINY
-from tests.leakage.small import FIT, attacked, small
-from tests.study.reader import Seen
+from tests.support.reader import Seen
+from tests.support.small_study import FIT, attacked, small
 
 PLAN = {
     "federation": {"sites": 1, "scans": 4, "valid": 0, "test": 4, "outside": 0, "skew": "iid"},
@@ -26,7 +26,7 @@ PLAN = {
 def typed(capsys, *words):
     """Exit code, what was printed, and what was said beside it."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["leakage", *map(str, words)])
+        main.main(["leakage", *map(str, words)])
     printed = capsys.readouterr()
     return ended.value.code or 0, printed.out, printed.err
 
@@ -79,7 +79,7 @@ def test_local_training_gives_nobody_anything_unless_it_is_stolen(capsys, folder
 
 def test_the_report_command_makes_the_page_too(capsys, folder, tmp_path):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["report", str(folder), "--out", str(tmp_path / "page.html")])
+        main.main(["report", str(folder), "--out", str(tmp_path / "page.html")])
     assert not ended.value.code
     assert "A lower bound for these attacks" in (tmp_path / "page.html").read_text()
     assert "page.html" in capsys.readouterr().out

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from brainct.ct.scans import Dataset, Fold
+from brainct.core.scheme import Task
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, network_of
+from brainct.job.config import plan_of
 from brainct.leakage import crafted
 from brainct.leakage.crafted import CLEAR, imprint, imprinting, read_imprint, through_the_loss
-from brainct.learner import SiteLearner, network_of
-from brainct.plan import plan_of
-from brainct.scheme import Task
 
 
 def scans(size, count=6, seed=0):

@@ -12,7 +12,7 @@ from brainct.leakage.results import LIRA, LOSS, summaries
 from brainct.leakage.rows import LEDGER, bits
 from brainct.leakage.study import measure, missing
 from brainct.leakage.views import FINAL, NEXT, OWN, SERVER, SERVER_ALL, Heard, confidence, handed_on
-from tests.leakage.small import CHOICES, FEDERATION, FIT, attacked, public_pools, random_pictures, small, specs
+from tests.support.small_study import CHOICES, FEDERATION, FIT, attacked, public_pools, random_pictures, small, specs
 
 ALL = ("fedavg", "feddc", "fedct", "dynamic", {"scheme": "layerwise", "arguments": {"depth": 3}}, "local")
 VOTING = {"scheme": "fedct", "arguments": {"period": 1, "warmup": 0}}
@@ -134,14 +134,14 @@ def test_votes_on_scans_that_some_sites_know_by_heart_are_found_out():
 
 def test_a_study_goes_on_where_it_was(tmp_path, pictures):
     study, lines = small("fedavg", "local", rounds=1), []
-    assert measure(study, tmp_path, tell=lines.append) == 0
+    assert measure(study, tmp_path, log=lines.append) == 0
     whole = ledger.read(tmp_path / LEDGER)
     assert lines[0] == "8 federations, 0 of them done already"
     assert len(whole) == 8
     text = (tmp_path / LEDGER).read_text().splitlines(keepends=True)
     (tmp_path / LEDGER).write_text("".join(text[:3]) + text[3][:50])
     assert len(missing(study, ledger.read(tmp_path / LEDGER))) == 5
-    measure(study, tmp_path, tell=lines.append)
+    measure(study, tmp_path, log=lines.append)
     again = ledger.read(tmp_path / LEDGER)
     assert "8 federations, 3 of them done already" in lines
     assert [row.model_dump(exclude={"seconds"}) for row in again] == [
@@ -151,8 +151,8 @@ def test_a_study_goes_on_where_it_was(tmp_path, pictures):
 
 def test_two_at_a_time_give_the_same_rows(tmp_path, pictures):
     study = small("fedavg", rounds=1)
-    measure(study, tmp_path / "one", workers=1, tell=quiet)
-    measure(study, tmp_path / "two", workers=2, tell=quiet)
+    measure(study, tmp_path / "one", workers=1, log=quiet)
+    measure(study, tmp_path / "two", workers=2, log=quiet)
     one, two = ({row.key: row.views for row in ledger.read(tmp_path / name / LEDGER)} for name in ("one", "two"))
     assert one == two
 
@@ -172,7 +172,7 @@ def test_noise_is_the_same_again_bounds_the_attacks_and_lets_no_shadow_share_it(
 def test_one_federations_fault_stops_no_other(tmp_path, pictures):
     lines = []
     study = small({"scheme": "fedma"}, "local")
-    assert measure(study, tmp_path, tell=lines.append) == 4
+    assert measure(study, tmp_path, log=lines.append) == 4
     rows = ledger.read(tmp_path / LEDGER)
     assert {row.status for row in rows if row.name == "local"} == {"done"}
     assert all("fedma can't treat network 'cnn'" in row.error for row in rows if row.name == "fedma")

@@ -9,7 +9,7 @@ from brainct.leakage.results import corrected, membership, redrawn, shown, summa
 from brainct.leakage.rows import Row, View, written
 from brainct.leakage.tradeoff import places
 from brainct.leakage.views import FINAL, OWN, SERVER
-from tests.study.rows import row as other_row
+from tests.support.rows import row as other_row
 
 SIZES = {"site-1": 12, "site-2": 13}
 COUNT = 16
@@ -105,7 +105,7 @@ def test_a_row_that_was_tried_again_counts_once():
 
 
 def test_ledgers_of_comparisons_stay_what_they_were(tmp_path):
-    from brainct.study import ledger
+    from brainct.compare import ledger
 
     ledger.append(tmp_path / "ledger.jsonl", other_row())
     assert ledger.read(tmp_path / "ledger.jsonl") == [other_row()]

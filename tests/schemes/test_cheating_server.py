@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct import masks, shares
+from brainct.core import masking, secret_sharing
+from brainct.core.scheme import Report, Task
 from brainct.errors import Refused
-from brainct.scheme import Report, Task
 from brainct.schemes import _summing, build
 from brainct.schemes._masking import GIVEN, MEMBERS, _given
 from brainct.schemes._unmasking import BOXES, NEXT, OPEN, PRIVATE, SEEDS
@@ -15,7 +15,7 @@ from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
 from brainct.schemes.secagg import secagg
 from tests.conftest import tiny_plan
-from tests.schemes.summing import COUNTS, SITES, Federation, moved, played
+from tests.support.summing import COUNTS, SITES, Federation, moved, played
 
 VICTIM, OTHERS = "site-2", ["site-1", "site-3", "site-4"]
 STILL = {"rate": 1e-30}
@@ -55,7 +55,7 @@ def unmasked(federation, reports, survivors=SITES, lost=()):
     secrets = _summing._opened(memory, survivors, list(lost), second)
     words = {site: [reports[site].extra[GIVEN], number] for site in survivors}
     keys = {site: memory["keys"][site]["mask"] for site in (*survivors, *lost)}
-    return masks.total({site: reports[site].weights for site in survivors}, *secrets, keys, words)
+    return masking.total({site: reports[site].weights for site in survivors}, *secrets, keys, words)
 
 
 def test_a_server_that_asks_the_sites_alike_has_their_sum():
@@ -147,8 +147,8 @@ def test_a_loss_that_was_reported_in_clear_is_not():
 
 
 def test_an_inner_scheme_that_tells_more_than_counts_is_refused_at_the_site():
-    def tells(task, learner, keep):
-        return Report(task.weights, 3, {"loss": 0.5}, {"median": 0.25}), keep
+    def tells(task, learner, client_state):
+        return Report(task.weights, 3, {"loss": 0.5}, {"median": 0.25}), client_state
 
     federation = played(secagg(replace(fedavg(), reply=tells)), tiny_plan(), 1)
     with pytest.raises(Refused, match="fedavg would send median in clear, which follows from scans"):
@@ -161,7 +161,7 @@ def test_a_loss_that_is_only_claimed_gives_no_second_sum_of_the_same_model():
     tasks = federation.tasks()
     reports = replies(federation, tasks)
     part = unmasked(federation, reports, OTHERS, [VICTIM])
-    whole = {key: sum(report.weights[key] for report in reports.values()).double() * 2.0**-masks.BITS for key in part}
+    whole = {key: sum(report.weights[key] for report in reports.values()).double() * 2.0**-masking.BITS for key in part}
     found = {key: (whole[key] - part[key]) / COUNTS[VICTIM] for key in part}
     assert error(found, true_update(federation, tasks[VICTIM])) > NOISE
 
@@ -205,11 +205,11 @@ def split(federation, reports, told_lost, colluders):
         for view in (True, False) if site in colluders else (site in told_lost,):
             there = [one for one in federation.sites if not (view and one == VICTIM)]
             task = federation.scheme.follow(federation.memory, number, {one: reports[one] for one in there}).get(site)
-            keep = federation.keeps[site]
+            client_state = federation.keeps[site]
             if task is None:
                 continue
             extra = federation.ask(site, number, task).extra
-            federation.keeps[site] = keep if site in colluders else federation.keeps[site]
+            federation.keeps[site] = client_state if site in colluders else federation.keeps[site]
             for kind in shown:
                 shown[kind] |= {site} if VICTIM in extra[kind] else set()
     return {kind: len(sites) for kind, sites in shown.items()}
@@ -221,7 +221,7 @@ def test_two_lists_of_survivors_open_nothing_unless_a_third_of_the_sites_help(co
     reports = replies(federation, federation.tasks())
     helpers = [site for site in SEVEN if site != VICTIM][:colluders]
     others = [site for site in SEVEN if site not in (VICTIM, *helpers)]
-    needed = shares.threshold(len(SEVEN))
+    needed = secret_sharing.threshold(len(SEVEN))
     found = split(federation, reports, others[: needed - colluders], helpers)
     assert found[PRIVATE] == needed
     assert (found[SEEDS] >= needed) == opened

@@ -5,7 +5,7 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.clipping import centered_clipping, norm_clipping
-from tests.schemes.liars import LIES, close_a_round, flat, honest, lying, model, same
+from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, model, same
 
 BEFORE = model(*[5.0] * 5)
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct import plain
-from brainct.desk import Desk
+from brainct.core import serialization
+from brainct.core.learner import Fitted
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task, followed
+from brainct.core.weights import difference, sha256
 from brainct.errors import Refused
-from brainct.record import Record
-from brainct.rounds import Run
-from brainct.scheme import Fitted, Report, Task, check_report, followed
+from brainct.run.record import Record
+from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES, about, build
-from brainct.weights import difference, sha256
+from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
 from tests.conftest import tiny_model as model_of
 
@@ -79,13 +81,13 @@ def played(name, rounds=4):
     return play(name, rounds)
 
 
-def eyes(name, played, site, keep):
-    """The learner with which a site, or, where `keep` is empty, a hospital outside asks the model that was played."""
+def eyes(name, played, site, client_state):
+    """The learner with which a site, or, where `client_state` is empty, a hospital outside asks the model that was played."""
     task = Task(played["model"], played["extra"])
-    return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), keep)
+    return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), client_state)
 
 
-def tell(name, agreed=None):
+def log(name, agreed=None):
     """The model before and after a round in which training at each site gives this model, or by default what came.
 
     It is the first round that trains: for a scheme whose round 0 only collects, round 1.
@@ -139,18 +141,18 @@ def assert_same(name, found, wanted):
 
 @every_scheme
 def test_the_order_in_which_sites_answer_does_not_matter(name):
-    assert plain.sha256(played(name)) == plain.sha256(play(name, backwards=True))
+    assert serialization.sha256(played(name)) == serialization.sha256(play(name, backwards=True))
 
 
 @every_scheme
 def test_memory_survives_save_and_load_between_rounds(name):
-    there_and_back = play(name, between=lambda memory: plain.unpack(plain.pack(memory)))
-    assert plain.sha256(played(name)) == plain.sha256(there_and_back)
+    there_and_back = play(name, between=lambda memory: serialization.unpack(serialization.pack(memory)))
+    assert serialization.sha256(played(name)) == serialization.sha256(there_and_back)
 
 
 @every_scheme_but(ridge="its head is solved for, whatever came")
 def test_sites_that_send_back_what_they_got_change_nothing(name):
-    before, after = tell(name)
+    before, after = log(name)
     assert_same(name, after, before)
 
 
@@ -172,30 +174,30 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
 )
 def test_sites_that_agree_are_believed(name):
     agreed = {key: torch.randn_like(value) for key, value in first_weights(tiny_plan(name)).items()}
-    assert_same(name, tell(name, agreed)[1], agreed)
+    assert_same(name, log(name, agreed)[1], agreed)
 
 
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    model, keep = model_of(plan), {}
+    model, client_state = model_of(plan), {}
     weights, memory = model.weights, scheme.start(model, sites_of(name), 7)
-    hashes = plain.sha256(weights), plain.sha256(memory)
+    hashes = serialization.sha256(weights), serialization.sha256(memory)
     task = scheme.assign(memory, 0, sites_of(name))["site-1"]
-    task_hash = plain.sha256(task.weights)
-    report, _ = scheme.reply(task, tiny_learner(plan), keep)
-    report_hash = plain.sha256(report.weights)
+    task_hash = serialization.sha256(task.weights)
+    report, _ = scheme.reply(task, tiny_learner(plan), client_state)
+    report_hash = serialization.sha256(report.weights)
     after = scheme.combine(memory, 0, {site: report for site in sites_of(name)})
-    after_hash = plain.sha256(after)
+    after_hash = serialization.sha256(after)
     scheme.model(after)
     scheme.combine(after, 1, {site: report for site in sites_of(name)})
-    assert (plain.sha256(weights), plain.sha256(memory)) == hashes
-    assert (plain.sha256(task.weights), plain.sha256(report.weights), plain.sha256(after)) == (
+    assert (serialization.sha256(weights), serialization.sha256(memory)) == hashes
+    assert (serialization.sha256(task.weights), serialization.sha256(report.weights), serialization.sha256(after)) == (
         task_hash,
         report_hash,
         after_hash,
     )
-    assert keep == {}
+    assert client_state == {}
 
 
 @every_scheme
@@ -204,7 +206,9 @@ def test_the_same_round_combined_twice_gives_the_same_memory(name):
     memory = scheme.start(model_of(plan), sites_of(name), 7)
     tasks = scheme.assign(memory, 0, sites_of(name))
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in sorted(tasks)}
-    assert plain.sha256(scheme.combine(memory, 0, reports)) == plain.sha256(scheme.combine(memory, 0, reports))
+    assert serialization.sha256(scheme.combine(memory, 0, reports)) == serialization.sha256(
+        scheme.combine(memory, 0, reports)
+    )
 
 
 @every_scheme_but(ridge="round 0 says all, and the loss is in round 1; see test_ridge.py")
@@ -214,7 +218,7 @@ def test_a_lost_site_leaves_a_usable_model_that_differs(name):
         torch.isfinite(value).all() for model in (left["model"], *left["used"].values()) for value in model.values()
     )
     whole = played(name)
-    assert any(plain.sha256(left[part]) != plain.sha256(whole[part]) for part in ("model", "used"))
+    assert any(serialization.sha256(left[part]) != serialization.sha256(whole[part]) for part in ("model", "used"))
 
 
 @pytest.mark.parametrize("name", sorted(MORE))
@@ -240,18 +244,22 @@ class Losing:
 
     def __init__(self, name, folder, loss, gone="site-2"):
         scans = {site: tiny_scans(sum(site.encode())) for site in sites_of(name)}
-        self.desks = {site: Desk(site, folder / "keep", None, lambda f, site, *_: scans[site]) for site in scans}
+        self.agents = {
+            site: SiteAgent(site, folder / "client_state", None, lambda f, site, *_: scans[site]) for site in scans
+        }
         self.loss, self.gone, self.too_few = loss, gone, False
 
     def __call__(self, orders, inbox):
         for site in sorted(orders):
             lost = site == self.gone and orders[site]["what"] == "reply" and orders[site]["round"] in LOSSES[self.loss]
             if not lost:
-                inbox.accept(site, self.desks[site].answer(orders[site]))
+                inbox.accept(site, self.agents[site].answer(orders[site]))
             elif self.loss == "during":
-                answer = self.desks[site].answer(orders[site])
+                answer = self.agents[site].answer(orders[site])
                 assert "error" not in answer
-                assert plain.sha256(answer) == plain.sha256(self.desks[site].answer(orders[site])), "asked once more"
+                assert serialization.sha256(answer) == serialization.sha256(self.agents[site].answer(orders[site])), (
+                    "asked once more"
+                )
         self.too_few = len(inbox.answers) < inbox.quorum
 
 
@@ -268,7 +276,7 @@ def ended(run):
 def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_may_return(name, loss, tmp_path):
     plan = tiny_plan(name, rounds=5, evaluate_every=0)
     carrier, record = Losing(name, tmp_path, loss), Record(tmp_path / "out", plan, plan.build(), "test", board=False)
-    run = Run(plan, sites_of(name), carrier, record, tell=lambda line: None)
+    run = Run(plan, sites_of(name), carrier, record, log=lambda line: None)
     model, refusal = ended(run)
     assert bool(refusal) == carrier.too_few, refusal
     if refusal:
@@ -279,8 +287,8 @@ def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_m
     asked = [number for number, row in enumerate(rounds) if "site-2" in row["bytes_sent"]]
     assert [number for number in asked if rounds[number]["lost"]] == [x for x in LOSSES[loss] if x in asked]
     assert all("site-2" in rounds[number]["bytes_received"] for number in asked if number > max(LOSSES[loss]))
-    memory = plain.load(tmp_path / "out" / "state" / "memory.safetensors")["memory"]
-    for value in (*plain.split(memory)[0].values(), *model.values()):
+    memory = serialization.load(tmp_path / "out" / "state" / "memory.safetensors")["memory"]
+    for value in (*serialization.split(memory)[0].values(), *model.values()):
         assert torch.isfinite(value).all()
     assert set(record.content["test"]) == set(sites_of(name))
 
@@ -337,7 +345,7 @@ def test_a_scheme_is_rebuilt_from_its_name_and_arguments(name):
     scheme = SCHEMES[name]()
     again = build(scheme.name, scheme.arguments)
     assert (again.name, again.arguments) == (scheme.name, scheme.arguments) == (name, scheme.arguments)
-    assert plain.unpack(plain.pack(scheme.arguments)) == scheme.arguments
+    assert serialization.unpack(serialization.pack(scheme.arguments)) == scheme.arguments
 
 
 @every_scheme
@@ -348,7 +356,7 @@ def test_the_quorum_is_possible_for_any_number_of_sites(name):
 
 @every_scheme
 def test_a_docs_row_and_a_job_stand_for_it(name):
-    from brainct.jobs import JOBS
+    from brainct.job.folders import JOBS
 
     assert name in {row["scheme"] for row in JOBS.values()}
     assert all(len(text) > 3 for field, text in vars(about(name)).items() if not field.startswith("no_"))

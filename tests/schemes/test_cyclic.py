@@ -2,10 +2,11 @@
 
 import torch
 
-from brainct.learner import model_of
-from brainct.scheme import Model, Report
+from brainct.core.learner import Model
+from brainct.core.scheme import Report
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.schemes.cyclic import cyclic
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
+from brainct.core.scheme import Task
+from brainct.core.weights import add, scale, sha256, squared_distance
 from brainct.errors import Refused
-from brainct.scheme import Task
 from brainct.schemes.ditto import ditto
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import add, scale, sha256, squared_distance
 from tests.conftest import first_weights, tiny_learner, tiny_plan
-from tests.schemes.by_hand import COUNTS, SITES, play
+from tests.support.by_hand import COUNTS, SITES, play
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.1, 3.0])
@@ -29,9 +29,9 @@ def test_a_full_batch_step_is_v_minus_eta_times_gradient_plus_lambda_v_minus_w(l
     w = first_weights(plan)
     v = learner.fit(w, epochs=5).weights
     step = add(learner.gradient(v).weights, scale(add(v, scale(w, -1)), lam))
-    _, keep = ditto(lam).reply(Task(w), learner, {"own": v})
+    _, client_state = ditto(lam).reply(Task(w), learner, {"own": v})
     wanted = add(v, scale(step, -rate))
-    assert max(float((keep["own"][key] - wanted[key]).abs().max()) for key in wanted) < 1e-6
+    assert max(float((client_state["own"][key] - wanted[key]).abs().max()) for key in wanted) < 1e-6
 
 
 def test_lambda_zero_is_local_training_to_the_bit():
@@ -77,8 +77,8 @@ def test_a_lost_site_goes_on_from_its_own_model():
     seen = play(ditto(), tiny_plan(), lost={("site-2", 1)})
     assert seen[1].keeps["site-2"] is seen[0].keeps["site-2"]
     v, learner = seen[0].keeps["site-2"]["own"], tiny_learner(tiny_plan(), "site-2", 2, scans=9)
-    _, keep = ditto().reply(seen[2].tasks["site-2"], learner, {"own": v})
-    assert sha256(keep["own"]) == sha256(seen[2].keeps["site-2"]["own"])
+    _, client_state = ditto().reply(seen[2].tasks["site-2"], learner, {"own": v})
+    assert sha256(client_state["own"]) == sha256(seen[2].keeps["site-2"]["own"])
 
 
 def test_the_personal_model_may_train_longer_than_the_shared_one():

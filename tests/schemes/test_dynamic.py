@@ -6,15 +6,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from brainct import plain
+from brainct.core import serialization
+from brainct.core.learner import Fitted, Model
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task
+from brainct.core.weights import nbytes, sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Fitted, Model, Report, Task, check_report
 from brainct.schemes.dynamic import dynamic
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
-from brainct.weights import nbytes, sha256
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = [f"site-{number}" for number in range(1, 9)]
@@ -41,25 +43,25 @@ def play(scheme, rounds, step, *, lost=(), sites=SITES, forget=()):
         for site, task in sorted(tasks.items()):
             if (site, number) in forget:
                 keeps[site] = {}
-            task = Task(**plain.unpack(plain.pack({"weights": task.weights, "extra": task.extra})))
+            task = Task(**serialization.unpack(serialization.pack({"weights": task.weights, "extra": task.extra})))
             report, keeps[site] = scheme.reply(task, learner(step(site, number)), keeps[site])
             check_report(report, tasks[site], scheme, site)
             if (site, number) not in lost:
                 reports[site] = report
-        memory = plain.unpack(plain.pack(scheme.combine(memory, number, reports)))
+        memory = serialization.unpack(serialization.pack(scheme.combine(memory, number, reports)))
         yield number, tasks, reports, memory, dict(keeps)
 
 
 def traffic(tasks, reports):
-    down = sum(plain.size({"weights": task.weights, "extra": task.extra}) for task in tasks.values())
-    return down + sum(plain.size(vars(report)) for report in reports.values())
+    down = sum(serialization.size({"weights": task.weights, "extra": task.extra}) for task in tasks.values())
+    return down + sum(serialization.size(vars(report)) for report in reports.values())
 
 
 def models(memory, keeps):
     """The model that each site goes on from: what the server has for it, else what it keeps."""
     return {
-        site: (memory["news"][site]["weights"] if site in memory["news"] else keep["model"])["w"].double()
-        for site, keep in keeps.items()
+        site: (memory["news"][site]["weights"] if site in memory["news"] else client_state["model"])["w"].double()
+        for site, client_state in keeps.items()
     }
 
 
@@ -139,7 +141,7 @@ def test_balancing_changes_no_mean_over_all_sites_and_not_the_reference():
     assert [site for site, report in reports.items() if report.weights] == ["site-1", "site-2"]
     assert sha256(memory["reference"]) == sha256(FIRST.weights)
     assert memory["asked"] == []
-    before = torch.stack([keep["model"]["w"].double() for keep in keeps.values()]).mean(0)
+    before = torch.stack([client_state["model"]["w"].double() for client_state in keeps.values()]).mean(0)
     torch.testing.assert_close(torch.stack(list(models(memory, keeps).values())).mean(0), before)
     _, tasks, _, _, keeps = rounds[1]
     assert [site for site, task in tasks.items() if task.weights] == ["site-1", "site-2"]

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from brainct.ct.scans import Dataset, Fold
+from brainct.core.learner import Model
+from brainct.core.scheme import Report
+from brainct.core.weights import add, scale
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import add, scale
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]

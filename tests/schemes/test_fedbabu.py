@@ -2,13 +2,13 @@
 
 import pytest
 
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Task
 from brainct.schemes.fedbabu import fedbabu
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
-from tests.schemes.by_hand import SITES, play
+from tests.support.by_hand import SITES, play
 
 HEAD = {"head.weight", "head.bias"}
 
@@ -32,20 +32,23 @@ def test_the_body_learns_under_the_frozen_head_and_not_beside_a_moving_one():
 def test_a_site_tunes_the_head_alone_when_it_uses_the_model_and_keeps_nothing_of_it():
     plan, scheme = tiny_plan(), fedbabu(tune_epochs=3)
     last = play(scheme, plan)[-1]
-    model, keep = scheme.model(last.memory), last.keeps["site-2"]
-    before = sha256(keep["own"])
-    used = scheme.use(Task(model), tiny_learner(plan, "site-2", 3), keep)
+    model, client_state = scheme.model(last.memory), last.keeps["site-2"]
+    before = sha256(client_state["own"])
+    used = scheme.use(Task(model), tiny_learner(plan, "site-2", 3), client_state)
     assert {key for key in used if not used[key].equal(model[key])} == HEAD
     by_hand = tiny_learner(plan, "site-2", 3).fit(model, epochs=3, frozen=model.keys() - HEAD).weights
     assert sha256(used) == sha256(by_hand)
-    assert sha256(keep["own"]) == before
+    assert sha256(client_state["own"]) == before
 
 
 def test_a_hospital_outside_does_what_every_site_does():
     plan, scheme = tiny_plan(), fedbabu(tune_epochs=3)
     last = play(scheme, plan)[-1]
     model = scheme.model(last.memory)
-    used = [scheme.use(Task(model), tiny_learner(plan, "site-2", 3), keep) for keep in ({}, last.keeps["site-2"])]
+    used = [
+        scheme.use(Task(model), tiny_learner(plan, "site-2", 3), client_state)
+        for client_state in ({}, last.keeps["site-2"])
+    ]
     assert sha256(used[0]) == sha256(used[1])
     learner = tiny_learner(plan, "outside")
     tuned = scheme.use(Task(model), learner, {})

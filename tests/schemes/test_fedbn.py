@@ -2,14 +2,14 @@
 
 import pytest
 
+from brainct.core.weights import sha256
+from brainct.ct.learner import described, model_of
 from brainct.errors import Refused
-from brainct.learner import described, model_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedbn import fedbn, silobn
-from brainct.weights import sha256
 from tests.conftest import tiny_plan
-from tests.schemes.by_hand import SITES, play
-from tests.schemes.test_parts import STATISTICS, batchnorm_learner, batchnorm_network
+from tests.schemes.test_partial import STATISTICS, batchnorm_learner, batchnorm_network
+from tests.support.by_hand import SITES, play
 
 AFFINE = {"1.weight", "1.bias"}
 

@@ -8,18 +8,19 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from brainct import plain
-from brainct.ct.scans import Fold, Public
+from brainct.core import serialization
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task
+from brainct.core.weights import sha256
+from brainct.ct.folds import Fold, Public
+from brainct.ct.learner import SiteLearner, network_of
 from brainct.errors import Refused
-from brainct.learner import SiteLearner, network_of
-from brainct.record import model_sha256
-from brainct.rehearse import rehearse
-from brainct.rounds import _same_public, load_model
-from brainct.scheme import Report, Task, check_report
+from brainct.run.record import model_sha256
+from brainct.run.rehearse import rehearse
+from brainct.run.rounds import _same_public, load_model
 from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
 from brainct.schemes.fedct import VOTES, fedct
-from brainct.weights import sha256
 from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_model, tiny_plan, tiny_scans
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -98,7 +99,7 @@ def test_only_packed_labels_travel_and_only_when_there_is_a_vote(findings, up, d
     assert [{nbytes(task.weights) for task in tasks.values()} for tasks, _ in seen] == [{0}, {0}, {0}, {0}, {down}, {0}]
     for tasks, reports in seen:
         for each in (*tasks.values(), *reports.values()):
-            assert plain.size(each.extra) < 60
+            assert serialization.size(each.extra) < 60
 
 
 def test_a_site_that_was_lost_gets_the_consensus_with_its_next_task():
@@ -159,7 +160,7 @@ def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
     scheme, plan = fedct(period=1, warmup=0, forests=["site-2"]), tiny_plan()
     memory, keeps, seen = played(scheme, 2)
     assert "weights" not in keeps["site-2"]
-    assert plain.unpack(plain.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
+    assert serialization.unpack(serialization.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
     learner, task = tiny_learner(plan, "site-2", 2), Task(scheme.model(memory), scheme.extra(memory))
     trees = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
     network = learner.predict(task.weights)
@@ -206,7 +207,7 @@ def test_a_forest_at_no_site_and_an_empty_public_set_are_refused():
 
 def run(folder, workers=1, **arguments):
     plan = tiny_plan("fedct", arguments={"period": 1, "warmup": 0, **arguments}, evaluate_every=0)
-    return rehearse(plan, SITES, folder, workers=workers, tell=lambda line: None).content
+    return rehearse(plan, SITES, folder, workers=workers, log=lambda line: None).content
 
 
 def test_the_models_hash_covers_the_consensus_and_is_the_same_in_other_processes(tmp_path, small_site):

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from brainct.core.learner import Model
+from brainct.core.scheme import Report
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
-from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = [f"site-{number}" for number in range(1, 6)]

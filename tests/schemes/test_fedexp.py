@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brainct.core.learner import Model
+from brainct.core.scheme import Report
 from brainct.errors import Refused
-from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedexp import fedexp
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.ct.model import build, parameters_of
+from brainct.core.matching import permuted
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task
+from brainct.ct.learner import described, model_of, network_like
+from brainct.ct.networks import build, parameters_of
 from brainct.errors import Refused
-from brainct.learner import described, model_of, network_like
-from brainct.matching import permuted
-from brainct.scheme import Report, Task, check_report
-from brainct.schemes._chain import chain_of
+from brainct.schemes._sequential import chain_of
 from brainct.schemes.fedma import fedma
 from tests.conftest import tiny_learner, tiny_plan
 
@@ -95,12 +96,12 @@ def test_a_site_trains_and_sends_only_what_is_not_frozen():
     plan = tiny_plan("fedma", fit={"steps": 3})  # a first step alone would be the same with nothing frozen
     weights = dict(model_of(plan).weights)
     task = Task(weights, {"frozen": ["conv1.weight", "conv1.bias"]})
-    report, keep = fedma().reply(task, tiny_learner(plan), {})
+    report, client_state = fedma().reply(task, tiny_learner(plan), {})
     assert report.weights.keys() == weights.keys() - {"conv1.weight", "conv1.bias"}
     assert not torch.equal(report.weights["conv2.weight"], weights["conv2.weight"])
     fitted = tiny_learner(plan).fit(weights, frozen=task.extra["frozen"]).weights
     assert all(torch.equal(value, fitted[key]) for key, value in report.weights.items())
-    assert report.extra["labelled"] == keep["labelled"] == [8] * 6
+    assert report.extra["labelled"] == client_state["labelled"] == [8] * 6
 
 
 def test_every_pass_notes_its_own_places():
@@ -203,11 +204,11 @@ def test_an_argument_out_of_range_is_refused(arguments, words):
 
 
 def test_a_run_grows_is_evaluated_and_leaves_a_model_that_loads(small_site, tmp_path):
-    from brainct.rehearse import rehearse
-    from brainct.rounds import load_model
+    from brainct.run.rehearse import rehearse
+    from brainct.run.rounds import load_model
 
     plan = tiny_plan("fedma", arguments={"gamma": 1e9, "noise": 1e-6, "growth": 1.5}, rounds=5, evaluate_every=2)
-    record = rehearse(plan, ["site-1", "site-2"], tmp_path / "out", tell=lambda line: None).content
+    record = rehearse(plan, ["site-1", "site-2"], tmp_path / "out", log=lambda line: None).content
     assert all(set(row["bytes_received"]) == {"site-1", "site-2"} for row in record["rounds"])
     assert set(record["test"]) == {"site-1", "site-2"}
     weights = load_model(tmp_path / "out" / "model.safetensors")

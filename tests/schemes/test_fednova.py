@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from brainct.core.learner import Model
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task
 from brainct.errors import Refused
-from brainct.scheme import Model, Report, Task, check_report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fednova import fednova
-from tests.schemes.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
+from tests.support.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
 
 
 def test_a_round_by_hand():

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from brainct.core.learner import Model
+from brainct.core.scheme import Report
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Model, Report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedopt import fedadagrad, fedadam, fedavgm, fedyogi
-from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_plan
 
 FIRST, SECOND = (0.5, -0.002, 0.03), (-0.1, 0.004, 0.03)

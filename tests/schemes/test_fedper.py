@@ -2,12 +2,12 @@
 
 import pytest
 
-from brainct.learner import model_of
+from brainct.core.weights import mean, sha256
+from brainct.ct.learner import model_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedper import fedper
-from brainct.weights import mean, sha256
 from tests.conftest import tiny_learner, tiny_plan
-from tests.schemes.by_hand import COUNTS, SITES, play
+from tests.support.by_hand import COUNTS, SITES, play
 
 HEAD = {"head.weight", "head.bias"}
 
@@ -26,7 +26,9 @@ def test_each_site_trains_the_mean_body_together_with_its_own_head(weight_by):
         body = mean([(shares[s], {key: fits[s][key] for key in body}) for s in SITES])
     last = play(fedper(weight_by=weight_by), plan, 2)[-1]
     assert sha256(last.memory["shared"]) == sha256(body)
-    assert {site: sha256(keep["own"]) for site, keep in last.keeps.items()} == {s: sha256(heads[s]) for s in SITES}
+    assert {site: sha256(client_state["own"]) for site, client_state in last.keeps.items()} == {
+        s: sha256(heads[s]) for s in SITES
+    }
 
 
 def test_heads_grow_apart_over_one_body():

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256, squared_distance
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Task
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedprox import fedprox
-from brainct.weights import sha256, squared_distance
 from tests.conftest import first_weights, tiny_learner, tiny_plan
-from tests.schemes.quadratic import START, Quadratic
+from tests.support.quadratic import START, Quadratic
 
 
 def test_the_penalty_is_half_mu_times_the_squared_distance_from_the_model_sent():

@@ -2,14 +2,14 @@
 
 import pytest
 
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Task
 from brainct.schemes.fedper import fedper
 from brainct.schemes.fedrep import fedrep
-from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_plan
-from tests.schemes.by_hand import play
+from tests.support.by_hand import play
 
 HEAD = {"head.weight", "head.bias"}
 
@@ -28,13 +28,13 @@ def test_the_head_is_fitted_first_under_the_frozen_body_then_the_body_under_that
 
     learner.fit = watched
     body = {key: value for key, value in first.items() if key not in HEAD}
-    report, keep = fedrep(head_epochs=4, body_epochs=2).reply(Task(body), learner, {})
+    report, client_state = fedrep(head_epochs=4, body_epochs=2).reply(Task(body), learner, {})
     (came, *head_phase, headed), (middle, *body_phase, end) = calls
     assert came == sha256(first)
     assert middle == sha256(headed)
     assert head_phase == [4, 4, HEAD]
     assert body_phase == [2, 2, set(body)]
-    assert sha256({**report.weights, **keep["own"]}) == sha256(end)
+    assert sha256({**report.weights, **client_state["own"]}) == sha256(end)
 
 
 def test_the_head_goes_on_from_where_it_was():

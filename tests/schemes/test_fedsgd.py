@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from brainct.ct.scans import Dataset, Fold
+from brainct.core.learner import Fitted, Model
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Fitted, Model
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
 from tests.conftest import first_weights, tiny_learner, tiny_plan

@@ -2,13 +2,13 @@
 
 import pytest
 
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256
 from brainct.errors import Refused
-from brainct.scheme import Task
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.finetune import finetune
-from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_plan
-from tests.schemes.by_hand import SITES, play
+from tests.support.by_hand import SITES, play
 
 
 @pytest.mark.parametrize("arguments", [{}, {"fraction": 0.5}, {"weight_by": "equal"}])

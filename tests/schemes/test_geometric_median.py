@@ -5,7 +5,7 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.geometric_median import geometric_median
-from tests.schemes.liars import LIES, close_a_round, flat, honest, lying, same
+from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same
 
 
 @pytest.mark.parametrize("lie", LIES)

@@ -2,14 +2,14 @@
 
 import pytest
 
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.scheme import Task
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.layerwise import layerwise
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
-from tests.schemes.by_hand import COUNTS, SITES, play
+from tests.support.by_hand import COUNTS, SITES, play
 
 LAYERS = ["conv1", "norm1", "conv2", "norm2", "head"]
 ALL = [{}, {"layers": LAYERS}, {"depth": 5}, {"depth": -5}]

@@ -1,11 +1,11 @@
 """What is true of LG-FedAvg alone."""
 
-from brainct.learner import model_of
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.schemes.fedper import fedper
 from brainct.schemes.lgfedavg import lgfedavg
-from brainct.weights import sha256
 from tests.conftest import tiny_plan
-from tests.schemes.by_hand import SITES, play
+from tests.support.by_hand import SITES, play
 
 
 def test_the_top_travels_and_the_bottom_stays():

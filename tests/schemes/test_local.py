@@ -2,11 +2,11 @@
 
 import torch
 
-from brainct import plain
-from brainct.learner import model_of
-from brainct.scheme import Task
+from brainct.core import serialization
+from brainct.core.scheme import Task
+from brainct.core.weights import sha256
+from brainct.ct.learner import model_of
 from brainct.schemes.local import local
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2"]
@@ -17,16 +17,16 @@ def test_no_tensor_travels():
     memory = scheme.start(model_of(plan), SITES, 0)
     for task in scheme.assign(memory, 0, SITES).values():
         report, _ = scheme.reply(task, tiny_learner(plan), {})
-        assert plain.split([task.weights, task.extra, report.weights, report.extra])[0] == {}
+        assert serialization.split([task.weights, task.extra, report.weights, report.extra])[0] == {}
 
 
 def test_a_site_trains_on_from_its_own_model_from_the_seeded_weights_on():
-    plan, scheme, keep = tiny_plan("local"), local(), {}
+    plan, scheme, client_state = tiny_plan("local"), local(), {}
     alone = first_weights(plan)
     for number in range(3):
-        _, keep = scheme.reply(Task({}), tiny_learner(plan, "site-1", number), keep)
+        _, client_state = scheme.reply(Task({}), tiny_learner(plan, "site-1", number), client_state)
         alone = tiny_learner(plan, "site-1", number).fit(alone).weights
-    used = scheme.use(Task(first_weights(plan)), tiny_learner(plan), keep)
+    used = scheme.use(Task(first_weights(plan)), tiny_learner(plan), client_state)
     assert sha256(used) == sha256(alone) != sha256(first_weights(plan))
 
 

@@ -5,7 +5,7 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.median import median
-from tests.schemes.liars import LIES, close_a_round, flat, honest, lying, same, within
+from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
 
 
 @pytest.mark.parametrize("lie", LIES)

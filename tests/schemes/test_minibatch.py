@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from brainct.ct.scans import Dataset, Fold
+from brainct.core.weights import sha256
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
 from brainct.schemes.minibatch import minibatch
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 COUNTS = {"site-1": 3, "site-2": 9, "site-3": 14}

@@ -1,4 +1,4 @@
-"""What is true of the Radon machine as a scheme; the geometry is tested with brainct.robust."""
+"""What is true of the Radon machine as a scheme; the geometry is tested with brainct.core.robust."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,15 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.preprocessing import StandardScaler
 
+from brainct.core.learner import Model
+from brainct.core.report_check import check_report
+from brainct.core.robust import radon_point
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
-from brainct.robust import radon_point
-from brainct.scheme import Model, check_report
 from brainct.schemes.radon import fitting_levels, machine, radon
 from tests.conftest import tiny_learner, tiny_plan
-from tests.schemes.liars import LIES, close_a_round, flat, honest, lying, same, within
-from tests.test_robust import in_hull
+from tests.core.test_robust import in_hull
+from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
 
 
 def points(models):

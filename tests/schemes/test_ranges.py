@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
 from brainct.schemes import SCHEMES
 from brainct.schemes._ranges import number, whole
 from tests.conftest import tiny_learner, tiny_plan

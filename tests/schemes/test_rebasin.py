@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.ct.model import build
+from brainct.core.matching import Link, permuted
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report
+from brainct.core.weights import sha256
+from brainct.ct.learner import described, model_of
+from brainct.ct.networks import build
 from brainct.errors import Refused
-from brainct.learner import described, model_of
-from brainct.matching import Link, permuted
-from brainct.scheme import Report, check_report
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.rebasin import rebasin, repaired
-from brainct.weights import sha256
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]

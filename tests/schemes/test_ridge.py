@@ -9,15 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainct import plain
-from brainct.ct.scans import Dataset, Fold
+from brainct.core import serialization
+from brainct.core.learner import Layer, Model
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report
+from brainct.core.weights import sha256
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import model_of, network_of
 from brainct.errors import Refused
-from brainct.learner import model_of, network_of
-from brainct.rehearse import rehearse
-from brainct.scheme import Layer, Model, Report, check_report
+from brainct.run.rehearse import rehearse
 from brainct.schemes.ridge import matrices, ridge
 from brainct.schemes.sitenorm import sitenorm
-from brainct.weights import sha256
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -139,9 +141,9 @@ def test_what_travels_once_is_two_triangles_a_finding_in_double_precision_and_th
     plan, scheme = tiny_plan("ridge"), ridge()
     memory = scheme.start(model_of(plan), SITES, 0)
     task = scheme.assign(memory, 0, SITES)["site-1"]
-    report, keep = scheme.reply(task, tiny_learner(plan), {})
-    assert 0 < plain.size(report.weights) - 8 * 6 * (8 + 1) * (8 + 2) < 100
-    assert (dict(report.extra), dict(report.metrics), set(keep)) == ({}, {}, {"said"})
+    report, client_state = scheme.reply(task, tiny_learner(plan), {})
+    assert 0 < serialization.size(report.weights) - 8 * 6 * (8 + 1) * (8 + 2) < 100
+    assert (dict(report.extra), dict(report.metrics), set(client_state)) == ({}, {}, {"said"})
     memory = scheme.combine(memory, 0, {site: report for site in SITES})
     again, _ = scheme.reply(scheme.assign(memory, 1, SITES)["site-1"], None, {})
     assert again == Report({}, 8)
@@ -200,12 +202,12 @@ def test_around_it_the_scans_can_be_normalised_per_site():
 def test_a_run_is_the_same_to_the_bit_with_two_workers_and_starts_from_a_checkpoint(tmp_path):
     plan = tiny_plan("ridge", rounds=2)
     hashes = [
-        rehearse(plan, SITES, tmp_path / str(n), workers=n, tell=lambda line: None).content["model_sha256"]
+        rehearse(plan, SITES, tmp_path / str(n), workers=n, log=lambda line: None).content["model_sha256"]
         for n in (1, 2)
     ]
     assert hashes[0] == hashes[1]
     body = {key: value + 0.1 for key, value in first_weights(plan).items()}
-    found = rehearse(plan, SITES, tmp_path / "3", initial=body, tell=lambda line: None).content
+    found = rehearse(plan, SITES, tmp_path / "3", initial=body, log=lambda line: None).content
     assert found["model_sha256"] not in {*hashes, sha256(body)}
     assert set(found["test"]) == set(SITES)
 

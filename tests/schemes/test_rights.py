@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct.learner import model_of
+from brainct.ct.learner import model_of
 from brainct.schemes import SCHEMES, about
 from tests.conftest import tiny_learner, tiny_plan
 from tests.schemes.test_contract import sites_of

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from brainct.core.weights import filled
 from brainct.errors import Refused
 from brainct.schemes import build
-from brainct.schemes._settled import settled
+from brainct.schemes._acknowledged import settled
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.scaffold import scaffold
-from brainct.weights import filled
 from tests.conftest import tiny_learner, tiny_model, tiny_plan
-from tests.schemes.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
+from tests.support.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
 
 near = {"rtol": 0, "atol": 1e-9}
 

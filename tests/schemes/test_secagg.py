@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Report, Task
+from brainct.core.weights import sha256
 from brainct.errors import Refused
-from brainct.privacy import objection, policy_of
-from brainct.scheme import Report, Task, check_report
 from brainct.schemes import SCHEMES, about, build
-from brainct.schemes._keys import KEYS
 from brainct.schemes._masking import GIVEN, MEMBERS
+from brainct.schemes._secagg_keys import KEYS
 from brainct.schemes._unmasking import NEXT, OPEN, ROUND
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedexp import fedexp
@@ -22,10 +23,10 @@ from brainct.schemes.ridge import ridge
 from brainct.schemes.secagg import secagg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
-from brainct.weights import sha256
+from brainct.security.policy import objection, policy_of
 from tests.conftest import tiny_model, tiny_plan
-from tests.hostile import ATTACKS
-from tests.schemes.summing import SITES, Federation, moved, played
+from tests.support.hostile import ATTACKS
+from tests.support.summing import SITES, Federation, moved, played
 
 INNER = sorted(name for name, make in SCHEMES.items() if make().coefficient is not None and not make().sealed)
 
@@ -38,8 +39,8 @@ def test_every_scheme_that_needs_sums_alone_has_the_model_that_it_has_without_ma
     assert any(not torch.equal(outcome[key], value) for key, value in tiny_model(plan).weights.items())
     for key, value in outcome.items():
         torch.testing.assert_close(other[key], value, atol=2e-5, rtol=1e-4)
-    for site, keep in plainly.keeps.items():
-        assert set(securely.keeps[site]["inner"]) == set(keep)
+    for site, client_state in plainly.keeps.items():
+        assert set(securely.keeps[site]["inner"]) == set(client_state)
 
 
 def test_the_server_sees_noise_and_two_rounds_of_a_site_that_stands_still_have_nothing_in_common():

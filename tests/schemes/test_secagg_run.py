@@ -6,20 +6,20 @@ from contextlib import suppress
 
 import pytest
 
-from brainct import plain
+from brainct.core import serialization
+from brainct.core.masking import public_key
+from brainct.core.weights import sha256
 from brainct.errors import Refused
-from brainct.identity import Identity
-from brainct.masks import public_key
-from brainct.record import Record
-from brainct.rounds import Run
-from brainct.schemes._keys import KEYS
+from brainct.run.record import Record
+from brainct.run.rounds import Run
+from brainct.schemes._secagg_keys import KEYS
 from brainct.schemes._unmasking import NEXT, OPEN, ROUND
-from brainct.weights import sha256
-from tests.agreed import Agreed
+from brainct.security.signing import Identity
 from tests.conftest import tiny_plan, tiny_scans
-from tests.hostile import ATTACKS
-from tests.kit import Authority, hospital_kit
-from tests.schemes.summing import SITES
+from tests.support.agreed import Agreed
+from tests.support.hostile import ATTACKS
+from tests.support.kit import Authority, hospital_kit
+from tests.support.summing import SITES
 
 
 class Carrying:
@@ -30,7 +30,7 @@ class Carrying:
 
     def __init__(self, folder, kits=None, change=lambda site, what: what):
         scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
-        self.desks = {
+        self.agents = {
             site: Agreed(
                 site,
                 folder / site,
@@ -44,19 +44,19 @@ class Carrying:
 
     def __call__(self, orders, inbox):
         for site in sorted(orders):
-            answer = self.change(site, self.desks[site].answer(self.change(site, orders[site])))
-            self.sent += [plain.sha256(answer)] if orders[site]["what"] == "reply" else []
+            answer = self.change(site, self.agents[site].answer(self.change(site, orders[site])))
+            self.sent += [serialization.sha256(answer)] if orders[site]["what"] == "reply" else []
             inbox.accept(site, answer)
 
 
 def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit(tmp_path):
     plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
-    carrier = Carrying(tmp_path / "keep")
+    carrier = Carrying(tmp_path / "client_state")
     for number in range(2):
         record = Record(tmp_path / str(number), plan, plan.build(), "test", board=False)
         name = f"run-{number}"
-        models.append(sha256(Run(plan, SITES, carrier, record, name=name, tell=lambda line: None)()))
-        files = [tmp_path / "keep" / site / name / f"{site}.secret" for site in SITES]
+        models.append(sha256(Run(plan, SITES, carrier, record, name=name, log=lambda line: None)()))
+        files = [tmp_path / "client_state" / site / name / f"{site}.secret" for site in SITES]
         assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * len(SITES)
         assert {len(file.read_bytes()) for file in files} == {32}
         sent.append({*carrier.sent, *(file.read_bytes() for file in files)})
@@ -88,14 +88,14 @@ def kits(tmp_path_factory):
     return folder
 
 
-def federated(folder, carrier, rounds=3, tell=lambda line: None):
+def federated(folder, carrier, rounds=3, log=lambda line: None):
     plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
     record = Record(folder, plan, plan.build(), "test", board=False)
-    return sha256(Run(plan, SITES, carrier, record, tell=tell)()), record.content
+    return sha256(Run(plan, SITES, carrier, record, log=log)()), record.content
 
 
 def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
-    signed, record = federated(tmp_path / "1", Carrying(tmp_path / "keep", kits))
+    signed, record = federated(tmp_path / "1", Carrying(tmp_path / "client_state", kits))
     assert signed == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert not any(row["lost"] for row in record["rounds"])
 
@@ -111,7 +111,7 @@ class Dishonest:
         if not heard or site == self.victim:
             return what
         key = public_key(b"the server's own".ljust(32))
-        words = [KEYS, plain.sha256(what["plan"]), str(what["round"] + 1), key, key, key]
+        words = [KEYS, serialization.sha256(what["plan"]), str(what["round"] + 1), key, key, key]
         proof = self.signer.vouch(json.dumps(["brainct", self.victim, *words])) if self.signer else ""
         said = {**heard, self.victim: {"cipher": key, "mask": key, "seed": key, "proof": proof}}
         return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
@@ -121,7 +121,7 @@ def test_a_server_that_hands_out_keys_of_its_own_gets_nothing(tmp_path, kits):
     for number, signer in enumerate([None, *(Identity(kits / name / "startup") for name in ("server", "site-4"))]):
         carrier, lines = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer)), []
         with pytest.raises(Refused, match="in no round did enough sites answer"):
-            federated(tmp_path / str(number), carrier, tell=lines.append)
+            federated(tmp_path / str(number), carrier, log=lines.append)
         said = next(line for line in lines if line.startswith("round 0, follow-up can't be closed: 1 of 4"))
         assert "site-1: " + ATTACKS["key of the server's"].line in said
         assert said.count("it sends nothing") == 3
@@ -141,7 +141,7 @@ def test_an_honest_key_of_another_site_or_of_another_round_is_not_believed(tmp_p
 
     lines = []
     with suppress(Refused):
-        federated(tmp_path / "1", Carrying(tmp_path / "keep", kits, swapped), tell=lines.append)
+        federated(tmp_path / "1", Carrying(tmp_path / "client_state", kits, swapped), log=lines.append)
     said = [line for line in lines if "the server's list of keys has a key for site-" in line]
     assert said
     assert all("has not signed it with a certificate of this project; it sends nothing" in line for line in said)
@@ -153,13 +153,13 @@ def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(t
 
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 1:
-            desk, extra = carrier.desks[site], what["task"]["extra"]
-            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            agent, extra = carrier.agents[site], what["task"]["extra"]
+            assert serialization.sha256(agent.answer(what)) == serialization.sha256(agent.answer(what))
             opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
-            refused.append(desk.answer({**what, "task": {"weights": {}, "extra": {**extra, OPEN: opening}}}))
+            refused.append(agent.answer({**what, "task": {"weights": {}, "extra": {**extra, OPEN: opening}}}))
         return what
 
-    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert [set(answer) for answer in refused] == [{"error", "exchange"}]
 
@@ -170,13 +170,13 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
 
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 0:
-            desk = carrier.desks[site]
-            assert plain.sha256(desk.answer(what)) == plain.sha256(desk.answer(what))
+            agent = carrier.agents[site]
+            assert serialization.sha256(agent.answer(what)) == serialization.sha256(agent.answer(what))
             moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
-            refused.append(desk.answer({**what, "task": {**what["task"], "weights": moved}})["error"])
+            refused.append(agent.answer({**what, "task": {**what["task"], "weights": moved}})["error"])
         return what
 
-    carrier = Carrying(tmp_path / "keep", change=asked_again)
+    carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert refused == [
         "the server asks for round 1, but site-1 keeps what it had after round 1 of this run and answers each order "

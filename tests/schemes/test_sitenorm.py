@@ -8,12 +8,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from brainct import plain
-from brainct.ct.scans import Dataset, Fold
+from brainct.core import serialization
+from brainct.core.learner import Moments
+from brainct.core.scheme import Report, Task, every
+from brainct.core.weights import sha256
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, model_of, network_of
 from brainct.errors import Refused
-from brainct.learner import SiteLearner, model_of, network_of
-from brainct.rehearse import rehearse
-from brainct.scheme import Moments, Report, Task, every
+from brainct.run.rehearse import rehearse
 from brainct.schemes import build
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
@@ -21,9 +23,8 @@ from brainct.schemes.fedprox import fedprox
 from brainct.schemes.finetune import finetune
 from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
 from brainct.schemes.swa import swa
-from brainct.weights import sha256
-from tests.agreed import Agreed
 from tests.conftest import first_weights, tiny_learner, tiny_plan
+from tests.support.agreed import Agreed
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
@@ -55,11 +56,11 @@ def run(scheme, rounds, changes=None, first=0, lost=()):
     return memory, keeps, heard
 
 
-def answers(scheme, memory, keep, learner):
+def answers(scheme, memory, client_state, learner):
     """What a site, or a hospital outside, gets for its test fold from the model that leaves the federation."""
     task = Task(scheme.model(memory), scheme.extra(memory))
-    seeing = scheme.see(task, learner, keep)
-    return seeing.predict(scheme.use(task, seeing, keep))
+    seeing = scheme.see(task, learner, client_state)
+    return seeing.predict(scheme.use(task, seeing, client_state))
 
 
 def pixels(sites=SITES, changes=None):
@@ -130,7 +131,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
         fedavg(),
         quorum=every,
         expects=lambda task, report: {"expected": torch.ones(1)},
-        use=lambda task, learner, keep: {"used": task.weights["w"], "kept": keep["w"]},
+        use=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
         extra=lambda memory: {"more": 1},
     )
     scheme, memory = sitenorm(inner), {"inner": {}, "statistics": {STATISTICS: {"mean": [0.0], "variance": [1.0]}}}
@@ -176,7 +177,7 @@ def test_nothing_but_two_sums_a_channel_and_a_count_travels_in_round_0():
     for site, report in heard[0].items():
         assert {key: value.shape for key, value in report.weights.items()} == {"sum": (3,), "scatter": (3,)}
         assert (report.examples, dict(report.extra), dict(report.metrics), keeps[site]) == (COUNTS[site], {}, {}, {})
-        assert plain.size(report.weights) < 16 * 3 + 100
+        assert serialization.size(report.weights) < 16 * 3 + 100
 
 
 def test_no_label_is_needed_for_the_statistics():
@@ -215,11 +216,11 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
-    plan, desk = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
+    plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
     task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
     order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
-    found = desk.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
-    learner = SiteLearner(network_of(plan), desk._scans[1], plan, "site-1", 1)
+    found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
+    learner = SiteLearner(network_of(plan), agent._scans[1], plan, "site-1", 1)
     own = learner.moments()
     seeing = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
     assert found == seeing.evaluate(task["weights"])["any"]["brier"]
@@ -230,12 +231,12 @@ def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, sm
 def test_the_model_file_carries_the_statistics_and_the_run_is_the_same_with_two_workers(tmp_path):
     arguments = {"inner": {"scheme": "feddc", "arguments": {"daisy_period": 1}}, "kappa": 2.0}
     plan = tiny_plan("sitenorm", arguments=arguments, fit={"augment": {"scanner": 0.5}})
-    records = [rehearse(plan, SITES, tmp_path / str(n), workers=n, tell=lambda line: None).content for n in (1, 2)]
+    records = [rehearse(plan, SITES, tmp_path / str(n), workers=n, log=lambda line: None).content for n in (1, 2)]
     assert records[0]["model_sha256"] == records[1]["model_sha256"]
     assert set(records[0]["test"]) == set(SITES)
     with safe_open(tmp_path / "1" / "model.safetensors", framework="pt") as file:
         carried = json.loads(file.metadata()["extra"])
-    memory = plain.load(tmp_path / "1" / "state" / "memory.safetensors")["memory"]
+    memory = serialization.load(tmp_path / "1" / "state" / "memory.safetensors")["memory"]
     assert carried == build("sitenorm", arguments).extra(memory)
     assert len(carried[STATISTICS]["mean"]) == len(carried[STATISTICS]["variance"]) == 3
 

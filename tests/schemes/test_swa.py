@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from brainct.ct.learner import model_of
 from brainct.errors import Refused
-from brainct.learner import model_of
 from brainct.schemes import build
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
@@ -14,7 +14,7 @@ from brainct.schemes.fedexp import fedexp
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
 from tests.conftest import tiny_plan
-from tests.schemes.quadratic import run, sites_that_differ
+from tests.support.quadratic import run, sites_that_differ
 
 
 def models(inner, rounds):

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainct.ct.scans import Dataset, Fold
-from brainct.desk import Desk
-from brainct.guard import Guarded, guard_of
+from brainct.ct.folds import Dataset, Fold
+from brainct.protocol.terms import evaluations
 from brainct.security.disclosures import check_answer, leaves, row_of
-from brainct.site.terms import evaluations
+from brainct.security.reply_filter import FilteredAgent, reply_filter_of
+from brainct.site.agent import SiteAgent
 from tests.conftest import CHAIN, first_weights, tiny_plan, tiny_public
-from tests.hostile import ATTACKS
+from tests.support.hostile import ATTACKS
 
 SITE, SITES = "site-1", ["site-1", "site-2", "site-3"]
 STANDARD = {
@@ -37,8 +37,8 @@ def hospital(seed, scans=20, fingerprint="0" * 64):
 def door(folder, scans=None, policy=None):
     """A site as a server meets it: its desk, and behind a policy the guard."""
     held = scans or hospital(0)
-    desk = Desk(SITE, folder / "keep", None, lambda *_: held)
-    return Guarded(desk, guard_of({**(policy or {}), "folder": str(folder / "privacy")}, folder, SITE))
+    agent = SiteAgent(SITE, folder / "client_state", None, lambda *_: held)
+    return FilteredAgent(agent, reply_filter_of({**(policy or {}), "folder": str(folder / "privacy")}, folder, SITE))
 
 
 def order(plan, what="reply", **changes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brainct import jobs
+from brainct.job import folders
 from brainct.security.limits import Limits, allowed, beyond
 from tests.conftest import CHAIN, ROOT, tiny_plan
 
@@ -40,6 +40,6 @@ def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").iterdir()), ids=lambda path: path.name)
 def test_every_job_folder_has_a_network_of_the_package_with_default_options(job):
-    from brainct.ct.model import NETWORKS
+    from brainct.ct.networks import NETWORKS
 
-    assert allowed(sorted(NETWORKS), jobs.read(job).network)
+    assert allowed(sorted(NETWORKS), folders.read(job).network)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from brainct import guard
 from brainct.errors import Refused
-from brainct.rehearse import rehearse
+from brainct.run.rehearse import rehearse
+from brainct.security import reply_filter
 from brainct.security.ledger import Ledger
 from tests.conftest import ROOT, TINY, tiny_plan
 
@@ -26,14 +26,14 @@ def under(tmp_path, small_site, monkeypatch):
             choices["limits"]["networks"] = [{"architecture": TINY["architecture"], "options": TINY["options"]}]
         (tmp_path / "local").mkdir(exist_ok=True)
         (tmp_path / "local" / "privacy.json").write_text(json.dumps(content))
-        monkeypatch.setenv(guard.ENVIRONMENT, str(tmp_path / "local" / "privacy.json"))
+        monkeypatch.setenv(reply_filter.ENVIRONMENT, str(tmp_path / "local" / "privacy.json"))
 
     return choose
 
 
 def run(folder, scheme="fedavg", **choices):
     plan = tiny_plan(scheme, **choices)
-    return rehearse(plan, SITES, folder, tell=lambda line: None).content
+    return rehearse(plan, SITES, folder, log=lambda line: None).content
 
 
 def test_open_and_standard_change_no_model_and_standard_rounds_scores(tmp_path, under):

@@ -12,19 +12,19 @@ from nvflare.private.defs import SysCommandTopic, new_cell_message
 from nvflare.private.fed.client import shell_cmd
 from nvflare.private.fed.client.admin import FedAdminAgent
 
-from brainct.desk import Desk
+from brainct.core.scheme import Task
 from brainct.flare.shell import NoShell
-from brainct.guard import Guarded, guard_in, guard_of
-from brainct.scheme import Task
 from brainct.schemes._masking import MEMBERS
 from brainct.schemes._unmasking import ROUND
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.secagg import secagg
+from brainct.security.reply_filter import FilteredAgent, reply_filter_in, reply_filter_of
 from brainct.security.score_rules import nothing_of
+from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, tiny_plan
-from tests.schemes.summing import COUNTS, played
-from tests.schemes.summing import SITES as FOUR
 from tests.security.test_cheating_server import SITE, SITES, begun, door, hospital, moved, order
+from tests.support.summing import COUNTS, played
+from tests.support.summing import SITES as FOUR
 
 PLAIN = {"architecture": "vgg-small", "size": 32}
 
@@ -59,7 +59,7 @@ def test_of_two_processes_that_are_asked_for_the_same_round_one_answers(tmp_path
 
 
 def test_an_order_waits_while_another_one_of_the_same_run_is_answered(tmp_path):
-    one, other = (Desk(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
+    one, other = (SiteAgent(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
     one.answer(order(tiny_plan(), "describe"))
     answers = []
     thread = threading.Thread(target=lambda: answers.append(other.answer(order(tiny_plan()))))
@@ -173,8 +173,8 @@ def behind(folder, scans, scores):
     scope = {"name": "hospital", "task_result_filters": filters}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"scopes": [scope], "default_scope": "hospital"}))
-    desk = Desk(SITE, folder / "keep", None, lambda *_: scans, privacy=file)
-    return Guarded(desk, guard_in(file, SITE))
+    agent = SiteAgent(SITE, folder / "client_state", None, lambda *_: scans, privacy=file)
+    return FilteredAgent(agent, reply_filter_in(file, SITE))
 
 
 @pytest.mark.parametrize("scores", [{"form": "never"}, {"form": "noised", "noise": 4.0}], ids=["never", "noised"])
@@ -264,7 +264,9 @@ def test_with_named_sites_no_sum_of_any_run_is_over_others(tmp_path):
     assert "every sum must be over site-1, site-2, site-3" in door(tmp_path, policy=together).answer(four)["error"]
     assert "`members`" in door(tmp_path / "free", policy=together).answer(order(free, "describe"))["error"]
     task = {"weights": {}, "extra": {MEMBERS: SITES[:2], ROUND: 1}}
-    less = guard_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).answer(order(fixed, round=1, task=task), {})
+    less = reply_filter_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).answer(
+        order(fixed, round=1, task=task), {}
+    )
     assert "and the server's is over others" in less["error"]
     assert "about" in door(tmp_path / "local", policy=together).answer(order(tiny_plan("local"), "describe"))
 

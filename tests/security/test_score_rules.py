@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainct.answers import scored
-from brainct.ct.scores import scores
+from brainct.ct.metrics import scores
+from brainct.protocol.reply_schema import scored
 from brainct.security.disclosures import check_answer, leaves
 from brainct.security.score_rules import DETAILS, NOISED, ScoreRule, counts_as, reach, scores_as
 

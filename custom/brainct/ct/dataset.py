@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.deal import PUBLIC, dealt
-from brainct.ct.decode import decoded
-from brainct.ct.pixels import Pixels, rendered, thumbnail
-from brainct.ct.readers import listed
-from brainct.ct.scans import FINDINGS, FOLDS, Dataset, Fold, Public, no_public
-from brainct.ct.sitefile import PhantomChoices, SiteFile
+from brainct.ct.folds import FINDINGS, FOLDS, Dataset, Fold, Public, no_public
+from brainct.ct.partition import PUBLIC, dealt
+from brainct.ct.preprocess import Pixels, rendered, thumbnail
+from brainct.ct.read.decode import decoded
+from brainct.ct.read.label_table import ANY, Labels
+from brainct.ct.read.listing import listed
+from brainct.ct.site_config import PhantomChoices, SiteFile
 from brainct.ct.split import Ints, joined, near_duplicates, split, threshold
-from brainct.ct.table import ANY, Labels
 from brainct.errors import Refused
 
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from brainct.ct.scans import FINDINGS
+from brainct.ct.folds import FINDINGS
 from brainct.errors import Refused
 
 Field = NDArray[np.float64]

@@ -14,8 +14,8 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 from nvflare.app_common.job_launcher.client_process_launcher import ClientProcessJobLauncher
 
-from brainct import plain
-from brainct.state import run_name
+from brainct.core import serialization
+from brainct.core.names import run_name
 
 TIMES = 3
 """How often a job's process that is killed is started again."""
@@ -31,7 +31,7 @@ class Launcher(ClientProcessJobLauncher):  # type: ignore[misc]
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
         """FLARE's call for each job; it has not looked at the id yet, which becomes a file's name here."""
         note = _notes(fl_ctx) / f"{run_name(job_meta[JobMetaKey.JOB_ID.value])}.json"
-        plain.write(note, json.dumps(job_meta).encode(), private=True)
+        serialization.write(note, json.dumps(job_meta).encode(), private=True)
         return _Handle(lambda: ClientProcessJobLauncher.launch_job(self, job_meta, fl_ctx), note)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

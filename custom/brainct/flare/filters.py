@@ -10,8 +10,8 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.errors import Refused
-from brainct.flare import console, wire
-from brainct.guard import Guard, guard_of
+from brainct.flare import logs, messages
+from brainct.security.reply_filter import ReplyFilter, reply_filter_of
 
 _ORDER = "brainct.order"
 AT_SERVER = (
@@ -25,40 +25,40 @@ class Remember(Filter):  # type: ignore[misc]
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """FLARE's call for each task that comes in; the task stays as it is."""
-        fl_ctx.set_prop(_ORDER, wire.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False)
+        fl_ctx.set_prop(_ORDER, messages.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False)
         return shareable
 
 
 class Privacy(Filter):  # type: ignore[misc]
     """Among `task_result_filters`: lets an answer out only as the policy allows, whatever job and executor gave it.
 
-    policy: the keys of brainct.privacy.Policy, and `folder`, see brainct.guard.guard_of.
+    policy: the keys of brainct.security.policy.Policy, and `folder`, see brainct.security.reply_filter.guard_of.
     A result that can't be understood, or whose order `Remember` did not see, does not leave.
     """
 
     def __init__(self, **policy: Any):
         super().__init__()
-        guard_of(policy, Path(), "")  # a wrong policy stops every job at the site before it begins
+        reply_filter_of(policy, Path(), "")  # a wrong policy stops every job at the site before it begins
         self._policy = policy
-        self._guard: Guard | None = None
+        self._guard: ReplyFilter | None = None
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """FLARE's call for each result that is about to leave."""
         if fl_ctx.get_prop(FLContextKey.FILTER_DIRECTION) == FilterKey.IN:
-            return FLModelUtils.to_shareable(wire.to_model({"error": AT_SERVER}))
+            return FLModelUtils.to_shareable(messages.to_model({"error": AT_SERVER}))
         if shareable.get_return_code() != ReturnCode.OK:
             return make_reply(shareable.get_return_code())
         order = fl_ctx.get_prop(_ORDER)
         if order is None:
             raise Refused("privacy.json names brainct.flare.filters.Privacy alone; add Remember to task_data_filters")
-        answer = wire.from_model(FLModelUtils.from_shareable(shareable))
+        answer = messages.from_model(FLModelUtils.from_shareable(shareable))
         allowed = self._guard_of(fl_ctx).answer(order, answer)
         if "error" not in answer:
-            console.audit(allowed, fl_ctx)
-        return FLModelUtils.to_shareable(wire.to_model(allowed))
+            logs.audit(allowed, fl_ctx)
+        return FLModelUtils.to_shareable(messages.to_model(allowed))
 
-    def _guard_of(self, fl_ctx: FLContext) -> Guard:
+    def _guard_of(self, fl_ctx: FLContext) -> ReplyFilter:
         if self._guard is None:
             beside = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._guard = guard_of(self._policy, beside, fl_ctx.get_identity_name())
+            self._guard = reply_filter_of(self._policy, beside, fl_ctx.get_identity_name())
         return self._guard

@@ -17,14 +17,16 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from brainct import plain, state
-from brainct.desk import LOG
+from brainct.core import serialization
+from brainct.core.names import run_name
 from brainct.errors import Refused
-from brainct.flare import console, simulator, wire
-from brainct.inbox import Inbox
-from brainct.plan import plan_of
-from brainct.record import Record, last_lines
-from brainct.rounds import Order, Run
+from brainct.flare import logs, messages, simulator_patch
+from brainct.job.config import plan_of
+from brainct.run import checkpoint
+from brainct.run.inbox import Inbox
+from brainct.run.record import Record, last_lines
+from brainct.run.rounds import Order, Run
+from brainct.site.agent import LOG
 
 PERIOD = 0.02
 """Seconds between two looks at whether an exchange is closed."""
@@ -40,7 +42,7 @@ class Rounds(ModelController):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
 
     resume: the id of a run of the same plan and sites that did not end; it goes on after its last closed round.
-    choices: the keys of brainct.plan.Plan. They are plain data, and a wrong one ends the job with a sentence: FLARE has
+    choices: the keys of brainct.job.config.Plan. They are plain data, and a wrong one ends the job with a sentence: FLARE has
     nothing of a job to build but this class, whatever its arguments.
     Results go to the job's folder `brainct`: record.json, model.safetensors, tb_events/. The state to resume from lies
     in the kit, where FLARE leaves it alone when a job ends: brainct/runs/ and the run's id, which is the first job's.
@@ -49,14 +51,14 @@ class Rounds(ModelController):  # type: ignore[misc]
 
     def __init__(self, resume: str = "", **choices: Any):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=PERIOD)
-        wire.speak_tensors()
-        simulator.mend()
+        messages.speak_tensors()
+        simulator_patch.mend()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
 
     def run(self) -> None:
         """FLARE's call; a refusal ends the job with its sentence."""
-        console.calm()
+        logs.calm()
         try:
             self._run()
         except Refused as error:
@@ -65,14 +67,14 @@ class Rounds(ModelController):  # type: ignore[misc]
     def _run(self) -> None:
         plan, folder = plan_of(self._choices, "the job"), Path(self.get_run_dir()) / "brainct"
         name = self._resume or self.fl_ctx.get_job_id()
-        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / state.run_name(name)
-        resumed = state.load(states, name) if self._resume else None
+        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / run_name(name)
+        resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         way = os.environ.get("BRAINCT_WAY", "flare")
         record = Record(folder, plan, plan.build(), way, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
-        Run(plan, sites, self._carry, record, name=name, secret=secret, tell=self._tell, closed=self._closed)()
+        Run(plan, sites, self._carry, record, name=name, secret=secret, log=self._tell, closed=self._closed)()
         print(last_lines(record.content, folder), flush=True)
         self._see_off()
 
@@ -82,7 +84,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         said = json.loads(meta.read_text()) if meta.is_file() else {}
         own = said.get(JobMetaKey.SUBMITTER_NAME.value, "")
         if not self._resume:
-            plain.write(file, json.dumps({"name": own}).encode(), private=True)
+            serialization.write(file, json.dumps({"name": own}).encode(), private=True)
             return
         first = json.loads(file.read_text())["name"] if file.is_file() else own
         if own != first and said.get(JobMetaKey.SUBMITTER_ROLE.value) != "project_admin":
@@ -100,8 +102,8 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._inbox = inbox
         looked = self._admit_returned()
         for site, order in orders.items():
-            model = wire.to_model(order, order["round"])
-            self.send_model(wire.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))
+            model = messages.to_model(order, order["round"])
+            self.send_model(messages.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_into(inbox))
         while not inbox.closed():
             if self.abort_signal.triggered:
                 raise Refused("the job was aborted")
@@ -160,7 +162,7 @@ def _into(inbox: Inbox[Any]) -> Any:
     def accept(model: FLModel, site: str = "") -> bool:
         site = site or model.meta["client_name"]
         try:
-            return inbox.accept(site, wire.from_model(model))
+            return inbox.accept(site, messages.from_model(model))
         except Refused as error:
             inbox.lose(site, str(error))
             return False

@@ -12,10 +12,10 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from brainct.desk import LOG, Desk, site_file_of
-from brainct.flare import console, wire
-from brainct.site_check import left
-from brainct.worker import Order, Worker, context
+from brainct.flare import logs, messages
+from brainct.kit.check import left
+from brainct.site.agent import LOG, SiteAgent, site_file_of
+from brainct.site.worker import Order, Worker, context
 
 Ask = Callable[[Order, Callable[[], bool]], dict[str, Any]]
 
@@ -24,38 +24,38 @@ class Site(Executor):  # type: ignore[misc]
     """Takes no arguments: where the scans lie is the site's own business, never the job's.
 
     The site's file is local/brainct.yaml of its kit, else what BRAINCT_SITE names, else the phantom is used and said.
-    What the site keeps lies in brainct/keep of its kit, below it one folder for each run. Training runs in a child
+    What the site keeps lies in brainct/client_state of its kit, below it one folder for each run. Training runs in a child
     process, so that its end does not end FLARE's; in the simulator, whose sites are one user's, in this one.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        wire.speak_tensors()
+        messages.speak_tensors()
         self._ask: Ask | None = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """FLARE's call for each task: an order in, an answer out; a fault of the site is an answer too."""
-        if task_name != wire.TASK:
+        if task_name != messages.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
-        order = wire.from_model(FLModelUtils.from_shareable(shareable))
+        order = messages.from_model(FLModelUtils.from_shareable(shareable))
         self._ask = self._ask or _ask(fl_ctx)
         answer = self._ask(order, lambda: abort_signal.triggered)
         if "about" in answer and (check := left(_kit(fl_ctx))):
             answer["about"]["check"] = check
-        console.audit(answer, fl_ctx)
-        return FLModelUtils.to_shareable(wire.to_model(answer))
+        logs.audit(answer, fl_ctx)
+        return FLModelUtils.to_shareable(messages.to_model(answer))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:
-    console.calm()
+    logs.calm()
     site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
-    keep, site_file = kit / "brainct" / "keep", site_file_of(kit)
+    client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
-        desk = Desk(site, keep, site_file, reused=True)
-        return lambda order, stopped: desk.answer(order)
+        agent = SiteAgent(site, client_state, site_file, reused=True)
+        return lambda order, stopped: agent.answer(order)
     how = context(threads=True)
     own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json"}
-    worker = Worker([site], keep, site_file, _tell, discreet=True, context=how, **own)
+    worker = Worker([site], client_state, site_file, _tell, redact=True, context=how, **own)
     return lambda order, stopped: worker.ask(site, order, stopped)
 
 

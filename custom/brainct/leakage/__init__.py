@@ -1,1 +1,1 @@
-"""What a model, a report or a vote tells of the scans behind it: attacks that are run, and what they gain."""
+"""What attackers learn from the messages of a run, measured; imported by no run."""

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from brainct.ct.scans import FINDINGS, Fold
-from brainct.guard import Answers
-from brainct.learner import model_of
-from brainct.plan import Plan, plan_of
-from brainct.weights import Weights, difference, filled
+from brainct.core.weights import Weights, difference, filled
+from brainct.ct.folds import FINDINGS, Fold
+from brainct.ct.learner import model_of
+from brainct.job.config import Plan, plan_of
+from brainct.security.reply_filter import Answers
 
 ANY = FINDINGS.index("any")
 CLEAR = 35.0

@@ -13,13 +13,14 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from brainct import privacy
+from brainct.compare.code_hash import code_of
+from brainct.compare.design import FIT
+from brainct.compare.simulated_sites import Federation
+from brainct.core.determinism import generator
+from brainct.core.sentences import sentences
 from brainct.errors import Refused
-from brainct.plan import Plan, plan_of, sentences
-from brainct.scheme import generator
-from brainct.study.code import code_of
-from brainct.study.design import FIT
-from brainct.study.federation import Federation
+from brainct.job.config import Plan, plan_of
+from brainct.security import policy
 
 Members = dict[str, NDArray[np.bool_]]
 """For each site a bool of each scan of its pool: whether it was trained on."""
@@ -179,6 +180,6 @@ def study_of(choices: Mapping[str, Any], whose: str) -> Study:
         plan = _plan(study, variant, 0)
         if variant.scheme in GRADIENTS:
             raise Refused(f"{whose}: `{variant.scheme}` can't be attacked like this: {GRADIENTS[variant.scheme]}")
-        if said := privacy.objection(privacy.policy_of(variant.policy), plan.build()):
+        if said := policy.objection(policy.policy_of(variant.policy), plan.build()):
             raise Refused(f"{whose}: the policy of `{variant.called}`: {said}; take the policy or the scheme out")
     return study

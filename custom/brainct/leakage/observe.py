@@ -9,23 +9,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brainct import plain, privacy
-from brainct.ct.scans import Dataset, Fold
-from brainct.ct.sitefile import SiteFile
-from brainct.desk import Desk
+from brainct.compare.one_run import delivered, kib_of
+from brainct.core import serialization
+from brainct.core.determinism import generator, one_thread
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
-from brainct.guard import Answers, Guarded, guard_of
-from brainct.inbox import Inbox
+from brainct.job.config import Plan
 from brainct.leakage.design import Spec, halves
 from brainct.leakage.rows import Row, View, written
 from brainct.leakage.views import Heard, Spy, views
-from brainct.plan import Plan
-from brainct.record import Record
-from brainct.rounds import Order, Run
-from brainct.scheme import generator
+from brainct.run.inbox import Inbox
+from brainct.run.record import Record
+from brainct.run.rounds import Order, Run
 from brainct.schemes._votes import VOTES
-from brainct.study.run import delivered, kib_of
-from brainct.threads import one_thread
+from brainct.security import policy as policies
+from brainct.security.reply_filter import Answers, FilteredAgent, reply_filter_of
+from brainct.site.agent import SiteAgent
 
 Opened = Mapping[str, Dataset]
 
@@ -65,13 +65,13 @@ def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
     names, plan, policy, seed = spec.study.federation.names, spec.plan, spec.variant.policy, spec.study.seed
     members = halves(sizes(opened, names), seed, spec.number)
     trained = {site: trained_on(opened[site], members) for site, members in members.items()}
-    desks = {site: Desk(site, folder / "keep", None, _opener(trained), discreet=False) for site in names}
-    listening = Listening({site: behind(policy, desk, folder, seed, spec.number) for site, desk in desks.items()})
+    agents = {site: SiteAgent(site, folder / "client_state", None, _opener(trained), redact=False) for site in names}
+    listening = Listening({site: behind(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
     record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
-    Run(plan, names, listening, record, tell=lambda line: None)()
+    Run(plan, names, listening, record, log=lambda line: None)()
     task = delivered(folder / "run" / "model.safetensors")
     spies = {site: Spy(plan, site, opened[site]) for site in names}
-    own = {site: desk.delivered(plan, task, names, "run") for site, desk in desks.items()}
+    own = {site: agent.delivered(plan, task, names, "run") for site, agent in agents.items()}
     return Row(
         **_choices(spec),
         versions=record.content["versions"],
@@ -87,8 +87,8 @@ def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
 
 def mu_of(policy: Mapping[str, Any], rounds: int) -> float | None:
     """mu of all of a site's noised updates together; None where there is no noise."""
-    checked = privacy.policy_of(policy)
-    return math.sqrt(rounds) * privacy.update(checked).mu if checked.noise else None
+    checked = policies.policy_of(policy)
+    return math.sqrt(rounds) * policies.update(checked).mu if checked.noise else None
 
 
 def epsilon_of(plan: Plan, scans: Dataset, heard: Sequence[Heard]) -> float | None:
@@ -111,13 +111,13 @@ def trained_on(scans: Dataset, members: Any) -> Dataset:
     return replace(scans, folds={**scans.folds, "train": Fold(pool.images[members], pool.labels[members])})
 
 
-def behind(policy: Mapping[str, Any], desk: Desk, folder: Path, seed: int, *words: str | int) -> Answers:
+def behind(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Answers:
     """The desk behind a policy, {} for none; the secret of its noise follows from the seed and the words."""
     if not policy:
-        return desk
-    secret = generator(seed, "leakage", "secret", *words, desk.site).bytes(32)
-    plain.write(folder / "privacy" / desk.site / "secret", secret, private=True)
-    return Guarded(desk, guard_of(policy, folder, desk.site))
+        return agent
+    secret = generator(seed, "leakage", "secret", *words, agent.site).bytes(32)
+    serialization.write(folder / "privacy" / agent.site / "secret", secret, private=True)
+    return FilteredAgent(agent, reply_filter_of(policy, folder, agent.site))
 
 
 @dataclass

@@ -6,6 +6,8 @@ from functools import partial
 
 import numpy as np
 
+from brainct.compare.statistics import Mean, holm, mean_of
+from brainct.core.determinism import generator
 from brainct.errors import Refused
 from brainct.leakage import attacks
 from brainct.leakage.attacks import Bools, Floats
@@ -13,8 +15,6 @@ from brainct.leakage.bounds import auc_of_epsilon, auc_of_gaussian, true_of_epsi
 from brainct.leakage.measures import RATES, Measure, Pairs, measures
 from brainct.leakage.rows import Row, bits, done
 from brainct.leakage.views import SEES, STOLEN
-from brainct.scheme import generator
-from brainct.study.statistics import Mean, holm, mean_of
 
 LIRA, LOSS = "LiRA", "loss threshold"
 DRAWS = 2000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainct.study import ledger
+from brainct.compare import ledger
 
 LEDGER = "ledger.jsonl"
 

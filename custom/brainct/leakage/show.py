@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from brainct import plain
+from brainct.compare.markdown import markdown
+from brainct.core import serialization
 from brainct.errors import Refused
 from brainct.leakage import rows, table
 from brainct.leakage.page import leakage_page
 from brainct.leakage.results import Summary, summaries
 from brainct.leakage.rows import LEDGER
 from brainct.leakage.tradeoff import Place, places
-from brainct.study import page
-from brainct.study.table import markdown
+from brainct.report import page
 
 CRAFTED, PAGE = "crafted.json", "leakage.html"
 
@@ -25,7 +25,7 @@ def write(folder: Path) -> str:
     found = summaries(rows.read(path))
     placed, tried = places(found), _crafted(folder)
     text = _text(found, placed, tried)
-    plain.write(folder / "table.md", text.encode())
+    serialization.write(folder / "table.md", text.encode())
     page.write(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
     return text
 

@@ -8,23 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from brainct.ct.scans import Dataset, Fold
-from brainct.ct.sitefile import SiteFile
-from brainct.desk import Desk
+from brainct.compare.campaign import Log
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
-from brainct.guard import Answers
 from brainct.leakage import crafted, rows
 from brainct.leakage.design import Spec, Study, wanted
 from brainct.leakage.observe import behind, federation
 from brainct.leakage.rows import LEDGER, Row
-from brainct.study.compare import Tell
-from brainct.worker import context
+from brainct.security.reply_filter import Answers
+from brainct.site.agent import SiteAgent
+from brainct.site.worker import context
 
 _opened: dict[str, Mapping[str, Dataset]] = {}
 """The scans that a worker process opened."""
 
 
-def measure(study: Study, folder: Path, workers: int = 1, accept: Collection[str] = (), tell: Tell = print) -> int:
+def measure(study: Study, folder: Path, workers: int = 1, accept: Collection[str] = (), log: Log = print) -> int:
     """Train what is missing in the folder's ledger; returns how many federations failed.
 
     workers: federations at a time, each in a process with one thread. accept: beginnings of code hashes whose rows
@@ -34,13 +34,13 @@ def measure(study: Study, folder: Path, workers: int = 1, accept: Collection[str
         raise Refused(f"--workers is {workers}; wanted at least 1")
     path = folder / LEDGER
     specs, left = wanted(study), missing(study, rows.read(path), accept)
-    tell(f"{len(specs)} federations, {len(specs) - len(left)} of them done already")
+    log(f"{len(specs)} federations, {len(specs) - len(left)} of them done already")
     failures = 0
     for number, (spec, row) in enumerate(_trained(left, workers), 1):
         rows.append(path, row)
         failures += row.status == "failed"
         said = f"failed: {row.error}" if row.error else f"AUROC {row.auroc:.3f}" if row.auroc else "no AUROC"
-        tell(f"{spec}: {said}, {row.seconds:.1f} s; {len(left) - number} left")
+        log(f"{spec}: {said}, {row.seconds:.1f} s; {len(left) - number} left")
     return failures
 
 
@@ -70,8 +70,8 @@ def _agent(study: Study, site: str, policy: Mapping[str, Any], folder: Path, att
     def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
         return _scans(study, size, dims)[site]
 
-    desk = Desk(site, folder / attack / "keep", None, opened)
-    return behind(policy, desk, folder / attack, study.seed, attack)
+    agent = SiteAgent(site, folder / attack / "client_state", None, opened)
+    return behind(policy, agent, folder / attack, study.seed, attack)
 
 
 def _pool(study: Study, site: str, size: int) -> Fold:

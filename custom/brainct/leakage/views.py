@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from brainct import plain
-from brainct.ct.scans import Dataset, Fold
+from brainct.core import serialization
+from brainct.core.learner import Learner
+from brainct.core.scheme import Scheme, Task
+from brainct.core.weights import Weights
+from brainct.ct.folds import Dataset, Fold
+from brainct.ct.learner import SiteLearner, model_of, network_of
 from brainct.errors import Refused
+from brainct.job.config import Plan
 from brainct.leakage.rows import View, written
-from brainct.learner import SiteLearner, model_of, network_of
-from brainct.plan import Plan
-from brainct.scheme import Learner, Scheme, Task
 from brainct.schemes._votes import KNOWN, VOTES
-from brainct.weights import Weights
 
 SERVER, SERVER_ALL = "server, last report", "server, all reports"
 NEXT, FINAL, OWN = "next hospital", "final model", "own model, stolen"
@@ -145,4 +146,4 @@ def same(left: Weights, right: Weights) -> bool:
 
 
 def _digest(weights: Weights) -> str:
-    return plain.sha256(dict(weights))
+    return serialization.sha256(dict(weights))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from brainct.core.scheme import About, Scheme
 from brainct.errors import Refused
-from brainct.scheme import About, Scheme
 
 MODULES = (
     "clipping",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from brainct.scheme import Learner
+from brainct.core.learner import Learner
 
 GRID = 4
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

@@ -2,8 +2,9 @@
 
 import math
 
+from brainct.core.learner import Fitted
+from brainct.core.scheme import Scheme
 from brainct.errors import Refused
-from brainct.scheme import Fitted, Scheme
 
 
 def number(

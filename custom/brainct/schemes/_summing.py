@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from brainct import masks, shares
+from brainct.core import masking, secret_sharing
+from brainct.core.report_check import check_report
+from brainct.core.scheme import Memory, Report, Task
 from brainct.errors import Refused
-from brainct.scheme import Memory, Report, Task, check_report
-from brainct.schemes import _keys
-from brainct.schemes._keys import KEYS, Terms
+from brainct.schemes import _secagg_keys
 from brainct.schemes._masking import GIVEN
+from brainct.schemes._secagg_keys import KEYS, Terms
 from brainct.schemes._unmasking import BOXES, NEXT, OPEN, PRIVATE, ROUND, SEEDS
 
 NO_SUM: Mapping[str, Any] = {"keys": {}, "holders": [], BOXES: {}}
@@ -21,7 +22,7 @@ def adding(memory: Memory, terms: Terms) -> Mapping[str, Task]:
     there, inner = sorted(memory["keys"]), terms.inner
     if not terms.enough(there, memory["sites"] if terms.fixed else memory["holders"]):
         return {}
-    tasks = _keys.alike(inner.assign(memory["inner"], memory["summed"], there))
+    tasks = _secagg_keys.alike(inner.assign(memory["inner"], memory["summed"], there))
     if 0 < len(tasks) < (len(there) if terms.fixed else terms.least):
         wanted = "all, as `members` is fixed," if terms.fixed else f"at least {terms.least}"
         raise Refused(f"secagg: {inner.name} asks {len(tasks)} of {len(there)} sites; wanted {wanted} in a sum")
@@ -71,11 +72,11 @@ def mean(memory: Memory, round: int, reports: Mapping[str, Report], terms: Terms
     tasks, there = adding(memory, terms), {site: reports[site] for site in survivors}
     public = {site: memory["keys"][site]["mask"] for site in tasks}
     words = {site: [report.extra[GIVEN], round] for site, report in there.items()}
-    total = masks.total({site: report.weights for site, report in there.items()}, *secrets, public, words)
+    total = masking.total({site: report.weights for site, report in there.items()}, *secrets, public, words)
     coefficients = sum(terms.coefficient(tasks[site], report) for site, report in there.items())
     like = terms.inner.expects(tasks[survivors[0]], there[survivors[0]])
     found = {
-        site: replace(report, weights=masks.mean(total, coefficients, like), followed=None)
+        site: replace(report, weights=masking.mean(total, coefficients, like), followed=None)
         for site, report in there.items()
     }
     for site, report in found.items():
@@ -88,8 +89,10 @@ def _opened(
 ) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
     """Each survivor's seed and each lost site's private key; None where too few sent their shares."""
     said = memory["keys"]
-    seeds = {site: _together(memory, reports, SEEDS, site, _keys.committed, said[site]["seed"]) for site in survivors}
-    private = {site: _together(memory, reports, PRIVATE, site, masks.public_key, said[site]["mask"]) for site in lost}
+    seeds = {
+        site: _together(memory, reports, SEEDS, site, _secagg_keys.committed, said[site]["seed"]) for site in survivors
+    }
+    private = {site: _together(memory, reports, PRIVATE, site, masking.public_key, said[site]["mask"]) for site in lost}
     known = [{site: one for site, one in found.items() if one is not None} for found in (seeds, private)]
     return (known[0], known[1]) if len(known[0]) + len(known[1]) == len(survivors) + len(lost) else None
 
@@ -102,10 +105,10 @@ def _together(
         (x, holder, reports[holder].extra[kind][site])
         for x, holder in enumerate(memory["holders"], 1)
         if holder in reports and site in reports[holder].extra[kind]
-    ][: shares.threshold(len(memory["holders"]))]
-    if len(shown) < shares.threshold(len(memory["holders"])):
+    ][: secret_sharing.threshold(len(memory["holders"]))]
+    if len(shown) < secret_sharing.threshold(len(memory["holders"])):
         return None
-    secret = shares.secret_of({x: int(share, 16) for x, _, share in shown})
+    secret = secret_sharing.secret_of({x: int(share, 16) for x, _, share in shown})
     if secret is None or of(secret) != wanted:
         whose = ", ".join(holder for _, holder, _ in shown)
         raise Refused(f"secagg: what {whose} showed of the secret of {site} is not what {site} had said of it")

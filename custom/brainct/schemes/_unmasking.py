@@ -7,11 +7,12 @@ share of its own mask's seed, if its values are in the sum, or of its private ke
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainct import plain, shares
+from brainct.core import secret_sharing, serialization
+from brainct.core.learner import Learner
+from brainct.core.scheme import ClientState, Report, Task
 from brainct.errors import Declined, Refused
-from brainct.scheme import Keep, Learner, Report, Task
-from brainct.schemes import _keys
-from brainct.schemes._keys import Terms
+from brainct.schemes import _secagg_keys
+from brainct.schemes._secagg_keys import Terms
 
 ROUND = "secagg_round"
 """In a task's `extra`: the round; in what a site keeps: the last one that it masked."""
@@ -25,33 +26,33 @@ SEEDS, PRIVATE, BOXES = "seeds", "private", "boxes"
 Said = Mapping[str, Mapping[str, str]]
 
 
-def answered(task: Task, learner: Learner, keep: Keep, terms: Terms) -> tuple[Report, Keep]:
+def answered(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
     """A site's half: its shares of what masked this round's sum, and boxes with shares for the next, once a round."""
-    round, last = task.extra[ROUND], keep.get("followed", -1)
+    round, last = task.extra[ROUND], client_state.get("followed", -1)
     if round <= last:
         raise Declined(f"the server asks for shares of round {round} after it had those of round {last}; none are sent")
-    shown, keep = _shown(task.extra[OPEN], round, learner, keep, terms)
+    shown, client_state = _shown(task.extra[OPEN], round, learner, client_state, terms)
     boxes, dealt = _dealt(task.extra[NEXT], round + 1, learner, terms.least)
-    return Report({}, 1, extra={**shown, BOXES: boxes}), {**keep, "dealt": dealt, "followed": round}
+    return Report({}, 1, extra={**shown, BOXES: boxes}), {**client_state, "dealt": dealt, "followed": round}
 
 
 def _shown(
-    asked: Mapping[str, Any], round: int, learner: Learner, keep: Keep, terms: Terms
-) -> tuple[dict[str, Any], Keep]:
+    asked: Mapping[str, Any], round: int, learner: Learner, client_state: ClientState, terms: Terms
+) -> tuple[dict[str, Any], ClientState]:
     if not asked:
-        return {SEEDS: {}, PRIVATE: {}}, keep
-    dealt, survivors, lost = keep.get("dealt", {}), asked["survivors"], asked["lost"]
-    _check(dealt, survivors, lost, round, keep, terms)
-    cipher, name = _keys.secret(learner, "cipher"), dealt["name"]
+        return {SEEDS: {}, PRIVATE: {}}, client_state
+    dealt, survivors, lost = client_state.get("dealt", {}), asked["survivors"], asked["lost"]
+    _check(dealt, survivors, lost, round, client_state, terms)
+    cipher, name = _secagg_keys.secret(learner, "cipher"), dealt["name"]
 
     def share(sender: str, which: int) -> str:
         words = [dealt["context"], round, sender, name]
-        found = shares.unboxed(asked["boxes"].get(sender, ""), cipher, dealt["keys"][sender]["cipher"], words)
-        return shares.in_hex(found[which]) if found else ""
+        found = secret_sharing.unboxed(asked["boxes"].get(sender, ""), cipher, dealt["keys"][sender]["cipher"], words)
+        return secret_sharing.in_hex(found[which]) if found else ""
 
     shown = {SEEDS: {site: share(site, 0) for site in survivors}, PRIVATE: {site: share(site, 1) for site in lost}}
     once = {kind: {site: one for site, one in found.items() if one} for kind, found in shown.items()}
-    return once, {**keep, **_helped(keep, survivors, round)}
+    return once, {**client_state, **_helped(client_state, survivors, round)}
 
 
 def _check(
@@ -59,50 +60,59 @@ def _check(
     survivors: Sequence[str],
     lost: Sequence[str],
     round: int,
-    keep: Keep,
+    client_state: ClientState,
     terms: Terms,
 ) -> None:
     """Refuse a list of survivors that an honest server could not have."""
-    every, masked = sorted([*survivors, *lost]), keep.get(ROUND, -1) == round
+    every, masked = sorted([*survivors, *lost]), client_state.get(ROUND, -1) == round
     if dealt.get("round") != round or len(set(every)) < len(every) or not set(every) <= dealt["keys"].keys():
         raise Declined(
             f"the server's list of survivors of round {round} is of no sum that this site knows; none is shown"
         )
-    if (dealt["name"] in survivors) != masked or (masked and every != keep["members"]) or dealt["name"] in lost:
+    if (dealt["name"] in survivors) != masked or (masked and every != client_state["members"]) or dealt["name"] in lost:
         raise Declined(f"the server's list of survivors of round {round} is not of those that masked; none is shown")
     if not terms.enough(survivors, every):
         wanted = "all, as `members` is fixed" if terms.fixed else f"more than two thirds, and at least {terms.least}"
         raise Declined(f"the server says that {len(survivors)} of {len(every)} sites are in the sum; wanted {wanted}")
-    if masked and keep.get("helped", {}).get(keep["given"], _of(survivors)) != _of(survivors):
+    if masked and client_state.get("helped", {}).get(client_state["given"], _of(survivors)) != _of(survivors):
         raise Declined("the server asks for a sum over other sites of a model that was summed before; none is shown")
 
 
-def _helped(keep: Keep, survivors: Sequence[str], round: int) -> dict[str, Any]:
+def _helped(client_state: ClientState, survivors: Sequence[str], round: int) -> dict[str, Any]:
     """What to remember of a sum that the site masked and helped to open."""
-    if keep.get(ROUND, -1) != round:
+    if client_state.get(ROUND, -1) != round:
         return {}
-    models = {keep["given"]: _of(survivors)} if keep["given"] else {}
-    return {"helped": {**keep.get("helped", {}), **models}, "opened": keep.get("opened", 0) + 1}
+    models = {client_state["given"]: _of(survivors)} if client_state["given"] else {}
+    return {"helped": {**client_state.get("helped", {}), **models}, "opened": client_state.get("opened", 0) + 1}
 
 
 def _of(survivors: Sequence[str]) -> str:
-    return plain.sha256(sorted(survivors))[:32]
+    return serialization.sha256(sorted(survivors))[:32]
 
 
 def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[str, str], dict[str, Any]]:
     """By holder, the box with its shares of this site's seed and private key; and what to keep of the sum to come."""
     if not said:
         return {}, {}
-    name, context = _keys.agreed(said, learner, round, least), _keys.context(said, learner.choices(), round)
-    holders, cipher = sorted(said), _keys.secret(learner, "cipher")
+    name, context = (
+        _secagg_keys.agreed(said, learner, round, least),
+        _secagg_keys.context(said, learner.choices(), round),
+    )
+    holders, cipher = sorted(said), _secagg_keys.secret(learner, "cipher")
     pairs = [
-        shares.dealt(
-            value, len(holders), shares.threshold(len(holders)), _keys.secret(learner, "shares", kind, context)
+        secret_sharing.dealt(
+            value,
+            len(holders),
+            secret_sharing.threshold(len(holders)),
+            _secagg_keys.secret(learner, "shares", kind, context),
         )
-        for kind, value in (("seed", _keys.seed(learner, round)), ("private", _keys.private(learner, round)))
+        for kind, value in (
+            ("seed", _secagg_keys.seed(learner, round)),
+            ("private", _secagg_keys.private(learner, round)),
+        )
     ]
     boxes = {
-        holder: shares.boxed(pair, cipher, said[holder]["cipher"], [context, round, name, holder])
+        holder: secret_sharing.boxed(pair, cipher, said[holder]["cipher"], [context, round, name, holder])
         for holder, *pair in zip(holders, *pairs, strict=True)
     }
     keys = {site: {"cipher": one["cipher"], "mask": one["mask"]} for site, one in said.items()}
@@ -112,13 +122,13 @@ def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[s
 def check_answer(task: Task, extra: Mapping[str, Any]) -> None:
     """Refuse a follow-up report that is not shares of what was asked and a box for each holder."""
     asked = task.extra[OPEN] or {"survivors": [], "lost": []}
-    wanted = {SEEDS: (asked["survivors"], shares.LENGTH), PRIVATE: (asked["lost"], shares.LENGTH)}
-    wanted[BOXES] = (list(task.extra[NEXT]), shares.BOX)
+    wanted = {SEEDS: (asked["survivors"], secret_sharing.LENGTH), PRIVATE: (asked["lost"], secret_sharing.LENGTH)}
+    wanted[BOXES] = (list(task.extra[NEXT]), secret_sharing.BOX)
     for kind, (sites, length) in wanted.items():
         found = extra.get(kind)
         if not isinstance(found, Mapping) or not found.keys() <= set(sites):
             raise Refused(f"its {kind} are not of the sites that were asked for")
-        if not all(shares.is_hex(one, length) for one in found.values()):
+        if not all(secret_sharing.is_hex(one, length) for one in found.values()):
             raise Refused(f"its {kind} are not all {length} bytes in hex digits")
     if extra.keys() != wanted.keys() or len(extra[BOXES]) < len(task.extra[NEXT]):
         raise Refused("sent more or less than its shares")

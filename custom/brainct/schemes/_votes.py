@@ -76,14 +76,14 @@ def delivered(extra: Mapping[str, Any]) -> Tensor:
     return pseudo_labels(Ballot(given["findings"]), bits, given["scans"])
 
 
-def check_asked(asked: Mapping[str, Any], forest: bool, keep: Mapping[str, Any], due: int) -> None:
+def check_asked(asked: Mapping[str, Any], forest: bool, client_state: Mapping[str, Any], due: int) -> None:
     """Refuse what the job does not have a site do: the server's word decides neither on votes nor on forests.
 
     forest: whether the job gives this site one. due: votes that the job has until this round.
     """
     if bool(asked["forest"]) != forest:
         raise Declined("the server asks for a forest where the job has a network, or the reverse; nothing is sent")
-    if asked["vote"] and keep.get("votes", 0) >= due:
+    if asked["vote"] and client_state.get("votes", 0) >= due:
         raise Declined(f"the server asks for a vote more than the {due} that are due by the job in this round")
 
 

@@ -7,8 +7,8 @@ Learning?, FL workshop at NeurIPS 2019, without its noise: centered clipping of 
 
 from dataclasses import replace
 
-from brainct import robust as r
-from brainct.scheme import About, Scheme, registered
+from brainct.core import robust as r
+from brainct.core.scheme import About, Scheme, registered
 from brainct.schemes._ranges import number, whole
 from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 

@@ -6,7 +6,8 @@ institutions for medical imaging, JAMIA 25(8), 2018.
 
 from collections.abc import Mapping, Sequence
 
-from brainct.scheme import About, Memory, Model, Report, Scheme, Task, registered
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Memory, Report, Scheme, Task, registered
 from brainct.schemes.fedavg import reply
 
 ABOUT = {

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from brainct.scheme import About, Keep, Learner, Report, Scheme, Task, registered
-from brainct.schemes._parts import personal, refuse_nan
+from brainct.core.learner import Learner
+from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
+from brainct.core.weights import Weights, squared_distance
+from brainct.schemes._partial import personal, refuse_nan
 from brainct.schemes._ranges import number, whole
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import Weights, squared_distance
 
 ABOUT = {
     "ditto": About(
@@ -46,14 +47,14 @@ def ditto(
     if personal_epochs is not None:
         whole("ditto: personal_epochs", personal_epochs, 1)
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         def pull(weights: Weights) -> Tensor:
             return lam / 2 * squared_distance(weights, task.weights)
 
         fitted = learner.fit(task.weights)
-        own = learner.fit(keep.get("own", task.weights), epochs=personal_epochs, penalty=pull)
+        own = learner.fit(client_state.get("own", task.weights), epochs=personal_epochs, penalty=pull)
         refuse_nan(own)
         metrics = {**fitted.metrics, **{f"personal_{name}": value for name, value in own.metrics.items()}}
-        return Report(fitted.weights, fitted.examples, metrics), {**keep, "own": own.weights}
+        return Report(fitted.weights, fitted.examples, metrics), {**client_state, "own": own.weights}
 
     return replace(fedavg(fraction, weight_by), reply=reply, use=personal, fits=(None, personal_epochs))

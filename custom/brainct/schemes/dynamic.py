@@ -10,10 +10,13 @@ from typing import Any
 
 import torch
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.arguments import period
+from brainct.core.determinism import generator
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, period, registered
-from brainct.schemes._parts import refuse_nan
+from brainct.schemes._partial import refuse_nan
 from brainct.schemes._ranges import number
 
 ABOUT = {
@@ -108,16 +111,16 @@ def _balance(memory: Memory, round: int, models: Mapping[str, w.Weights], others
     return {**memory, "models": dict(models), "others": list(others), "asked": asked}
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     do, extra = task.extra["do"], task.extra
     if do == "wait":
-        return Report({}, keep.get("examples", 1)), keep
-    if "model" not in keep and not extra.get("reference"):
+        return Report({}, client_state.get("examples", 1)), client_state
+    if "model" not in client_state and not extra.get("reference"):
         raise Refused("this site has lost the model that it kept for dynamic averaging; it waits for the next average")
     if do == "send":
-        return Report(keep["model"], keep["examples"]), keep
-    reference = task.weights if extra.get("reference") else keep["reference"]
-    fitted = learner.fit(task.weights or keep["model"])
+        return Report(client_state["model"], client_state["examples"]), client_state
+    reference = task.weights if extra.get("reference") else client_state["reference"]
+    fitted = learner.fit(task.weights or client_state["model"])
     refuse_nan(fitted)
     gap = _gap(fitted.weights, reference)
     sends = do == "synchronise" or gap > extra["delta"]
@@ -127,8 +130,10 @@ def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
     return report, {"model": fitted.weights, "reference": reference, "examples": fitted.examples}
 
 
-def _use(task: Task, learner: Learner, keep: Keep) -> w.Weights:  # nothing is kept after all synchronised
-    return {**task.weights, **keep.get("model", {})}
+def _use(
+    task: Task, learner: Learner, client_state: ClientState
+) -> w.Weights:  # nothing is kept after all synchronised
+    return {**task.weights, **client_state.get("model", {})}
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

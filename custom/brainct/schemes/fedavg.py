@@ -7,8 +7,11 @@ Data, AISTATS 2017, Algorithm 1.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, one_of, registered
+from brainct.core import weights as w
+from brainct.core.arguments import one_of
+from brainct.core.determinism import generator
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.schemes._ranges import number
 
 ABOUT = {
@@ -54,10 +57,10 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
     return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], coefficient=coefficient)
 
 
-def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     """Train what came, send it back, keep nothing."""
     fitted = learner.fit(task.weights)
-    return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keep
+    return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), client_state
 
 
 def share(examples: int, weight_by: str) -> float:

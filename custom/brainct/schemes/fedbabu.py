@@ -6,11 +6,12 @@ Oh, Kim, Yun: FedBABU: Toward Enhanced Representation for Federated Image Classi
 from collections.abc import Sequence
 from dataclasses import replace
 
-from brainct.scheme import About, Fitted, Keep, Learner, Scheme, Task, registered
-from brainct.schemes._parts import Keys, head_of, partly, personal
+from brainct.core.learner import Fitted, Learner
+from brainct.core.scheme import About, ClientState, Scheme, Task, registered
+from brainct.core.weights import Weights
+from brainct.schemes._partial import Keys, head_of, partly, personal
 from brainct.schemes._ranges import whole
 from brainct.schemes.finetune import tuned
-from brainct.weights import Weights
 
 ABOUT = {
     "fedbabu": About(
@@ -44,8 +45,8 @@ def fedbabu(head: Sequence[str] | None = None, tune_epochs: int = 5, weight_by: 
     def train(learner: Learner, weights: Weights, shared: Keys, own: Keys) -> Fitted:
         return learner.fit(weights, frozen=own)
 
-    def use(task: Task, learner: Learner, keep: Keep) -> Weights:
+    def use(task: Task, learner: Learner, client_state: ClientState) -> Weights:
         body = task.weights.keys() - chosen(learner.initial())
-        return tuned(personal(task, learner, keep), learner, tune_epochs, frozen=body)
+        return tuned(personal(task, learner, client_state), learner, tune_epochs, frozen=body)
 
     return replace(partly(chosen, weight_by, train, use), tunes=(tune_epochs,))

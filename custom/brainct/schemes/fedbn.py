@@ -5,9 +5,10 @@ Algorithm 1. Andreux, Ogier du Terrail, Beguier, Tramel: Siloed Federated Learni
 Datasets, MICCAI DCL Workshop 2020 (SiloBN).
 """
 
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Scheme, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Model, Scheme, registered
-from brainct.schemes._parts import NORMALISATION, of_kind, partly
+from brainct.schemes._partial import NORMALISATION, of_kind, partly
 
 ABOUT = {
     "fedbn": About(

@@ -8,12 +8,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.arguments import period as rounds
+from brainct.core.determinism import generator
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, majority, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, generator, majority, registered
-from brainct.scheme import period as rounds
 from brainct.schemes._forest import forest
-from brainct.schemes._parts import refuse_nan
+from brainct.schemes._partial import refuse_nan
 from brainct.schemes._ranges import number, whole
 from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
 
@@ -87,17 +89,17 @@ def fedct(
 
         return {site: task(site) for site in sites}
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-        check_asked(task.extra, learner.site in forests, keep, sum(map(votes_in, range(learner.round + 1))))
-        consensus = dict(task.weights) or keep.get("consensus", {})
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+        check_asked(task.extra, learner.site in forests, client_state, sum(map(votes_in, range(learner.round + 1))))
+        consensus = dict(task.weights) or client_state.get("consensus", {})
         pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
-        votes = keep.get("votes", 0) + bool(task.extra["vote"])
+        votes = client_state.get("votes", 0) + bool(task.extra["vote"])
         kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
         examples, metrics = len(learner.fold("train")[0]), {}
         if task.extra["forest"]:
             own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
         else:
-            fitted = learner.fit(_own(task, learner, keep), pseudo=pseudo, own=own)
+            fitted = learner.fit(_own(task, learner, client_state), pseudo=pseudo, own=own)
             refuse_nan(fitted)
             own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
@@ -126,10 +128,10 @@ def fedct(
         consensus = {name: bits.numpy().tobytes().hex() for name, bits in memory["consensus"].items()}
         return {"fedct": {"findings": list(findings), "scans": memory["scans"], **consensus}}
 
-    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
-        return _grown(learner, keep, task.extra["fedct"]["scans"]) if keep.get("forest") else learner
+    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+        return _grown(learner, client_state, task.extra["fedct"]["scans"]) if client_state.get("forest") else learner
 
-    def _grown(learner: Learner, kept: Keep, scans: int) -> Learner:
+    def _grown(learner: Learner, kept: ClientState, scans: int) -> Learner:
         pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] and own < 1 else None
         return learner.answering(forest(learner, pseudo, own))
 
@@ -140,6 +142,6 @@ def fedct(
     return Scheme(*halves, public=True, label_epsilon=math.inf if epsilon is None else float(epsilon))
 
 
-def _own(task: Task, learner: Learner, keep: Keep) -> w.Weights:
-    own: w.Weights = keep["weights"] if "weights" in keep else learner.initial().weights
+def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
+    own: w.Weights = client_state["weights"] if "weights" in client_state else learner.initial().weights
     return own

@@ -7,10 +7,13 @@ of Gao et al., CVPR 2022, which has the same short name.)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.arguments import one_of, period
+from brainct.core.determinism import generator
+from brainct.core.learner import Model
+from brainct.core.robust import coordinate_median, geometric_median
+from brainct.core.scheme import About, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
-from brainct.robust import coordinate_median, geometric_median
-from brainct.scheme import About, Memory, Model, Report, Scheme, Task, generator, one_of, period, registered
 from brainct.schemes.fedavg import reply, share
 from brainct.schemes.radon import fitting_levels, machine
 

@@ -6,11 +6,12 @@ Algorithm 1.
 
 from collections.abc import Mapping, Sequence
 
-from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
-from brainct.schemes._parts import refuse_nan
+from brainct.core import weights as w
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.schemes._acknowledged import keeping, more, none, settled
+from brainct.schemes._partial import refuse_nan
 from brainct.schemes._ranges import number
-from brainct.schemes._settled import keeping, more, none, settled
 
 ABOUT = {
     "feddyn": About(
@@ -47,8 +48,8 @@ def feddyn(alpha: float = 0.1) -> Scheme:
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         return {site: Task(memory["weights"], {"arrived": memory["arrived"][site]}) for site in sites}
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-        own = settled(task, keep, w.filled(task.weights, 0.0))
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+        own = settled(task, client_state, w.filled(task.weights, 0.0))
         fitted = learner.fit(
             task.weights,
             penalty=lambda now: alpha / 2 * w.squared_distance(now, task.weights),

@@ -6,8 +6,8 @@ Jhunjhunwala, Wang, Joshi: FedExP: Speeding Up Federated Averaging via Extrapola
 from collections.abc import Mapping
 from dataclasses import replace
 
-from brainct import weights as w
-from brainct.scheme import About, Memory, Report, Scheme, registered
+from brainct.core import weights as w
+from brainct.core.scheme import About, Memory, Report, Scheme, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg, share
 

@@ -1,7 +1,7 @@
 """FedMA, federated matched averaging: layer by layer, units that are the same unit are found and averaged.
 
 Wang, Yurochkin, Sun, Papailiopoulos, Khazaeni: Federated Learning with Matched Averaging, ICLR 2020, Algorithm 1, with
-communication (section 2.3); the matching is BBP-MAP of Yurochkin et al., ICML 2019, in `brainct.matching`.
+communication (section 2.3); the matching is BBP-MAP of Yurochkin et al., ICML 2019, in `brainct.core.matching`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from brainct import matching
-from brainct import weights as w
+from brainct.core import matching
+from brainct.core import weights as w
+from brainct.core.determinism import generator
+from brainct.core.learner import Learner, Model
+from brainct.core.matching import Floats, Indices, Link
+from brainct.core.report_check import MOST
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, every, registered
 from brainct.errors import Refused
-from brainct.matching import Floats, Indices, Link
-from brainct.scheme import MOST, About, Keep, Learner, Memory, Model, Report, Scheme, Task, every, generator, registered
-from brainct.schemes._chain import chain_of
 from brainct.schemes._ranges import number, whole
+from brainct.schemes._sequential import chain_of
 
 ABOUT = {
     "fedma": About(
@@ -87,15 +90,15 @@ def fedma(gamma: float = 1.0, noise: float = 1.0, growth: float = 1.5, sweeps: i
     return Scheme(start, assign, _reply, combine, model=lambda memory: memory["model"], quorum=every, expects=_expects)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     """Retrain what is not frozen and send it, with the counts that weigh the head's rows."""
     frozen = task.extra["frozen"]
-    if "labelled" not in keep:
+    if "labelled" not in client_state:
         found = learner.evaluate(task.weights, "train").values()
-        keep = {**keep, "labelled": [one["positives"] + one["negatives"] for one in found]}
+        client_state = {**client_state, "labelled": [one["positives"] + one["negatives"] for one in found]}
     fitted = learner.fit(task.weights, frozen=frozen)
     sent = {key: value for key, value in fitted.weights.items() if key not in frozen}
-    return Report(sent, fitted.examples, fitted.metrics, {"labelled": keep["labelled"]}), keep
+    return Report(sent, fitted.examples, fitted.metrics, {"labelled": client_state["labelled"]}), client_state
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

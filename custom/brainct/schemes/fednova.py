@@ -7,9 +7,10 @@ NeurIPS 2020, equations 7 and 8, the case of plain SGD (a_k all ones, so that it
 from collections.abc import Mapping
 from dataclasses import replace
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.learner import Learner
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Report, Scheme, Task, registered
 from brainct.schemes._ranges import plain_sgd, whole
 from brainct.schemes.fedavg import fedavg, share
 
@@ -55,9 +56,9 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
     return replace(averaging, reply=_reply, combine=combine, expects=_expects, coefficient=coefficient)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     fitted = plain_sgd("fednova", learner.fit(task.weights))
-    return Report(fitted.weights, fitted.examples, fitted.metrics, {"steps": fitted.steps}), keep
+    return Report(fitted.weights, fitted.examples, fitted.metrics, {"steps": fitted.steps}), client_state
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

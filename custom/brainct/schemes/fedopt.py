@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from brainct import weights as w
-from brainct.scheme import About, Memory, Model, Report, Scheme, registered
+from brainct.core import weights as w
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Memory, Report, Scheme, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
 

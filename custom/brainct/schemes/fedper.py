@@ -6,8 +6,8 @@ Algorithms 1 and 2.
 
 from collections.abc import Sequence
 
-from brainct.scheme import About, Scheme, registered
-from brainct.schemes._parts import head_of, partly
+from brainct.core.scheme import About, Scheme, registered
+from brainct.schemes._partial import head_of, partly
 
 ABOUT = {
     "fedper": About(

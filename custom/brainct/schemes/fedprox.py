@@ -5,8 +5,9 @@ Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith: Federated Optimization in Heterogen
 
 from dataclasses import replace
 
-from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Report, Scheme, Task, registered
+from brainct.core import weights as w
+from brainct.core.learner import Learner
+from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedavg import reply as plain_reply
@@ -35,8 +36,8 @@ def fedprox(mu: float = 0.01, fraction: float = 1.0, weight_by: str = "examples"
     """
     number("fedprox: mu", mu, least=0)
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         fitted = learner.fit(task.weights, penalty=lambda now: mu / 2 * w.squared_distance(now, task.weights))
-        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keep
+        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), client_state
 
     return replace(fedavg(fraction, weight_by), reply=reply if mu else plain_reply)

@@ -7,10 +7,11 @@ Collins, Hassani, Mokhtari, Shakkottai: Exploiting Shared Representations for Pe
 from collections.abc import Sequence
 from dataclasses import replace
 
-from brainct.scheme import About, Fitted, Learner, Scheme, registered
-from brainct.schemes._parts import Keys, head_of, partly
+from brainct.core.learner import Fitted, Learner
+from brainct.core.scheme import About, Scheme, registered
+from brainct.core.weights import Weights
+from brainct.schemes._partial import Keys, head_of, partly
 from brainct.schemes._ranges import whole
-from brainct.weights import Weights
 
 ABOUT = {
     "fedrep": About(

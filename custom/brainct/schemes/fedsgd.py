@@ -7,8 +7,9 @@ Data, AISTATS 2017, section 2.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from brainct import weights as w
-from brainct.scheme import About, Fitted, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
+from brainct.core import weights as w
+from brainct.core.learner import Fitted, Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
 
@@ -56,8 +57,8 @@ def fedsgd(rate: float = 0.1, momentum: float = 0.0, fraction: float = 1.0, weig
     return replace(averaging, start=start, reply=_reply, combine=combine)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-    return reported(task, learner.gradient(task.weights)), keep
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+    return reported(task, learner.gradient(task.weights)), client_state
 
 
 def reported(task: Task, fitted: Fitted) -> Report:

@@ -6,10 +6,11 @@ Yu, Bagdasaryan, Shmatikov: Salvaging Federated Learning by Local Adaptation, ar
 from collections.abc import Collection
 from dataclasses import replace
 
-from brainct.scheme import About, Keep, Learner, Scheme, Task, registered
+from brainct.core.learner import Learner
+from brainct.core.scheme import About, ClientState, Scheme, Task, registered
+from brainct.core.weights import Weights
 from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import Weights
 
 ABOUT = {
     "finetune": About(
@@ -37,7 +38,7 @@ def finetune(epochs: int = 5, fraction: float = 1.0, weight_by: str = "examples"
     """
     whole("finetune: epochs", epochs, 1)
 
-    def use(task: Task, learner: Learner, keep: Keep) -> Weights:
+    def use(task: Task, learner: Learner, client_state: ClientState) -> Weights:
         return tuned(task.weights, learner, epochs)
 
     return replace(fedavg(fraction, weight_by), use=use, tunes=(epochs,))

@@ -4,8 +4,8 @@ Pillutla, Kakade, Harchaoui: Robust Aggregation for Federated Learning, IEEE Tra
 with Weiszfeld's algorithm (1937), smoothed; at the server alone, without the paper's secure sums.
 """
 
-from brainct import robust as r
-from brainct.scheme import About, Scheme, registered
+from brainct.core import robust as r
+from brainct.core.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
 from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 

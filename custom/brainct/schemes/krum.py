@@ -6,8 +6,8 @@ NeurIPS 2017, sections 4 and 5, here on models instead of gradients.
 
 from dataclasses import replace
 
-from brainct.robust import multi_krum
-from brainct.scheme import About, Scheme, registered
+from brainct.core.robust import multi_krum
+from brainct.core.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
 from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 

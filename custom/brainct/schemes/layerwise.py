@@ -5,9 +5,10 @@ Adilova, Andriushchenko, Kamp, Fischer, Jaggi: Layer-wise Linear Mode Connectivi
 
 from collections.abc import Sequence
 
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Scheme, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Model, Scheme, registered
-from brainct.schemes._parts import partly, paths_of, under
+from brainct.schemes._partial import partly, paths_of, under
 
 ABOUT = {
     "layerwise": About(

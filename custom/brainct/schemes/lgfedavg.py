@@ -6,8 +6,9 @@ Local and Global Representations, arXiv 2001.01523, 2020, Algorithm 1.
 
 from collections.abc import Sequence
 
-from brainct.scheme import About, Model, Scheme, registered
-from brainct.schemes._parts import head_of, partly
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Scheme, registered
+from brainct.schemes._partial import head_of, partly
 
 ABOUT = {
     "lgfedavg": About(

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from brainct import weights as w
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
-from brainct.schemes._parts import refuse_nan
+from brainct.core import weights as w
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.schemes._partial import refuse_nan
 
 ABOUT = {
     "local": About(
@@ -53,12 +54,12 @@ def local() -> Scheme:
     )
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-    fitted = learner.fit(_own(task, learner, keep))
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+    fitted = learner.fit(_own(task, learner, client_state))
     refuse_nan(fitted)
     return Report({}, fitted.examples, metrics=fitted.metrics), {"weights": fitted.weights}
 
 
-def _own(task: Task, learner: Learner, keep: Keep) -> w.Weights:
-    own: w.Weights = keep["weights"] if keep else learner.initial().weights
+def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
+    own: w.Weights = client_state["weights"] if client_state else learner.initial().weights
     return own

@@ -7,12 +7,13 @@ Algorithm 1, option I, here on models instead of gradients.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from brainct.core.learner import Model
+from brainct.core.robust import coordinate_median
+from brainct.core.scheme import About, Memory, Report, Scheme, majority, registered
+from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.robust import coordinate_median
-from brainct.scheme import About, Memory, Model, Report, Scheme, majority, registered
 from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import Weights
 
 SENDS, KEEPS = "P to and P from each site", "nothing"
 LOST = "left out of the round; the round is refused when too few are left to outvote the liars"

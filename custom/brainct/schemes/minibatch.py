@@ -6,7 +6,8 @@ Dekel, Gilad-Bachrach, Shamir, Xiao: Optimal Distributed Online Prediction Using
 
 from dataclasses import replace
 
-from brainct.scheme import About, Keep, Learner, Report, Scheme, Task, registered
+from brainct.core.learner import Learner
+from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
 from brainct.schemes.fedsgd import fedsgd, reported
 
 ABOUT = {
@@ -39,5 +40,5 @@ def minibatch(rate: float = 0.1, momentum: float = 0.0) -> Scheme:
     return replace(fedsgd(rate, momentum), reply=_reply)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
-    return reported(task, learner.gradient(task.weights, batch=True)), keep
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+    return reported(task, learner.gradient(task.weights, batch=True)), client_state

@@ -11,26 +11,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from brainct.core.arguments import one_of
+from brainct.core.determinism import generator
+from brainct.core.learner import Learner, Model
+from brainct.core.robust import combined, median_of_threes, numbers, radon_machine, sketch
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, every, registered
+from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.robust import combined, median_of_threes, numbers, radon_machine, sketch
-from brainct.scheme import (
-    About,
-    Keep,
-    Learner,
-    Memory,
-    Model,
-    Report,
-    Scheme,
-    Task,
-    every,
-    generator,
-    one_of,
-    registered,
-)
 from brainct.schemes._ranges import whole
 from brainct.schemes.fedavg import reply
 from brainct.schemes.median import KEEPS, PRIVACY, SENDS, SINGLE, at_least, robust
-from brainct.weights import Weights
 
 ABOUT = {
     "radon": About(
@@ -92,13 +82,13 @@ def radon(levels: int = 1, part: str = "sketch") -> Scheme:
     return replace(base, start=start, assign=assign, reply=_reply, expects=_sent, quorum=flexible)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     """FedAvg's, or the head that was trained alone."""
     if "head" not in task.extra:
-        return reply(task, learner, keep)
+        return reply(task, learner, client_state)
     head = _sent(task)
     fitted = learner.fit(task.weights, frozen=task.weights.keys() - head.keys())
-    return Report({key: fitted.weights[key] for key in head}, fitted.examples, metrics=fitted.metrics), keep
+    return Report({key: fitted.weights[key] for key in head}, fitted.examples, metrics=fitted.metrics), client_state
 
 
 def _sent(task: Task, report: Report | None = None) -> Weights:

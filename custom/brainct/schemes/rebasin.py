@@ -1,6 +1,6 @@
 """Re-basin: every site's hidden units are put into the order of the first site's before the models are averaged.
 
-Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `brainct.matching`. Jordan,
+Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `brainct.core.matching`. Jordan,
 Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for Interpolation Repair, ICLR 2023.
 """
 
@@ -9,13 +9,14 @@ from dataclasses import asdict, replace
 
 import torch
 
-from brainct import matching
-from brainct import weights as w
+from brainct.core import matching
+from brainct.core import weights as w
+from brainct.core.learner import Learner, Model
+from brainct.core.matching import Link
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.errors import Declined, Refused
-from brainct.matching import Link
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, registered
-from brainct.schemes._chain import chain_of
 from brainct.schemes._ranges import whole
+from brainct.schemes._sequential import chain_of
 from brainct.schemes.fedavg import fedavg, share
 from brainct.schemes.fedavg import reply as trained
 
@@ -80,11 +81,11 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
         measure = {"train": at == 0, "measure": layers if at == 0 else [layers[at - 1]]}
         return {site: replace(task, extra=measure) for site, task in base.assign(memory, round, sites).items()}
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         asked = task.extra.get("train", True), task.extra.get("measure", [])
         if asked != (True, []) and (not repair or asked not in _measurable(learner.initial())):
             raise Declined("the server asks for a measurement that the job does not have; nothing is measured")
-        return _reply(task, learner, keep)
+        return _reply(task, learner, client_state)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         chain = [Link(**row) for row in memory["chain"]]
@@ -125,16 +126,16 @@ def repaired(weights: w.Weights, link: Link, found: w.Weights, wanted: w.Weights
     }
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     report, model = Report({}, 1), task.weights
     if task.extra.get("train", True):
-        report, keep = trained(task, learner, keep)
+        report, client_state = trained(task, learner, client_state)
         model = report.weights
     if "measure" not in task.extra:
-        return report, keep
+        return report, client_state
     found, scans = learner.activations(model, task.extra["measure"])
     statistics = {STATISTICS + layer: value for layer, value in found.items()}
-    return replace(report, weights={**report.weights, **statistics}, examples=scans), keep
+    return replace(report, weights={**report.weights, **statistics}, examples=scans), client_state
 
 
 def _expects(task: Task, report: Report) -> w.Weights:

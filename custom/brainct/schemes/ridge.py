@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.core.weights import Weights, sha256
 from brainct.errors import Declined, Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
 from brainct.schemes._ranges import number
-from brainct.weights import Weights, sha256
 
 ABOUT = {
     "ridge": About(
@@ -76,13 +77,13 @@ def ridge(lam: float = 0.01) -> Scheme:
     return Scheme(*five, expects=_expects, coefficient=alike)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     if not task.weights:
-        return Report({}, task.extra["scans"]), keep
-    if keep.get("said", said := _below(task, _head(learner.initial()))) != said:
+        return Report({}, task.extra["scans"]), client_state
+    if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
         raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
     features, labels = learner.features(task.weights, task.extra["head"])
-    return Report({GRAMS: matrices(features, labels)}, len(features)), {**keep, "said": said}
+    return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
 
 
 def _below(task: Task, head: str) -> str:

@@ -6,12 +6,13 @@ ICML 2020, Algorithm 1, option II.
 
 from collections.abc import Mapping, Sequence
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, alike, registered
-from brainct.schemes._parts import refuse_nan
+from brainct.schemes._acknowledged import keeping, more, none, settled
+from brainct.schemes._partial import refuse_nan
 from brainct.schemes._ranges import number, plain_sgd
-from brainct.schemes._settled import keeping, more, none, settled
 
 ABOUT = {
     "scaffold": About(
@@ -64,9 +65,9 @@ def scaffold(server_rate: float = 1.0) -> Scheme:
     return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], coefficient=alike)
 
 
-def _reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     model, control = _split(task.weights)
-    own = settled(task, keep, w.filled(model, 0.0))
+    own = settled(task, client_state, w.filled(model, 0.0))
     fitted = plain_sgd("scaffold", learner.fit(model, correction=w.add(control, w.scale(own, -1))))
     refuse_nan(fitted)
     if not fitted.rate > 0:

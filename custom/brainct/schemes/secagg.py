@@ -9,16 +9,18 @@ from dataclasses import replace
 
 import torch
 
+from brainct.core.arguments import one_of
+from brainct.core.learner import Learner, Model
+from brainct.core.masking import is_key
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
+from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.masks import is_key
-from brainct.scheme import About, Keep, Learner, Memory, Model, Report, Scheme, Task, one_of, registered
-from brainct.schemes import _keys, _masking, _summing, _unmasking
-from brainct.schemes._keys import KEYS
+from brainct.schemes import _masking, _secagg_keys, _summing, _unmasking
 from brainct.schemes._masking import GIVEN, MEMBERS
 from brainct.schemes._ranges import whole
+from brainct.schemes._secagg_keys import KEYS
 from brainct.schemes._unmasking import OPEN, ROUND
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import Weights
 
 ABOUT = {
     "secagg": About(
@@ -71,7 +73,7 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
     """
     whole("secagg: least", least, 3)
     fixed = one_of("secagg: members", members, ("any", "fixed")) == "fixed"
-    terms = _keys.Terms(inner, _keys.coefficient(inner), least, fixed)
+    terms = _secagg_keys.Terms(inner, _secagg_keys.coefficient(inner), least, fixed)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if len(sites) < least or model.rounds == 1:
@@ -87,12 +89,12 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
         asked = {site: Task({}, {ROUND: round}) for site in sites if site not in tasks}
         return asked | {site: replace(task, extra={**task.extra, **said}) for site, task in tasks.items()}
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         if OPEN in task.extra:
-            return _unmasking.answered(task, learner, keep, terms)
+            return _unmasking.answered(task, learner, client_state, terms)
         if MEMBERS in task.extra:
-            return _masking.masked(task, learner, keep, terms)
-        return Report({}, 1, extra={KEYS: _keys.own(learner, task.extra[ROUND] + 1)}), keep
+            return _masking.masked(task, learner, client_state, terms)
+        return Report({}, 1, extra={KEYS: _secagg_keys.own(learner, task.extra[ROUND] + 1)}), client_state
 
     def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
         return _summing.asked(memory, round, reports, terms)
@@ -112,7 +114,9 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
         if OPEN in task.extra:
             _unmasking.check_answer(task, report.extra)
             return {}
-        if not _keys.is_own(report.extra.get(KEYS)) or (MEMBERS in task.extra) != is_key(report.extra.get(GIVEN)):
+        if not _secagg_keys.is_own(report.extra.get(KEYS)) or (MEMBERS in task.extra) != is_key(
+            report.extra.get(GIVEN)
+        ):
             raise Refused("sent its update for its key, its key for its update, or a key that is not 64 hex digits")
         wanted = inner.expects(_masking.within_of(task), report) if MEMBERS in task.extra else {}
         return {key: value.to(torch.int64) for key, value in wanted.items()}
@@ -126,11 +130,11 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
         """As the inner scheme's, at least `least`."""
         return min(asked, max(least, inner.quorum(asked)))
 
-    def use(task: Task, learner: Learner, keep: Keep) -> Weights:
-        return inner.use(task, learner, keep.get("inner", {}))
+    def use(task: Task, learner: Learner, client_state: ClientState) -> Weights:
+        return inner.use(task, learner, client_state.get("inner", {}))
 
-    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
-        return inner.see(task, learner, keep.get("inner", {}))
+    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+        return inner.see(task, learner, client_state.get("inner", {}))
 
     six = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model, use=use, see=see)
     eight = replace(six, quorum=quorum, expects=expects, follow=follow, sealed=True, fixed=fixed)

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
+from brainct.core.learner import Learner, Model, Moments
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, names_in, registered
+from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.scheme import About, Keep, Learner, Memory, Model, Moments, Report, Scheme, Task, names_in, registered
 from brainct.schemes._ranges import a_scheme, number
 from brainct.schemes.fedavg import fedavg
-from brainct.weights import Weights
 
 ABOUT = {
     "sitenorm": About(
@@ -81,11 +82,11 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def told(memory: Memory, tasks: Mapping[str, Task]) -> dict[str, Task]:
         return {site: replace(task, extra={**task.extra, **memory["statistics"]}) for site, task in tasks.items()}
 
-    def reply(task: Task, learner: Learner, keep: Keep) -> tuple[Report, Keep]:
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         if STATISTICS in task.extra:
-            return base.reply(task, seen(task, learner), keep)
+            return base.reply(task, seen(task, learner), client_state)
         moments = learner.moments()
-        return Report({"sum": moments.sum, "scatter": moments.scatter}, moments.scans), keep
+        return Report({"sum": moments.sum, "scatter": moments.scatter}, moments.scans), client_state
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         if round == 0:
@@ -95,8 +96,8 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def expects(task: Task, report: Report) -> Weights:
         return base.expects(task, report) if STATISTICS in task.extra else task.weights
 
-    def see(task: Task, learner: Learner, keep: Keep) -> Learner:
-        return base.see(task, seen(task, learner), keep)
+    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+        return base.see(task, seen(task, learner), client_state)
 
     def seen(task: Task, learner: Learner) -> Learner:
         return learner.normalised(*shrunken(learner.moments(), **task.extra[STATISTICS], kappa=kappa))

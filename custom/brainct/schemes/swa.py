@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from brainct import weights as w
+from brainct.core import weights as w
+from brainct.core.learner import Model
+from brainct.core.scheme import About, Memory, Report, Scheme, Task, names_in, registered
 from brainct.errors import Refused
-from brainct.scheme import About, Memory, Model, Report, Scheme, Task, names_in, registered
 from brainct.schemes._ranges import a_scheme, whole
 from brainct.schemes.fedavg import fedavg
 

@@ -4,8 +4,8 @@ Yin, Chen, Ramchandran, Bartlett: Byzantine-Robust Distributed Learning: Towards
 Algorithm 1, option II, here on models instead of gradients.
 """
 
-from brainct import robust as r
-from brainct.scheme import About, Scheme, registered
+from brainct.core import robust as r
+from brainct.core.scheme import About, Scheme, registered
 from brainct.schemes._ranges import whole
 from brainct.schemes.median import KEEPS, LOST, PRIVACY, SENDS, SINGLE, robust
 

@@ -1,1 +1,1 @@
-"""What may leave a site, under which promise, and what it cost."""
+"""What may leave a site: its policy, differential privacy, the budget ledger, signatures; opens no scan."""

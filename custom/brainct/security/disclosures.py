@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from brainct.ct.scans import FINDINGS, FOLDS
+from brainct.core.report_check import METRICS, MOST
+from brainct.ct.folds import FINDINGS, FOLDS
 from brainct.errors import Refused
-from brainct.scheme import METRICS, MOST
 
 PARTS = {
     "fold": "|".join(FOLDS),

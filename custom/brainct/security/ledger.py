@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from brainct import plain
+from brainct.core import serialization
 from brainct.errors import Refused
-from brainct.privacy import Budget, affordable
 from brainct.security.accounting import KINDS, Event, as_row, epsilon, of_row
+from brainct.security.policy import Budget, affordable
 
 
 class Ledger:
@@ -29,7 +29,7 @@ class Ledger:
         with self._locked():
             file = self.folder / "secret"
             if not file.exists():
-                plain.write(file, secrets.token_bytes(32), private=True)
+                serialization.write(file, secrets.token_bytes(32), private=True)
             return file.read_bytes()
 
     def releases(self) -> dict[str, Any]:
@@ -65,7 +65,9 @@ class Ledger:
             if not affordable(budget, [of_row(row) for row in rows.values()], [event]):
                 return False
             row = {"run": run, "round": round, "day": date.today().isoformat(), **as_row(event)}
-            plain.write(self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode(), private=True)
+            serialization.write(
+                self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode(), private=True
+            )
             return True
 
     def begin(self, run: str, a_day: int) -> bool:
@@ -80,7 +82,9 @@ class Ledger:
                 ) from None
             if run not in known and sum(day == today for day in known.values()) >= a_day:
                 return False
-            plain.write(file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), private=True)
+            serialization.write(
+                file, json.dumps({**known, run: known.get(run, today)}, indent=1).encode(), private=True
+            )
             return True
 
     def has_begun(self, run: str) -> bool:

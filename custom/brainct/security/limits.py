@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainct.ct.model import NETWORKS, build
-from brainct.plan import Network, Plan
-from brainct.scheme import names_in
-from brainct.site.terms import evaluations
-from brainct.weights import Weights
+from brainct.core.scheme import names_in
+from brainct.core.weights import Weights
+from brainct.ct.networks import NETWORKS, build
+from brainct.job.config import Network, Plan
+from brainct.protocol.terms import evaluations
 
 
 class Limits(BaseModel):

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from brainct import __version__, plain
-from brainct.ct.model import masked_bce
-from brainct.privacy import Policy, Training, gaussian, uniform
+from brainct import __version__
+from brainct.core import serialization
+from brainct.core.weights import Weights, sha256
+from brainct.ct.networks import masked_bce
 from brainct.security.accounting import Event
-from brainct.weights import Weights, sha256
+from brainct.security.policy import Policy, Training, gaussian, uniform
 
 Parameters = Mapping[str, nn.Parameter]
 Gradients = Callable[[Tensor, np.random.Generator], Tensor]
@@ -142,7 +143,7 @@ def context_of(known: Mapping[str, Any], device: str) -> str:
     known: plain data.
     """
     by = {"package": __version__, "torch": torch.__version__, "device": device}
-    return plain.sha256({"known": known, "by": json.dumps(by)})
+    return serialization.sha256({"known": known, "by": json.dumps(by)})
 
 
 def pull_of(penalty: Callable[[Weights], Tensor] | None, parameters: Parameters) -> list[dict[str, Tensor]]:

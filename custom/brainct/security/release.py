@@ -5,13 +5,14 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from brainct import plain, privacy
+from brainct.core import serialization
+from brainct.core.weights import check
 from brainct.errors import failed
-from brainct.plan import Plan
-from brainct.privacy import Policy
+from brainct.job.config import Plan
+from brainct.security import policy as policies
 from brainct.security.accounting import Event
+from brainct.security.policy import Policy
 from brainct.security.score_rules import counts_as, scores_as
-from brainct.weights import check
 
 Answer = Mapping[str, Any]
 LABELLED = "labelled"
@@ -34,7 +35,7 @@ def scored(
     digest = _digest(policy, order, "scores", scores)
     spend(digest, policy.scores.event)
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return scores_as(policy.scores, policy.least_class, scores, functools.partial(privacy.gaussian, key))
+    return scores_as(policy.scores, policy.least_class, scores, functools.partial(policies.gaussian, key))
 
 
 def _never(count: int) -> Any:
@@ -53,11 +54,11 @@ def replied(
     given = {key: value for key, value in order["task"]["weights"].items() if key in trained}
     if not policy.noise:
         check(trained, given, "its own update")
-        return {**answer, "weights": privacy.release(policy, given, trained, b""), "metrics": metrics}
+        return {**answer, "weights": policies.release(policy, given, trained, b""), "metrics": metrics}
     digest = _digest(policy, order, "trained", dict(trained))
-    spend(digest, privacy.update(policy))  # before it is looked at: that it can't leave would tell as well
+    spend(digest, policies.update(policy))  # before it is looked at: that it can't leave would tell as well
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return {**answer, "weights": privacy.release(policy, given, _sound(trained, given), key), "metrics": metrics}
+    return {**answer, "weights": policies.release(policy, given, _sound(trained, given), key), "metrics": metrics}
 
 
 def _without_small(policy: Policy, answer: Answer) -> dict[str, Any]:
@@ -78,9 +79,9 @@ def without_training(
     """
     given, failure = order["task"]["weights"], {"weights": {}, "examples": examples, "metrics": {}, "extra": {}}
     digest = _digest(policy, order, "failed", "")
-    spend(digest, privacy.update(policy))
+    spend(digest, policies.update(policy))
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return {**failure, "weights": privacy.release(policy, given, given, key), "exchange": order.get("exchange", "")}
+    return {**failure, "weights": policies.release(policy, given, given, key), "exchange": order.get("exchange", "")}
 
 
 def has_failed(site: str, answer: Answer) -> bool:
@@ -113,4 +114,4 @@ def _digest(policy: Policy, order: Mapping[str, Any], what: str, value: Any) -> 
     """
     known = {key: order[key] for key in ("plan", "sites", "round", "task")}
     terms = policy.model_dump(mode="json", exclude={"budget", "limits"})
-    return plain.sha256({**known, what: value, "policy": terms})
+    return serialization.sha256({**known, what: value, "policy": terms})

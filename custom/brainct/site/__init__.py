@@ -1,1 +1,1 @@
-"""A hospital's side of a run: what it keeps on its own disk and which orders it answers."""
+"""A site's side of a run: answers requests, keeps the site's state, trains in a worker process; knows no FLARE."""

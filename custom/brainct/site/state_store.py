@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from brainct import plain
-from brainct.state import run_name
+from brainct.core import serialization
+from brainct.core.names import run_name
 
-NOTHING: Mapping[str, Any] = {"keep": {}, "round": -1, "answers": {}}
+NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
 """Of a run in which the site has answered no round yet; answers: of that round, by step, each with its order."""
 
 
@@ -31,7 +31,7 @@ class StateStore:
     def alone(self, run: str) -> Iterator[None]:
         """While no other process of the site answers an order of this run: of two at once, each would be the first."""
         file = self._file(run, ".lock")
-        plain.folder_for(file, private=True)
+        serialization.folder_for(file, private=True)
         with open(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -40,12 +40,15 @@ class StateStore:
         """The client state of a run, the last round that it answered, and its answers in that round by step."""
         now = self._written(run)
         if self._held[0] != (run, now):
-            self._held = ((run, now), {**NOTHING, **plain.load(self._file(run, ".safetensors"))} if now else NOTHING)
+            self._held = (
+                (run, now),
+                {**NOTHING, **serialization.load(self._file(run, ".safetensors"))} if now else NOTHING,
+            )
         return self._held[1]
 
     def store(self, run: str, kept: Mapping[str, Any]) -> None:
         """Replace what `kept` gives, in one step."""
-        plain.write(self._file(run, ".safetensors"), plain.pack(kept), private=True)
+        serialization.write(self._file(run, ".safetensors"), serialization.pack(kept), private=True)
         self._held = ((run, self._written(run)), kept)
 
     def terms(self, run: str) -> dict[str, Any] | None:
@@ -89,7 +92,7 @@ class StateStore:
 
     def _secret(self, file: Path) -> bytes:
         if not file.exists():
-            plain.write(file, secrets.token_bytes(32), private=True)
+            serialization.write(file, secrets.token_bytes(32), private=True)
         return file.read_bytes()
 
     def _read(self, file: Path) -> dict[str, Any] | None:
@@ -97,4 +100,4 @@ class StateStore:
         return found
 
     def _write(self, file: Path, content: Mapping[str, Any]) -> None:
-        plain.write(file, json.dumps(content).encode(), private=True)
+        serialization.write(file, json.dumps(content).encode(), private=True)

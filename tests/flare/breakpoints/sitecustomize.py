@@ -33,8 +33,8 @@ def pace():
         time.sleep(float((Path(os.environ["BREAK"]) / "pace").read_text()))
 
 
-def desk(module):
-    real = module.Desk.answer
+def agent(module):
+    real = module.SiteAgent.answer
 
     def answer(self, order):
         if order["what"] == "reply":
@@ -42,7 +42,7 @@ def desk(module):
             pace()
         return real(self, order)
 
-    module.Desk.answer = answer
+    module.SiteAgent.answer = answer
 
 
 def learner(module):
@@ -78,7 +78,12 @@ def state(module):
     module.save = save
 
 
-PATCHES = {"brainct.desk": desk, "brainct.learner": learner, "brainct.inbox": inbox, "brainct.state": state}
+PATCHES = {
+    "brainct.site.agent": agent,
+    "brainct.ct.learner": learner,
+    "brainct.run.inbox": inbox,
+    "brainct.run.checkpoint": state,
+}
 
 
 class Patching(importlib.abc.MetaPathFinder):

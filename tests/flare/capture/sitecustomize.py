@@ -21,13 +21,13 @@ def note(module):
     def process_submission(self, client, task_name, task_id, result, fl_ctx):
         from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-        from brainct import plain
-        from brainct.flare import wire
+        from brainct.core import serialization
+        from brainct.flare import messages
         from brainct.security.disclosures import leaves
 
         file = Path(os.environ["CAPTURE"]) / f"{client.name}-{uuid.uuid4().hex}"
-        answer = wire.from_model(FLModelUtils.from_shareable(result))
-        file.with_suffix(".safetensors").write_bytes(plain.pack(answer))
+        answer = messages.from_model(FLModelUtils.from_shareable(result))
+        file.with_suffix(".safetensors").write_bytes(serialization.pack(answer))
         context = fl_ctx.get_peer_context().get_all_public_props()
         about = {
             "places": [place for place, _ in leaves(dict(result))],

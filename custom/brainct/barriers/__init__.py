@@ -1,0 +1,1 @@
+"""Loss barriers between models, layer by layer; reads finished runs and comparisons."""

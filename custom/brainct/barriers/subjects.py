@@ -1,0 +1,157 @@
+"""What barriers are measured on: models of a run's sites, or of files, and the loss on the scans of a run's sites.
+
+No model of a site is stored for this. The sites of a run are those of a simulation, whose scans are all here: each one
+starts from the model that it would use itself after the run and trains it once more, alone and in memory.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brainct.barriers.measure import Choices, Loss, of_pairs
+from brainct.compare.one_run import delivered
+from brainct.core.arguments import one_of
+from brainct.core.determinism import one_thread
+from brainct.core.learner import Layer
+from brainct.core.weights import Weights, check, difference
+from brainct.ct.dataset import open_sites
+from brainct.ct.folds import FINDINGS, Dataset
+from brainct.ct.learner import SiteLearner, described, model_of, network_like, network_of
+from brainct.ct.networks import masked_bce
+from brainct.ct.site_config import read_site_file
+from brainct.errors import Refused
+from brainct.job.config import Plan, plan_of
+from brainct.report.run_folder import read_run
+from brainct.run.rounds import load_model
+from brainct.site.agent import site_file_of
+from brainct.site.worker import agents
+
+AT_ONCE = 64
+"""Images in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Models to measure between. updates: what training changed in each. learners: how each site sees its scans."""
+
+    plan: Plan
+    models: Mapping[str, Weights]
+    updates: Sequence[Weights]
+    learners: Mapping[str, SiteLearner]
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """The network's layers, in order."""
+        first = next(iter(self.models.values()))
+        return described(network_like(self.plan, first), self.plan.network.architecture).layers
+
+
+def of_run(run: Path, epochs: int | None = None) -> Subject:
+    """The sites' models one round after a run: each site trains the model that it would use for so many passes.
+
+    epochs: passes at the job's full learning rate, >= 0; None for the job's. With 0 they are compared as the run left
+    them, which says something where models are personal; their updates then reach back to the seeded model.
+    """
+    if epochs is not None and epochs < 0:
+        raise Refused(f"--epochs is {epochs}; wanted at least 0")
+    plan, sites = _plan_of(run)
+    task, models, updates, learners = delivered(run / "model.safetensors"), {}, [], {}
+    for site, agent in agents(sites, run / "state" / "client_state", site_file_of(None), redact=False).items():
+        learner, start = agent.delivered(plan, task, sites, "run")
+        assert isinstance(learner, SiteLearner)
+        _same_scans(learner.scans, site, run)
+        if learner.answered:
+            raise Refused(f"{site} of {run} uses a model that is no network; barriers are between networks")
+        models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, decay=False).weights
+        updates.append(difference(models[site], model_of(plan).weights if epochs == 0 else start))
+        learners[site] = learner
+    return Subject(plan, models, updates, learners)
+
+
+def of_files(files: Sequence[Path]) -> Subject:
+    """Models that runs wrote as RUN/model.safetensors; the loss is on the scans of all these runs' sites together."""
+    models, updates, found = {}, [], dict[str, SiteLearner]()
+    first, _ = _plan_of(files[0].parent)
+    for name, file in zip(_names(files), files, strict=True):
+        plan, sites = _plan_of(file.parent)
+        weights = load_model(file)
+        start = model_of(plan).weights
+        check(weights, start, f"{file}, for network {plan.network.architecture}")
+        models[name] = weights
+        updates.append(difference(weights, start))
+        found |= _learners(first, sites, file.parent)
+    return Subject(first, models, updates, found)
+
+
+def measured(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
+    """barriers.json: what `study.barriers.of_pairs` says on the first fold; on further folds, under `also`."""
+    found = {}
+    for fold in folds:
+        loss = loss_on(subject, fold, finding)
+        pairs = of_pairs(subject.models, subject.layers, loss, choices, subject.updates)
+        found[fold] = {**pairs, "loss": {"fold": fold, "finding": finding, "scans": _count(subject, fold)}}
+    return {**found[folds[0]], "also": {fold: found[fold] for fold in folds[1:]}}
+
+
+def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
+    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, each seen as its site does.
+
+    finding: one of FINDINGS, or `all` for all six outputs.
+    """
+    one_of("--fold", fold, ("train", "valid", "test"))
+    one_of("--finding", finding, ("all", *FINDINGS))
+    images = torch.cat([one.seen(one.scans.folds[fold].images) for one in subject.learners.values()])
+    labels = torch.cat([one.scans.folds[fold].labels for one in subject.learners.values()])
+    outputs = slice(None) if finding == "all" else slice(FINDINGS.index(finding), FINDINGS.index(finding) + 1)
+    if not labels[:, outputs].isfinite().any():
+        raise Refused(f"fold {fold} of these sites has no scan with a label of {finding}; choose another fold")
+    device = next(iter(subject.learners.values())).scans.device
+    network = network_like(subject.plan, next(iter(subject.models.values()))).to(device).eval()
+    batches, known = torch.split(images, AT_ONCE), labels[:, outputs]
+
+    @torch.no_grad()
+    def loss(weights: Weights) -> float:
+        network.load_state_dict(dict(weights))
+        logits = torch.cat([network(batch.to(device)).cpu() for batch in batches])
+        return float(masked_bce(logits[:, outputs].double(), known.double()))
+
+    return loss
+
+
+def _count(subject: Subject, fold: str) -> int:
+    return sum(len(learner.scans.folds[fold]) for learner in subject.learners.values())
+
+
+def _plan_of(run: Path) -> tuple[Plan, list[str]]:
+    file = run / "record.json"
+    if not file.is_file():
+        raise Refused(f"{file} does not exist; wanted the folder of a run, which says its network and its sites")
+    record = read_run(run).record
+    return plan_of(record.plan, f"{file}: the plan"), sorted(record.sites)
+
+
+def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLearner]:
+    path = site_file_of(None)
+    found = open_sites(read_site_file(path) if path else None, sites, plan.network.size, plan.network.dims)
+    for site, scans in found.items():
+        _same_scans(scans, site, run)
+    one_thread()
+    return {site: SiteLearner(network_of(plan), found[site], plan, site, plan.rounds) for site in sites}
+
+
+def _same_scans(scans: Dataset, site: str, run: Path) -> None:
+    said = read_run(run).record.sites[site]
+    if scans.fingerprint != said.fingerprint:
+        raise Refused(
+            f"{site}'s scans here are not those of {run}; barriers of sites are for simulations, whose scans are "
+            "all on one machine: set BRAINCT_SITE to the site file of that run"
+        )
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """The runs' folders as names, with the whole path where two are called the same."""
+    short = [file.resolve().parent.name for file in files]
+    return short if len(set(short)) == len(files) else [str(file) for file in files]

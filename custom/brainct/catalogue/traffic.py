@@ -1,0 +1,137 @@
+"""How many bytes a scheme's rounds cost a site: its own functions run dry, on the weights of its job's network."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainct.core import serialization
+from brainct.core.determinism import generator, one_thread
+from brainct.core.learner import Fitted, Learner, Model, Moments
+from brainct.core.scheme import Report, Task, followed
+from brainct.core.weights import Weights, filled
+from brainct.ct.learner import model_of
+from brainct.job.config import Plan, plan_of
+from brainct.job.folders import JOBS
+from brainct.security.signing import PROOF
+
+SITES, ROUNDS, SCANS, PUBLIC = 5, 5, 16, 96
+
+
+@functools.cache
+def traffic(name: str) -> tuple[int, int]:
+    """Bytes to and from a site in a round, the mean over 5 sites and the first 5 rounds of the scheme's own job.
+
+    Nobody trains: a site's model takes a small step of its own in place of it. Sizes are true, values are not.
+    """
+    one_thread()
+    plan = plan_of(JOBS[name], f"jobs/{name}")
+    plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
+    scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
+    keeps = {site: dict[str, Any]() for site in sites}
+    memory = scheme.start(replace(model_of(plan), public=PUBLIC), sites, 0)
+    to, back = 0, 0
+    for number in range(plan.rounds):
+
+        def ask(site: str, task: Task, number: int = number) -> Report:
+            nonlocal to, back
+            report, client_state = scheme.reply(task, Stepping(plan, site, number), keeps[site])
+            keeps[site] = dict(client_state)
+            to += serialization.size({"weights": task.weights, "extra": task.extra})
+            said = {"examples": report.examples, "metrics": report.metrics, "extra": report.extra}
+            back += serialization.size({"weights": report.weights, **said})
+            return report
+
+        reports = {site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites).items())}
+        memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
+    return math.ceil(to / SITES / plan.rounds), math.ceil(back / SITES / plan.rounds)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """A learner without scans: training adds a step, what it tells of scans is made up; the sizes are the real ones."""
+
+    plan: Plan
+    site: str
+    round: int
+
+    def initial(self) -> Model:
+        """The seeded model."""
+        return model_of(self.plan)
+
+    def fit(self, weights: Weights, **_: Any) -> Fitted:
+        """A step of each number, as long as the site's number says."""
+        step = 1e-4 * int(self.site.rpartition("-")[2])
+        moved = {key: value + step if value.is_floating_point() else value for key, value in weights.items()}
+        return Fitted(moved, SCANS, 2, self.plan.fit.rate, 0.5, "sgd")
+
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """A gradient of ones."""
+        return Fitted(filled(weights, 1.0), SCANS, 1, self.plan.fit.rate, 0.5)
+
+    def features(self, weights: Weights, layer: str) -> tuple[Tensor, Tensor]:
+        """Random features of scans, every other one with all findings."""
+        width, outputs = weights[f"{layer}.weight"].shape[1], len(weights[f"{layer}.weight"])
+        labels = (torch.arange(SCANS) % 2).float()[:, None].expand(-1, outputs)
+        drawn = generator(self.plan.seed, self.site, layer).standard_normal((SCANS, width))
+        return torch.from_numpy(drawn).float(), labels
+
+    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, Tensor], int]:
+        """Each unit with mean 0 and deviation 1."""
+        units = {layer: len(weights[f"{layer}.weight"]) for layer in layers}
+        return {layer: torch.tensor([[0.0, 1.0]] * count).double() for layer, count in units.items()}, SCANS
+
+    def moments(self) -> Moments:
+        """Scans of mean 0 and variance 1."""
+        channels = self.plan.network.channels
+        return Moments(SCANS, torch.zeros(channels).double(), torch.full((channels,), float(SCANS)).double())
+
+    def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> Learner:
+        """Itself: it sees nothing."""
+        return self
+
+    def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
+        """Scans of one number each, every other one with all findings."""
+        scans = PUBLIC if name == "public" else SCANS
+        return torch.zeros(scans, self.plan.network.channels), (torch.arange(scans) % 2).float()[:, None].expand(-1, 6)
+
+    def answering(self, predict: Callable[[str], Tensor]) -> Learner:
+        """Itself: its answers are made up in any case."""
+        return self
+
+    def key(self) -> bytes:
+        """Its name, in 32 bytes."""
+        return self.site.encode().ljust(32)
+
+    def choices(self) -> str:
+        """As long as a real one."""
+        return "0" * 64
+
+    def vouch(self, *words: str) -> str:
+        """As long as a proof with FLARE's certificates."""
+        return "0" * PROOF
+
+    def check_vouched(self, site: str, proof: str, *words: str) -> None:
+        """It believes everything."""
+
+    def seed(self, *words: str | int) -> int:
+        """The same for all words."""
+        return 0
+
+    def hidden(self, count: int, *words: str | int) -> NDArray[np.float64]:
+        """One half each."""
+        return np.full(count, 0.5)
+
+    def predict(self, weights: Weights, fold: str = "test") -> Tensor:
+        """One half for every finding."""
+        return torch.full((PUBLIC if fold == "public" else SCANS, 6), 0.5)
+
+    def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
+        """Half of the scans with each finding."""
+        return {str(finding): {"positives": SCANS // 2, "negatives": SCANS // 2} for finding in range(6)}

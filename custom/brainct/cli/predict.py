@@ -1,0 +1,75 @@
+"""`brainct predict`: ask a model that a federation delivered about one's own scans."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainct.errors import Refused
+
+UNTRAINED = {
+    "local": "whose sites keep their models",
+    "fedct": "which delivers labels of the public set and no model",
+}
+"""Schemes whose delivered weights are those before training."""
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.safetensors of a run.")],
+    site_file: Annotated[Path | None, typer.Option(help="A site file; without one, what BRAINCT_SITE names.")] = None,
+    out: Annotated[Path, typer.Option(help="A new CSV file: a row a scan, a column a finding.")] = Path(
+        "predictions.csv"
+    ),
+    site: Annotated[str, typer.Option(help="The site's name; only the phantom looks at it.")] = "site-1",
+) -> None:
+    """Write the probability of each finding for every scan of a site, in a federation or outside it.
+
+    A label may be missing. What a scheme wants to know of the scans, such as their brightness, is taken from all.
+    """
+    import csv
+    import io
+    import os
+
+    from brainct.core import serialization
+    from brainct.core.scheme import Task
+    from brainct.ct.dataset import every_scan
+    from brainct.ct.folds import FINDINGS
+    from brainct.ct.learner import SiteLearner, network_of
+    from brainct.ct.read.label_table import cell
+    from brainct.ct.read.opened import decoding
+    from brainct.ct.site_config import read_site_file
+    from brainct.job.config import plan_of
+    from brainct.run.model_file import WANTED, beside, check_network
+    from brainct.run.rounds import load_model
+    from brainct.site.agent import check_channels, site_file_of
+
+    if out.exists():
+        raise Refused(f"{out} is there already; name another file or remove it first")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused(f"{out} can't be written: its folder is not there, or nobody here may write to it")
+    weights, said = load_model(model), beside(model)
+    if not said["plan"]:
+        raise Refused(f"{model.name} does not say its network; wanted {WANTED}")
+    plan = plan_of(said["plan"], f"{model.name}: its metadata")
+    if plan.scheme in UNTRAINED:
+        raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
+    check_network(weights, plan, model.name)
+    path = site_file or site_file_of(None)
+    names, scans = every_scan(read_site_file(path) if path else None, site, plan.network.size, plan.network.dims)
+    check_channels(scans, plan, site)
+    learner = SiteLearner(network_of(plan), scans, plan, site, 0)
+    with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
+        seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
+    found = seeing.predict(weights)
+    if not found.isfinite().all():
+        raise Refused(
+            f"{model.name} gives no number for {int((~found.isfinite()).any(1).sum())} scans; nothing is written"
+        )
+    rows, text = found.tolist(), io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["scan", *FINDINGS])
+    writer.writerows([cell(name), *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
+    serialization.write(out, text.getvalue().encode("utf-8", "surrogateescape"))
+    for note in scans.notes:
+        print(f"note: {note}")
+    print(f"{len(rows)} scans: {out}")

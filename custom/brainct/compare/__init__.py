@@ -1,0 +1,1 @@
+"""Comparisons: many runs over simulated sites, their ledger and its statistics; draws no page."""

@@ -1,0 +1,17 @@
+"""Which brainct is installed: its version and a hash over its sources, to compare between sites."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from brainct import __version__
+
+
+@cache
+def fingerprint(folder: Path = Path(__file__).parents[1]) -> str:
+    """VERSION-HASH; the hash (16 hex digits of SHA-256) is over each source file's path and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
+        for part in (path.relative_to(folder).as_posix().encode(), path.read_bytes()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return f"{__version__}-{digest.hexdigest()[:16]}"

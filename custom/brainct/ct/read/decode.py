@@ -1,0 +1,63 @@
+"""From an entry of the list to pixels: the file's kind decides who reads it, and `slice` cuts a volume."""
+
+import numpy as np
+
+from brainct.ct.preprocess import Pixels
+from brainct.ct.read import image
+from brainct.ct.read.listing import Entry
+from brainct.errors import Refused
+
+NO_AIR = -200.0
+"""HU that some pixel of every CT scan lies below, because there is air around a head."""
+
+
+def decoded(entry: Entry, dims: int) -> tuple[Pixels, list[str]]:
+    """The entry's pixels with `dims` axes and notes (counted later, so they name nobody)."""
+    pixels, notes = _read(entry)
+    pixels = _cut(pixels, entry, dims)
+    if pixels.hu:
+        _plausible(pixels, entry.name)
+    return pixels, notes
+
+
+def _read(entry: Entry) -> tuple[Pixels, list[str]]:
+    from brainct.ct.read import dicom, nifti  # most runs need neither, and each process that trains would wait for them
+
+    name = entry.path.name.lower()
+    if entry.path.is_dir():
+        return dicom.read_series(entry.path, entry.name, entry.root)
+    if name.endswith(image.SUFFIXES):
+        return image.read_picture(entry.path, entry.name, entry.root), []
+    if name.endswith(nifti.SUFFIXES):
+        return nifti.read_nifti(entry.path, entry.name, entry.slice is not None, entry.root), []
+    return dicom.read_file(entry.path, entry.name, entry.root)
+
+
+def _cut(pixels: Pixels, entry: Entry, dims: int) -> Pixels:
+    """`slice` counts from the lowest slice of a DICOM series, and along the file's own third axis in NIfTI."""
+    shape = pixels.values.shape
+    deep = shape[2] if len(shape) == 3 else 1
+    if dims == 3:
+        if deep < 2:
+            raise Refused(f"{entry.name}: a single slice, wanted a volume: use a model with 2 dims, or give a series")
+        if entry.slice is not None:
+            raise Refused(f"{entry.name}: `slice` is {entry.slice}, but the model takes whole volumes: empty that cell")
+        return pixels
+    if deep > 1 and entry.slice is None:
+        raise Refused(f"{entry.name}: a volume of {deep} slices, wanted one: fill the column `slice`, 0 to {deep - 1}")
+    if entry.slice is not None and entry.slice >= deep:
+        raise Refused(f"{entry.name}: `slice` is {entry.slice}, but the slices are 0 to {deep - 1}")
+    if len(shape) == 2:
+        return pixels
+    return Pixels(pixels.values[:, :, entry.slice or 0], pixels.hu, pixels.spacing and pixels.spacing[:2])
+
+
+def _plausible(pixels: Pixels, name: str) -> None:
+    if pixels.spacing is not None and not 0 < min(pixels.spacing) <= max(pixels.spacing) < np.inf:
+        raise Refused(f"{name}: pixel spacing {pixels.spacing} mm, wanted numbers more than 0: export it again")
+    low, high = float(pixels.values.min()), float(pixels.values.max())
+    if not low < NO_AIR < high:
+        raise Refused(
+            f"{name}: values from {low:g} to {high:g}, wanted HU with air (about -1000) around a head: "
+            "export unwindowed HU with the right rescale intercept, and -1000 outside the head"
+        )

@@ -1,0 +1,225 @@
+"""What lies in a hospital's folder: which image, which labels, whose, in which fold; no pixel is read here."""
+
+import os
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainct.ct.folds import FINDINGS, FOLDS
+from brainct.ct.read import image
+from brainct.ct.read.label_table import ANY, Labels, Row, Table, finding_columns, labels_of, read_table
+from brainct.ct.site_config import SiteFile
+from brainct.errors import Refused
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scan to be read; `name` is its path relative to root, `slice` the 0-based slice wanted of a volume.
+
+    root: the folder that the file must lie in; its own if not given.
+    """
+
+    name: str
+    path: Path
+    labels: Labels
+    patient: str | None = None
+    fold: str | None = None
+    slice: int | None = None
+    root: Path | None = None
+
+
+Listing = tuple[list[Entry], list[str]]
+
+
+def listed(file: SiteFile) -> Listing:
+    """All scans of the site in a fixed order, and notes; Refused when root is empty or does not fit its labels."""
+    root = root_of(file)
+    if not root.is_dir():
+        raise Refused(f"root {root} is not a folder: correct `root` in the site file or mount the disk")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise Refused(f"root {root} may not be read: give the account that runs FLARE the right to read it")
+    if not any(root.iterdir()):
+        raise Refused(f"root {root} is empty: correct `root` in the site file or put the scans there")
+    readers: dict[str, Callable[[SiteFile, Path], Listing]] = {
+        "png_csv": _png_csv,
+        "class_folders": _class_folders,
+        "manifest": _manifest,
+    }
+    entries, notes = readers[file.kind](file, root)
+    if not entries:
+        raise Refused(f"no scan in root {root}: correct `root` or put the scans there")
+    return entries, notes
+
+
+def root_of(file: SiteFile) -> Path:
+    """The folder of the scans; the site file's model has made sure that there is one."""
+    assert file.root is not None
+    return file.root
+
+
+def inside(root: Path, name: str, where: str) -> Path:
+    """The path of `name` under root; Refused when it is absolute, climbs up or follows a link out of root."""
+    steps = Path(name)
+    if steps.is_absolute() or ".." in steps.parts or "\\" in name:
+        raise Refused(f"{where}: path {name!r}: wanted one relative to root, with / and without ..")
+    if not (root / steps).resolve().is_relative_to(root.resolve()):
+        raise Refused(f"{where}: path {name!r} leads out of root through a link: copy the file into root")
+    return root / steps
+
+
+def _png_csv(file: SiteFile, root: Path) -> Listing:
+    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
+    columns = finding_columns(table, _chosen(file), [file.id_column])
+    names = [_picture_name(file, table, row) for row in table.rows]
+    _no_repeat(names, table)
+    paths = [inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)]
+    entries = [
+        Entry(name, path, labels_of(row, columns, table.name), root=root)
+        for name, path, row in zip(names, paths, table.rows, strict=True)
+        if path.is_file()
+    ]
+    present = {entry.name for entry in entries}
+    before, after = _around_id(file.images)
+    on_disk = (path.relative_to(root).as_posix() for path in root.glob(f"{before}*{after}") if path.is_file())
+    missing = [name for name in names if name not in present]
+    return entries, _matched(missing, sorted(set(on_disk) - present), table.name, file.allow_missing)
+
+
+def _chosen(file: SiteFile) -> dict[str, str]:
+    return {str(finding): column for finding, column in (file.columns or {}).items()}
+
+
+def _picture_name(file: SiteFile, table: Table, row: Row) -> str:
+    cell = row.cells[file.id_column]
+    try:
+        return file.images.format(id=int(cell) if _spec(file.images).endswith("d") else cell)
+    except ValueError:
+        raise Refused(
+            f"{table.name}, row {row.line}, column `{file.id_column}`: got {cell!r}, which does not fit {file.images}"
+        ) from None
+
+
+def _spec(pattern: str) -> str:
+    return next(spec or "" for _, name, spec, _ in string.Formatter().parse(pattern) if name == "id")
+
+
+def _around_id(pattern: str) -> tuple[str, str]:
+    before, rest = pattern.split("{id", 1)
+    return before, rest.split("}", 1)[1]
+
+
+def _no_repeat(names: Sequence[object], table: Table) -> None:
+    seen: dict[object, int] = {}
+    for name, row in zip(names, table.rows, strict=True):
+        if name in seen:
+            raise Refused(f"{table.name}: rows {seen[name]} and {row.line} name the same image: keep one")
+        seen[name] = row.line
+
+
+def _matched(no_image: Sequence[str], no_label: Sequence[str], table: str, allowed: bool) -> list[str]:
+    said = []
+    if no_image:
+        said.append((f"{_count(no_image, 'label')}{{}} without an image", no_image))
+    if no_label:
+        said.append((f"{_count(no_label, 'image')} without a label{{}}", no_label))
+    if said and not allowed:
+        text = "; ".join(f"{what.format(f' in {table}')}: {_first(names)}" for what, names in said)
+        raise Refused(f"{text}. Complete the set, or set `allow_missing: true` to leave these out")
+    return [f"left out: {what.format('')}" for what, _ in said]  # for the record too: no file's name
+
+
+def _count(names: Sequence[str], word: str) -> str:
+    return f"{len(names)} {word}{'s' if len(names) > 1 else ''}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in image.SUFFIXES and path.is_file())
+
+
+def _class_folders(file: SiteFile, root: Path) -> Listing:
+    classes = file.classes or {}
+    entries = []
+    for folder, findings in sorted(classes.items()):
+        path = inside(root, folder, "classes")
+        found = _pictures_in(path) if path.is_dir() else []
+        if not found:
+            raise Refused(f"class folder `{folder}` {'holds no PNG or JPEG' if path.is_dir() else 'is not in root'}")
+        names = [each.relative_to(root).as_posix() for each in found]
+        labels = _class_labels(findings, classes)
+        entries += [Entry(name, inside(root, name, "classes"), labels, root=root) for name in names]
+    known = {entry.path.parent for entry in entries}
+    strays = [each for each in [root, *sorted(root.iterdir())] if each.is_dir() and each not in known]
+    no_label = [path.relative_to(root).as_posix() for folder in strays for path in _pictures_in(folder)]
+    return entries, _matched([], no_label, "`classes`", file.allow_missing)
+
+
+def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Labels:
+    """A folder with findings is positive for them; one without is negative for all that other folders name."""
+    labels = np.full(len(FINDINGS), np.nan, np.float32)
+    for finding in findings or {each for named in classes.values() for each in named}:
+        labels[FINDINGS.index(finding)] = 1.0 if findings else 0.0
+    labels[ANY] = 1.0 if findings else 0.0
+    return labels
+
+
+def _manifest(file: SiteFile, root: Path) -> Listing:
+    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
+    columns = finding_columns(table, _chosen(file), ["image"])
+    entries = [_line(table, row, columns, root) for row in table.rows]
+    _no_repeat([(entry.name, entry.slice) for entry in entries], table)
+    _whose(entries, table)
+    missing = [entry.name for entry in entries if not entry.path.exists()]
+    notes = _matched(missing, [], table.name, file.allow_missing)
+    return [entry for entry in entries if entry.path.exists()], notes
+
+
+def _line(table: Table, row: Row, columns: Mapping[str, str], root: Path) -> Entry:
+    where = f"{table.name}, row {row.line}"
+    name, fold, slice_ = (row.cells.get(column, "") for column in ("image", "split", "slice"))
+    if not name:
+        raise Refused(f"{where}, column `image`: empty, wanted a path relative to root")
+    if fold and fold not in FOLDS:
+        raise Refused(f"{where}, column `split`: got {fold!r}, wanted {', '.join(FOLDS)}")
+    if slice_ and not (slice_.isascii() and slice_.isdigit()):
+        raise Refused(f"{where}, column `slice`: got {slice_!r}, wanted the 0-based number of a slice")
+    return Entry(
+        name=name,
+        path=inside(root, name, where),
+        labels=labels_of(row, columns, table.name),
+        patient=row.cells.get("patient_id") or None,
+        fold=fold or None,
+        slice=int(slice_) if slice_ else None,
+        root=root,
+    )
+
+
+def _whose(entries: Sequence[Entry], table: Table) -> None:
+    given = [entry.fold is not None for entry in entries]
+    if any(given) and not all(given):
+        row = table.rows[given.index(False)].line
+        raise Refused(f"{table.name}, row {row}: `split` is empty but other rows have one: fill all rows or none")
+    if any(given):
+        return _one_fold_each(entries, table)
+    unknown = [row.line for row, entry in zip(table.rows, entries, strict=True) if entry.patient is None]
+    if unknown:
+        raise Refused(
+            f"{table.name}, row {unknown[0]}: no `patient_id`, and no `split` is given: with neither, scans of one "
+            "patient could be both trained on and tested on: add a column `patient_id` (a pseudonym will do)"
+        )
+    return None
+
+
+def _one_fold_each(entries: Sequence[Entry], table: Table) -> None:
+    first: dict[str, int] = {}
+    for at, entry in enumerate(entries):
+        before = first.setdefault(entry.patient, at) if entry.patient else at
+        if entries[before].fold != entry.fold:
+            rows = f"rows {table.rows[before].line} and {table.rows[at].line}"
+            raise Refused(f"{table.name}: {rows} are of one patient but in two folds: put them in one")

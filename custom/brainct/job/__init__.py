@@ -1,0 +1,1 @@
+"""A job folder and the configuration that it states, validated; runs nothing."""

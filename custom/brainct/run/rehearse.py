@@ -1,0 +1,142 @@
+"""The same job folder in one process, or in worker processes: same scheme, same learner, same record, no FLARE."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from brainct.core.weights import Weights
+from brainct.errors import Refused
+from brainct.job.config import Plan, plan_of
+from brainct.run import checkpoint
+from brainct.run.inbox import Inbox
+from brainct.run.record import Record
+from brainct.run.rounds import Order, Run, Transport
+from brainct.security.reply_filter import policy_file
+from brainct.site.agent import Opener, site_file_of
+from brainct.site.worker import Log, Worker, agents, behind_policy, context
+
+Lost = Collection[tuple[str, int]]
+
+
+def rehearse(
+    plan: Plan,
+    sites: Sequence[str],
+    folder: Path,
+    *,
+    workers: int = 1,
+    initial: Weights | None = None,
+    lose: Lost = (),
+    secret: str = "",
+    opener: Opener | None = None,
+    log: Log = print,
+    closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+) -> Record:
+    """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
+
+    workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
+    purpose. opener: opens each site's scans, as ct.dataset.open_site does; by default as BRAINCT_SITE says. tell: gets
+    the lines that a user should read; closed: gets each closed round's row.
+    """
+    unknown = sorted({site for site, _ in lose} - set(sites))
+    if unknown:
+        raise Refused(f"--lose names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+    plan.check_sites(len(sites))
+    record = Record(folder, plan, plan.build(), "rehearse")
+    record.content["lose"] = [list(pair) for pair in sorted(lose)]
+    return _run(record, plan, sites, workers, opener, log, initial=initial, secret=secret, closed=closed)
+
+
+def resume(
+    folder: Path,
+    *,
+    workers: int = 1,
+    opener: Opener | None = None,
+    log: Log = print,
+    closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+) -> Record:
+    """Go on with the rehearsed run in this folder after its last closed round, to the model it would have had."""
+    found = checkpoint.load(folder / "state", folder.name)
+    if "model_sha256" in checkpoint.record_in(folder / "record.json"):
+        raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
+    plan = plan_of(found.record["plan"], f"the record of run {folder.name}")
+    record = Record(folder, plan, plan.build(), "rehearse", resumed=found)
+    return _run(record, plan, sorted(found.record["sites"]), workers, opener, log, closed=closed)
+
+
+def _run(
+    record: Record, plan: Plan, sites: Sequence[str], workers: int, opener: Opener | None, log: Log, **choices: Any
+) -> Record:
+    if workers < 1:
+        raise Refused(f"--workers is {workers}; wanted at least 1")
+    client_state = record.states / "client_state"
+    many = min(workers, len(sites))
+    transport = InProcess(sites, client_state, opener) if many == 1 else Workers(sites, client_state, opener, many, log)
+    try:
+        losing = _Losing(transport, {(site, number) for site, number in record.content["lose"]})
+        Run(plan, sites, losing, record, log=log, **choices)()
+    finally:
+        if isinstance(transport, Workers):
+            transport.close()
+    return record
+
+
+@dataclass
+class _Losing:
+    """A carrier that leaves out orders lost on purpose."""
+
+    transport: Transport
+    lost: set[tuple[str, int]]
+
+    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        gone = {
+            site for site, order in orders.items() if order["what"] == "reply" and (site, order["round"]) in self.lost
+        }
+        for site in gone:
+            inbox.lose(site, "lost on purpose by --lose")
+        self.transport({site: order for site, order in orders.items() if site not in gone}, inbox)
+
+
+class InProcess:
+    """Carries orders to desks in this process, one after the other."""
+
+    def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None):
+        self._desks = behind_policy(
+            agents(sites, client_state, site_file_of(None), redact=False, opener=opener, privacy=policy_file())
+        )
+
+    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        for site in sorted(orders):
+            inbox.accept(site, self._desks[site].answer(orders[site]))
+
+
+class Workers:
+    """Carries orders to worker processes; a site stays with its worker, so that its scans are opened once."""
+
+    def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None, count: int, log: Log):
+        how: Mapping[str, Any] = {"context": context(threads=False), "opener": opener, "privacy": policy_file()}
+        shares = [sorted(sites)[index::count] for index in range(count)]
+        self._workers = [Worker(share, client_state, site_file_of(None), log, redact=False, **how) for share in shares]
+
+    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+        todo = {worker: [site for site in worker.sites if site in orders] for worker in self._workers}
+        for worker in self._workers:
+            _next(worker, todo[worker], orders)
+        while busy := {worker.pipe: worker for worker in self._workers if worker.busy}:
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                if said := busy[pipe].receive():
+                    inbox.accept(*said)
+                    _next(busy[pipe], todo[busy[pipe]], orders)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.close()
+
+
+def _next(worker: Worker, sites: list[str], orders: Mapping[str, Order]) -> None:
+    if sites:
+        site = sites.pop(0)
+        worker.send(site, orders[site])

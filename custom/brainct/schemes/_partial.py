@@ -1,0 +1,135 @@
+"""Schemes in which a part of the model travels and the rest stays at each site: the choice by layer, and the rounds.
+
+What stays is chosen by `Model.layers`: by module path (head, body, any layers) or by the module's type (normalisation).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from brainct.core import weights as w
+from brainct.core.arguments import one_of
+from brainct.core.learner import Fitted, Learner, Model
+from brainct.core.scheme import ClientState, Memory, Report, Scheme, Task
+from brainct.errors import Declined, Refused
+from brainct.schemes.fedavg import share
+
+Keys = Collection[str]
+NORMALISATION = ("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm")
+
+
+def partly(
+    stays: Callable[[Model], Keys],
+    weight_by: str = "examples",
+    train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
+    use: Callable[[Task, Learner, ClientState], w.Weights] | None = None,
+) -> Scheme:
+    """FedAvg on some tensors, while those that `stays` names never leave a site once it began.
+
+    train(learner, weights, shared, own): local training of the whole model, given the keys of both parts.
+    A site's own part starts from the server's initial values, which come in the task's `extra` until its first report
+    is in: so all start alike, from a checkpoint too. A site that lost what it kept starts from the seeded values again.
+    Training that ends in NaN or infinity changes nothing at the site.
+    """
+    one_of("weight_by", weight_by, ("examples", "equal"))
+
+    def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        own, shared = split(model.weights, stays(model))
+        return {"shared": shared, "own": own, "begun": []}
+
+    def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
+        begun = sites if not memory["own"] else memory["begun"]
+        return {site: Task(memory["shared"], {} if site in begun else {"own": memory["own"]}) for site in sites}
+
+    def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
+        _check_stays(task, stays(learner.initial()))
+        weights = {**_own(task, learner, client_state), **task.weights}
+        fitted = train(learner, weights, task.weights.keys(), weights.keys() - task.weights.keys())
+        refuse_nan(fitted)
+        shared, own = split(fitted.weights, task.weights)
+        return Report(shared, fitted.examples, metrics=fitted.metrics), {**client_state, "own": own}
+
+    def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
+        models = [(share(report.examples, weight_by), report.weights) for report in reports.values()]
+        return {**memory, "shared": w.mean(models), "begun": sorted({*memory["begun"], *reports})}
+
+    def model(memory: Memory) -> w.Weights:
+        return {**memory["own"], **memory["shared"]}
+
+    def coefficient(task: Task, report: Report) -> float:
+        return share(report.examples, weight_by)
+
+    return Scheme(start, assign, reply, combine, model, use=use or personal, coefficient=coefficient)
+
+
+def _check_stays(task: Task, own: Keys) -> None:
+    """Refuse a task that has what stays at the sites: what a site is given, it trains and sends."""
+    if asked := sorted(task.weights.keys() & set(own)):
+        raise Declined(f"the server sends {_first(asked, 3)}, which stays at each site by this job; it sends nothing")
+
+
+def personal(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
+    """The delivered model with what the site kept in its place."""
+    return {**task.weights, **client_state.get("own", {})}
+
+
+def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
+    own: w.Weights = client_state.get("own") or task.extra.get("own") or learner.initial().weights
+    return own
+
+
+def split(weights: w.Weights, keys: Keys) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two parts of the weights: those with these keys, and the others."""
+    chosen = {key: value for key, value in weights.items() if key in keys}
+    return chosen, {key: value for key, value in weights.items() if key not in keys}
+
+
+def refuse_nan(fitted: Fitted) -> None:
+    """Refuse what training gave if it is not finite, before a site keeps any of it."""
+    for key, value in fitted.weights.items():
+        w.finite(value, f"after local training, tensor {key}")
+
+
+def under(model: Model, paths: Sequence[str], whose: str) -> set[str]:
+    """Keys of the layers at or below these module paths; a path that names no layer is refused with those known."""
+    known = [layer.path for layer in model.layers]
+    for path in paths:
+        if not any(_is_under(layer, path) for layer in known):
+            raise Refused(f"{whose} names {path!r}, where {model.architecture} has no layer; known are {_first(known)}")
+    return {key for layer in model.layers if any(_is_under(layer.path, path) for path in paths) for key in layer.keys}
+
+
+def _is_under(layer: str, path: str) -> bool:
+    return layer == path or layer.startswith(f"{path}.")
+
+
+def _first(names: Sequence[str], most: int = 40) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def of_kind(model: Model, kinds: Sequence[str]) -> set[str]:
+    """Keys of the layers whose type's name holds one of these words, as `SyncBatchNorm` holds `BatchNorm`."""
+    return {key for layer in model.layers if any(kind in layer.kind for kind in kinds) for key in layer.keys}
+
+
+def head_of(paths: Sequence[str] | None, whose: str) -> Callable[[Model], set[str]]:
+    """What chooses the head's keys: the layers at these module paths; None for the last layer that holds tensors."""
+    if paths is not None and not paths_of(paths, f"{whose}: head"):
+        raise Refused(f"{whose}: head is an empty list; wanted module paths, or null for the network's last layer")
+    return partial(_head, paths=paths, whose=whose)
+
+
+def _head(model: Model, paths: Sequence[str] | None, whose: str) -> set[str]:
+    if not model.layers:
+        raise Refused(f"{whose} can't tell the head of a network whose layers are unknown")
+    keys = set(model.layers[-1].keys) if paths is None else under(model, paths, f"{whose}: head")
+    if keys == model.weights.keys():
+        raise Refused(f"{whose}: head is the whole network; wanted a part of it, so that a body is left")
+    return keys
+
+
+def paths_of(value: Any, whose: str) -> list[str]:
+    """A list of module paths, as a job states them."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) and x for x in value):
+        raise Refused(f"{whose} is {value!r}; wanted a list of module paths, such as ['head']")
+    return list(value)

@@ -1,0 +1,125 @@
+"""What secure aggregation sums and under whose keys: each key is vouched for by its site and checked by every other."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from brainct.core import masking, secret_sharing, serialization
+from brainct.core.learner import Learner
+from brainct.core.scheme import Report, Scheme, Task
+from brainct.errors import Declined, Refused
+from brainct.schemes._ranges import a_scheme
+
+KEYS = "secagg"
+"""In a report's `extra`: the site's keys for the next sum, see `own`."""
+LIST = "the server's list of keys"
+LONGEST = 8192
+"""Characters of a proof; with FLARE's certificates they are some 1,400."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the sites of a run sum, and of whom: see `secagg.secagg`."""
+
+    inner: Scheme
+    coefficient: Callable[[Task, Report], float]
+    least: int
+    fixed: bool
+
+    def enough(self, there: Collection[str], of: Collection[str]) -> bool:
+        """Whether so many of those that masked together may be summed."""
+        return len(there) >= max(self.least, secret_sharing.threshold(len(of))) and not (
+            self.fixed and len(there) < len(of)
+        )
+
+
+def coefficient(inner: Scheme) -> Callable[[Task, Report], float]:
+    """The inner scheme's; refused where its reports can't be summed before anyone sees them."""
+    found = a_scheme("secagg: inner", inner).coefficient
+    if found is None or inner.sealed:
+        why = "shows nobody a site's weights anyway" if inner.sealed else "needs more than a sum of what sites send"
+        raise Refused(f"secagg: {inner.name} {why}; docs/schemes.md says with which schemes it is possible")
+    return found
+
+
+def alike(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
+    """The tasks that ask for the same tensors, of those the most: a site that is asked for others is left out."""
+    kinds = {site: tuple(sorted(task.weights)) for site, task in tasks.items()}
+    most = Counter(kinds.values()).most_common(1)
+    return {site: task for site, task in tasks.items() if kinds[site] == most[0][0]}
+
+
+def secret(learner: Learner, *words: str | int) -> bytes:
+    """32 bytes that follow from the site's secret of the run and these words."""
+    info = json.dumps(["brainct", *words]).encode()
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(learner.key())
+
+
+def private(learner: Learner, round: int) -> bytes:
+    """The private key of a site's masks in the sum of this round."""
+    return secret(learner, "mask", learner.choices(), round)
+
+
+def seed(learner: Learner, round: int) -> bytes:
+    """What a site's own mask in the sum of this round is made of."""
+    return secret(learner, "seed", learner.choices(), round)
+
+
+def committed(seed: bytes) -> str:
+    """What a site says of its seed beforehand, so that nobody can be told another one."""
+    return hashlib.sha256(b"brainct seed" + seed).hexdigest()
+
+
+def own(learner: Learner, round: int) -> dict[str, str]:
+    """What a site says before the sum of this round, each 64 hex digits, and the `proof` that the site says so.
+
+    cipher: the X25519 public key under which the others send it shares, the same in all rounds of a run. mask: that of
+    its masks in this sum. seed: see `committed`. proof: empty in a simulation.
+    """
+    found = {
+        "cipher": masking.public_key(secret(learner, "cipher")),
+        "mask": masking.public_key(private(learner, round)),
+        "seed": committed(seed(learner, round)),
+    }
+    return {**found, "proof": learner.vouch(*_said(learner, round, found))}
+
+
+def _said(learner: Learner, round: int, one: Mapping[str, str]) -> list[str]:
+    return [KEYS, learner.choices(), str(round), one["cipher"], one["mask"], one["seed"]]
+
+
+def is_own(said: Any) -> bool:
+    """Whether it looks like what `own` gives."""
+    names = {"cipher", "mask", "seed", "proof"}
+    known = isinstance(said, Mapping) and set(said) == names and isinstance(said["proof"], str)
+    return known and all(masking.is_key(said[key]) for key in names - {"proof"}) and len(said["proof"]) <= LONGEST
+
+
+def agreed(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int, least: int) -> str:
+    """This site's name in what all said before the sum of this round; refused if that is not what honest sites said."""
+    for site, one in said.items():
+        if not is_own(one):
+            raise Declined(f"{LIST} has none for {site}; it sends nothing")
+        try:
+            learner.check_vouched(site, one["proof"], *_said(learner, round, one))
+        except Refused as error:
+            raise Declined(f"{LIST} has a key for {site}, but {error}; it sends nothing") from None
+    mine = masking.public_key(private(learner, round))
+    names = [site for site, one in said.items() if one["mask"] == mine]
+    different = min(len({one[key] for one in said.values()}) for key in ("cipher", "mask"))
+    if different < max(least, len(said)) or len(names) != 1:
+        found = f"{different} keys of {len(said)} sites, this one's {len(names)} times"
+        raise Declined(f"{LIST} has {found}; wanted at least {least}, each once; it sends nothing")
+    return names[0]
+
+
+def context(said: Mapping[str, Mapping[str, str]], choices: str, round: int) -> str:
+    """64 hex digits over the job, the round and all keys: what shares that are dealt for one sum are bound to."""
+    keys = {site: [one["cipher"], one["mask"], one["seed"]] for site, one in said.items()}
+    return serialization.sha256({"choices": choices, "round": round, "keys": keys})

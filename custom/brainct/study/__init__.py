@@ -1,1 +1,0 @@
-"""Reads what runs left behind, compares it, and says how sure the differences are."""

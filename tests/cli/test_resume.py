@@ -1,0 +1,60 @@
+"""`brainct resume` and `brainct runs` as a person types them."""
+
+import json
+
+from brainct.core.names import site_names
+from brainct.run import checkpoint
+from brainct.run.checkpoint import State
+from brainct.run.rehearse import rehearse
+from tests.cli.test_main import refused, small_job, type_in  # noqa: F401
+from tests.conftest import tiny_plan
+from tests.run.test_resume import begun, quiet
+
+
+def test_a_killed_run_is_resumed_and_ends_with_the_table_and_the_hash(capsys, small_site, tmp_path):
+    wanted = rehearse(tiny_plan("fedavg", rounds=4), site_names(2), tmp_path / "calm", log=quiet).content
+    begun(tmp_path / "out")
+    code, out, err = type_in(capsys, "resume", tmp_path / "out", "--workers", 2)
+    assert code == 0
+    assert out.splitlines()[-1] == f"model sha256: {wanted['model_sha256']}"
+    assert "goes on after 2 of 4 rounds" in err
+
+
+def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
+    refused(capsys, "has closed nothing that it could go on from", "resume", tmp_path)
+
+
+def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, small_job, tmp_path):  # noqa: F811
+    before = json.loads((small_job / "app" / "config" / "config_fed_server.json").read_text())
+    assert type_in(capsys, "resume", "8f3a-1", "--job", small_job)[0] == 0
+    folder = tmp_path / "jobs" / "feddc-resumed"
+    after = json.loads((folder / "app" / "config" / "config_fed_server.json").read_text())
+    assert after["workflows"][0]["args"].pop("resume") == "8f3a-1"
+    assert after == before
+    assert (folder / "meta.json").read_bytes() == (small_job / "meta.json").read_bytes()
+    refused(capsys, "is there already", "resume", "8f3a-1", "--job", small_job)
+    refused(capsys, "the run is called '../8f3a'", "resume", "../8f3a", "--job", small_job, "--out", tmp_path / "other")
+    refused(capsys, "unknown key 'resume'", "rehearse", folder)
+
+
+def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_site):
+    record = {"plan": {}, "sites": {}, "rounds": []}
+    checkpoint.save(tmp_path / "brainct" / "runs" / "8f3a-1", State({}, record))
+    (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
+    (tmp_path / "brainct" / "client_state" / "77bc-2" / "hospital-b.safetensors").write_bytes(b"0" * 1_500_000)
+    code, out, _ = type_in(capsys, "runs", "list", tmp_path)
+    assert code == 0
+    assert out.splitlines()[0].startswith("77bc-2  what the site keeps, 1.5 MB, ")
+    assert out.splitlines()[1].startswith("8f3a-1  state, 0.0 MB, ")
+    refused(capsys, "holds nothing of a run '..'", "runs", "remove", tmp_path, "..")
+    assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0
+    assert [line.split()[0] for line in type_in(capsys, "runs", "list", tmp_path)[1].splitlines()] == ["8f3a-1"]
+
+
+def test_a_run_is_not_removed_while_a_job_runs_at_the_site(capsys, tmp_path):
+    (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
+    (tmp_path / "brainct" / "jobs").mkdir()
+    (tmp_path / "brainct" / "jobs" / "8f3a-1.json").write_text("{}")
+    refused(capsys, "has a running job, 8f3a-1, which may need what it keeps", "runs", "remove", tmp_path, "77bc-2")
+    (tmp_path / "brainct" / "jobs" / "8f3a-1.json").unlink()
+    assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0

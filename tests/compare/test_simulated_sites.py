@@ -1,0 +1,174 @@
+"""Federations differ in what their skew says and in nothing else; the hospital outside stays outside."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from brainct.compare.simulated_sites import OUTSIDE, Federation, _part, _together, pooled, shared_test
+from brainct.ct.folds import Fold
+from brainct.ct.phantom import SCANNERS
+from brainct.errors import Refused
+from tests.support.forged import write_png
+from tests.support.rows import SMALL
+
+
+def scanners(federation, seed):
+    return {site: file.phantom.scanner for site, file in federation.files(seed).items()}
+
+
+def shares(federation, seed):
+    return [file.phantom.prevalence for site, file in federation.files(seed).items() if site != OUTSIDE]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_with_scanner_skew_sites_take_turns_and_the_one_outside_has_a_scanner_of_its_own(seed):
+    found = scanners(Federation(sites=8, skew="scanner"), seed)
+    outside = found.pop(OUTSIDE)
+    assert outside not in found.values()
+    assert len(set(found.values())) == len(SCANNERS) - 1
+    assert found["site-1"] == found["site-6"]
+
+
+def test_without_it_all_sites_have_one_scanner_and_seeds_differ_in_which():
+    found = [scanners(Federation(sites=4, skew="iid"), seed) for seed in range(12)]
+    assert all(len({name for site, name in one.items() if site != OUTSIDE}) == 1 for one in found)
+    assert all(one[OUTSIDE] != one["site-1"] for one in found)
+    assert len({one[OUTSIDE] for one in found}) > 2
+
+
+def test_label_skew_draws_each_sites_share_and_a_large_alpha_draws_the_scanners_own():
+    assert shares(Federation(skew="scanner"), 1) == [None] * 8
+    drawn = [share for seed in range(40) for share in shares(Federation(skew="label", alpha=0.5), seed)]
+    assert np.std(drawn) > 0.2
+    even = Federation(skew="label", alpha=1e6)
+    own = next(one.prevalence for one in SCANNERS if one.name == scanners(even, 3)["site-1"])
+    assert shares(even, 3) == pytest.approx([own] * 8, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_size_skew_shares_out_as_many_scans_as_without(seed):
+    files = Federation(sites=8, scans=16, skew="size", alpha=0.3).files(seed)
+    train = [round(file.phantom.scans * file.split.train) for site, file in files.items() if site != OUTSIDE]
+    assert sum(train) == 8 * 16
+    assert min(train) >= 4
+    assert max(train) > 24
+
+
+def test_size_skew_needs_four_scans_a_site():
+    with pytest.raises(Refused, match="`size` skew needs 4"):
+        Federation(scans=3, skew="size").files(1)
+
+
+def test_every_site_has_the_folds_that_were_asked_for_and_outside_no_label_to_train_on():
+    opened = Federation(**SMALL, skew="scanner+label").open(seed=1, size=32, dims=2)
+    for site in ("site-1", "site-2"):
+        assert [len(opened[site].folds[fold]) for fold in ("train", "valid", "test")] == [4, 4, 6]
+        assert opened[site].folds["train"].labels.isfinite().all()
+    assert opened[OUTSIDE].folds["train"].labels.isnan().all()
+    assert opened[OUTSIDE].folds["test"].labels.isfinite().all()
+    assert not shared_test(opened, ["site-1", "site-2"])
+
+
+def test_each_seed_has_other_scans_and_the_same_seed_the_same():
+    federation = Federation(**SMALL)
+    one, again, other = (federation.open(seed, 32, 2)["site-1"].fingerprint for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_without_scans_outside_there_is_no_hospital_outside():
+    assert OUTSIDE not in Federation(**SMALL | {"outside": 0}).open(1, 32, 2)
+
+
+def test_pooled_scans_are_all_of_them():
+    opened = Federation(**SMALL).open(1, 32, 2)
+    together = pooled(opened, ["site-1", "site-2"])
+    assert len(together.folds["train"]) == 8
+    assert torch.equal(together.folds["train"].images[4:], opened["site-2"].folds["train"].images)
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    for at in range(40):
+        write_png(tmp_path / "scans" / ("bleeding" if at % 2 else "normal") / f"{at}.png", at)
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "kind: class_folders\nroot: scans\nclasses: {bleeding: [any], normal: []}\n"
+        "split: {train: 0.8, valid: 0.2, test: 0}\ndeal: {scans: 1, test_scans: rest}\n"
+    )
+    return path
+
+
+def test_scans_on_disk_are_dealt_by_the_seed_and_the_one_outside_is_asked_about_the_shared_test(on_disk):
+    federation = Federation(sites=2, scans=8, skew="iid", data=on_disk)
+    opened = federation.open(1, 32, 2)
+    assert shared_test(opened, ["site-1", "site-2"])
+    assert torch.equal(opened[OUTSIDE].folds["test"].images, opened["site-1"].folds["test"].images)
+    assert len(opened[OUTSIDE].folds["train"]) == 0
+    assert len(opened["site-1"].folds["train"]) == 8
+    assert opened["site-1"].fingerprint != federation.open(2, 32, 2)["site-1"].fingerprint
+
+
+def test_scans_on_disk_know_no_scanner_skew(on_disk):
+    with pytest.raises(Refused, match="dealt by `iid`, `label` or `size`"):
+        Federation(sites=2, data=on_disk, skew="scanner").open(1, 32, 2)
+
+
+def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(on_disk):
+    plain = Federation(sites=2, scans=8, skew="iid", data=on_disk).open(1, 32, 2)
+    opened = Federation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
+    again = Federation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
+    assert not shared_test(opened, ["site-1", "site-2"])
+    for site, scans in opened.items():
+        for fold, seen in scans.folds.items():
+            was = plain[site].folds[fold]
+            torch.testing.assert_close(seen.labels, was.labels, equal_nan=True, rtol=0, atol=0)
+            assert torch.equal(seen.images, again[site].folds[fold].images)
+            assert not len(was) or not torch.equal(seen.images, was.images)
+        assert scans.fingerprint != plain[site].fingerprint
+    tests = [opened[site].folds["test"].images for site in ("site-1", "site-2", OUTSIDE)]
+    assert not torch.equal(tests[0], tests[2])
+    assert not torch.equal(tests[1], tests[2])
+
+
+def test_simulated_scanners_go_with_one_way_to_deal_and_not_with_the_phantom(on_disk):
+    both = Federation(sites=2, scans=4, skew="simulated_scanner+label", data=on_disk)
+    assert both.called.endswith("simulated_scanner+label")
+    assert len(both.open(1, 32, 2)["site-2"].folds["train"]) == 4
+    with pytest.raises(Refused, match="one of them"):
+        Federation(sites=2, data=on_disk, skew="simulated_scanner+label+size").open(1, 32, 2)
+    with pytest.raises(Refused, match="skew it by `scanner`"):
+        Federation(skew="simulated_scanner").open(1, 32, 2)
+
+
+def test_the_digest_follows_what_is_on_disk_and_not_where(on_disk, tmp_path):
+    before = Federation(data=on_disk).digest
+    (tmp_path / "elsewhere").mkdir()
+    for each in ("scans", "site.yaml"):
+        (tmp_path / each).rename(tmp_path / "elsewhere" / each)
+    moved = tmp_path / "elsewhere" / "site.yaml"
+    assert Federation(data=moved).digest == before
+    assert Federation(data=moved, name="other words").digest == before
+    next((moved.parent / "scans" / "normal").iterdir()).unlink()
+    assert Federation(data=moved).digest != before
+    assert Federation(sites=7).digest != Federation().digest
+
+
+def test_a_phantoms_site_file_is_no_data_on_disk(small_site):
+    with pytest.raises(Refused, match="of kind phantom"):
+        _ = Federation(data=small_site).digest
+
+
+def test_unknown_skew_is_refused():
+    with pytest.raises(ValidationError):
+        Federation(skew="colour")
+
+
+def test_patients_of_several_sites_stay_apart_when_their_scans_are_put_together():
+    one, other = (
+        Fold(torch.zeros(3, 1, 2, 2), torch.zeros(3, 6), torch.tensor(known)) for known in ([0, 0, 1], [0, 1, 0])
+    )
+    assert sorted(len(unit) for unit in _together([one, other]).units) == [1, 1, 2, 2]
+    strangers = Fold(one.images, one.labels)
+    assert _together([one, strangers]).patients is None
+    assert _part(one, slice(1, 3)).patients.tolist() == [0, 1]

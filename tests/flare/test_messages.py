@@ -1,0 +1,46 @@
+"""Orders and answers survive FLARE's own serialisation."""
+
+import pytest
+import torch
+
+pytest.importorskip("nvflare")
+
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from brainct.core import serialization
+from brainct.errors import Refused
+from brainct.flare import messages
+
+ORDER = {
+    "what": "reply",
+    "round": 3,
+    "sites": ["a", "b"],
+    "plan": {"rounds": 2, "fit": {"rate": 0.1, "augment": None}},
+    "task": {"weights": {"w": torch.randn(3), "n": torch.tensor(4)}, "extra": {}},
+}
+
+
+@pytest.mark.parametrize("value", [ORDER, {"what": "describe"}, {"scores": {"any": {"auroc": None}}}])
+def test_an_order_comes_back_as_it_was(value):
+    shareable = FLModelUtils.to_shareable(messages.to_model(value, 3))
+    back = messages.from_model(FLModelUtils.from_shareable(shareable))
+    assert serialization.sha256(back) == serialization.sha256(value)
+
+
+def test_tensors_travel_as_tensors_under_their_names():
+    model = messages.to_model(ORDER)
+    assert list(model.params) == ["/task/weights/w", "/task/weights/n"]
+    assert all(isinstance(value, torch.Tensor) for value in model.params.values())
+
+
+def test_a_message_of_another_maker_is_refused():
+    with pytest.raises(Refused, match="brainct did not write"):
+        messages.from_model(FLModel(params={"w": torch.ones(1)}))
+
+
+def test_a_reference_to_a_tensor_that_did_not_come_is_refused():
+    model = messages.to_model(ORDER)
+    del model.params["/task/weights/w"]
+    with pytest.raises(Refused, match="refers to tensor '/task/weights/w', which did not come"):
+        messages.from_model(model)

@@ -1,0 +1,98 @@
+"""The policy is laid into servers' and hospitals' kits, and a site's own decision is not overwritten."""
+
+import json
+
+import pytest
+
+from brainct.errors import Refused
+from brainct.job import folders
+from brainct.kit import policy_files
+from tests.conftest import ROOT
+from tests.support.kit import Authority, hospital_kit, person_kit, server_kit
+
+POLICY = ROOT / "provisioning" / "policy"
+
+
+@pytest.fixture
+def prod(tmp_path):
+    authority = Authority()
+    hospital_kit(tmp_path / "hospital-a", authority)
+    server_kit(tmp_path / "server", authority)
+    person_kit(tmp_path / "lead@consortium.example")
+    (tmp_path / "state").mkdir()
+    return tmp_path
+
+
+def test_each_kind_of_kit_gets_its_policy_and_a_person_gets_none(prod):
+    said = policy_files.lay(prod, POLICY)
+    assert said == [
+        f"{line}: laid"
+        for line in (
+            "hospital-a/local/authorization.json",
+            "hospital-a/local/log_config.json",
+            "hospital-a/local/privacy.json",
+            "hospital-a/local/resources.json",
+            "server/local/authorization.json",
+            "server/local/log_config.json",
+            "server/local/resources.json",
+        )
+    ]
+    assert not (prod / "lead@consortium.example" / "local").exists()
+    assert set(policy_files.lay(prod, POLICY)) == {line.replace("laid", "as it should be") for line in said}
+
+
+def test_the_server_stores_jobs_in_its_own_kit(prod):
+    policy_files.lay(prod / "server", POLICY)
+    content = json.loads((prod / "server" / "local" / "resources.json").read_text())
+    assert content["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"] == f"{prod}/server/snapshot-storage"
+    manager = next(part for part in content["components"] if part["id"] == "job_manager")
+    assert manager["args"]["uri_root"] == f"{prod}/server/jobs-storage"
+
+
+def test_a_file_that_the_site_changed_is_kept_unless_told_otherwise_and_then_kept_beside(prod):
+    policy_files.lay(prod, POLICY)
+    privacy = prod / "hospital-a" / "local" / "privacy.json"
+    laid = privacy.read_text()
+    privacy.write_text("{}")
+    assert "hospital-a/local/privacy.json: differs and was kept; --replace lays ours" in policy_files.lay(prod, POLICY)
+    assert privacy.read_text() == "{}"
+    policy_files.lay(prod, POLICY, replace=True)
+    assert privacy.read_text() == laid
+    assert privacy.with_name("privacy.json.before").read_text() == "{}"
+
+
+@pytest.mark.parametrize("kind", ["server", "hospital"])
+def test_the_policies_allow_exactly_the_two_classes_of_the_simulators_policy(kind):
+    content = json.loads((POLICY / kind / "resources.json").read_text())
+    simulator = json.loads((ROOT / "poc" / "simulator" / "local" / "resources.json").read_text())
+    for key in ("class_allow_list", "class_list_enforcement_mode"):
+        assert content[key] == simulator[key]
+    assert content["class_allow_list"] == [folders.ROUNDS, folders.SITE]
+
+
+def test_a_folder_without_a_kit_is_refused(tmp_path):
+    with pytest.raises(Refused, match="holds no startup kit"):
+        policy_files.lay(tmp_path, POLICY)
+
+
+def test_a_policy_folder_without_templates_is_refused(prod, tmp_path):
+    with pytest.raises(Refused, match="has no folder 'all'"):
+        policy_files.lay(prod, tmp_path)
+
+
+def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_policy(prod):
+    components = [
+        {"id": "launcher", "path": "nvflare.app_opt.job_launcher.docker_launcher.ClientDockerJobLauncher"},
+        {"id": "site_log_streamer", "path": "nvflare.app_common.logging.site_log_streamer.SiteLogStreamer"},
+    ]
+    default = {"class_allow_list": ["nvflare."], "allow_log_streaming": True, "components": components, "client": {}}
+    local = prod / "hospital-a" / "local"
+    (local / "resources.json.default").write_text(json.dumps(default))
+    policy_files.lay(prod / "hospital-a", POLICY)
+    content = json.loads((local / "resources.json").read_text())
+    no_shell = {"id": "no_shell", "path": "brainct.flare.shell.NoShell", "args": {}}
+    assert content["components"] == [components[0], no_shell]
+    assert content["class_allow_list"] == [folders.ROUNDS, folders.SITE]
+    assert content["class_list_enforcement_mode"] == "enforce"
+    assert content["allow_log_streaming"] is False
+    assert content["client"] == {}

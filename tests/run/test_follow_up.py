@@ -1,0 +1,205 @@
+"""A scheme's second exchange in a round, as the round loop, the desks and a resumed run see it."""
+
+import multiprocessing
+import signal
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from brainct.core import serialization
+from brainct.core.names import site_names
+from brainct.core.scheme import Report, Task, followed
+from brainct.run.record import Record, last_lines, participation
+from brainct.run.rehearse import InProcess, rehearse, resume
+from brainct.run.rounds import Run
+from brainct.schemes.fedavg import fedavg
+from brainct.site.agent import SiteAgent
+from tests.conftest import tiny_plan, tiny_scans
+from tests.run.test_resume import die, quiet
+
+SITES = site_names(5)
+
+
+class Post:
+    """Carries orders to desks; `change(site, order, answer)` may give another answer, or with None none at all."""
+
+    def __init__(self, folder, change=lambda site, order, answer: answer):
+        scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
+        self.agents = {
+            site: SiteAgent(site, folder / "client_state", None, lambda f, site, *_: scans[site]) for site in SITES
+        }
+        self.change, self.seen = change, []
+
+    def __call__(self, orders, inbox):
+        self.seen += [(inbox.what, site, order) for site, order in orders.items() if order["what"] == "reply"]
+        for site, order in orders.items():
+            answer = self.change(site, order, self.agents[site].answer(order))
+            if answer is not None:
+                inbox.accept(site, answer)
+
+
+def run(folder, post, rounds=4):
+    plan, lines = tiny_plan("secagg", rounds=rounds, evaluate_every=0), []
+    record = Record(folder / "out", plan, plan.build(), "test", board=False)
+    Run(plan, SITES, post, record, log=lines.append)()
+    return record.content, lines
+
+
+def second(order, number=2):
+    return order["what"] == "reply" and (order["round"], order["step"]) == (number, 1)
+
+
+def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path):
+    sizes = {}
+
+    def weigh(site, order, answer):
+        if order["what"] == "reply" and order["round"] == 2:
+            sizes[site, order["step"]] = serialization.size(order["task"]), serialization.size(answer)
+        return answer
+
+    post = Post(tmp_path, weigh)
+    record, _ = run(tmp_path, post)
+    assert sorted({(what, order["step"]) for what, _, order in post.seen if order["round"] == 2}) == [
+        ("round 2", 0),
+        ("round 2, follow-up", 1),
+    ]
+    row = record["rounds"][2]
+    for site in SITES:
+        assert row["bytes_sent"][site] == sizes[site, 0][0] + sizes[site, 1][0]
+        assert row["bytes_received"][site] == sizes[site, 0][1] + sizes[site, 1][1]
+    assert row["metrics"] == {site: {} for site in SITES}
+    assert "5 of 5" not in last_lines(record, tmp_path)
+    assert last_lines(record, tmp_path).count("4 of 4") == len(SITES)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        (None, "no answer in time"),
+        ({"error": "power cut"}, "power cut"),
+        ({"extra": {}}, "site-2, round 2, follow-up: its seeds are not of the sites that were asked for"),
+        ({"examples": 0}, "site-2, round 2, follow-up: reports 0 examples"),
+        ({"exchange": "round 2"}, "no answer in time"),
+    ],
+)
+def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_sum_has_it(tmp_path, spoilt, reason):
+    def change(site, order, answer):
+        spoil = second(order) and site == "site-2"
+        return (spoilt and {**answer, **spoilt}) if spoil else answer
+
+    record, lines = run(tmp_path, Post(tmp_path, change))
+    assert record["rounds"][2]["lost"]["site-2 (follow-up)"].startswith(reason)
+    assert any(line.startswith(f"round 2, follow-up: lost site-2 ({reason}") for line in lines)
+    assert participation(record)["site-2"] == {"asked": 4, "took_part": 4, "lost": {}}
+    assert sorted(record["rounds"][2]["metrics"]) == SITES
+
+
+def test_a_follow_up_with_too_few_answers_is_said_and_the_round_changes_nothing(tmp_path):
+    gone = ("site-2", "site-3", "site-4")
+    post = Post(tmp_path, lambda site, order, answer: None if second(order) and site in gone else answer)
+    record, lines = run(tmp_path, post, rounds=5)
+    words = "round 2, follow-up can't be closed: 2 of 5 sites answered, the quorum is 3. site-2: no answer in time"
+    assert any(line.startswith(words) for line in lines)
+    asked = {what: sorted(order["task"]["weights"]) for what, site, order in post.seen if site == "site-1"}
+    assert asked["round 2"]
+    assert not asked["round 3"]
+    assert asked["round 4"] == asked["round 2"]
+    state = serialization.load(tmp_path / "out" / "state" / "memory.safetensors")
+    assert state["memory"]["summed"] == 2
+    assert len(record["rounds"]) == 5
+
+
+def test_a_site_that_was_silent_in_the_follow_up_is_not_waited_for_in_the_next_round(tmp_path):
+    late = {}
+
+    class Looks(Post):
+        def __call__(self, orders, inbox):
+            late[inbox.what] = sorted(inbox.late)
+            super().__call__(orders, inbox)
+
+    gone = lambda site, order, answer: None if second(order, 1) and site == "site-3" else answer  # noqa: E731
+    run(tmp_path, Looks(tmp_path, gone))
+    assert (late["round 1"], late["round 1, follow-up"], late["round 2"], late["round 3"]) == ([], [], ["site-3"], [])
+
+
+def test_a_scheme_without_one_has_no_second_exchange(tmp_path):
+    plan = tiny_plan(rounds=1, evaluate_every=0)
+    post, lines = Post(tmp_path), []
+    Run(plan, SITES, post, Record(tmp_path / "out", plan, plan.build(), "test", board=False), log=lines.append)()
+    assert {what for what, _, _ in post.seen} == {"round 0"}
+    assert lines == []
+
+
+def test_a_follow_up_of_a_site_that_did_not_reply_is_a_fault_of_the_scheme(tmp_path, monkeypatch):
+    plan = tiny_plan(rounds=1, evaluate_every=0)
+    strange = replace(fedavg(), follow=lambda memory, round, reports: {"site-9": Task({})})
+    monkeypatch.setattr(type(plan), "build", lambda plan: strange)
+    run = Run(plan, SITES, Post(tmp_path), Record(tmp_path / "out", plan, strange, "test", board=False))
+    with pytest.raises(AssertionError, match="follows up on sites that did not reply"):
+        run()
+
+
+def test_by_hand_a_lost_second_reply_is_none():
+    reports = {site: Report({}, 1) for site in "ab"}
+    twice = replace(fedavg(), follow=lambda memory, round, reports: {site: Task({}) for site in reports})
+    found = followed(twice, {}, 0, reports, lambda site, task: Report({}, 7) if site == "a" else None)
+    assert (found["a"].followed.examples, found["b"].followed) == (7, None)
+    assert followed(fedavg(), {}, 0, reports, lambda site, task: None) == reports
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_site")
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("answers", [0, 1, 4])
+def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp_path, monkeypatch, number, answers):
+    plan = tiny_plan("secagg", rounds=4, evaluate_every=0)
+    wanted = rehearse(plan, site_names(4), tmp_path / "calm", log=quiet).content["model_sha256"]
+
+    def child():
+        real, seen = SiteAgent.answer, []
+
+        def answer(agent, order):
+            if order["what"] == "reply" and (order["round"], order["step"]) == (number, 1):
+                if len(seen) == answers:
+                    die()
+                seen.append(agent.site)
+            found = real(agent, order)
+            if len(seen) == answers == 4:
+                die()
+            return found
+
+        monkeypatch.setattr(SiteAgent, "answer", answer)
+        rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert resume(tmp_path / "out", log=quiet).content["model_sha256"] == wanted
+
+
+@pytest.mark.usefixtures("small_site")
+def test_another_loss_after_a_kill_in_the_follow_up_is_refused_by_who_had_answered(tmp_path):
+    """Both kinds of shares of one site would be shown; the round changes nothing and the run goes on."""
+    plan, real, state = tiny_plan("secagg", rounds=6, evaluate_every=0), InProcess.__call__, {"kill": True}
+
+    def transport(here, orders, inbox):
+        step = next(iter(orders.values())).get("step")
+        if state["kill"] and inbox.what == "round 2" and step == 0:
+            orders = {site: order for site, order in orders.items() if site != "site-2"}
+            inbox.lose("site-2", "power cut")
+        real(here, orders, inbox)
+        if state["kill"] and inbox.what == "round 2, follow-up":
+            raise KeyboardInterrupt
+
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InProcess, "__call__", transport)
+        with suppress(KeyboardInterrupt):
+            rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
+        state["kill"] = False
+        content = resume(tmp_path / "out", log=lines.append).content
+    assert any(line.startswith("round 2, follow-up can't be closed: 1 of 4 sites answered") for line in lines)
+    assert content["rounds"][4]["bytes_sent"]["site-2"] > content["rounds"][3]["bytes_sent"]["site-2"]
+    assert "model_sha256" in content
