@@ -132,16 +132,16 @@ def sources(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "old", "new", "differs"),
     [
-        ("learner.py", "math.pi", "3.0", True),
+        ("ct/learner.py", "math.pi", "3.0", True),
         ("ct/phantom.py", "2.4, 1.6", "2.5, 1.6", True),
         ("schemes/fedprox.py", "/ 2", "/ 3", True),
         ("schemes/fedavg.py", "float(examples)", "1.0", True),
-        ("learner.py", "Trains, asks and judges", "Judges", False),
+        ("ct/learner.py", "Trains, asks and judges", "Judges", False),
         ("schemes/fedprox.py", "paper=", "paper='once more, ' ", False),
-        ("identity.py", "salt_length=0", "salt_length=1", False),
+        ("security/signing.py", "salt_length=0", "salt_length=1", False),
         ("schemes/scaffold.py", "def ", "X = 1\n\n\ndef ", False),
-        ("ct/dicom.py", "def ", "X = 1\n\n\ndef ", False),
-        ("study/run.py", "def ", "X = 1\n\n\ndef ", False),
+        ("ct/read/dicom.py", "def ", "X = 1\n\n\ndef ", False),
+        ("compare/one_run.py", "def ", "X = 1\n\n\ndef ", False),
         ("flare/server.py", "class ", "X = 1\n\n\nclass ", False),
     ],
 )
@@ -157,7 +157,7 @@ def test_the_codes_hash_follows_what_computes_a_run(sources, file, old, new, dif
 def test_readers_matter_to_scans_on_disk_and_wrapped_schemes_to_their_wrappers(sources):
     wrapped = plan(name="w", scheme="swa", arguments={"inner": {"scheme": "scaffold", "arguments": {}}})
     before = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)
-    for file in ("ct/dicom.py", "schemes/scaffold.py"):
+    for file in ("ct/read/dicom.py", "schemes/scaffold.py"):
         (sources / file).write_text((sources / file).read_text() + "\nX = 1\n")
     code_hash._read.cache_clear()
     after = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)

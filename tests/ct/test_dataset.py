@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forged import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brainct.ct.dataset import _numbered, device_of, open_site, open_sites, shelved
+from brainct.ct.folds import FOLDS, Fold
+from brainct.ct.site_config import Deal, SiteFile, Split, read_site_file
+from brainct.errors import Refused
+from tests.support.forged import (
     PNG,
     everything,
     grey,
@@ -20,13 +27,6 @@ from forged import (
     write_png,
     write_series,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from brainct.ct.dataset import _numbered, device_of, open_site, open_sites, shelved
-from brainct.ct.folds import FOLDS, Fold
-from brainct.ct.site_config import Deal, SiteFile, Split, read_site_file
-from brainct.errors import Refused
 
 
 def test_no_note_and_no_fingerprint_tells_a_patient_or_a_path(tmp_path: Path) -> None:

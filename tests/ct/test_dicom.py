@@ -6,13 +6,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from forged import head, pydicom_study, write_dicom, write_nifti, write_series
 from numpy.testing import assert_array_equal
 from pydicom.data import get_testdata_file
 
 from brainct.ct.read.dicom import read_file, read_series
 from brainct.ct.read.nifti import read_nifti
 from brainct.errors import Refused
+from tests.support.forged import head, pydicom_study, write_dicom, write_nifti, write_series
 
 PICKER = Path(__file__).parents[3] / "shared" / "data" / "CT_MONO2_16_brain.dcm"
 

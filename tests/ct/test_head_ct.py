@@ -6,11 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forged import (
-    PNG,
-    everything,
-    labels_of,
-)
 
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.folds import FOLDS
@@ -19,6 +14,11 @@ from brainct.ct.read.decode import decoded
 from brainct.ct.read.listing import listed
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.split import near_duplicates
+from tests.support.forged import (
+    PNG,
+    everything,
+    labels_of,
+)
 
 POC = Path(__file__).parents[2] / "poc" / "sites"
 GIVEN = os.environ.get("BRAINCT_HEAD_CT", "")

@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forged import (
+
+from brainct.ct.dataset import open_site
+from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.site_config import SiteFile
+from tests.support.forged import (
     everything,
     grey,
     head,
@@ -19,11 +24,6 @@ from forged import (
     write_png,
     write_series,
 )
-
-from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, WINDOWS
-from brainct.ct.preprocess import Pixels, rendered
-from brainct.ct.site_config import SiteFile
 
 
 def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> None:

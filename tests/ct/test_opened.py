@@ -13,7 +13,6 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from forged import head, manifest, opened, png_set, refused, write_dicom, write_nifti, write_png, write_series
 from numpy.testing import assert_array_equal
 from PIL import Image
 from pydicom.encaps import encapsulate
@@ -26,6 +25,17 @@ from brainct.ct.read.label_table import FORMULA, cell, read_table
 from brainct.ct.read.nifti import read_nifti
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
+from tests.support.forged import (
+    head,
+    manifest,
+    opened,
+    png_set,
+    refused,
+    write_dicom,
+    write_nifti,
+    write_png,
+    write_series,
+)
 
 VOLUME = np.random.default_rng(0).integers(-1000, 1000, (12, 10, 6)).astype(np.int16)
 
@@ -249,7 +259,7 @@ CHILD = """
 import re, resource, sys
 from pathlib import Path
 import numpy as np
-from brainct.ct import dicom, nifti
+from brainct.ct.read import dicom, nifti
 from brainct.ct.read.decode import decoded
 from brainct.ct.read.listing import Entry
 from brainct.errors import Refused
@@ -294,7 +304,7 @@ def test_a_slice_and_a_volume_at_their_limits_are_read_and_one_pixel_more_is_not
     for less in (0, 1):
         for module in ("dicom", "pictures", "nifti"):
             kind, pixels = ("VOLUME", VOLUME.size) if module == "nifti" else ("SLICE", 40 * 32)
-            monkeypatch.setattr(f"brainct.ct.{module}.{kind}", pixels - less)
+            monkeypatch.setattr(f"brainct.ct.read.{module}.{kind}", pixels - less)
         for name, read in readers.items():
             if less:
                 assert "pixels by its header, wanted at most" in said(read, tmp_path / name, name)

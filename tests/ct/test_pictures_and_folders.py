@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forged import (
+from PIL import Image
+
+from brainct.ct.dataset import open_site
+from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.site_config import read_site_file
+from tests.support.forged import (
     PNG,
     grey,
     labels_of,
@@ -16,12 +22,6 @@ from forged import (
     refused,
     write_png,
 )
-from PIL import Image
-
-from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, WINDOWS
-from brainct.ct.preprocess import Pixels, rendered
-from brainct.ct.site_config import read_site_file
 
 CLASSES = {"kind": "class_folders", "classes": {"bleed": ["any"], "normal": []}}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forged import grey, head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +13,7 @@ from brainct.ct.preprocess import Pixels, letterboxed, rendered, thumbnail, wind
 from brainct.ct.read.image import read_picture
 from brainct.ct.split import near_duplicates
 from brainct.errors import Refused
+from tests.support.forged import grey, head
 
 
 def test_a_window_runs_from_level_minus_half_to_level_plus_half_its_width() -> None:

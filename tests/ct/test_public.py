@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forged import manifest, site_file, write_png
 
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.partition import PUBLIC, UNUSED, dealt
@@ -13,6 +12,7 @@ from brainct.ct.phantom import SCANNERS, phantom, public_phantom
 from brainct.ct.site_config import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
 from brainct.errors import Refused
 from brainct.site.agent import describe
+from tests.support.forged import manifest, site_file, write_png
 
 SITES = ["a", "b", "c"]
 

@@ -38,8 +38,8 @@ def test_a_job_that_ends_without_words_is_not_waited_for_forever(monkeypatch):
 def test_a_server_that_is_not_there_is_named(tmp_path):
     port = free_port()
     (tmp_path / "startup").mkdir()
-    admin = {"admin": {"username": "lead@consortium.example", "host": "127.0.0.1", "port": port}}
-    (tmp_path / "startup" / "fed_admin.json").write_text(json.dumps(admin))
+    address = {"admin": {"username": "lead@consortium.example", "host": "127.0.0.1", "port": port}}
+    (tmp_path / "startup" / "fed_admin.json").write_text(json.dumps(address))
     looked = []
     with pytest.raises(Refused, match=f"nobody answers at 127.0.0.1:{port}; is the server started"):
         admin.session_of(tmp_path, timeout=0.3, look=lambda: looked.append("once more"))

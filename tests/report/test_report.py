@@ -352,9 +352,9 @@ def test_the_templates_are_shipped():
 
     from tests.conftest import ROOT
 
-    names = {path.name for path in files("brainct.study").joinpath("templates").iterdir()}
+    names = {path.name for path in files("brainct.report").joinpath("templates").iterdir()}
     assert names == {"page.html.j2", "parts.html.j2", "page.css.j2"}
-    assert '"study/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
+    assert '"report/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
 
 
 def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):

@@ -82,7 +82,7 @@ def played(name, rounds=4):
 
 
 def eyes(name, played, site, client_state):
-    """The learner with which a site, or, where `client_state` is empty, a hospital outside asks the model that was played."""
+    """The learner with which a site, or, without client state, a held-out site asks the model that was played."""
     task = Task(played["model"], played["extra"])
     return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), client_state)
 

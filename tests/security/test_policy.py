@@ -10,7 +10,7 @@ from scipy import stats
 from brainct.core.weights import difference
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES, about, build
-from brainct.security import policy
+from brainct.security import policy as policies
 from brainct.security.accounting import Event, epsilon
 from brainct.security.policy import clipped, gaussian, large, objection, policy_of, release, rounds_left
 from tests.conftest import tiny_plan
@@ -54,7 +54,7 @@ def test_what_leaves_is_what_was_worked_out_by_hand(policy, steps, leaves):
 
 def test_a_path_withholds_the_layers_below_it_and_no_namesake():
     keys = ["head.w", "head", "headless.w", "a.head.w"]
-    assert policy.withheld(keys, ["head"]) == {"head.w", "head"}
+    assert policies.withheld(keys, ["head"]) == {"head.w", "head"}
 
 
 def test_percentile_keeps_the_share_that_was_set():
@@ -102,13 +102,13 @@ def test_the_clipped_update_of_any_two_data_sets_is_at_most_two_norms_apart():
     apart = max(float(np.linalg.norm(left - right)) for left, right in pairs)
     assert apart <= 1 + 1e-12
     single = policy_of({"clip": 0.5, "noise": 4})
-    assert policy.update(single).mu == pytest.approx(2 * 0.5 / (4 * 0.5))  # sensitivity / standard deviation
+    assert policies.update(single).mu == pytest.approx(2 * 0.5 / (4 * 0.5))  # sensitivity / standard deviation
 
 
 def test_thirty_updates_cost_as_one_with_the_square_root_of_thirty_times_less_noise():
     policy, single = policy_of({"clip": 1, "noise": 20}), policy_of({"clip": 1, "noise": 20 / math.sqrt(30)})
-    assert epsilon([policy.update(policy)] * 30, 1e-5) == pytest.approx(
-        epsilon([policy.update(single)], 1e-5), rel=1e-6
+    assert epsilon([policies.update(policy)] * 30, 1e-5) == pytest.approx(
+        epsilon([policies.update(single)], 1e-5), rel=1e-6
     )
 
 
@@ -117,7 +117,7 @@ def test_thirty_updates_cost_as_one_with_the_square_root_of_thirty_times_less_no
 )
 def test_the_rounds_left_are_just_those_that_the_budget_pays_for(policy):
     policy = policy_of({**policy, "budget": {"epsilon": 2.0}})
-    cost = policy.a_round(policy, tiny_plan(fit={"epochs": 2}))
+    cost = policies.a_round(policy, tiny_plan(fit={"epochs": 2}))
     left = rounds_left(policy.budget, [], cost, 1000)
     assert 0 < left < 1000
     assert epsilon(cost * left, 1e-5) <= 2 < epsilon(cost * (left + 1), 1e-5)
@@ -128,9 +128,9 @@ def test_the_rounds_left_are_just_those_that_the_budget_pays_for(policy):
 def test_what_a_round_costs_follows_from_policy_and_job():
     policy = {"clip": 1, "noise": 20, "training": {"clip": 1, "noise": 4, "sampling": 0.3}}
     trained = Event("training", noise=4, sampling=0.3, steps=8)
-    assert policy.a_round(policy_of(policy), tiny_plan(fit={"epochs": 2})) == [Event("update", mu=0.1), trained]
-    assert policy.a_round(policy_of({"clip": 1, "noise": 20}), tiny_plan()) == [Event("update", mu=0.1)]
-    assert policy.a_round(policy_of({}), tiny_plan()) == []
+    assert policies.a_round(policy_of(policy), tiny_plan(fit={"epochs": 2})) == [Event("update", mu=0.1), trained]
+    assert policies.a_round(policy_of({"clip": 1, "noise": 20}), tiny_plan()) == [Event("update", mu=0.1)]
+    assert policies.a_round(policy_of({}), tiny_plan()) == []
 
 
 @pytest.mark.parametrize(

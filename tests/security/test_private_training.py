@@ -13,7 +13,7 @@ from brainct.ct.folds import Dataset, Fold
 from brainct.ct.learner import SiteLearner, network_of
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES, about, build
-from brainct.security import policy
+from brainct.security import policy as policies
 from brainct.security.policy import Training
 from brainct.security.private_training import PrivateTraining, Steps, clipped_sums, private_training, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
@@ -265,11 +265,11 @@ def test_penalty_correction_and_frozen_do_what_they_do_in_plain_training():
 
 
 def test_a_policy_without_training_asks_for_none_and_draws_no_secret():
-    assert private_training(policy.policy_of({}), None, None) is None
-    wanted = policy.policy_of({"training": {"clip": 1, "noise": 2, "sampling": 0.5}, "budget": {"epsilon": 3}})
+    assert private_training(policies.policy_of({}), None, None) is None
+    wanted = policies.policy_of({"training": {"clip": 1, "noise": 2, "sampling": 0.5}, "budget": {"epsilon": 3}})
     assert private_training(wanted, lambda: b"s", print) == PrivateTraining(wanted.training, b"s", print)
     with pytest.raises(Refused, match="training.sampling is 0; "):
-        policy.policy_of({"training": {"clip": 1, "noise": 2, "sampling": 0}})
+        policies.policy_of({"training": {"clip": 1, "noise": 2, "sampling": 0}})
 
 
 READS = {
@@ -313,19 +313,19 @@ def replies(name, rounds=3):
     return found
 
 
-POLICY = policy.policy_of({"training": {"clip": 1, "noise": 1, "sampling": 0.5}})
+POLICY = policies.policy_of({"training": {"clip": 1, "noise": 1, "sampling": 0.5}})
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"rebasin"}))
 def test_a_scheme_trains_privately_and_pays_what_the_roll_call_said_or_gives_the_reason_why_not(name):
-    said = policy.objection(POLICY, build(name, {}))
+    said = policies.objection(POLICY, build(name, {}))
     if reason := about(name).no_private_training:
         assert said == f"training scans are read through noise alone (DP-SGD), which `{name}` does not allow: {reason}"
         with pytest.raises(Refused, match=r"through noise alone|public"):
             replies(name)
         return
     assert said is None
-    planned, paid = policy.a_round(POLICY, tiny_plan(name)), replies(name)
+    planned, paid = policies.a_round(POLICY, tiny_plan(name)), replies(name)
     assert any(events == planned for events, _ in paid)
     assert all(events in ([], planned) for events, _ in paid)
     assert not any("loss" in metrics or "personal_loss" in metrics for _, metrics in paid)
@@ -333,15 +333,15 @@ def test_a_scheme_trains_privately_and_pays_what_the_roll_call_said_or_gives_the
 
 def test_a_scheme_within_another_is_refused_for_its_own_reason():
     inner = {"inner": {"scheme": "fedsgd", "arguments": {}}}
-    assert "`fedsgd` does not allow" in policy.objection(POLICY, build("secagg", inner))
-    assert "`rebasin` does not allow" in policy.objection(POLICY, build("rebasin", {}))
+    assert "`fedsgd` does not allow" in policies.objection(POLICY, build("secagg", inner))
+    assert "`rebasin` does not allow" in policies.objection(POLICY, build("rebasin", {}))
 
 
 def test_tuning_before_evaluations_is_planned_for():
     plan = tiny_plan("finetune", rounds=6, evaluate_every=2, arguments={"epochs": 3})
-    assert policy.evaluations(POLICY, plan) == [POLICY.training.event(6)] * 4
+    assert policies.evaluations(POLICY, plan) == [POLICY.training.event(6)] * 4
     learner = learner_of(plan, charged=(charged := []))
     task = type("Task", (), {"weights": first_weights(plan)})
     plan.build().use(task, learner, {})
     assert [event for _, event in charged] == [POLICY.training.event(6)]
-    assert policy.evaluations(POLICY, tiny_plan("fedavg")) == []
+    assert policies.evaluations(POLICY, tiny_plan("fedavg")) == []

@@ -11,7 +11,8 @@ from brainct.core import serialization
 from brainct.core.weights import difference
 from brainct.errors import Refused, failed
 from brainct.run.rehearse import rehearse
-from brainct.security import policy, reply_filter
+from brainct.security import policy as policies
+from brainct.security import reply_filter
 from brainct.security.accounting import Event, epsilon
 from brainct.security.ledger import Ledger
 from brainct.security.reply_filter import FilteredAgent, filtered, reply_filter_of
@@ -25,8 +26,8 @@ NOISY = {"clip": 1.0, "noise": 20.0}
 
 def allowed_by(policy):
     """The rounds that a fresh budget pays for."""
-    policy = policy.policy_of(policy)
-    return policy.rounds_left(policy.budget, [], [policy.update(policy)], 99)
+    policy = policies.policy_of(policy)
+    return policies.rounds_left(policy.budget, [], [policies.update(policy)], 99)
 
 
 def order(plan, what="reply", **changes):
@@ -349,8 +350,8 @@ def test_kinds_of_releases_are_told_apart_and_added_up(tmp_path):
     assert all(ledger.spend(str(at), event, None, "run", 0) for at, event in enumerate(events))
     found = ledger.spent(1e-5)
     assert found == {**{event.kind: epsilon([event], 1e-5) for event in events}, "all": epsilon(events, 1e-5)}
-    assert not ledger.spend("3", events[0], policy.Budget(epsilon=found["all"] + 0.99), "run", 1)
-    assert ledger.spend("3", events[0], policy.Budget(epsilon=found["all"] + 1.01), "run", 1)
+    assert not ledger.spend("3", events[0], policies.Budget(epsilon=found["all"] + 0.99), "run", 1)
+    assert ledger.spend("3", events[0], policies.Budget(epsilon=found["all"] + 1.01), "run", 1)
 
 
 @pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"kind": "update", "mu": "x"}}', '{"a": {"kind": "x"}}'])

@@ -125,7 +125,7 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     assert network_of(plan).state_dict().keys() == after.keys()
 
 
-@pytest.mark.parametrize(("discreet", "told"), [(True, False), (False, True)])
+@pytest.mark.parametrize(("redact", "told"), [(True, False), (False, True)])
 def test_words_that_name_a_sites_files_stay_at_the_site(tmp_path, redact, told, caplog):
     (tmp_path / "site.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
     agent = SiteAgent("site-1", tmp_path, tmp_path / "site.yaml", redact=redact)

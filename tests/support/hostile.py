@@ -134,13 +134,13 @@ ATTACKS = {
     "patients in counts": Attack(
         "a site's label set names patients",
         SERVER,
-        "b, the roll call: 1 keys or values are none that a site may send (see brainct.protocol.reply_schema); they are not repeated "
+        "b, the roll call: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not repeated "
         "here, as they might name a patient",
     ),
     "patients in scores": Attack(
         "a site's scores name patients",
         SERVER,
-        "b, its scores: 1 keys or values are none that a site may send (see brainct.protocol.reply_schema); they are not repeated "
+        "b, its scores: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not repeated "
         "here, as they might name a patient",
     ),
     "patients in metrics": Attack(

@@ -13,7 +13,14 @@ from brainct.schemes import SCHEMES
 
 ROOT = Path(brainct.__file__).parent
 START = ("brainct.ct.learner", "brainct.run.rounds", "brainct.site.agent")
-APART = tuple(f"brainct.{name}" for name in ("schemes", "record", "inbox", "plain", "errors", "identity"))
+APART = (
+    "brainct.schemes",
+    "brainct.run.record",
+    "brainct.run.inbox",
+    "brainct.core.serialization",
+    "brainct.errors",
+    "brainct.security.signing",
+)
 """The registry and what only carries, stores or words a result."""
 READERS = (
     "brainct.ct.read.listing",

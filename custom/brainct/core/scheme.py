@@ -13,8 +13,9 @@ A scheme may ask the sites that replied once more in the same round, before `com
 What such a site replies then is its first report's `followed`; a site whose second reply is lost has None there, and it
 is for `combine` to say what becomes of the round.
 
-State goes in, state comes out, inputs are never changed. `memory` and `client_state` are plain data (see `plain`). A report's
-weights may lie on disk and are gone after `combine`: a scheme that keeps them copies them, `dict(report.weights)`.
+State goes in, state comes out, inputs are never changed. `memory` and `client_state` are plain data (see
+`core.serialization`). A report's weights may lie on disk and are gone after `combine`: a scheme that keeps them copies
+them, `dict(report.weights)`.
 
 A complete scheme, in which every site sends what it was given:
 

@@ -1,7 +1,7 @@
 """Ends every process of one federation on this machine: found by a mark in its environment, whoever its parent is.
 
-`python -m brainct.flare.processes MARK` waits until its standard input closes, then sweeps: a parent that holds the other
-end may be killed in any way, and still leaves nothing running.
+`python -m brainct.flare.processes MARK` waits until its standard input closes, then sweeps: a parent that holds the
+other end may be killed in any way, and still leaves nothing running.
 """
 
 import sys

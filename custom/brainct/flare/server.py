@@ -42,8 +42,8 @@ class Rounds(ModelController):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
 
     resume: the id of a run of the same plan and sites that did not end; it goes on after its last closed round.
-    choices: the keys of brainct.job.config.Plan. They are plain data, and a wrong one ends the job with a sentence: FLARE has
-    nothing of a job to build but this class, whatever its arguments.
+    choices: the keys of brainct.job.config.Plan. They are plain data, and a wrong one ends the job with a sentence:
+    FLARE has nothing of a job to build but this class, whatever its arguments.
     Results go to the job's folder `brainct`: record.json, model.safetensors, tb_events/. The state to resume from lies
     in the kit, where FLARE leaves it alone when a job ends: brainct/runs/ and the run's id, which is the first job's.
     The environment variable BRAINCT_SECRET, if the server has one, is mixed into the server's own randomness.

@@ -24,7 +24,7 @@ class Site(Executor):  # type: ignore[misc]
     """Takes no arguments: where the scans lie is the site's own business, never the job's.
 
     The site's file is local/brainct.yaml of its kit, else what BRAINCT_SITE names, else the phantom is used and said.
-    What the site keeps lies in brainct/client_state of its kit, below it one folder for each run. Training runs in a child
+    Client state lies in brainct/client_state of its kit, below it one folder for each run. Training runs in a child
     process, so that its end does not end FLARE's; in the simulator, whose sites are one user's, in this one.
     """
 

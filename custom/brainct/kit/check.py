@@ -48,7 +48,7 @@ class Finding:
 def check(kit: Path, required: str | None = None, connect: bool = True) -> list[Finding]:
     """Every finding for a server's or hospital's kit; nothing is changed, nothing leaves the machine but a handshake.
 
-    required: the VERSION-HASH on which the federation agreed, see brainct.core.version. connect: try to reach the server.
+    required: the VERSION-HASH on which the federation agreed (core.version). connect: try to reach the server.
     """
     kind = kind_of(kit)
     if kind not in ("server", "hospital"):

@@ -118,6 +118,6 @@ def _checked(kind: type[BaseModel], answer: object, whose: str) -> dict[str, Any
     except ValidationError as error:
         found = len(error.errors())
         raise Refused(
-            f"{whose}: {found} keys or values are none that a site may send (see brainct.protocol.reply_schema); they are not "
+            f"{whose}: {found} keys or values are none that a site may send (see protocol.reply_schema); they are not "
             "repeated here, as they might name a patient"
         ) from None

@@ -1,6 +1,6 @@
 """Re-basin: every site's hidden units are put into the order of the first site's before the models are averaged.
 
-Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `brainct.core.matching`. Jordan,
+Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `core.matching`. Jordan,
 Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for Interpolation Repair, ICLR 2023.
 """
 
