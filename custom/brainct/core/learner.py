@@ -72,6 +72,34 @@ class Moments:
     scatter: torch.Tensor
 
 
+class Credentials(Protocol):
+    """What one site alone can draw, sign or recognise in one round of a run; see security.credentials."""
+
+    def seed(self, *words: str | int) -> int:
+        """A number in [0, 2^32) from the run's seed, the site and these words, the same in every round."""
+        ...
+
+    def private_uniform(self, count: int, *words: str | int) -> "np.typing.NDArray[np.float64]":
+        """(count,) uniform in [0, 1) from the site's secret; Refused where the site has none."""
+        ...
+
+    def run_key(self) -> bytes:
+        """32 bytes of the site's secret of this run, the same in all its rounds."""
+        ...
+
+    def job_digest(self) -> str:
+        """64 hex digits over all choices of the job: the same at all sites that were given the same job."""
+        ...
+
+    def sign(self, *words: str) -> str:
+        """A proof for the other sites that this one said these words; empty where it has no certificate."""
+        ...
+
+    def verify(self, site: str, proof: str, *words: str) -> None:
+        """Refuse a proof that is not that site's for these words; without a certificate nothing is checked."""
+        ...
+
+
 class Learner(Protocol):
     """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
 

@@ -20,11 +20,12 @@ from brainct.core.determinism import generator
 from brainct.core.learner import Fitted, Layer, Model, Moments
 from brainct.core.weights import Weights, check
 from brainct.ct.augment import Augment, augmenter
+from brainct.ct.config import Fit
 from brainct.ct.folds import Dataset, Fold
 from brainct.ct.metrics import scores
 from brainct.ct.networks import NETWORKS, build, masked_bce
 from brainct.errors import Refused
-from brainct.job.config import Fit, Plan
+from brainct.job.config import Plan
 from brainct.security.private_training import PrivateTraining, Steps, context_of, per_scan, pull_of
 from brainct.security.signing import Identity, nobody
 

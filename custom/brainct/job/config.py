@@ -1,73 +1,23 @@
 """A run's choices, as a job folder states them: read once, checked once, the same in all four ways to run."""
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from brainct.core import serialization
 from brainct.core.scheme import Scheme
 from brainct.core.sentences import sentences
-from brainct.ct.augment import Augmentation
-from brainct.ct.networks import NETWORKS
+from brainct.ct.config import Fit, Network
 from brainct.errors import Refused
 from brainct.schemes import build
-
-
-def _augmentation(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    known = [field.name for field in fields(Augmentation)]
-    if unknown := sorted(set(value) - set(known)):
-        raise Refused(f"unknown {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
-    return Augmentation(**value)
-
-
-def _architecture(value: str) -> str:
-    if value not in NETWORKS:
-        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}")
-    return value
-
+from brainct.training.config import Choices
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
 
 
-class _Choices(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Network(_Choices):
-    """The model: an architecture of ct.model.NETWORKS, the edge in pixels, the dimensions, the input channels."""
-
-    architecture: Annotated[str, AfterValidator(_architecture)] = "densenet-small"
-    size: int = Field(96, ge=16, le=1024)
-    dims: Literal[2, 3] = 2
-    channels: int = Field(3, ge=1, le=16)
-    options: dict[str, Any] = {}
-
-
-class Fit(_Choices):
-    """Local training in one round.
-
-    epochs: E, passes over the site's training scans; steps, if given, takes their place. rate: eta. decay: `cosine`
-    lets the rate fall to 0 over the run's rounds. batch_size: null leaves it to the site. augment: see
-    ct.augment.Augmentation; null for none. The optimiser starts anew in each round; its state never travels.
-    """
-
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    rate: float = Field(0.003, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    decay: Literal["constant", "cosine"] = "constant"
-    epochs: int = Field(1, ge=1, le=10**6)
-    steps: int | None = Field(None, ge=1, le=10**9)
-    batch_size: int | None = Field(None, ge=1, le=10**7)
-    augment: Annotated[Augmentation | None, BeforeValidator(_augmentation)] = Augmentation()
-
-
-class Plan(_Choices):
+class Plan(Choices):
     """Everything that a run is made from, beside the sites and their scans.
 
     rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations

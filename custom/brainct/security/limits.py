@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from brainct.core.scheme import names_in
 from brainct.core.weights import Weights
+from brainct.ct.config import Network
 from brainct.ct.networks import NETWORKS, build
-from brainct.job.config import Network, Plan
+from brainct.job.config import Plan
 from brainct.protocol.terms import evaluations
 
 

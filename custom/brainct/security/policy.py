@@ -18,8 +18,9 @@ from scipy.special import ndtri
 from brainct.core.scheme import Scheme, names_in
 from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
+from brainct.ct.config import Fit
 from brainct.errors import Refused
-from brainct.job.config import Fit, Plan
+from brainct.job.config import Plan
 from brainct.protocol.terms import evaluations as due
 from brainct.schemes import about
 from brainct.schemes._masking import MEMBERS

@@ -1,0 +1,1 @@
+"""Local training with PyTorch, for every workload whose samples are tensors: folds, the learner, DP-SGD."""
