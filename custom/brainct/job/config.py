@@ -8,16 +8,15 @@ from pydantic import Field, ValidationError
 from brainct.core import serialization
 from brainct.core.scheme import Scheme
 from brainct.core.sentences import sentences
-from brainct.ct.config import Fit, Network
+from brainct.ct.config import CtChoices
 from brainct.errors import Refused
 from brainct.schemes import build
-from brainct.training.config import Choices
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
 
 
-class Plan(Choices):
+class Plan(CtChoices):
     """Everything that a run is made from, beside the sites and their scans.
 
     rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations
@@ -32,8 +31,6 @@ class Plan(Choices):
     arguments: dict[str, Any] = {}
     rounds: int = Field(30, ge=1, le=10**6)
     seed: int = Field(1, ge=0, lt=2**64)
-    network: Network = Network()
-    fit: Fit = Fit()
     evaluate_every: int = Field(5, ge=0, le=10**6)
     quorum: int | None = Field(None, ge=1, le=10**6)
     deadline: float = Field(600.0, gt=0, le=LONGEST)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare.campaign import Log
-from brainct.ct.folds import Dataset, Fold
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.leakage import crafted, rows
@@ -19,6 +18,7 @@ from brainct.leakage.rows import LEDGER, Row
 from brainct.security.reply_filter import Answers
 from brainct.site.agent import SiteAgent
 from brainct.site.worker import context
+from brainct.training.data import Dataset, Fold
 
 _opened: dict[str, Mapping[str, Dataset]] = {}
 """The scans that a worker process opened."""

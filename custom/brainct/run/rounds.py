@@ -13,7 +13,7 @@ from brainct.core.learner import Model
 from brainct.core.scheme import Memory, Task
 from brainct.core.version import fingerprint
 from brainct.core.weights import Weights, check
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
@@ -253,7 +253,7 @@ def _same_public(sites: Mapping[str, Any]) -> int:
 
 def _initial(plan: Plan, given: Weights | None) -> Model:
     """The model before round 0; given weights must be of the plan's network."""
-    seeded = model_of(plan)
+    seeded = model_of(plan.network, plan.seed, plan.rounds)
     if given is None:
         return seeded
     check(given, seeded.weights, f"the checkpoint, for network {plan.network.architecture}")

@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from brainct.core.report_check import METRICS, MOST
-from brainct.ct.folds import FINDINGS, FOLDS
+from brainct.ct.folds import FINDINGS
 from brainct.errors import Refused
+from brainct.training.data import FOLDS
 
 PARTS = {
     "fold": "|".join(FOLDS),

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct.core import serialization
+from brainct.core.privacy_event import Event
 from brainct.ct.folds import FINDINGS
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Declined, Refused, failed, one_line
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import HELD_OUT, ORDERS
 from brainct.security import limits, release
 from brainct.security import policy as policies
-from brainct.security.accounting import UNITS, Event
+from brainct.security.accounting import UNITS
 from brainct.security.disclosures import check_answer
 from brainct.security.ledger import Ledger
-from brainct.security.private_training import PrivateTraining, private_training
+from brainct.security.private_training import private_training
 from brainct.security.score_rules import nothing_of
+from brainct.training.private import PrivateTraining
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
 FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"
@@ -141,7 +143,7 @@ class ReplyFilter:
         """In every order: the network that is trained need not be the one of the roll call."""
         if not self.policy.withhold:
             return
-        known = model_of(plan).weights
+        known = model_of(plan.network, plan.seed, plan.rounds).weights
         if lost := [path for path in self.policy.withhold if not policies.withheld(known, [path])]:
             modules = ", ".join(sorted({key.partition(".")[0] for key in known}))
             raise Declined(

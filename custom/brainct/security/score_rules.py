@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from brainct.security.accounting import Event
+from brainct.core.privacy_event import Event
 
 NUMBERS = ("auroc", "balanced_accuracy", "sensitivity_at_90_specificity", "brier", "ece")
 NOISED = ("auroc", "balanced_accuracy", "brier")

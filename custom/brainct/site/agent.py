@@ -16,17 +16,22 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import ClientState, Scheme, Task
 from brainct.core.version import fingerprint
 from brainct.core.weights import Weights
+from brainct.core.workload import Context
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FINDINGS, Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
+from brainct.ct.model import network_of
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Declined, Refused, failed
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import check_order, check_round, check_terms, order_digest, terms_of
+from brainct.security.credentials import SiteCredentials, digest_of
 from brainct.security.disclosures import check_answer
 from brainct.security.reply_filter import reply_filter_if_any
 from brainct.security.signing import identity_in
 from brainct.site.state_store import StateStore
+from brainct.training.data import Dataset, Fold
+from brainct.training.learner import TorchLearner
 
 ENVIRONMENT = "BRAINCT_SITE"
 SECRET = "BRAINCT_SECRET"
@@ -199,14 +204,15 @@ class SiteAgent:
         learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
         return _used(scheme, task, learner, self.state.kept(run)["client_state"])
 
-    def _learner(self, plan: Plan, scans: Dataset, order: Mapping[str, Any]) -> SiteLearner:
+    def _learner(self, plan: Plan, scans: Dataset, order: Mapping[str, Any]) -> TorchLearner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
         run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
         private = self._guard.private_training(order) if self._guard else None
-        network, number = self._network_of(plan), order["round"]
         always = self._guard is not None and self._guard.policy.scores.noise is not None
-        own = (secret, run_secret, self._identity, private, always)
-        return SiteLearner(network, scans, plan, self.site, number, *own)
+        named = (plan.seed, self.site, order["round"])
+        credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always)
+        return learner_of(plan, scans, context, self._network_of(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:
@@ -236,7 +242,7 @@ class SiteAgent:
 
     def _network_of(self, plan: Plan) -> torch.nn.Module:
         if self._network is None or self._network[0] != plan.network:
-            self._network = (plan.network, network_of(plan))
+            self._network = (plan.network, network_of(plan.network, plan.seed))
         return self._network[1]
 
 
@@ -259,7 +265,7 @@ def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
     if not public:
         return about
     found = scans.public()
-    return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
+    return {**about, "public": {"scans": len(found.inputs), "fingerprint": found.fingerprint}}
 
 
 def _counts(fold: Fold) -> dict[str, Any]:
@@ -270,6 +276,6 @@ def _counts(fold: Fold) -> dict[str, Any]:
 
 def check_channels(scans: Dataset, plan: Plan, site: str) -> None:
     """Refuse scans with another number of HU windows than the network has channels."""
-    found = next(fold.images.shape[1] for fold in scans.folds.values() if len(fold))
+    found = next(fold.inputs.shape[1] for fold in scans.folds.values() if len(fold))
     if found != plan.network.channels:
         raise Refused(f"{site} has {found} HU windows, the job's network takes {plan.network.channels} channels")

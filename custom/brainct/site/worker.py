@@ -17,11 +17,11 @@ import torch
 
 from brainct.core import serialization
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import Dataset
 from brainct.ct.site_config import SiteFile
 from brainct.errors import failed
 from brainct.security.reply_filter import Answers, filtered
 from brainct.site.agent import LOG, Opener, SiteAgent
+from brainct.training.data import Dataset
 
 Order = Mapping[str, Any]
 Log = Callable[[str], None]
