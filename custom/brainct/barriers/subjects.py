@@ -17,6 +17,7 @@ from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
 from brainct.core.weights import Weights, check, difference
+from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
 from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
@@ -51,7 +52,10 @@ class Subject:
     def layers(self) -> Sequence[Layer]:
         """The network's layers, in order."""
         first = next(iter(self.models.values()))
-        return described(network_like(self.plan.network, self.plan.seed, first), self.plan.network.architecture).layers
+        return described(
+            network_like(ct_choices(self.plan).network, self.plan.seed, first),
+            ct_choices(self.plan).network.architecture,
+        ).layers
 
 
 def of_run(run: Path, epochs: int | None = None) -> Subject:
@@ -72,7 +76,10 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
             raise Refused(f"{site} of {run} uses a model that is no network; barriers are between networks")
         models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, constant_rate=True).weights
         updates.append(
-            difference(models[site], model_of(plan.network, plan.seed, plan.rounds).weights if epochs == 0 else start)
+            difference(
+                models[site],
+                model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights if epochs == 0 else start,
+            )
         )
         learners[site] = learner
     return Subject(plan, models, updates, learners)
@@ -85,8 +92,8 @@ def of_files(files: Sequence[Path]) -> Subject:
     for name, file in zip(_names(files), files, strict=True):
         plan, sites = _plan_of(file.parent)
         weights = load_model(file)
-        start = model_of(plan.network, plan.seed, plan.rounds).weights
-        check(weights, start, f"{file}, for network {plan.network.architecture}")
+        start = model_of(ct_choices(plan).network, plan.seed).weights
+        check(weights, start, f"{file}, for network {ct_choices(plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
         found |= _learners(first, sites, file.parent)
@@ -117,7 +124,9 @@ def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
         raise Refused(f"fold {fold} of these sites has no scan with a label of {finding}; choose another fold")
     device = next(iter(subject.learners.values())).data.device
     network = (
-        network_like(subject.plan.network, subject.plan.seed, next(iter(subject.models.values()))).to(device).eval()
+        network_like(ct_choices(subject.plan).network, subject.plan.seed, next(iter(subject.models.values())))
+        .to(device)
+        .eval()
     )
     batches, known = torch.split(images, AT_ONCE), labels[:, outputs]
 
@@ -144,11 +153,13 @@ def _plan_of(run: Path) -> tuple[Plan, list[str]]:
 
 def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, TorchLearner]:
     path = site_file_of(None)
-    found = open_sites(read_site_file(path) if path else None, sites, plan.network.size, plan.network.dims)
+    found = open_sites(
+        read_site_file(path) if path else None, sites, ct_choices(plan).network.size, ct_choices(plan).network.dims
+    )
     for site, scans in found.items():
         _same_scans(scans, site, run)
     one_thread()
-    return {site: learner_of(plan, found[site], offline(plan, site, plan.rounds)) for site in sites}
+    return {site: learner_of(ct_choices(plan), found[site], offline(plan, site, plan.rounds)) for site in sites}
 
 
 def _same_scans(scans: Dataset, site: str, run: Path) -> None:

@@ -16,7 +16,7 @@ from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Credentials, Fitted, Learner, Model, Record, Transform
 from brainct.core.scheme import Report, Task, followed
 from brainct.core.weights import Weights, filled
-from brainct.ct.model import model_of
+from brainct.ct.config import ct_choices
 from brainct.job.config import Plan, plan_of
 from brainct.job.folders import JOBS
 from brainct.security.signing import PROOF
@@ -35,7 +35,7 @@ def traffic(name: str) -> tuple[int, int]:
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
     keeps = {site: dict[str, Any]() for site in sites}
-    memory = scheme.start(replace(model_of(plan.network, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
+    memory = scheme.start(replace(plan.kind.initial(plan, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
 
@@ -63,17 +63,17 @@ class Stepping:
 
     def initial(self) -> Model:
         """The seeded model."""
-        return model_of(self.plan.network, self.plan.seed, self.plan.rounds)
+        return self.plan.kind.initial(self.plan, self.plan.seed, self.plan.rounds)
 
     def fit(self, weights: Weights, **_: Any) -> Fitted:
         """A step of each number, as long as the site's number says."""
         step = 1e-4 * int(self.site.rpartition("-")[2])
         moved = {key: value + step if value.is_floating_point() else value for key, value in weights.items()}
-        return Fitted(moved, SCANS, 2, self.plan.fit.rate, 0.5, "sgd")
+        return Fitted(moved, SCANS, 2, ct_choices(self.plan).fit.rate, 0.5, "sgd")
 
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
         """A gradient of ones."""
-        return Fitted(filled(weights, 1.0), SCANS, 1, self.plan.fit.rate, 0.5)
+        return Fitted(filled(weights, 1.0), SCANS, 1, ct_choices(self.plan).fit.rate, 0.5)
 
     @property
     def credentials(self) -> Credentials:
@@ -84,7 +84,7 @@ class Stepping:
         """Samples of one pixel each, every other one with all findings."""
         scans = PUBLIC if fold == "public" else SCANS
         labels = (torch.arange(scans) % 2).float()[:, None].expand(-1, 6)
-        return torch.zeros(scans, self.plan.network.channels, 1, 1), labels
+        return torch.zeros(scans, ct_choices(self.plan).network.channels, 1, 1), labels
 
     def observe(self, weights: Weights, layers: Sequence[str], record: Record) -> Tensor:
         """Random inputs and outputs of the layers; every other scan with all findings."""

@@ -16,10 +16,10 @@ from brainct.compare.design import Spec
 from brainct.compare.ledger import Point, Row, Site, Times
 from brainct.compare.simulated_sites import OUTSIDE, POOLED, pooled, shared_test
 from brainct.core.scheme import Task
+from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
-from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.model_file import beside
@@ -141,7 +141,7 @@ class _Judged:
     def outside(self) -> Judgement:
         """The hospital outside, which has scans but no labels: where a scheme would tune, the model stays as it is."""
         scheme = self.plan.build()
-        learner = learner_of(self.plan, self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
+        learner = learner_of(ct_choices(self.plan), self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
         seeing = scheme.see(self.task, learner, {})
         try:
             weights = scheme.use(self.task, seeing, {})
@@ -152,7 +152,7 @@ class _Judged:
     def lent(self, site: str) -> Judgement:
         """The hospital outside with the model that one site uses itself."""
         _, weights = self._used[site]
-        learner = learner_of(self.plan, self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
+        learner = learner_of(ct_choices(self.plan), self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
         return self._labels(OUTSIDE, "test"), learner.predict(weights, "test").double().numpy()
 
     def _labels(self, site: str, fold: str) -> Probabilities:
@@ -230,7 +230,7 @@ def delivered(path: Path) -> Task:
 
 
 def _opener(scans: Opened) -> Callable[..., Dataset]:
-    def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
         return scans[site]
 
     return opened

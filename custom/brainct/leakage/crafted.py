@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from brainct.core.weights import Weights, difference, filled
+from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
 from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
@@ -103,7 +104,7 @@ def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size:
     or one whose report is a model, such as `fedavg`: after one step of plain SGD it has moved along the gradient.
     """
     server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
-    given = imprinting(model_of(plan.network, plan.seed, plan.rounds).weights)
+    given = imprinting(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
     answer = server.reply(given)
     moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
     pictures = read_imprint(moved) if moved else []
@@ -155,7 +156,9 @@ def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> O
     edge = size // 2
     server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH * len(PARTS)))
     reader = _Reader(
-        server, _passing(model_of(plan.network, plan.seed, plan.rounds).weights), int(fold.labels.isfinite().sum())
+        server,
+        _passing(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights),
+        int(fold.labels.isfinite().sum()),
     )
     found = next((found for part in PARTS if (found := reader.border(_part(part, edge)))), None)
     values = [reader.value(*found, pixel) for pixel in range(edge**2)] if found else []

@@ -12,6 +12,7 @@ from brainct.core import serialization
 from brainct.core.learner import Learner
 from brainct.core.scheme import Scheme, Task
 from brainct.core.weights import Weights
+from brainct.ct.config import ct_choices
 from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of
 from brainct.errors import Refused
@@ -51,9 +52,9 @@ class Spy:
     """Asks models about the pool of one site, whatever it trained on."""
 
     def __init__(self, plan: Plan, site: str, scans: Dataset):
-        self.initial = dict(model_of(plan.network, plan.seed, plan.rounds).weights)
+        self.initial = dict(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
         self.pool: Fold = scans.folds["train"]
-        self.learner = learner_of(plan, scans, offline(plan, site, plan.rounds))
+        self.learner = learner_of(ct_choices(plan), scans, offline(plan, site, plan.rounds))
 
     def asks(self, weights: Weights, learner: Learner | None = None) -> list[float]:
         """The confidence of a model, or of the initial one with a part in place of its own, on each scan."""

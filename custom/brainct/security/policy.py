@@ -189,7 +189,8 @@ def evaluations(policy: Policy, plan: Plan) -> list[Event]:
 
 def _trainings(policy: Policy, plan: Plan, passes: Iterable[int | None]) -> list[Event]:
     terms = policy.training
-    return [terms.event(terms.steps(plan.fit, epochs)) for epochs in passes] if terms else []
+    fit = plan.training
+    return [terms.event(terms.steps(fit, epochs)) for epochs in passes] if terms and fit else []
 
 
 def affordable(budget: Budget | None, spent: Iterable[Event], more: Iterable[Event]) -> bool:
