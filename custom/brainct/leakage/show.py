@@ -12,7 +12,7 @@ from brainct.leakage.page import leakage_page
 from brainct.leakage.results import Summary, summaries
 from brainct.leakage.rows import LEDGER
 from brainct.leakage.tradeoff import Place, places
-from brainct.report import page
+from brainct.pages import page
 
 CRAFTED, PAGE = "crafted.json", "leakage.html"
 

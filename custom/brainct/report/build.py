@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainct.compare.ledger import read
 from brainct.errors import Refused
-from brainct.report import page
+from brainct.pages import page
 from brainct.report.ledger_page import ledger_page
 from brainct.report.run_folder import read_run
 from brainct.report.run_page import run_page

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from brainct.compare.design import BASELINE
 from brainct.compare.ledger import Row
 from brainct.compare.statistics import Difference, Place, mean_of
-from brainct.report import wording
-from brainct.report.charts import (
+from brainct.pages.charts import (
     MOST_ROWS,
     Dot,
     Line,
@@ -19,6 +18,7 @@ from brainct.report.charts import (
     scatter,
     stacks,
 )
+from brainct.report import wording
 from brainct.report.ranking import BOUNDS, Groups, answers, bins, curve, leaders, middle, ranked, title
 from brainct.report.sections.quality import pooled_bins
 from brainct.report.wording import decimals

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from brainct.report.charts import Draw, Line, Picture, curves, picture, rows_high, strips
-from brainct.report.page import Section, Table
+from brainct.pages.charts import Draw, Line, Picture, curves, picture, rows_high, strips
+from brainct.pages.page import Section, Table
 from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
 from brainct.report.wording import counted, finding
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainct.core import serialization
-from brainct.report.charts import Picture
-from brainct.report.charts import write as write_pictures
+from brainct.pages.charts import Picture
+from brainct.pages.charts import write as write_pictures
 
 Cell = str | int
 
@@ -87,7 +87,7 @@ def render(page: Page) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("brainct.report"),
+        loader=PackageLoader("brainct.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
