@@ -359,13 +359,13 @@ def test_the_templates_are_shipped():
 
 def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
     """They may show what a site's policy forbids now."""
-    from brainct.pages.page import Page, Section, write
+    from brainct.pages.page import Page, Section, write_page
 
     page = Page("a", "b", (), (), Section("c"), (), "d")
     (tmp_path / "report-pictures").mkdir()
     for name in ("example-1.png", "old.svg", "notes.txt"):
         (tmp_path / "report-pictures" / name).write_text("")
-    write(page, tmp_path / "report.html")
+    write_page(page, tmp_path / "report.html")
     assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["notes.txt"]
 
 

@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from brainct.pages.charts import Line, curves, grid, picture, rows_high
+from brainct.pages.charts import Line, curves, grid, rows_high
+from brainct.pages.drawing import picture
 from brainct.pages.page import Section, Table
 from brainct.report import wording
 from brainct.report.run_folder import Record, Round, everyone, traffic
