@@ -352,20 +352,20 @@ def test_the_templates_are_shipped():
 
     from tests.conftest import ROOT
 
-    names = {path.name for path in files("brainct.report").joinpath("templates").iterdir()}
+    names = {path.name for path in files("brainct.pages").joinpath("templates").iterdir()}
     assert names == {"page.html.j2", "parts.html.j2", "page.css.j2"}
-    assert '"report/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
+    assert '"pages/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
 
 
 def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
     """They may show what a site's policy forbids now."""
-    from brainct.report.page import Page, Section, write
+    from brainct.pages.page import Page, Section, write_page
 
     page = Page("a", "b", (), (), Section("c"), (), "d")
     (tmp_path / "report-pictures").mkdir()
     for name in ("example-1.png", "old.svg", "notes.txt"):
         (tmp_path / "report-pictures" / name).write_text("")
-    write(page, tmp_path / "report.html")
+    write_page(page, tmp_path / "report.html")
     assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["notes.txt"]
 
 

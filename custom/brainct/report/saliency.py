@@ -25,8 +25,8 @@ from brainct.ct.metrics import THRESHOLD
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
-from brainct.report.charts import Picture
-from brainct.report.page import Example, Section
+from brainct.pages.page import Example, Section
+from brainct.pages.picture import Picture
 from brainct.report.run_folder import RunFolder
 from brainct.report.wording import percent
 from brainct.run.model_file import beside
