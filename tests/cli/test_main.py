@@ -11,7 +11,7 @@ from PIL import Image
 from brainct.catalogue.traffic import traffic
 from brainct.cli import main
 from brainct.core.weights import nbytes
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
@@ -211,7 +211,7 @@ def test_schemes_lists_every_scheme_with_its_arguments(capsys):
 
 def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     plan = plan_of({**folders.JOBS["fedavg"], "rounds": 1}, "the job")
-    whole = nbytes(model_of(plan).weights)
+    whole = nbytes(model_of(plan.network, plan.seed, plan.rounds).weights)
     assert whole == 107_736
     to, back = traffic("fedavg")
     assert whole < to < whole + 8000, "the model, and names and brackets around its tensors"
