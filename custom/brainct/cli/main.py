@@ -1,5 +1,6 @@
 """`brainct ...`: rehearse a job, render and check jobs, look at a site's scans."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -116,24 +117,33 @@ def data(
 
 @app.command()
 def schemes(
-    write: Annotated[bool, typer.Option(help="Write docs/schemes.md and docs/rounds instead.")] = False,
+    name: Annotated[str, typer.Argument(help="One scheme, of which all is shown.")] = "",
+    schema: Annotated[bool, typer.Option(help="Show the JSON schema of the scheme's arguments.")] = False,
+    write: Annotated[bool, typer.Option(help="Write docs/schemes.md instead.")] = False,
     docs: Annotated[Path, typer.Option(help="The folder of the docs.")] = Path("docs"),
 ) -> None:
-    """List the schemes: paper and family, bytes to and from a site in a round, what a site keeps, arguments."""
+    """List the schemes with the bytes to and from a site in a round, or show one of them."""
     from rich.console import Console
     from rich.table import Table
 
     from brainct.catalogue import schemes_page
-    from brainct.schemes import SCHEMES, about
+    from brainct.core.scheme import arguments_schema
+    from brainct.schemes import SCHEMES, about, factory_of
 
     if write:
-        schemes_page.write(docs)
+        schemes_page.write_docs(docs)
         return
-    table = Table("scheme", "paper; family", "bytes to / from a site", "a site keeps", "arguments", show_lines=True)
-    for name, make in sorted(SCHEMES.items()):
-        row = about(name)
+    if name:
+        factory = factory_of(name)
+        print(json.dumps(arguments_schema(factory), indent=2) if schema else schemes_page.block(name))
+        return
+    table = Table(
+        "scheme", "in one sentence; family", "bytes to / from a site", "client state", "arguments", show_lines=True
+    )
+    for one, make in sorted(SCHEMES.items()):
+        row = about(one)
         arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
-        table.add_row(name, f"{row.paper}; {row.family}", schemes_page.bytes_of(name), row.keeps, arguments)
+        table.add_row(one, f"{row.summary} ({row.family})", schemes_page.bytes_of(one), row.client_state, arguments)
     console = Console(width=120)
     console.print(table, markup=False, highlight=False)
     print("bytes: a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run")
@@ -155,14 +165,14 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
 
 @jobs_app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
-    """Say whether the job folders, docs/schemes.md and docs/rounds are as the registry says; exit code 1 if not."""
+    """Say whether the job folders, docs/schemes.md are as the registry says; exit code 1 if not."""
     from brainct.catalogue import schemes_page
     from brainct.job import folders
 
     findings = folders.check(folder)
     docs = folder.resolve().parent / "docs"
     if (docs / "schemes.md").is_file():
-        findings += schemes_page.check(docs)
+        findings += schemes_page.check_docs(docs)
     for finding in findings:
         print(finding, file=sys.stderr)
     if findings:

@@ -59,7 +59,7 @@ def predict(
     check_channels(scans, plan, site)
     learner = SiteLearner(network_of(plan), scans, plan, site, 0)
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
-        seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
+        seeing = plan.build().adapt_input(Task(weights, said["extra"]), learner, {})
     found = seeing.predict(weights)
     if not found.isfinite().all():
         raise Refused(

@@ -140,9 +140,9 @@ class _Judged:
         """The hospital outside, which has scans but no labels: where a scheme would tune, the model stays as it is."""
         scheme = self.plan.build()
         learner = SiteLearner(network_of(self.plan), self.opened[OUTSIDE], self.plan, OUTSIDE, self.plan.rounds)
-        seeing = scheme.see(self.task, learner, {})
+        seeing = scheme.adapt_input(self.task, learner, {})
         try:
-            weights = scheme.use(self.task, seeing, {})
+            weights = scheme.personalise(self.task, seeing, {})
         except Refused:
             weights = self.task.weights
         return self._labels(OUTSIDE, "test"), seeing.predict(weights, "test").double().numpy()

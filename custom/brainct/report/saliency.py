@@ -119,7 +119,7 @@ def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
     path = run.folder / "model.safetensors"
     weights = load_model(path)
     own = SiteLearner(network_like(plan, weights), scans, plan, site, 0)
-    learner = plan.build().see(Task(weights, _extra(path)), own, {})
+    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
     assert isinstance(learner, SiteLearner)
     return _Asked(learner, weights)
 
