@@ -71,7 +71,7 @@ def play(name, rounds=4, *, lost=(), between=lambda memory: memory, backwards=Fa
     task, used = Task(scheme.model(memory), scheme.extra(memory)), {}
     for site in sites_of(name):
         learner = tiny_learner(plan, site, rounds, scans=(counts or {}).get(site, 8))
-        used[site] = scheme.use(task, scheme.see(task, learner, keeps[site]), keeps[site])
+        used[site] = scheme.personalise(task, scheme.adapt_input(task, learner, keeps[site]), keeps[site])
     return {"model": task.weights, "extra": task.extra, "kept": keeps, "used": used}
 
 
@@ -84,7 +84,7 @@ def played(name, rounds=4):
 def eyes(name, played, site, client_state):
     """The learner with which a site, or, without client state, a held-out site asks the model that was played."""
     task = Task(played["model"], played["extra"])
-    return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), client_state)
+    return SCHEMES[name]().adapt_input(task, tiny_learner(tiny_plan(name), site), client_state)
 
 
 def log(name, agreed=None):
@@ -281,7 +281,9 @@ def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_m
     assert bool(refusal) == carrier.too_few, refusal
     if refusal:
         assert "can't be closed" in refusal
-        assert any(word in about(name).lost for word in ("can't be closed", "refused", "waits")), about(name).lost
+        assert any(word in about(name).lost_site for word in ("can't be closed", "refused", "waits")), about(
+            name
+        ).lost_site
         return
     rounds = record.content["rounds"]
     asked = [number for number, row in enumerate(rounds) if "site-2" in row["bytes_sent"]]
@@ -361,7 +363,8 @@ def test_a_docs_row_and_a_job_stand_for_it(name):
     from brainct.job.folders import JOBS
 
     assert name in {row["scheme"] for row in JOBS.values()}
-    assert all(len(text) > 3 for field, text in vars(about(name)).items() if not field.startswith("no_"))
+    row = dict(vars(about(name)))
+    assert all(len(text) > 3 for text in [*row.pop("blocks").values(), *row.values()])
 
 
 def test_an_unknown_scheme_or_argument_is_refused_with_what_is_known():

@@ -165,11 +165,13 @@ def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
     assert "weights" not in keeps["site-2"]
     assert serialization.unpack(serialization.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
     learner, task = tiny_learner(plan, "site-2", 2), Task(scheme.model(memory), scheme.extra(memory))
-    trees = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
+    trees = scheme.adapt_input(task, learner, keeps["site-2"]).predict(task.weights)
     network = learner.predict(task.weights)
     assert not torch.allclose(trees, network, atol=0.05)
-    assert torch.equal(trees, scheme.see(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights))
-    assert scheme.see(task, learner, keeps["site-1"]) is learner
+    assert torch.equal(
+        trees, scheme.adapt_input(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights)
+    )
+    assert scheme.adapt_input(task, learner, keeps["site-1"]) is learner
 
 
 def test_a_forest_has_no_answers_for_a_fold_without_scans():

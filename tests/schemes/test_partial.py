@@ -15,7 +15,7 @@ from brainct.ct.model import model_of
 from brainct.ct.networks import NETWORKS, build
 from brainct.errors import Refused
 from brainct.schemes import build as scheme_of
-from brainct.schemes._partial import NORMALISATION, head_of, of_kind, paths_of, under
+from brainct.schemes._partial import NORMALISATION, head_of, of_kind, under
 from brainct.security.credentials import offline
 from brainct.training.networks import described
 from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan, tiny_scans
@@ -87,12 +87,12 @@ def test_a_site_would_use_the_delivered_part_with_what_it_kept_and_takes_nothing
     delivered = {key: torch.ones_like(value) for key, value in model.weights.items()}
     client_state = seen[-1].keeps["site-2"]
     learner = (batchnorm_learner if name == "silobn" else tiny_learner)(tiny_plan(name), "site-2")
-    used = scheme.use(Task(delivered), learner, client_state)
+    used = scheme.personalise(Task(delivered), learner, client_state)
     shared = model.weights.keys() - stays
     assert sha256({key: used[key] for key in shared}) == sha256({key: delivered[key] for key in shared})
     if name != "fedbabu":
         assert sha256({key: used[key] for key in stays}) == sha256(client_state["own"])
-        assert sha256(scheme.use(Task(delivered), learner, {})) == sha256(delivered)
+        assert sha256(scheme.personalise(Task(delivered), learner, {})) == sha256(delivered)
     assert used.keys() == model.weights.keys()
 
 
@@ -195,9 +195,3 @@ def test_a_head_that_is_no_part_of_the_network_is_refused(name):
         scheme_of(name, {"head": "head"})
     with pytest.raises(Refused, match="weight_by is 'size'; wanted one of examples, equal"):
         scheme_of(name, {"weight_by": "size"})
-
-
-@pytest.mark.parametrize("value", ["head", 3, None, [1], [""], {"head": 1}])
-def test_what_is_no_list_of_paths_is_refused(value):
-    with pytest.raises(Refused, match="wanted a list of module paths"):
-        paths_of(value, "x")

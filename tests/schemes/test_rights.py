@@ -10,8 +10,8 @@ from brainct.schemes import SCHEMES, about
 from tests.conftest import tiny_learner, tiny_plan
 from tests.schemes.test_contract import sites_of
 
-SUMMED = sorted(name for name in SCHEMES if not about(name).no_secure_aggregation)
-NOISED = sorted(name for name in SCHEMES if not about(name).no_noise)
+SUMMED = sorted(name for name in SCHEMES if "secure_aggregation" not in about(name).blocks)
+NOISED = sorted(name for name in SCHEMES if "update_noise" not in about(name).blocks)
 
 
 def rounds(name, count=2, change=lambda reports: reports):

@@ -61,8 +61,8 @@ def run(scheme, rounds, changes=None, first=0, lost=()):
 def answers(scheme, memory, client_state, learner):
     """What a site, or a hospital outside, gets for its test fold from the model that leaves the federation."""
     task = Task(scheme.model(memory), scheme.extra(memory))
-    seeing = scheme.see(task, learner, client_state)
-    return seeing.predict(scheme.use(task, seeing, client_state))
+    seeing = scheme.adapt_input(task, learner, client_state)
+    return seeing.predict(scheme.personalise(task, seeing, client_state))
 
 
 def pixels(sites=SITES, changes=None):
@@ -133,7 +133,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
         fedavg(),
         quorum=every,
         expects=lambda task, report: {"expected": torch.ones(1)},
-        use=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
+        personalise=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
         extra=lambda memory: {"more": 1},
     )
     scheme, memory = sitenorm(inner), {"inner": {}, "statistics": {STATISTICS: {"mean": [0.0], "variance": [1.0]}}}
@@ -142,7 +142,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
     assert scheme.quorum(5) == 5
     assert set(scheme.expects(task, report)) == {"expected"}
     assert scheme.expects(Task(task.weights), report) is task.weights
-    assert set(scheme.use(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
+    assert set(scheme.personalise(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
 
 
 def test_sites_train_and_answer_through_their_own_statistics():
@@ -156,7 +156,7 @@ def test_sites_train_and_answer_through_their_own_statistics():
     learner.network.load_state_dict(scheme.model(memory))
     wanted = learner.network(by_hand.float()).sigmoid().detach()
     torch.testing.assert_close(answers(scheme, memory, keeps["site-2"], learner), wanted, rtol=0, atol=1e-5)
-    seeing = scheme.see(Task({}, scheme.extra(memory)), learner, {})
+    seeing = scheme.adapt_input(Task({}, scheme.extra(memory)), learner, {})
     assert not torch.equal(seeing.predict(scheme.model(memory)), learner.predict(scheme.model(memory)))
 
 

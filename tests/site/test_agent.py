@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainct.core import serialization
-from brainct.core.scheme import Report, registered
+from brainct.core.scheme import About, Report, registered
 from brainct.ct.model import network_of
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
@@ -28,7 +28,7 @@ def order(plan, what="reply", **changes):
 def counting(monkeypatch):
     """A scheme whose sites count their rounds, and tell."""
 
-    @registered
+    @registered(About(paper="none", family="averaging", summary="A toy.", when="never"))
     def counting():
         def reply(task, learner, client_state):
             count = client_state.get("count", torch.tensor(0)) + 1
@@ -37,7 +37,7 @@ def counting(monkeypatch):
         return replace(
             fedavg(),
             reply=reply,
-            use=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
+            personalise=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
         )
 
     monkeypatch.setitem(SCHEMES, "counting", counting)

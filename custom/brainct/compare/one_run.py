@@ -16,6 +16,7 @@ from brainct.compare.design import Spec
 from brainct.compare.ledger import Point, Row, Site, Times
 from brainct.compare.simulated_sites import OUTSIDE, POOLED, pooled, shared_test
 from brainct.core.scheme import Task
+from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
@@ -141,9 +142,9 @@ class _Judged:
         """The hospital outside, which has scans but no labels: where a scheme would tune, the model stays as it is."""
         scheme = self.plan.build()
         learner = learner_of(ct_choices(self.plan), self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
-        seeing = scheme.see(self.task, learner, {})
+        seeing = scheme.adapt_input(self.task, learner, {})
         try:
-            weights = scheme.use(self.task, seeing, {})
+            weights = scheme.personalise(self.task, seeing, {})
         except Refused:
             weights = self.task.weights
         return self._labels(OUTSIDE, "test"), seeing.predict(weights, "test").double().numpy()
