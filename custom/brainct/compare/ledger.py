@@ -1,6 +1,5 @@
 """The ledger: one line of JSON for each run that ended, appended whole; two ledgers are concatenated with `cat`."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, overload
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from brainct.core import json_file
+from brainct.core.file_lock import locked
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
 
@@ -171,9 +171,7 @@ def append(path: Path, row: BaseModel) -> None:
     A line that a crash cut off is removed first: the run that it belonged to counts as not done.
     """
     line = (json.dumps(_rounded(row.model_dump()), allow_nan=False, sort_keys=True) + "\n").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path.with_name(f".{path.name}.lock"), private=False), path.open("a+b") as file:
         file.truncate(_whole(file.seek(0, os.SEEK_END), path))
         file.write(line)
         file.flush()
