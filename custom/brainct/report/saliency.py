@@ -28,8 +28,8 @@ from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.pages.page import Example, Section
 from brainct.pages.picture import Picture
+from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.report.wording import percent
 from brainct.run.model_file import beside
 from brainct.run.rounds import load_model
 from brainct.security.credentials import offline
