@@ -25,6 +25,7 @@ from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
 from brainct.schemes.swa import swa
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 from tests.support.agreed import Agreed
+from tests.support.requests import request, task_of
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
@@ -217,14 +218,15 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
-    task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
-    found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
+    weights = first_weights(plan)
+    task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})
+    asked = request(plan, "evaluate", round=plan.rounds, task=task, fold="test")
+    found = agent.answer(asked)["scores"]["any"]["brier"]
     learner = SiteLearner(network_of(plan), agent._scans[1], plan, "site-1", 1)
     own = learner.moments()
     seeing = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
-    assert found == seeing.evaluate(task["weights"])["any"]["brier"]
-    assert found != learner.evaluate(task["weights"])["any"]["brier"]
+    assert found == seeing.evaluate(weights)["any"]["brier"]
+    assert found != learner.evaluate(weights)["any"]["brier"]
 
 
 @pytest.mark.usefixtures("small_site")

@@ -17,7 +17,7 @@ from brainct.security import policy as policies
 from brainct.security.policy import Training
 from brainct.security.private_training import PrivateTraining, Steps, clipped_sums, private_training, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
-from tests.schemes.test_contract import sites_of
+from tests.support.by_hand import sites_of
 
 ONE = {"rate": 0.5, "steps": 1}
 """A single step of SGD at a rate that keeps what was added to the weights clear of rounding."""
