@@ -68,9 +68,10 @@ def log(name, agreed=None):
 
     counts = {site: 3 + at for at, site in enumerate(sites)}
     for row in by_hand.rounds(scheme, plan, 2, model=model_of(plan), sites=sites, counts=counts, learner=learner):
+        after = scheme.model(row.memory)
         if trained:
             break
-    return scheme.model(scheme.start(model_of(plan), sites, 7)), scheme.model(row.memory)
+    return scheme.model(scheme.start(model_of(plan), sites, 7)), after
 
 
 def obedient(learner, agreed, count, trained):
