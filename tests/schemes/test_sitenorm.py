@@ -27,6 +27,7 @@ from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
 from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
 from tests.support.agreed import Agreed
+from tests.support.requests import request, task_of
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
@@ -219,14 +220,16 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
-    task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
-    found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
+    weights = first_weights(plan)
+    task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})
+    asked = request(plan, "evaluate", round=plan.rounds, task=task, fold="test")
+    found = agent.answer(asked)["scores"]["any"]["brier"]
     learner = learner_of(plan, agent._data[1], offline(plan, "site-1", 1))
     own = moments(learner)
-    seeing = learner.adapted(inputs=normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist()))
-    assert found == seeing.evaluate(task["weights"])["any"]["brier"]
-    assert found != learner.evaluate(task["weights"])["any"]["brier"]
+    change = normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
+    seeing = learner.adapted(inputs=change)
+    assert found == seeing.evaluate(weights)["any"]["brier"]
+    assert found != learner.evaluate(weights)["any"]["brier"]
 
 
 @pytest.mark.usefixtures("small_site")

@@ -20,7 +20,7 @@ from brainct.security.private_training import private_training
 from brainct.training.data import Dataset, Fold
 from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
-from tests.schemes.test_contract import sites_of
+from tests.support.by_hand import sites_of
 
 ONE = {"rate": 0.5, "steps": 1}
 """A single step of SGD at a rate that keeps what was added to the weights clear of rounding."""
