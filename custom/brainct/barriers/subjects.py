@@ -92,7 +92,7 @@ def of_files(files: Sequence[Path]) -> Subject:
     for name, file in zip(_names(files), files, strict=True):
         plan, sites = _plan_of(file.parent)
         weights = load_model(file)
-        start = model_of(ct_choices(plan).network, plan.seed).weights
+        start = model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
         check(weights, start, f"{file}, for network {ct_choices(plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))

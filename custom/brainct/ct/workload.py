@@ -78,7 +78,7 @@ class CtWorkload:
         data.public()
 
     def describe(self, data: Dataset, public: bool = False) -> dict[str, Any]:
-        """Counts, a fingerprint, notes; no path, no patient. public: also the number of public scans and their digest."""
+        """Counts, a fingerprint, notes; no path, no patient. public: also how many public scans, and their digest."""
         folds = {name: _counts(fold) for name, fold in data.folds.items()}
         about = {"kind": data.kind, "folds": folds, "fingerprint": data.fingerprint, "notes": list(data.notes)}
         if not public:
@@ -108,7 +108,7 @@ class CtWorkload:
 
     def fits(self, weights: Weights, choices: CtChoices) -> None:
         """Refuse other tensors than those of the network that the job chooses."""
-        wanted = model_of(choices.network, seed=0).weights
+        wanted = model_of(choices.network, 0).weights
         check(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
