@@ -33,7 +33,7 @@ def main(
     results = out or _free(f"poc-{job.resolve().name}")
     for folder in (results, workspace):
         if folder is not None and folder.exists() and any(folder.iterdir()):
-            raise Refused(f"the folder {folder} is not empty; name another one or remove it first")
+            raise Refused(f"the folder {folder} is in use; name another one or remove it first")
     place = workspace.resolve() if workspace else Path(tempfile.mkdtemp(prefix="brainct-poc-"))
     clock = Clock()
     try:
