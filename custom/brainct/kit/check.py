@@ -239,12 +239,13 @@ def _storage(kit: Path) -> Iterator[Finding]:
 def _scans(kit: Path) -> Iterator[Finding]:
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
-    from brainct.site.agent import describe, site_file_of
+    from brainct.ct.workload import CT
+    from brainct.site.agent import site_file_of
 
     site, path = kit.resolve().name, site_file_of(kit)
     if path is None and (strange := [each.name for each in (kit / "local").glob("brainct*.y*ml")]):
         raise Refused(f"local/{strange[0]} is not looked at, and so the phantom would be used: name it brainct.yaml")
-    about = describe(open_site(read_site_file(path) if path else None, site, [site]))
+    about = CT.describe(open_site(read_site_file(path) if path else None, site, [site]))
     for fold, counts in about["folds"].items():
         labels = [
             f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-"
