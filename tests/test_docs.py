@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from brainct.catalogue import rooms
+from brainct.cli.main import app
 from brainct.schemes import SCHEMES
 from tests.conftest import ROOT
 
@@ -64,6 +66,25 @@ def exists(name: str) -> bool:
     return False
 
 
+def commands(text: str) -> list[str]:
+    """Every command line of brainct in a block or between backticks, continued lines joined and comments cut."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    blocks = re.findall(r"^(?:    |\$ |)(?:[A-Z_]+=\S+ )?brainct ([a-z].*)$", text, re.M)
+    inline = re.findall(r"`brainct ([a-z][^`]*)`", text.replace("\n", " "))
+    return [line.partition("#")[0].strip() for line in [*blocks, *inline]]
+
+
+def unknown_in_command(line: str) -> list[str]:
+    """Words of a command line that the command does not have: its name, its subcommand, its options."""
+    words, command = line.split(), typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        if words[0] not in command.commands:
+            return words[:1]
+        command = command.commands[words.pop(0)]
+    options = {name for parameter in command.params for name in parameter.opts}
+    return [word for word in words if word.startswith("--") and word.partition("=")[0] not in {*options, "--help"}]
+
+
 ALL = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -75,6 +96,17 @@ def test_every_link_between_pages_resolves(page):
 @ALL
 def test_every_name_of_code_on_a_page_exists(page):
     assert unknown(page.read_text()) == []
+
+
+@ALL
+def test_every_command_on_a_page_exists_with_its_options(page):
+    found = {line: unknown_in_command(line) for line in commands(page.read_text())}
+    assert {line: words for line, words in found.items() if words} == {}
+
+
+def test_a_wrong_command_and_a_wrong_option_are_found():
+    text = "    brainct reherse jobs/x\nSee `brainct runs lost KIT`.\n    A=b brainct rehearse x \\\n      --sitess 4 # --no\n"
+    assert [unknown_in_command(line) for line in commands(text)] == [["reherse"], ["--sitess"], ["lost"]]
 
 
 def test_a_broken_link_and_a_wrong_name_are_found():
