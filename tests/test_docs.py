@@ -105,7 +105,8 @@ def test_every_command_on_a_page_exists_with_its_options(page):
 
 
 def test_a_wrong_command_and_a_wrong_option_are_found():
-    text = "    brainct reherse jobs/x\nSee `brainct runs lost KIT`.\n    A=b brainct rehearse x \\\n      --sitess 4 # --no\n"
+    block = "    brainct reherse jobs/x\n    A=b brainct rehearse x \\\n      --sitess 4 # --no\n"
+    text = f"{block}See `brainct runs lost KIT`."
     assert [unknown_in_command(line) for line in commands(text)] == [["reherse"], ["--sitess"], ["lost"]]
 
 
