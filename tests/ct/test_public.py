@@ -10,8 +10,8 @@ from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.partition import PUBLIC, UNUSED, dealt
 from brainct.ct.phantom import SCANNERS, phantom, public_phantom
 from brainct.ct.site_config import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
+from brainct.ct.workload import CT
 from brainct.errors import Refused
-from brainct.site.agent import describe
 from tests.support.forged import manifest, site_file, write_png
 
 SITES = ["a", "b", "c"]
@@ -113,8 +113,8 @@ def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in
     second = open_site(hospital(tmp_path / "h2", 20, "../two/scans"), "h2", ["h2"], 32)
     assert first.public().fingerprint == second.public().fingerprint
     assert torch.equal(first.public().images, second.public().images)
-    assert describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
-    assert "public" not in describe(first)
+    assert CT.describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
+    assert "public" not in CT.describe(first)
 
 
 def test_a_scan_that_is_public_and_the_sites_own_is_refused(tmp_path: Path):

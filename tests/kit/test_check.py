@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from brainct.core.version import fingerprint
+from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.kit import check, policy_files
 from brainct.protocol.reply_schema import described
@@ -237,7 +238,7 @@ def test_the_verdict_that_a_check_leaves_in_a_kit_may_travel_and_one_that_can_no
     assert check.left(kit) is None
     check.leave([check.Finding("kit", "PASS", "x"), check.Finding("key", "WARN", "y")], kit)
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": []}
-    said = described("a", {"about": {**about, "check": check.left(kit)}})["check"]
+    said = described(CT, "a", {"about": {**about, "check": check.left(kit)}})["check"]
     assert (said["verdict"], said["package"]) == ("WARN", fingerprint())
     for broken in ("{", "[]", "{}", '"PASS"'):
         (kit / check.FILE).write_text(broken)
