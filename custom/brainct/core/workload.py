@@ -124,6 +124,10 @@ class Workload(Protocol):
         """What all descriptions together give to every site's learner, as plain data; {} for nothing."""
         ...
 
+    def unnoised(self, choices: Any) -> str:
+        """What follows from training samples, besides counts, and leaves exactly at the roll call; empty for nothing."""
+        ...
+
     def prepare(self, choices: Any, seed: int) -> Any:
         """What a site makes once for a job and all its rounds, such as the network into which weights are loaded."""
         ...

@@ -98,6 +98,10 @@ class CtWorkload:
         """Nothing: scans come windowed in HU, the same at all sites."""
         return {}
 
+    def unnoised(self, choices: CtChoices) -> str:
+        """Counts alone leave at the roll call."""
+        return ""
+
     def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
         """The network that the job chooses."""
         return network_of(choices.network, seed)

@@ -19,7 +19,7 @@ ORDERS = ("describe", "reply", "evaluate")
 HELD_OUT = ("valid", "test")
 """Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
 
-KEYS = {"what", "exchange", "round", "step", "sites", "run", "plan", "task", "new", "fold"}
+KEYS = {"what", "exchange", "round", "step", "sites", "run", "plan", "task", "new", "fold", "shared"}
 LAST = 10**9
 
 
@@ -48,6 +48,7 @@ def _wrong(order: Mapping[str, Any], site: str) -> list[str]:
         "run": isinstance(order.get("run"), str),
         "plan": isinstance(order.get("plan"), Mapping),
         "new": isinstance(order.get("new", True), bool),
+        "shared": isinstance(order.get("shared", {}), Mapping),
         "task": order["what"] == "describe" or _is_task(task),
     }
     return [name for name, fine in sound.items() if not fine]
@@ -124,5 +125,5 @@ def evaluations(plan: Plan) -> int:
 
 def order_digest(order: Mapping[str, Any]) -> str:
     """64 hex digits over all that an answer may depend on; the exchange's name is not, which a resumed run repeats."""
-    known = {key: order[key] for key in ("what", "round", "sites", "plan", "task")}
+    known = {key: order[key] for key in ("what", "round", "sites", "plan", "task", "shared") if key in order}
     return serialization.sha256({**known, "step": order.get("step", 0), "fold": order.get("fold", "")})

@@ -71,6 +71,7 @@ class Run:
         self.log, self.closed, self.scheme = log, closed, plan.build()
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
         self.initial = _initial(plan, initial)
+        self.shared: Mapping[str, Any] = {}
         self._late: set[str] = set()
         plan.check_sites(len(self.sites))
         one_thread()
@@ -82,6 +83,7 @@ class Run:
         found = self._roll_call()
         _same_package(found)
         public = _same_public(found) if self.scheme.public else 0
+        self.shared = self.plan.kind.shared(found, self.plan)
         with checkpoint.lock(self.record.states, self.name):
             if self.record.resumed:
                 checkpoint.same_copies(self.record.resumed, self.record.states, found, self.name)
@@ -204,6 +206,7 @@ class Run:
         order: Order = {"what": what, "exchange": exchange, "round": number, "sites": self.sites, "run": self.name}
         if task is not None:
             order["task"] = {"weights": task.weights, "extra": task.extra}
+            order |= {"shared": self.shared} if self.shared else {}
         return {**order, "plan": self.plan.model_dump()}
 
 

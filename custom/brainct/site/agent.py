@@ -192,13 +192,21 @@ class SiteAgent:
         self.state.store(run, {"client_state": client_state, "round": number, "answers": answers})
         return answer
 
-    def delivered(self, plan: Plan, task: Task, sites: Sequence[str], run: str) -> tuple[Learner, Weights]:
+    def delivered(
+        self, plan: Plan, task: Task, sites: Sequence[str], run: str, shared: Mapping[str, Any] | None = None
+    ) -> tuple[Learner, Weights]:
         """After a run's last round, given the delivered model: how this site would ask it, and the model it would ask.
 
         For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
         """
         scheme = plan.build()
-        asked = {"plan": plan.model_dump(), "sites": list(sites), "round": plan.rounds, "run": run}
+        asked = {
+            "plan": plan.model_dump(),
+            "sites": list(sites),
+            "round": plan.rounds,
+            "run": run,
+            "shared": shared or {},
+        }
         learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
         return _used(scheme, task, learner, self.state.kept(run)["client_state"])
 
@@ -209,7 +217,8 @@ class SiteAgent:
         always = self._guard is not None and self._guard.policy.scores.noise is not None
         named = (plan.seed, self.site, order["round"])
         credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
-        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always)
+        shared = order.get("shared", {})
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always, shared)
         return plan.kind.learner(plan, data, context, self._prepared_for(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainct.core.determinism import generator
 from brainct.errors import Refused
-from brainct.table.config import TableChoices
+from brainct.table.config import TableChoices, Task
 from brainct.table.demonstration import evenly, share
 from brainct.table.read import Floats, read_table
 from brainct.table.samples import Samples, samples_of, values_of
@@ -21,8 +22,16 @@ from brainct.training.data import FOLDS, Dataset, Fold, Public, no_public
 DEMONSTRATION = "DEMONSTRATION data of scikit-learn, partitioned among the sites; not this site's own"
 
 
-def open_site(path: Path | None, site: str, sites: Sequence[str], choices: TableChoices) -> Dataset:
-    """The samples of one site, inputs (N, d) float64 as they were read; without a site file demonstration data.
+@dataclass(frozen=True)
+class TableData(Dataset):
+    """A site's samples, inputs (N, d) float64 as they were read, for a job's task, and whether it standardises them."""
+
+    task: Task = "binary"
+    standardise: bool = True
+
+
+def open_site(path: Path | None, site: str, sites: Sequence[str], choices: TableChoices) -> TableData:
+    """The samples of one site; without a site file its share of a demonstration table.
 
     sites: all names of the federation; only demonstration data depend on them. Refused begins with the site's name.
     """
@@ -31,10 +40,10 @@ def open_site(path: Path | None, site: str, sites: Sequence[str], choices: Table
         if file.kind == "demo_table":
             samples, common = share(file, site, sites, choices)
             found = _public_of(common)
-            return _dataset(samples, file, lambda: found if len(common) else no_public(), (DEMONSTRATION,))
+            return _dataset(samples, file, choices, lambda: found if len(common) else no_public(), (DEMONSTRATION,))
         assert file.path is not None
         samples = samples_of(read_table(file.path), file, choices)
-        return _dataset(samples, file, functools.cache(functools.partial(_public, file, choices)))
+        return _dataset(samples, file, choices, functools.cache(functools.partial(_public, file, choices)))
     except Refused as refusal:
         raise Refused(f"{site}: {refusal}") from None
 
@@ -51,15 +60,20 @@ def _public_of(values: Floats) -> Public:
 
 
 def _dataset(
-    samples: Samples, file: TableFile, public: Callable[[], Public], notes: tuple[str, ...] = ()
-) -> Dataset:
+    samples: Samples,
+    file: TableFile,
+    choices: TableChoices,
+    public: Callable[[], Public],
+    notes: tuple[str, ...] = (),
+) -> TableData:
     fold_of = split(samples, file.split)
     folds = {name: _fold(samples, np.flatnonzero(fold_of == at)) for at, name in enumerate(FOLDS)}
     if not len(folds["train"]):
         raise Refused("no training samples: raise `split.train`, or check the file")
     if len(set(samples.groups.tolist())) < len(samples.groups):
         notes = (*notes, f"{len(samples.groups)} samples of {len(set(samples.groups.tolist()))} patients")
-    return Dataset(file.kind, folds, _fingerprint(samples, fold_of), notes, file.batch_size, "cpu", public)
+    known = (file.kind, folds, _fingerprint(samples, fold_of), notes, file.batch_size, "cpu", public)
+    return TableData(*known, choices.task, choices.standardise)
 
 
 def split(samples: Samples, choices: Split) -> NDArray[np.int64]:
@@ -82,5 +96,7 @@ def _fold(samples: Samples, which: NDArray[np.int64]) -> Fold:
 def _fingerprint(samples: Samples, fold_of: NDArray[np.int64]) -> str:
     """SHA-256 over the sorted digests of (values, labels, fold): no name and no patient enters it."""
     rows = zip(samples.values, samples.labels, fold_of, strict=True)
-    each = [sha256(values.tobytes() + labels.tobytes() + FOLDS[fold].encode()).digest() for values, labels, fold in rows]
+    each = [
+        sha256(values.tobytes() + labels.tobytes() + FOLDS[fold].encode()).digest() for values, labels, fold in rows
+    ]
     return sha256(b"".join(sorted(each))).hexdigest()

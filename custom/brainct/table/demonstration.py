@@ -24,7 +24,9 @@ def demonstration(name: str) -> Table:
     found = getattr(datasets, f"load_{name}")()
     # scikit-learn has benign as 1; what a hospital looks for is 1 here
     target = 1 - found.target if name == "breast_cancer" else found.target
-    columns = {str(one): [repr(float(cell)) for cell in found.data[:, at]] for at, one in enumerate(found.feature_names)}
+    columns = {
+        str(one): [repr(float(cell)) for cell in found.data[:, at]] for at, one in enumerate(found.feature_names)
+    }
     return Table(name, {**columns, TARGET: [str(int(one)) for one in target]})
 
 

@@ -76,7 +76,7 @@ def scaler_of(choices: TableChoices, shared: Mapping[str, Any], seed: int) -> Sc
         projection = drawn / math.sqrt(columns)
     if not choices.standardise:
         return Scaler(np.zeros(columns), np.ones(columns), projection)
-    found = [np.array(shared.get(key, ()), np.float64) for key in ("mean", "deviation")]
-    if any(one.shape != (columns,) for one in found):
+    mean, deviation = (np.array(shared.get(key, ()), np.float64) for key in ("mean", "deviation"))
+    if mean.shape != (columns,) or deviation.shape != (columns,):
         raise Refused(f"the job standardises {columns} columns, but came without their means and deviations")
-    return Scaler(*found, projection)
+    return Scaler(mean, deviation, projection)

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from brainct.training.opened import content
 from brainct.errors import Refused
+from brainct.training.opened import content
 
 LARGEST = 2**16
 """Largest size of a site file in bytes."""
