@@ -71,6 +71,7 @@ class Run:
         self.log, self.closed, self.scheme = log, closed, plan.build()
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
         self.initial = _initial(plan, initial)
+        self.shared: Mapping[str, Any] = {}
         self._late: set[str] = set()
         plan.check_sites(len(self.sites))
         one_thread()
@@ -85,6 +86,7 @@ class Run:
         with checkpoint.lock(self.record.states, self.name):
             if self.record.resumed:
                 checkpoint.same_copies(self.record.resumed, self.record.states, found, self.name)
+            self.shared = self.plan.kind.shared(found, self.plan)
             self.record.open(_without_kept(found))
             return self._rounds(self._begin(public))
 
@@ -116,8 +118,12 @@ class Run:
         if not any(row["metrics"] for row in self.record.content["rounds"]):
             raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
-        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self.scheme.extra(memory))
+        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self._extra(memory))
         return model
+
+    def _extra(self, memory: Memory) -> Mapping[str, Any]:
+        """What the delivered model needs in addition to its weights: of the scheme, and of the workload."""
+        return {**self.scheme.extra(memory), **({"workload": dict(self.shared)} if self.shared else {})}
 
     def _round(self, memory: Memory, number: int) -> Memory:
         began, tasks = time.monotonic(), dict(self.scheme.assign(memory, number, self.sites))
@@ -204,6 +210,7 @@ class Run:
         order: Order = {"what": what, "exchange": exchange, "round": number, "sites": self.sites, "run": self.name}
         if task is not None:
             order["task"] = {"weights": task.weights, "extra": task.extra}
+            order |= {"shared": dict(self.shared)} if self.shared else {}
         return {**order, "plan": self.plan.model_dump()}
 
 
