@@ -17,7 +17,8 @@ from brainct.core.names import site_names
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.folds import FOLDS, Dataset, Fold
 from brainct.ct.phantom import SCANNERS, Scanner
-from brainct.ct.site_config import Deal, PhantomChoices, SiteFile, Split, read_site_file
+from brainct.ct.site_choices import Partition, PhantomChoices, Split
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 
 OUTSIDE = "outside"
@@ -160,9 +161,13 @@ class Federation(BaseModel):
             )
         file = read_site_file(path)
         how: dict[str, Any] = {"how": "dirichlet" if by == ["label"] else "size", "alpha": self.alpha}
-        held = file.deal.test_scans if file.deal else None
-        deal = Deal(**(how if by else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
-        changes = {"deal": deal, "batch_size": self.batch_size, "split": file.split.model_copy(update={"seed": seed})}
+        held = file.partition.test_scans if file.partition else None
+        partition = Partition(**(how if by else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
+        changes = {
+            "partition": partition,
+            "batch_size": self.batch_size,
+            "split": file.split.model_copy(update={"seed": seed}),
+        }
         opened = open_sites(file.model_copy(update=changes), self.names, size, dims)
         first = opened[self.names[0]]
         nothing = {fold: _part(first.folds["test"], slice(0)) for fold in FOLDS}

@@ -205,7 +205,7 @@ class _Opened:
         self._found: dict[tuple[Any, ...], dict[str, Dataset]] = {}
 
     def __call__(self, file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
-        if file is None or file.deal is None:
+        if file is None or file.partition is None:
             return open_site(file, site, sites, size, dims)
         key = (tuple(sites), size, dims)
         if key not in self._found:
