@@ -11,8 +11,8 @@ from brainct.ct.partition import PUBLIC, UNUSED, partition_scans
 from brainct.ct.phantom import SCANNERS, phantom, public_phantom
 from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, Split
 from brainct.ct.site_config import SiteFile, read_site_file
+from brainct.ct.workload import CT
 from brainct.errors import Refused
-from brainct.site.agent import describe
 from tests.support.forged import manifest, site_file, write_png
 
 SITES = ["a", "b", "c"]
@@ -114,8 +114,8 @@ def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in
     second = open_site(hospital(tmp_path / "h2", 20, "../two/scans"), "h2", ["h2"], 32)
     assert first.public().fingerprint == second.public().fingerprint
     assert torch.equal(first.public().images, second.public().images)
-    assert describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
-    assert "public" not in describe(first)
+    assert CT.describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
+    assert "public" not in CT.describe(first)
 
 
 def test_a_scan_that_is_public_and_the_sites_own_is_refused(tmp_path: Path):

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from brainct.core.version import fingerprint
+from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.kit import policy_files
 from brainct.kit.check import check_kit
@@ -243,7 +244,7 @@ def test_the_saved_verdict_fits_the_reply_schema_and_a_damaged_one_is_none(kit):
     assert last_verdict(kit) is None
     save_verdict([CheckResult("kit", "PASS", "x"), CheckResult("key", "WARN", "y")], kit)
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": []}
-    message = described("a", {"about": {**about, "check": last_verdict(kit)}})["check"]
+    message = described(CT, "a", {"about": {**about, "check": last_verdict(kit)}})["check"]
     assert (message["verdict"], message["package"]) == ("WARN", fingerprint())
     for broken in ("{", "[]", "{}", '"PASS"'):
         (kit / VERDICT_FILE).write_text(broken)

@@ -29,6 +29,7 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.ct.learner import model_of
 from brainct.ct.metrics import scores
+from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
 from brainct.flare.site import Site
@@ -182,21 +183,21 @@ SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8
 
 
 def test_an_honest_description_and_honest_scores_are_used():
-    assert described("b", {"about": ABOUT}) == ABOUT
+    assert described(CT, "b", {"about": ABOUT}) == ABOUT
     check = {"verdict": "PASS", "time": "2026-01-02T03:04:05+00:00", "package": PACKAGE}
-    assert described("b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
-    assert scored("b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
+    assert described(CT, "b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
+    assert scored(CT, "b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
 
 
 def test_a_description_that_names_patients():
     with pytest.raises(Refused) as refusal:
-        described("b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
+        described(CT, "b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
     assert str(refusal.value).startswith(ATTACKS["patients in counts"].line)
 
 
 def test_scores_that_name_patients():
     with pytest.raises(Refused) as refusal:
-        scored("b", {"scores": {"DOE^JANE": SCORE}})
+        scored(CT, "b", {"scores": {"DOE^JANE": SCORE}})
     assert str(refusal.value).startswith(ATTACKS["patients in scores"].line)
 
 
@@ -216,7 +217,7 @@ def test_scores_that_name_patients():
 )
 def test_more_descriptions_that_are_refused(about):
     with pytest.raises(Refused, match="b, the roll call: "):
-        described("b", {"about": about})
+        described(CT, "b", {"about": about})
 
 
 class Evil:
@@ -382,10 +383,10 @@ def test_fedma_takes_counts_that_are_counts(labelled):
 
 def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
     with pytest.raises(Refused, match="a, its scores: 1 keys or values are none that a site may send"):
-        scored("a", {"scores": {}})
+        scored(CT, "a", {"scores": {}})
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"]}
     kept = {"round": 3, "empty": False}
-    assert described("a", {"about": {**about, "kept": kept}})["kept"] == kept
+    assert described(CT, "a", {"about": {**about, "kept": kept}})["kept"] == kept
     for note in ("two\nlines", "\x1b[2J"):
         with pytest.raises(Refused, match="a, the roll call: 1 keys or values"):
-            described("a", {"about": {**about, "notes": [note]}})
+            described(CT, "a", {"about": {**about, "notes": [note]}})

@@ -220,7 +220,7 @@ def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, sm
     task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
     order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
     found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
-    learner = SiteLearner(network_of(plan), agent._scans[1], plan, "site-1", 1)
+    learner = SiteLearner(network_of(plan), agent._data[1], plan, "site-1", 1)
     own = learner.moments()
     seeing = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
     assert found == seeing.evaluate(task["weights"])["any"]["brier"]

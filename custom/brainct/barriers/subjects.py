@@ -17,6 +17,7 @@ from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
 from brainct.core.weights import Weights, check, difference
+from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
 from brainct.ct.folds import FINDINGS, Dataset
 from brainct.ct.learner import SiteLearner, described, model_of, network_like, network_of
@@ -46,7 +47,7 @@ class Subject:
     def layers(self) -> Sequence[Layer]:
         """The network's layers, in order."""
         first = next(iter(self.models.values()))
-        return described(network_like(self.plan, first), self.plan.network.architecture).layers
+        return described(network_like(self.plan, first), ct_choices(self.plan).network.architecture).layers
 
 
 def of_run(run: Path, epochs: int | None = None) -> Subject:
@@ -79,7 +80,7 @@ def of_files(files: Sequence[Path]) -> Subject:
         plan, sites = _plan_of(file.parent)
         weights = load_model(file)
         start = model_of(plan).weights
-        check(weights, start, f"{file}, for network {plan.network.architecture}")
+        check(weights, start, f"{file}, for network {ct_choices(plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
         found |= _learners(first, sites, file.parent)
@@ -135,7 +136,9 @@ def _plan_of(run: Path) -> tuple[Plan, list[str]]:
 
 def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLearner]:
     path = site_file_of(None)
-    found = open_sites(read_site_file(path) if path else None, sites, plan.network.size, plan.network.dims)
+    found = open_sites(
+        read_site_file(path) if path else None, sites, ct_choices(plan).network.size, ct_choices(plan).network.dims
+    )
     for site, scans in found.items():
         _same_scans(scans, site, run)
     one_thread()

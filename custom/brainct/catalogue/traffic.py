@@ -16,6 +16,7 @@ from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Fitted, Learner, Model, Moments
 from brainct.core.scheme import Report, Task, followed
 from brainct.core.weights import Weights, filled
+from brainct.ct.config import ct_choices
 from brainct.ct.learner import model_of
 from brainct.job.config import Plan, plan_of
 from brainct.job.folders import JOBS
@@ -69,11 +70,11 @@ class Stepping:
         """A step of each number, as long as the site's number says."""
         step = 1e-4 * int(self.site.rpartition("-")[2])
         moved = {key: value + step if value.is_floating_point() else value for key, value in weights.items()}
-        return Fitted(moved, SCANS, 2, self.plan.fit.rate, 0.5, "sgd")
+        return Fitted(moved, SCANS, 2, ct_choices(self.plan).fit.rate, 0.5, "sgd")
 
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
         """A gradient of ones."""
-        return Fitted(filled(weights, 1.0), SCANS, 1, self.plan.fit.rate, 0.5)
+        return Fitted(filled(weights, 1.0), SCANS, 1, ct_choices(self.plan).fit.rate, 0.5)
 
     def features(self, weights: Weights, layer: str) -> tuple[Tensor, Tensor]:
         """Random features of scans, every other one with all findings."""
@@ -89,7 +90,7 @@ class Stepping:
 
     def moments(self) -> Moments:
         """Scans of mean 0 and variance 1."""
-        channels = self.plan.network.channels
+        channels = ct_choices(self.plan).network.channels
         return Moments(SCANS, torch.zeros(channels).double(), torch.full((channels,), float(SCANS)).double())
 
     def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> Learner:
@@ -99,7 +100,9 @@ class Stepping:
     def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
         """Scans of one number each, every other one with all findings."""
         scans = PUBLIC if name == "public" else SCANS
-        return torch.zeros(scans, self.plan.network.channels), (torch.arange(scans) % 2).float()[:, None].expand(-1, 6)
+        return torch.zeros(scans, ct_choices(self.plan).network.channels), (torch.arange(scans) % 2).float()[
+            :, None
+        ].expand(-1, 6)
 
     def answering(self, predict: Callable[[str], Tensor]) -> Learner:
         """Itself: its answers are made up in any case."""

@@ -20,11 +20,12 @@ def data(
     from brainct.core.names import site_names
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
-    from brainct.site.agent import describe, site_file_of
+    from brainct.ct.workload import CT
+    from brainct.site.agent import site_file_of
 
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
-    about = describe(scans, public)
+    about = CT.describe(scans, public)
     print(f"{site}: {about['kind']}, fingerprint {about['fingerprint'][:16]}")
     for note in about["notes"]:
         print(f"  note: {note}")

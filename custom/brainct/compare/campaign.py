@@ -18,6 +18,7 @@ from brainct.compare.design import Design, Spec, wanted
 from brainct.compare.ledger import Row
 from brainct.compare.one_run import failed, run, sentence
 from brainct.core.determinism import one_thread
+from brainct.ct.config import ct_choices
 from brainct.ct.folds import Dataset
 from brainct.errors import Refused
 from brainct.site.worker import cause, context
@@ -143,7 +144,7 @@ class Session:
 
     def _open(self, spec: Spec) -> Mapping[str, Dataset] | None:
         """The scans, made once for all runs on them; where they can't be opened, the run has failed."""
-        network = spec.plan.network
+        network = ct_choices(spec.plan).network
         key = (spec.federation.digest, spec.seed, network.size, network.dims)
         try:
             if key not in self._opened:

@@ -19,7 +19,6 @@ from brainct.core.scheme import Task
 from brainct.ct.folds import FINDINGS, Dataset
 from brainct.ct.learner import SiteLearner, network_of
 from brainct.ct.metrics import scores
-from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.model_file import beside
@@ -228,7 +227,7 @@ def delivered(path: Path) -> Task:
 
 
 def _opener(scans: Opened) -> Callable[..., Dataset]:
-    def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
         return scans[site]
 
     return opened

@@ -28,8 +28,9 @@ class Layer:
 class Model:
     """The weights before round 0, and what a scheme may know of the network and the run.
 
-    layers: of the network, in order. architecture: its name. rounds: that are to come, 0 where nobody knows. public:
-    scans of the public set that all sites hold alike, >= 0; counted for a scheme that needs one.
+    layers: of the network, in order. architecture: its name. rounds: that are to come, 0 where unknown. public:
+    samples of the public set that is the same at all sites, >= 0; counted for a scheme that needs one. outputs: their
+    names, in order.
     """
 
     weights: Weights
@@ -37,6 +38,7 @@ class Model:
     architecture: str = ""
     rounds: int = 0
     public: int = 0
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

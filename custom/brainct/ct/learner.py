@@ -20,7 +20,7 @@ from brainct.core.determinism import generator
 from brainct.core.learner import Fitted, Layer, Model, Moments
 from brainct.core.weights import Weights, check
 from brainct.ct.augment import Augment, augmenter
-from brainct.ct.config import Fit
+from brainct.ct.config import Fit, ct_choices
 from brainct.ct.folds import Dataset, Fold
 from brainct.ct.metrics import scores
 from brainct.ct.networks import NETWORKS, build, masked_bce
@@ -58,7 +58,7 @@ class SiteLearner:
         always: bool = False,
     ):
         self.network, self.scans, self.plan, self.site, self.round = network.to(scans.device), scans, plan, site, round
-        self.batch_size = plan.fit.batch_size or scans.batch_size
+        self.batch_size = ct_choices(plan).fit.batch_size or scans.batch_size
         self._secret, self._run_secret, self._identity, self._private = secret, run_secret, identity, private
         self._always = always
         self._normalise: tuple[Tensor, Tensor] | None = None
@@ -95,13 +95,15 @@ class SiteLearner:
         """
         self._load(weights)
         moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
-        rate = self.rate() if decay else self.plan.fit.rate
+        rate = self.rate() if decay else ct_choices(self.plan).fit.rate
         optimizer = self._optimizer(moving, rate)
         if self._private is not None:
             self._unread("labels of public scans" if pseudo is not None else "")
-            wanted = self._private.terms.steps(self.plan.fit, epochs, steps)
+            wanted = self._private.terms.steps(ct_choices(self.plan).fit, epochs, steps)
             self._fit_privately(self._private, weights, moving, optimizer, wanted, penalty, correction)
-            return Fitted(self._weights(), len(self._train()), wanted, rate, None, _optimizer_of(self.plan.fit))
+            return Fitted(
+                self._weights(), len(self._train()), wanted, rate, None, _optimizer_of(ct_choices(self.plan).fit)
+            )
         fold, shares = self._united(pseudo, own)
         losses = []
         self.network.train()
@@ -118,7 +120,12 @@ class SiteLearner:
                 _correct(moving, correction)
                 optimizer.step()
         return Fitted(
-            self._weights(), len(self._train()), len(losses), rate, _mean(losses), _optimizer_of(self.plan.fit)
+            self._weights(),
+            len(self._train()),
+            len(losses),
+            rate,
+            _mean(losses),
+            _optimizer_of(ct_choices(self.plan).fit),
         )
 
     def _fit_privately(
@@ -246,7 +253,7 @@ class SiteLearner:
     def moments(self) -> Moments:
         """Of the training scans, labelled or not, as they were read: before augmentation and normalisation."""
         self._unread("sums over their brightness")
-        none = torch.zeros(self.plan.network.channels, dtype=torch.float64)
+        none = torch.zeros(ct_choices(self.plan).network.channels, dtype=torch.float64)
         sums = self.scans.sums
         return Moments(len(self.scans.folds["train"]), *sums) if sums is not None else Moments(0, none, none)
 
@@ -255,7 +262,7 @@ class SiteLearner:
 
         A channel of variance under 1e-12 is constant to the accuracy of float32 and is only centred.
         """
-        shape = (1, self.plan.network.channels, *[1] * self.plan.network.dims)
+        shape = (1, ct_choices(self.plan).network.channels, *[1] * ct_choices(self.plan).network.dims)
         flat = [value if value >= 1e-12 else 1.0 for value in variance]
         other = copy.copy(self)
         other._normalise = (torch.tensor(mean).reshape(shape), torch.tensor(flat).sqrt().reshape(shape))
@@ -339,7 +346,7 @@ class SiteLearner:
 
     def rate(self) -> float:
         """The learning rate of this round."""
-        fit = self.plan.fit
+        fit = ct_choices(self.plan).fit
         fall = 0.5 * (1 + math.cos(math.pi * self.round / self.plan.rounds)) if fit.decay == "cosine" else 1.0
         return fit.rate * fall
 
@@ -393,7 +400,7 @@ class SiteLearner:
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
     def _optimizer(self, moving: dict[str, nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        fit, parameters = self.plan.fit, list(moving.values())
+        fit, parameters = ct_choices(self.plan).fit, list(moving.values())
         if fit.optimizer == "sgd":
             return torch.optim.SGD(parameters, rate, momentum=fit.momentum, weight_decay=fit.weight_decay)
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
@@ -411,15 +418,17 @@ class SiteLearner:
         self, fold: Fold, order: np.random.Generator, epochs: int | None, steps: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices into the fold, and its images at these, augmented."""
-        fit, change = self.plan.fit, self._augment()
+        fit, change = ct_choices(self.plan).fit, self._augment()
         a_pass = -(-len(fold) // self.batch_size)
         wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
         for index in _indices(order, len(fold), self.batch_size, wanted):
             yield index, change(fold.images[index], order).to(self.scans.device)
 
     def _augment(self) -> Augment:
-        chosen = self.plan.fit.augment
-        return augmenter(chosen, self.plan.network.dims) if chosen is not None else lambda images, rng: images
+        chosen = ct_choices(self.plan).fit.augment
+        return (
+            augmenter(chosen, ct_choices(self.plan).network.dims) if chosen is not None else lambda images, rng: images
+        )
 
 
 class _Seeing(nn.Module):
@@ -440,12 +449,12 @@ def _said(site: str, words: Sequence[str]) -> str:
 
 def model_of(plan: Plan) -> Model:
     """The plan's network as schemes see it, with its seeded weights, and the run's rounds."""
-    return replace(described(network_of(plan), plan.network.architecture), rounds=plan.rounds)
+    return replace(described(network_of(plan), ct_choices(plan).network.architecture), rounds=plan.rounds)
 
 
 def network_of(plan: Plan) -> torch.nn.Module:
     """The plan's network with the initial weights that follow from the plan's seed."""
-    net = plan.network
+    net = ct_choices(plan).network
     return build(net.architecture, net.channels, net.size, net.dims, plan.seed, **net.options)
 
 
@@ -454,7 +463,7 @@ def network_like(plan: Plan, weights: Weights) -> torch.nn.Module:
 
     This is how a model.safetensors of grown widths is loaded: network_like(plan, weights).load_state_dict(weights).
     """
-    net = plan.network
+    net = ct_choices(plan).network
     options = {**net.options, **NETWORKS[net.architecture].options_of(weights)}
     return network_of(plan.model_copy(update={"network": net.model_copy(update={"options": options})}))
 

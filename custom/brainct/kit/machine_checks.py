@@ -51,12 +51,13 @@ def check_scans(kit: Path) -> Iterator[CheckResult]:
     """What a run would find in each fold of the site's scans."""
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
-    from brainct.site.agent import describe, site_file_of
+    from brainct.ct.workload import CT
+    from brainct.site.agent import site_file_of
 
     site, path = kit.resolve().name, site_file_of(kit)
     if path is None and (misnamed := [each.name for each in (kit / "local").glob("brainct*.y*ml")]):
         raise Refused(f"local/{misnamed[0]} is ignored and the phantom would be used: rename it to brainct.yaml")
-    about = describe(open_site(read_site_file(path) if path else None, site, [site]))
+    about = CT.describe(open_site(read_site_file(path) if path else None, site, [site]))
     for fold, counts in about["folds"].items():
         labels = [
             f"{name} {counts['positives'][name]}+/{counts['negatives'][name]}-"

@@ -13,7 +13,6 @@ from brainct.compare.one_run import delivered, kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
 from brainct.ct.folds import Dataset, Fold
-from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.leakage.design import Spec, halves
@@ -144,7 +143,7 @@ def _rounded(found: Mapping[str, View]) -> dict[str, View]:
 
 
 def _opener(scans: Opened) -> Any:
-    def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
         return scans[site]
 
     return opened

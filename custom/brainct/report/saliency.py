@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from brainct.core.determinism import one_thread
 from brainct.core.scheme import Task
 from brainct.core.weights import Weights
+from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import FINDINGS, Dataset
 from brainct.ct.learner import SiteLearner, network_like
@@ -100,7 +101,7 @@ def _allowed(run: RunFolder, site: str, plan: Plan, notes: list[str]) -> Dataset
         if not may_show(file):
             notes.append(f"{site}: the site's file does not allow pictures (pictures: true), so none are shown.")
             return None
-        scans = open_site(file, site, run.sites, plan.network.size, plan.network.dims)
+        scans = open_site(file, site, run.sites, ct_choices(plan).network.size, ct_choices(plan).network.dims)
     except Refused:
         notes.append(f"{site}: its scans can't be opened here, so none are shown.")
         return None

@@ -18,7 +18,6 @@ from scipy.special import ndtri
 from brainct.core.scheme import Scheme, names_in
 from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
-from brainct.ct.config import Fit
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.protocol.terms import evaluations as due
@@ -27,6 +26,7 @@ from brainct.schemes._masking import MEMBERS
 from brainct.security.accounting import Event, epsilon
 from brainct.security.limits import Limits
 from brainct.security.score_rules import ScoreRule
+from brainct.training.config import Fit
 
 UNSEEN = "nobody may see a single hospital's update"
 PRIVATELY = "training scans are read through noise alone (DP-SGD)"
@@ -227,7 +227,8 @@ def evaluations(policy: Policy, plan: Plan) -> list[Event]:
 
 def _trainings(policy: Policy, plan: Plan, passes: Iterable[int | None]) -> list[Event]:
     terms = policy.training
-    return [terms.event(terms.steps(plan.fit, epochs)) for epochs in passes] if terms else []
+    fit = plan.training
+    return [terms.event(terms.steps(fit, epochs)) for epochs in passes] if terms and fit else []
 
 
 def affordable(budget: Budget | None, spent: Iterable[Event], more: Iterable[Event]) -> bool:
