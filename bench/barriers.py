@@ -22,8 +22,8 @@ from brainct.core.serialization import write
 from brainct.core.weights import Weights
 from brainct.ct.metrics import scores
 from brainct.job.config import Plan, plan_of
+from brainct.report.barriers_file import Barriers
 from brainct.report.charts import write as write_pictures
-from brainct.report.run_folder import Barriers
 from brainct.report.sections.barriers import pictures
 from brainct.run.rehearse import rehearse
 

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from brainct.barriers.subjects import _plan_of
 from brainct.cli.predict import predict
 from brainct.compare import import_runs, ledger
 from brainct.compare.ledger import Row
 from brainct.compare.markdown import tables
 from brainct.core import serialization
 from brainct.ct.learner import network_of
+from brainct.ct.network_check import check_network
 from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.report.ledger_page import ledger_page
@@ -24,9 +24,9 @@ from brainct.report.run_folder import read_run
 from brainct.report.run_page import run_page
 from brainct.report.runs_page import runs_page
 from brainct.run import checkpoint
-from brainct.run.model_file import beside, check_network
+from brainct.run.model_file import load_model, read_model
 from brainct.run.rehearse import rehearse, resume
-from brainct.run.rounds import load_model
+from brainct.run.replay import open_run
 from tests.conftest import PHANTOM, tiny_plan
 from tests.support.rows import row
 from tests.support.strange import ODD, mutated
@@ -77,7 +77,7 @@ def test_a_changed_record_is_shown_or_refused_by_name(whole, real, tmp_path, dat
     folder = written(tmp_path / "run", data.draw(mutated(real)))
     only_refused(lambda: read_run(folder), "record.json")
     only_refused(lambda: import_runs.row_of(folder / "record.json"), "record.json")
-    only_refused(lambda: _plan_of(folder), "record.json")
+    only_refused(lambda: open_run(folder), "record.json")
 
 
 @FEW
@@ -102,7 +102,7 @@ def test_files_that_python_itself_gives_up_on_are_refused_by_name(whole, tmp_pat
     for act in (
         lambda: read_run(folder),
         lambda: import_runs.row_of(folder / "record.json"),
-        lambda: _plan_of(folder),
+        lambda: open_run(folder),
         lambda: resume(folder),
     ):
         with pytest.raises(Refused, match="record.json"):
@@ -121,13 +121,13 @@ def test_a_changed_state_is_read_or_refused_by_the_runs_name(whole, tmp_path, da
     serialization.save(tmp_path / checkpoint.FILE, {**content, "sha256": serialization.sha256(content)})
     found = only_refused(lambda: checkpoint.load(tmp_path, "our-run"), "run our-run: memory.safetensors")
     if not isinstance(found, str):
-        only_refused(lambda: checkpoint.check(found, PLAN, ["site-1", "site-2"], "our-run"), "run our-run")
+        only_refused(lambda: checkpoint.check_job(found, PLAN, ["site-1", "site-2"], "our-run"), "run our-run")
 
 
 @pytest.mark.slow
 @settings(FEW, max_examples=40)
 @given(data=st.data())
-def test_a_changed_state_is_gone_on_from_or_refused_by_the_runs_name(whole, tmp_path, monkeypatch, data):
+def test_a_changed_state_is_resumed_or_refused_by_the_runs_name(whole, real, tmp_path, monkeypatch, data):
     """Its hash is made anew, as whoever means harm would."""
     monkeypatch.setenv("BRAINCT_SITE", str(whole.parent / "site.yaml"))
     content = serialization.load(whole / "state" / checkpoint.FILE)
@@ -135,7 +135,7 @@ def test_a_changed_state_is_gone_on_from_or_refused_by_the_runs_name(whole, tmp_
     changed = data.draw(mutated(content["record"], [each for each in ODD if _plain(each)]))
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     folder = shutil.copytree(whole, tmp_path / "run")
-    (folder / "record.json").write_text("{}")
+    written(folder, {key: value for key, value in real.items() if key not in ("test", "model_sha256")})
     content["record"] = changed
     serialization.save(folder / "state" / checkpoint.FILE, {**content, "sha256": serialization.sha256(content)})
     only_refused(lambda: resume(folder, log=lambda line: None))
@@ -215,7 +215,7 @@ def test_a_cut_model_is_refused_by_its_name(tmp_path):
     whole = model(tmp_path / "model.safetensors", SAID).read_bytes()
     for length in (0, 4, 100, len(whole) - 1):
         (tmp_path / "cut.safetensors").write_bytes(whole[:length])
-        for read in (load_model, beside):
+        for read in (load_model, read_model):
             with pytest.raises(Refused, match="cut.safetensors"):
                 read(tmp_path / "cut.safetensors")
     assert torch.equal(load_model(tmp_path / "model.safetensors")["head.bias"], WEIGHTS["head.bias"])

@@ -15,16 +15,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from brainct.compare.design import Spec
 from brainct.compare.ledger import Point, Row, Site, Times
 from brainct.compare.simulated_sites import OUTSIDE, POOLED, pooled, shared_test
-from brainct.core.scheme import Task
 from brainct.ct.folds import FINDINGS, Dataset
 from brainct.ct.learner import SiteLearner, network_of
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.run.model_file import beside
 from brainct.run.rehearse import rehearse
-from brainct.run.rounds import load_model
-from brainct.site.agent import SiteAgent
+from brainct.run.replay import Replay, open_run
+from brainct.run.run_record import Round, RunRecord
 
 Opened = Mapping[str, Dataset]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -89,15 +87,15 @@ def _done(spec: Spec, opened: Opened, folder: Path, closed: Callable[[Mapping[st
     names, plan = spec.federation.names, spec.plan
     asked = [POOLED] if spec.entry.pooled else names
     scans = {**opened, POOLED: pooled(opened, names)} if spec.entry.pooled else opened
-    record = rehearse(plan, asked, folder, opener=_opener(scans), log=lambda line: None, closed=closed).content
-    task = delivered(folder / "model.safetensors")
-    judged = _Judged(plan, task, opened, folder / "state" / "client_state")
+    rehearse(plan, asked, folder, opener=_opener(scans), log=lambda line: None, closed=closed)
+    replay = open_run(folder, _opener(opened), names)
+    record, judged = replay.record, _Judged(replay, opened)
     test, valid = judged.at(names, "test"), judged.at(names, "valid")
     kib = kib_of(record, asked)
     curve = curve_of(record, kib)
     return Row(
         **_choices(spec),
-        versions=record["versions"],
+        versions=dict(record.versions),
         status="done",
         sites={site: _site(site, record, opened[site], test[site]) for site in names},
         pooled=_told(_over_all(test, shared_test(opened, names))),
@@ -107,8 +105,8 @@ def _done(spec: Spec, opened: Opened, folder: Path, closed: Callable[[Mapping[st
         valid_brier=_mean([one["any"]["brier"] for one in map(_scores, valid.values())]),
         reached={str(level): _reached(curve, level) for level in spec.levels},
         kib_per_site=None if spec.entry.pooled else kib[-1],
-        model_sha256=record["model_sha256"],
-        model_bytes=record["model_bytes"],
+        model_sha256=record.model_sha256,
+        model_bytes=record.model_bytes,
         times=Times(ended=_now(), wall=0),
     )
 
@@ -120,12 +118,10 @@ Judgement = tuple[Probabilities, Probabilities]
 class _Judged:
     """What each site would answer with the delivered model, scan by scan."""
 
-    def __init__(self, plan: Plan, task: Task, opened: Opened, client_state: Path):
-        self.plan, self.task, self.opened = plan, task, opened
-        self._desks = {site: SiteAgent(site, client_state, None, _opener(opened), redact=False) for site in opened}
-        self._used = {
-            site: agent.delivered(plan, task, [site], "run") for site, agent in self._desks.items() if site != OUTSIDE
-        }
+    def __init__(self, replay: Replay, opened: Opened):
+        model = replay.model()
+        self.plan, self.task, self.opened = replay.plan, model.task, opened
+        self._used = {site: replay.in_use(site, model) for site in replay.sites}
 
     def at(self, sites: Sequence[str], fold: str) -> dict[str, Judgement]:
         """Labels and probabilities of a fold at each of the sites, by the model that the site would use."""
@@ -183,33 +179,33 @@ def _over_all(test: Mapping[str, Judgement], shared: bool) -> dict[str, Any]:
     return {name: one | {"auroc_interval": None} for name, one in found.items()} if shared else found
 
 
-def _site(site: str, record: Mapping[str, Any], scans: Dataset, judgement: Judgement) -> Site:
+def _site(site: str, record: RunRecord, scans: Dataset, judgement: Judgement) -> Site:
     found = _scores(judgement)
     return Site(
         train=len(scans.folds["train"]),
         test=len(scans.folds["test"]),
-        missed=sum(site in row["lost"] for row in record["rounds"]),
+        missed=record.missed(site),
         fingerprint=scans.fingerprint,
         scores={name: value for name, value in found["any"].items() if name != "calibration"},
         auroc_by_finding={finding: one["auroc"] for finding, one in found.items()},
     )
 
 
-def kib_of(record: Mapping[str, Any], sites: Sequence[str]) -> list[float]:
+def kib_of(record: RunRecord, sites: Sequence[str]) -> list[float]:
     """After each round: KiB sent and received so far, mean over the sites."""
-    rounds = [sum(row["bytes_sent"].values()) + sum(row["bytes_received"].values()) for row in record["rounds"]]
+    rounds = [sum(row.bytes_sent.values()) + sum(row.bytes_received.values()) for row in record.rounds]
     return [round(float(value) / KIB / len(sites), 3) for value in np.cumsum(rounds)]
 
 
-def curve_of(record: Mapping[str, Any], kib: Sequence[float]) -> list[Point]:
+def curve_of(record: RunRecord, kib: Sequence[float]) -> list[Point]:
     """The validation curve of a record, given `kib_of` it."""
-    return [_point(row, kib[row["round"]]) for row in record["rounds"] if "validation" in row]
+    return [_point(row, kib[row.round]) for row in record.rounds if row.validation]
 
 
-def _point(row: Mapping[str, Any], kib: float) -> Point:
-    found = [site["any"] for site in row["validation"].values()]
+def _point(row: Round, kib: float) -> Point:
+    found = [site["any"] for site in row.validation.values()]
     auroc, brier = (_mean([one[name] for one in found]) for name in ("auroc", "brier"))
-    return Point(round=row["round"] + 1, auroc=auroc, brier=brier, kib=kib)
+    return Point(round=row.round + 1, auroc=auroc, brier=brier, kib=kib)
 
 
 def _reached(curve: Sequence[Point], level: float) -> int | None:
@@ -219,11 +215,6 @@ def _reached(curve: Sequence[Point], level: float) -> int | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
-
-
-def delivered(path: Path) -> Task:
-    """The model of a model.safetensors, and what a site needs beside it."""
-    return Task(load_model(path), beside(path)["extra"])
 
 
 def _opener(scans: Opened) -> Callable[..., Dataset]:

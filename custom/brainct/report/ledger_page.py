@@ -13,7 +13,7 @@ from brainct.report import wording
 from brainct.report.ledger_charts import ANSWERS, calibration, confusion, learning, prices, standings
 from brainct.report.page import Page, Section, Table
 from brainct.report.ranking import BOUNDS, Groups, answers, leaders, middle, ranked, title
-from brainct.report.run_folder import cleaned
+from brainct.report.tolerant import cleaned
 from brainct.report.wording import counted, decimals, listing
 
 SURE = 0.05

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from brainct.compare.design import BASELINE
 from brainct.compare.ledger import Row
 from brainct.compare.statistics import Place
-from brainct.report.run_folder import Bin, Confusion
+from brainct.report.ct_record import Bin, Confusion
 
 BOUNDS = ("alone", "pooled")
 """Rows that are no methods: what a hospital reaches by itself, and what one place with all scans would."""

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 from brainct.ct.metrics import THRESHOLD
 from brainct.report import wording
-from brainct.report.page import Page, Section
-from brainct.report.run_folder import (
+from brainct.report.ct_record import (
     Confusion,
     Record,
-    RunFolder,
     Scores,
     aurocs,
     everyone,
@@ -18,6 +16,8 @@ from brainct.report.run_folder import (
     seconds_of,
     traffic,
 )
+from brainct.report.page import Page, Section
+from brainct.report.run_folder import RunFolder
 from brainct.report.saliency import examples
 from brainct.report.sections.barriers import barriers
 from brainct.report.sections.hospitals import hospitals, participation, traffic_and_time

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from brainct.report import wording
 from brainct.report.charts import Dot, Line, Picture, curves, dots, picture, rows_high, scatter
+from brainct.report.ct_record import aurocs, everyone, mean_curve, network, seconds_of, traffic
 from brainct.report.page import Page, Section, Table
-from brainct.report.run_folder import RunFolder, aurocs, everyone, mean_curve, network, seconds_of, traffic
+from brainct.report.run_folder import RunFolder
 from brainct.report.run_page import how_good, warnings
 from brainct.report.wording import counted, decimals, listing
 

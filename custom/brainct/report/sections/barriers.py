@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from brainct.report.barriers_file import Barriers, LayerBarrier, Rises
 from brainct.report.charts import Draw, Line, Picture, curves, picture, rows_high, strips
 from brainct.report.page import Section, Table
-from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
+from brainct.report.run_folder import RunFolder
 from brainct.report.wording import counted, finding
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from brainct.report import wording
 from brainct.report.charts import Line, curves, grid, picture, rows_high
+from brainct.report.ct_record import Record, Round, everyone, traffic
 from brainct.report.page import Section, Table
-from brainct.report.run_folder import Record, Round, everyone, traffic
 from brainct.report.wording import ANY
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from brainct.report import wording
+from brainct.report.ct_record import Record, aurocs, network
 from brainct.report.page import Section, Table
-from brainct.report.run_folder import Record, RunFolder, aurocs, network
+from brainct.report.run_folder import RunFolder
 from brainct.report.wording import listing
 
 

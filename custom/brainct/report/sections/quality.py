@@ -7,8 +7,8 @@ from brainct.ct.folds import FINDINGS
 from brainct.ct.metrics import THRESHOLD
 from brainct.report import wording
 from brainct.report.charts import Dot, Line, Picture, curves, dots, picture, reliability, rows_high, stacks
+from brainct.report.ct_record import Bin, Confusion, Record, Round, aurocs, everyone, mean, mean_curve, scores_of
 from brainct.report.page import Section, Table
-from brainct.report.run_folder import Bin, Confusion, Record, Round, aurocs, everyone, mean, mean_curve, scores_of
 from brainct.report.wording import ANY, decimals
 
 
@@ -119,7 +119,7 @@ def learning(record: Record) -> Section | None:
 
 
 def _losses(row: Round) -> list[float]:
-    return [values["loss"] for values in row.metrics.values() if values.get("loss") is not None]  # type: ignore[misc]
+    return [values["loss"] for values in row.metrics.values() if values.get("loss") is not None]
 
 
 def quality(record: Record) -> Section | None:
