@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 
 UNTRAINED = {
@@ -31,10 +32,10 @@ def predict(
     import os
 
     from brainct.core import serialization
-    from brainct.ct.config import ct_choices
+    from brainct.core.learner import Learner
     from brainct.ct.dataset import every_scan
     from brainct.ct.folds import FINDINGS
-    from brainct.ct.learner import SiteLearner, network_of
+    from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
     from brainct.ct.read.label_table import cell
     from brainct.ct.read.opened import decoding
@@ -42,6 +43,7 @@ def predict(
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
+    from brainct.security.credentials import offline
     from brainct.site.agent import site_file_of
 
     if out.exists():
@@ -58,8 +60,9 @@ def predict(
         read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims
     )
     CT.check(scans, ct_choices(plan), site)
+    learner: Learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
-        learner = adapted(plan, delivered.task, SiteLearner(network_of(plan), scans, plan, site, 0))
+        learner = adapted(plan, delivered.task, learner)
     found = learner.predict(delivered.weights)
     if not found.isfinite().all():
         raise Refused(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare import ledger
-from brainct.compare.ledger import Row, Site, Times
 from brainct.compare.one_run import curve_of, kib_of
+from brainct.compare.run_row import RunRow, SiteResult, Times
 from brainct.errors import Refused
 from brainct.run.run_record import FILE, WANTED, RunRecord, read_record
 
@@ -21,17 +21,17 @@ def add(records: Sequence[Path], path: Path, federation: str = "", name: str = "
     are the way and the number of sites, and the scheme.
     """
     rows = [row_of(each / FILE if each.is_dir() else each, federation, name) for each in records]
-    there = {(row.key, row.code) for row in ledger.read(path)}
+    there = {(row.key, row.code) for row in ledger.read_rows(path)}
     added = 0
     for row in rows:
         if (row.key, row.code) not in there:
-            ledger.append(path, row)
+            ledger.append_row(path, row)
             there.add((row.key, row.code))
             added += 1
     return added, len(rows) - added
 
 
-def row_of(path: Path, federation: str = "", name: str = "") -> Row:
+def row_of(path: Path, federation: str = "", name: str = "") -> RunRow:
     """The row of a record; of a run that did not finish, a failed one.
 
     Its key is over the plan, the sites' names and fingerprints and the way; its code, over the versions. What only a
@@ -45,11 +45,11 @@ def row_of(path: Path, federation: str = "", name: str = "") -> Row:
         raise Refused(f"{path} has scores that brainct does not write ({kind}); wanted {WANTED} on head CT") from None
 
 
-def _row(record: RunRecord, path: Path, federation: str, name: str) -> Row:
+def _row(record: RunRecord, path: Path, federation: str, name: str) -> RunRow:
     sites, rounds = sorted(record.sites), record.plan["rounds"]
     fingerprints = {site: record.sites[site].fingerprint for site in sites}
     kib = kib_of(record, sites)
-    row = Row(
+    row = RunRow(
         key=_sha256([record.plan, fingerprints, record.way, federation, name]),
         code=_sha256(record.versions),
         name=name or record.scheme,
@@ -76,9 +76,9 @@ def _row(record: RunRecord, path: Path, federation: str, name: str) -> Row:
     )
 
 
-def _site(site: str, record: RunRecord) -> Site:
+def _site(site: str, record: RunRecord) -> SiteResult:
     found = record.test.get(site, {})
-    return Site(
+    return SiteResult(
         train=record.samples(site, "train"),
         test=record.samples(site, "test"),
         missed=record.missed(site),

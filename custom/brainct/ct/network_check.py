@@ -3,7 +3,8 @@
 import torch
 
 from brainct.core.weights import Weights
-from brainct.ct.learner import network_of
+from brainct.ct.config import ct_choices
+from brainct.ct.model import network_of
 from brainct.errors import Refused
 from brainct.job.config import Plan
 
@@ -12,7 +13,7 @@ def check_network(weights: Weights, plan: Plan, whose: str) -> None:
     """Refuse weights of another network than the plan's before that is built: it could be of any size."""
     try:
         with torch.device("meta"):
-            wanted = network_of(plan).state_dict()
+            wanted = network_of(ct_choices(plan).network, plan.seed).state_dict()
     except Exception as error:  # options are the architecture's own, and it refuses them in its own way
         kind = type(error).__name__
         raise Refused(f"{whose}: the network that it names can't be built ({kind})") from None

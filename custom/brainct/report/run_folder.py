@@ -9,7 +9,7 @@ from brainct.core import json_file
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
 from brainct.report.barriers_file import Barriers
-from brainct.report.ct_record import NOTHING, Record
+from brainct.report.readable_record import NOTHING, Record
 from brainct.report.tolerant import cleaned, text
 from brainct.run import model_file, run_record
 

@@ -17,19 +17,23 @@ from brainct.core.determinism import one_thread
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_like
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
 from brainct.ct.metrics import THRESHOLD
+from brainct.ct.model import network_like
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
-from brainct.report.charts import Picture
-from brainct.report.page import Example, Section
+from brainct.pages.page import Example, Section
+from brainct.pages.picture import Picture
+from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.report.wording import percent
 from brainct.run.model_file import FILE, ModelFile, read_model
 from brainct.run.replay import adapted
+from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
+from brainct.training.data import Dataset
+from brainct.training.learner import TorchLearner
 
 MOST_SITES, MOST_RIGHT, MOST_WRONG = 4, 4, 4
 EDGE = 208
@@ -58,7 +62,7 @@ class Case:
 class _Asked:
     """What a hospital outside the federation would be given, and the learner that asks it as the scheme wants."""
 
-    learner: SiteLearner
+    learner: TorchLearner
     weights: Weights
 
 
@@ -115,16 +119,18 @@ def may_show(file: SiteFile | None) -> bool:
 
 
 def _delivered(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _Asked:
-    learner = adapted(plan, model.task, SiteLearner(network_like(plan, model.weights), scans, plan, site, 0))
-    assert isinstance(learner, SiteLearner)
+    choices = ct_choices(plan)
+    network = network_like(choices.network, plan.seed, model.weights)
+    learner = adapted(plan, model.task, learner_of(choices, scans, offline(plan, site), network))
+    assert isinstance(learner, TorchLearner)
     return _Asked(learner, model.weights)
 
 
 def _cases(asked: _Asked) -> Iterator[Case]:
     learner = asked.learner
-    fold = learner.scans.folds["test"]
+    fold = learner.data.folds["test"]
     guesses = learner.predict(asked.weights, "test")[:, ANY]
-    for image, labels, guess in zip(fold.images, fold.labels, guesses, strict=True):
+    for image, labels, guess in zip(fold.inputs, fold.labels, guesses, strict=True):
         if labels[ANY].isfinite():
             found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
             yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
@@ -151,8 +157,8 @@ def _in_turn(cases: Sequence[Case], most: int) -> list[Case]:
 
 
 def _example(case: Case, number: int, asked: _Asked) -> Example:
-    model = asked.learner.loaded(asked.weights)
-    heat = looked_at(model, case.image.to(asked.learner.scans.device))
+    model = asked.learner.module(asked.weights)
+    heat = looked_at(model, case.image.to(asked.learner.data.device))
     kinds = ", ".join(case.findings) or ("a bleeding of a kind not labelled" if case.truth else "no bleeding")
     truth = f"there is {kinds}" if not case.truth or not case.findings else f"there is a bleeding ({kinds})"
     verdict = "Right" if case.right else "Wrong"

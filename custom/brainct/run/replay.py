@@ -75,4 +75,4 @@ def open_run(folder: Path, opener: Opener | None = None, sites: Sequence[str] = 
 
 def adapted(plan: Plan, task: Task, learner: Learner) -> Learner:
     """The learner with which a site without client state, as a held-out one is, evaluates the delivered model."""
-    return plan.build().see(task, learner, {})
+    return plan.build().adapt_input(task, learner, {})

@@ -9,8 +9,9 @@ from typing import Any
 
 from brainct.core import serialization
 from brainct.core.file_lock import locked
+from brainct.core.privacy_event import KINDS, Event
 from brainct.errors import Refused
-from brainct.security.accounting import KINDS, Event, as_row, epsilon, of_row
+from brainct.security.accounting import as_row, epsilon, of_row
 from brainct.security.policy import Budget, affordable
 
 
