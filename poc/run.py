@@ -13,7 +13,7 @@ from brainct.core.names import site_names
 from brainct.errors import Refused
 from brainct.flare.admin import Clock, Outcome, submit
 from brainct.flare.local_federation import Federation, prepare_poc
-from brainct.run.record import last_lines
+from brainct.run.summary import last_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT, POLICY = ROOT / "provisioning" / "project.yml", ROOT / "provisioning" / "policy"
