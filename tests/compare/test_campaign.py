@@ -139,11 +139,11 @@ def test_the_held_out_site_tunes_nothing_and_averages_the_models_of_sites_alone(
 def test_the_held_out_site_normalises_by_its_own_unlabelled_scans():
     from dataclasses import replace
 
-    from brainct.ct.folds import Fold
+    from brainct.training.data import Fold
 
     row, spec, opened = done("sitenorm", schemes=["sitenorm"], rounds=2)
     train = opened[HELD_OUT_SITE].folds["train"]
-    brighter = {**opened[HELD_OUT_SITE].folds, "train": Fold(train.images + 0.5, train.labels)}
+    brighter = {**opened[HELD_OUT_SITE].folds, "train": Fold(train.inputs + 0.5, train.labels)}
     other = run_one(spec, {**opened, HELD_OUT_SITE: replace(opened[HELD_OUT_SITE], folds=brighter)})
     assert other.model_sha256 == row.model_sha256
     assert other.unseen["any"]["brier"] != row.unseen["any"]["brier"]

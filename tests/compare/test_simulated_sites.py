@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from brainct.compare.simulated_sites import (
     HELD_OUT_SITE,
     SimulatedFederation,
-    _slice,
     _concatenate,
+    _slice,
     pool_sites,
     share_test_scans,
 )
-from brainct.ct.folds import Fold
 from brainct.ct.phantom import SCANNERS
 from brainct.errors import Refused
+from brainct.training.data import Fold
 from tests.support.forged import write_png
 from tests.support.rows import SMALL
 
@@ -91,7 +91,7 @@ def test_pooled_scans_are_all_of_them():
     opened = SimulatedFederation(**SMALL).open(1, 32, 2)
     together = pool_sites(opened, ["site-1", "site-2"])
     assert len(together.folds["train"]) == 8
-    assert torch.equal(together.folds["train"].images[4:], opened["site-2"].folds["train"].images)
+    assert torch.equal(together.folds["train"].inputs[4:], opened["site-2"].folds["train"].inputs)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_seed_partitions_scans_on_disk_and_the_held_out_site_has_the_shared_
     federation = SimulatedFederation(sites=2, scans=8, skew="iid", data=on_disk)
     opened = federation.open(1, 32, 2)
     assert share_test_scans(opened, ["site-1", "site-2"])
-    assert torch.equal(opened[HELD_OUT_SITE].folds["test"].images, opened["site-1"].folds["test"].images)
+    assert torch.equal(opened[HELD_OUT_SITE].folds["test"].inputs, opened["site-1"].folds["test"].inputs)
     assert len(opened[HELD_OUT_SITE].folds["train"]) == 0
     assert len(opened["site-1"].folds["train"]) == 8
     assert opened["site-1"].fingerprint != federation.open(2, 32, 2)["site-1"].fingerprint
@@ -130,10 +130,10 @@ def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(
         for fold, seen in scans.folds.items():
             was = plain[site].folds[fold]
             torch.testing.assert_close(seen.labels, was.labels, equal_nan=True, rtol=0, atol=0)
-            assert torch.equal(seen.images, again[site].folds[fold].images)
-            assert not len(was) or not torch.equal(seen.images, was.images)
+            assert torch.equal(seen.inputs, again[site].folds[fold].inputs)
+            assert not len(was) or not torch.equal(seen.inputs, was.inputs)
         assert scans.fingerprint != plain[site].fingerprint
-    tests = [opened[site].folds["test"].images for site in ("site-1", "site-2", HELD_OUT_SITE)]
+    tests = [opened[site].folds["test"].inputs for site in ("site-1", "site-2", HELD_OUT_SITE)]
     assert not torch.equal(tests[0], tests[2])
     assert not torch.equal(tests[1], tests[2])
 
@@ -176,6 +176,6 @@ def test_patients_of_several_sites_stay_apart_when_their_scans_are_concatenated(
         Fold(torch.zeros(3, 1, 2, 2), torch.zeros(3, 6), torch.tensor(known)) for known in ([0, 0, 1], [0, 1, 0])
     )
     assert sorted(len(unit) for unit in _concatenate([one, other]).units) == [1, 1, 2, 2]
-    strangers = Fold(one.images, one.labels)
+    strangers = Fold(one.inputs, one.labels)
     assert _concatenate([one, strangers]).patients is None
     assert _slice(one, slice(1, 3)).patients.tolist() == [0, 1]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from brainct.cli import main
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
@@ -291,7 +291,7 @@ def check_saliency(name, dims):
     assert name in NETWORKS
     plan = plan_of({"scheme": "fedavg", "network": {"architecture": name, "size": 48, "dims": dims}}, "the test")
     image = torch.rand(3, *[48] * dims, generator=torch.Generator().manual_seed(1))
-    heat = looked_at(network_of(plan).eval(), image)
+    heat = looked_at(network_of(plan.network, plan.seed).eval(), image)
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)

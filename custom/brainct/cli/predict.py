@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 
 UNTRAINED = {
@@ -34,14 +35,16 @@ def predict(
     from brainct.core.scheme import Task
     from brainct.ct.dataset import every_scan
     from brainct.ct.folds import FINDINGS
-    from brainct.ct.learner import SiteLearner, network_of
+    from brainct.ct.learner import learner_of
     from brainct.ct.read.label_table import cell
     from brainct.ct.read.opened import decoding
     from brainct.ct.site_config import read_site_file
+    from brainct.ct.workload import CT
     from brainct.job.config import plan_of
     from brainct.run.model_file import WANTED, beside, check_network
     from brainct.run.rounds import load_model
-    from brainct.site.agent import check_channels, site_file_of
+    from brainct.security.credentials import offline
+    from brainct.site.agent import site_file_of
 
     if out.exists():
         raise Refused(f"{out} is there already; name another file or remove it first")
@@ -55,9 +58,11 @@ def predict(
         raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
     check_network(weights, plan, model.name)
     path = site_file or site_file_of(None)
-    names, scans = every_scan(read_site_file(path) if path else None, site, plan.network.size, plan.network.dims)
-    check_channels(scans, plan, site)
-    learner = SiteLearner(network_of(plan), scans, plan, site, 0)
+    names, scans = every_scan(
+        read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims
+    )
+    CT.check(scans, ct_choices(plan), site)
+    learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
         seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
     found = seeing.predict(weights)

@@ -20,9 +20,10 @@ from brainct.compare.one_run import describe_error, failed_row, run_one
 from brainct.compare.planned_runs import PlannedRun, planned_runs
 from brainct.compare.run_row import RunRow
 from brainct.core.determinism import one_thread
-from brainct.ct.folds import Dataset
+from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 from brainct.site.worker import cause, context
+from brainct.training.data import Dataset
 
 Log = Callable[[str], None]
 POLL_SECONDS = 1.0
@@ -116,7 +117,7 @@ class Campaign:
 
     def _open(self, run: PlannedRun) -> Mapping[str, Dataset] | None:
         """The scans, made once for all runs on them; if they can't be opened, the run has failed."""
-        network = run.plan.network
+        network = ct_choices(run.plan).network
         key = (run.federation.digest, run.seed, network.size, network.dims)
         try:
             if key not in self._opened:

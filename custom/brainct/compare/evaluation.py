@@ -9,13 +9,16 @@ import numpy as np
 from brainct.compare.simulated_sites import HELD_OUT_SITE
 from brainct.core.scheme import Task
 from brainct.core.weights import Weights
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.config import ct_choices
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
-from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.job.config import Plan
+from brainct.security.credentials import offline
 from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset
+from brainct.training.learner import TorchLearner
 
 Opened = Mapping[str, Dataset]
 """Opened scans by site."""
@@ -70,9 +73,9 @@ class Evaluation:
         probabilities = self._held_out_learner().predict(weights, "test").double().numpy()
         return self._labels(HELD_OUT_SITE, "test"), probabilities
 
-    def _held_out_learner(self) -> SiteLearner:
-        plan = self.plan
-        return SiteLearner(network_of(plan), self.opened[HELD_OUT_SITE], plan, HELD_OUT_SITE, plan.rounds)
+    def _held_out_learner(self) -> TorchLearner:
+        context = offline(self.plan, HELD_OUT_SITE, self.plan.rounds)
+        return learner_of(ct_choices(self.plan), self.opened[HELD_OUT_SITE], context)
 
     def _labels(self, site: str, fold: str) -> Array:
         labels: Array = self.opened[site].folds[fold].labels.double().numpy()
@@ -88,7 +91,7 @@ def mean_of_known(values: Sequence[float | None]) -> float | None:
 def opener(scans: Opened) -> Callable[..., Dataset]:
     """A function that opens a site's scans for a site agent; it returns these."""
 
-    def open_scans(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
+    def open_scans(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
         return scans[site]
 
     return open_scans

@@ -17,12 +17,12 @@ from brainct.compare.planned_runs import PlannedRun
 from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
 from brainct.compare.simulated_sites import HELD_OUT_SITE, POOLED, pool_sites, share_test_scans
 from brainct.core.scheme import Task
-from brainct.ct.folds import Dataset
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.run.model_file import beside
 from brainct.run.rehearse import rehearse
 from brainct.run.rounds import load_model
+from brainct.training.data import Dataset
 
 KIB = 1024
 OnRoundClosed = Callable[[Mapping[str, Any]], None]

@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from brainct.ct.augment import BLUR, GAIN, GAMMA, NOISE, OFFSET
-from brainct.ct.folds import Dataset
+from brainct.training.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def draw_scanner(rng: np.random.Generator) -> SimulatedScanner:
 def rescan(scans: Dataset, scanner: SimulatedScanner, rng: np.random.Generator) -> Dataset:
     """The scans as this scanner would have taken them; labels, folds and public scans stay the same."""
     folds = {
-        name: replace(fold, images=_rescan_images(fold.images, scanner, rng)) for name, fold in scans.folds.items()
+        name: replace(fold, inputs=_rescan_images(fold.inputs, scanner, rng)) for name, fold in scans.folds.items()
     }
     words = f"{scans.fingerprint} {astuple(scanner)}"
     return replace(scans, folds=folds, fingerprint=sha256(words.encode()).hexdigest())

@@ -15,10 +15,10 @@ from brainct.compare.simulated_scanners import draw_scanner, rescan
 from brainct.core.determinism import generator
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import FOLDS, Dataset, Fold
 from brainct.ct.phantom import SCANNERS, Scanner
 from brainct.ct.site_config import Deal, PhantomChoices, SiteFile, Split, read_site_file
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset, Fold
 
 HELD_OUT_SITE = "outside"
 """The site that takes no part in training; the delivered model is evaluated on its scans."""
@@ -185,19 +185,19 @@ def pool_sites(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
 
 def share_test_scans(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
     """Whether all sites test on the same scans."""
-    tests = [opened[site].folds["test"].images for site in names]
+    tests = [opened[site].folds["test"].inputs for site in names]
     return len(tests) > 1 and all(torch.equal(tests[0], other) for other in tests[1:])
 
 
 def _concatenate(folds: Sequence[Fold]) -> Fold:
-    images, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("images", "labels"))
+    inputs, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("inputs", "labels"))
     known = [fold.patients for fold in folds if fold.patients is not None]
-    apart = [patients + at * len(images) for at, patients in enumerate(known)]
-    return Fold(images, labels, torch.cat(apart) if len(known) == len(folds) else None)
+    apart = [patients + at * len(inputs) for at, patients in enumerate(known)]
+    return Fold(inputs, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
 def _slice(fold: Fold, which: slice) -> Fold:
-    return Fold(fold.images[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
+    return Fold(fold.inputs[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
 
 
 def _without_labels(scans: Dataset) -> Dataset:

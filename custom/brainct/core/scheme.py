@@ -113,7 +113,8 @@ class Scheme:
     asked of Learner.fit, None for the job's; what private training costs follows from them. label_epsilon: where sites
     send labels, the epsilon of each of them, infinity where they go as they are; None where they send none. fixed:
     whether, beyond `sealed`, all sums of a run are over the same sites, so that no difference of two sums
-    is a single site's. follow: see the module; its replies are checked as all others are, by `expects` too.
+    is a single site's. needs: what a workload must offer (see core.workload). follow: see the module;
+    its replies are checked as all others are, by `expects` too.
     name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
     """
 
@@ -134,6 +135,7 @@ class Scheme:
     tunes: tuple[int, ...] = ()
     label_epsilon: float | None = None
     fixed: bool = False
+    needs: frozenset[str] = frozenset()
     follow: Callable[[Memory, int, Mapping[str, Report]], Mapping[str, Task]] = lambda memory, round, reports: {}
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -1,22 +1,27 @@
 """The seam through which a kind of data and model enters: everything that the run itself does not know."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from brainct.core.disclosure import Row
 from brainct.core.learner import Credentials, Learner, Model
+from brainct.core.weights import Weights
+
+Reach = Callable[[Mapping[str, Any]], float]
+"""How far a score moves when one held-out sample is exchanged for another of the same label, given the scores."""
 
 
 @dataclass(frozen=True)
 class Context:
     """What a learner is bound to: one site and one round of one run, and how the site has it train.
 
-    seed, rounds: the run's. credentials: what only this site can say or draw. private: how the site's policy has it
-    train (see training.private), None for plain training. always: a sample for which a model gives no number counts
-    with 0.5, since a failed evaluation would tell of that sample.
+    seed, rounds: the run's. credentials: what only this site can draw, sign or recognise. private: how the site's
+    policy has it train (see training.private), None for plain training. always: a sample for which a model gives no
+    number counts with 0.5, since a failed evaluation would tell of that sample. shared: see Workload.shared.
     """
 
     seed: int
@@ -26,14 +31,38 @@ class Context:
     credentials: Credentials
     private: Any = None
     always: bool = False
+    shared: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreKeys:
+    """What a site says of a model for each output: {output: {key: value}}.
+
+    numbers: score -> how far one sample moves it, None where no useful bound is known, so that noise would hide it.
+    details: counts and bins from which exact scores follow; they leave with exact scores alone. classes: counts of
+    held-out samples, of each class or of all; a policy may withhold an output where one of them is small. rest: what else.
+    """
+
+    numbers: Mapping[str, Reach | None]
+    details: tuple[str, ...]
+    classes: tuple[str, ...]
+    rest: tuple[str, ...] = ("unlabelled", "reason")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys of one output's scores."""
+        return (*self.numbers, *self.details, *self.classes, *self.rest)
 
 
 class Workload(Protocol):
-    """One kind of data with its models: head CT, a table.
+    """One kind of data with its models, such as head CT or a table; registered in job.workloads by one line.
 
     offers: what schemes may need (see Scheme.needs): `network`, `images`, `samples`, `labels`, `public`.
-    choices: the pydantic model of the workload's own keys in a job; its fields stand beside the run's keys.
-    description, scores: pydantic models of what a site may say of its data and of a model's quality.
+    choices: the pydantic model of the workload's own keys in a job; they stand next to the run's keys.
+    description, scores: pydantic models of what a site says of its data at the roll call (without what every site says)
+    and of a model's quality, {"scores": {output: ...}}. disclosures, parts: the same as rows of the list of everything
+    that leaves, and what the parts in braces stand for. score_keys: what a policy may round, noise or withhold.
+    headlines: the few numbers by which models are compared, the first one first, each with its title.
     """
 
     name: str
@@ -41,27 +70,76 @@ class Workload(Protocol):
     choices: type[BaseModel]
     description: type[BaseModel]
     scores: type[BaseModel]
+    disclosures: tuple[Row, ...]
+    parts: Mapping[str, str]
+    score_keys: ScoreKeys
+    headlines: Mapping[str, str]
+
+    def outputs(self, choices: Any) -> tuple[str, ...]:
+        """Names of a model's outputs, in their order."""
+        ...
 
     def initial(self, choices: Any, seed: int, rounds: int) -> Model:
         """The model before round 0, whose weights follow from the seed."""
         ...
 
-    def networks(self) -> Sequence[str]:
-        """The architectures that a site's policy may list."""
+    def network(self, choices: Any) -> tuple[str, Mapping[str, Any]]:
+        """The architecture's name and all its options, by which a site's policy lists networks."""
+        ...
+
+    def options(self, architecture: str) -> Mapping[str, Any]:
+        """The options of an architecture with their defaults; none of an unknown one."""
         ...
 
     def open(self, file: Path | None, site: str, sites: Sequence[str], choices: Any) -> Any:
-        """The data of one site, as its site file says; Refused where they do not fit the choices."""
+        """The data of one site, as its site file says."""
+        ...
+
+    def open_all(self, file: Path | None, sites: Sequence[str], choices: Any) -> Mapping[str, Any] | None:
+        """The data of all sites of a simulation in which one data set is partitioned among them, each sample read once;
+        None where each site opens its own."""
+        ...
+
+    def check(self, data: Any, choices: Any, site: str) -> None:
+        """Refuse data that do not fit the job's choices."""
+        ...
+
+    def check_public(self, data: Any) -> None:
+        """Refuse data without the public set that the scheme needs."""
         ...
 
     def describe(self, data: Any, public: bool) -> dict[str, Any]:
         """What leaves the site at the roll call: counts and a fingerprint, as `description` says."""
         ...
 
-    def learner(self, choices: Any, data: Any, context: Context) -> Learner:
+    def samples(self, description: Mapping[str, Any], fold: str) -> int:
+        """How many samples a site has in a fold, 0 for none, by its description."""
+        ...
+
+    def without_small(self, description: Mapping[str, Any], least: int) -> dict[str, Any]:
+        """The description without counts of a class that has fewer than `least` samples."""
+        ...
+
+    def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: Any) -> dict[str, Any]:
+        """What all descriptions together give to every site's learner, as plain data; {} for nothing."""
+        ...
+
+    def prepare(self, choices: Any, seed: int) -> Any:
+        """What a site makes once for a job and all its rounds, such as the network into which weights are loaded."""
+        ...
+
+    def learner(self, choices: Any, data: Any, context: Context, prepared: Any) -> Learner:
         """The learner of one site in one round."""
         ...
 
-    def headline(self, scores: Mapping[str, Any]) -> float | None:
-        """The one number by which a model's scores are compared; None where they have none."""
+    def fits(self, weights: Weights, choices: Any) -> None:
+        """Refuse a checkpoint that is not of the network that the choices name."""
+        ...
+
+    def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
+        """The numbers that `headlines` names, of a site's scores; None where there is none."""
+        ...
+
+    def missing(self, scores: Mapping[str, Any]) -> str | None:
+        """Why a site's scores have no headline number; None where they have."""
         ...

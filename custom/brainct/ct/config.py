@@ -48,3 +48,12 @@ class CtChoices(config.Choices):
 
     network: Network = Network()
     fit: Fit = Fit()
+
+
+def ct_choices(plan: object) -> CtChoices:
+    """The plan as head CT's choices, for tools that know head CT alone; Refused for a plan of another workload."""
+    if not isinstance(plan, CtChoices):
+        raise Refused(
+            f"the job's workload is {getattr(plan, 'workload', 'unknown')}; this works for head CT (ct) alone"
+        )
+    return plan

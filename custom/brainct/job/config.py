@@ -1,6 +1,7 @@
-"""A run's choices, as a job folder states them: read once, checked once, the same in all four ways to run."""
+"""A run's choices, as a job folder states them: read once, checked once, the same on all four backends."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -8,20 +9,21 @@ from pydantic import Field, ValidationError
 from brainct.core import serialization
 from brainct.core.scheme import Scheme
 from brainct.core.sentences import sentences
-from brainct.ct.config import Fit, Network
+from brainct.core.workload import Workload
 from brainct.errors import Refused
+from brainct.job.workloads import workload_named
 from brainct.schemes import build
-from brainct.training.config import Choices
+from brainct.training.config import Choices, Fit
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
 
 
 class Plan(Choices):
-    """Everything that a run is made from, beside the sites and their scans.
+    """Everything that a run is made from, except the sites and their data; `plan_of` adds the workload's own choices.
 
-    rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds between evaluations
-    of the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
+    workload: the kind of data and models, a key of job.workloads. rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds
+    between evaluations of the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
     quorum: least number of replies that closes a round; null leaves it to the scheme, and a round that asks one site of
     several may then close empty. deadline: seconds after which a round closes with the replies that came; grace:
     seconds that it waits at most for the others once the quorum is met, less for sites that are known to be quick: see
@@ -30,10 +32,9 @@ class Plan(Choices):
 
     scheme: str
     arguments: dict[str, Any] = {}
+    workload: str = "ct"
     rounds: int = Field(30, ge=1, le=10**6)
     seed: int = Field(1, ge=0, lt=2**64)
-    network: Network = Network()
-    fit: Fit = Fit()
     evaluate_every: int = Field(5, ge=0, le=10**6)
     quorum: int | None = Field(None, ge=1, le=10**6)
     deadline: float = Field(600.0, gt=0, le=LONGEST)
@@ -42,6 +43,17 @@ class Plan(Choices):
     def build(self) -> Scheme:
         """The scheme that the plan names."""
         return build(self.scheme, self.arguments)
+
+    @property
+    def kind(self) -> Workload:
+        """The workload that the plan names; its methods take this plan as the choices."""
+        return workload_named(self.workload)
+
+    @property
+    def training(self) -> Fit | None:
+        """How sites train in a round; None where the workload trains in no steps of an optimiser."""
+        found = getattr(self, "fit", None)
+        return found if isinstance(found, Fit) else None
 
     def quorum_of(self, scheme: Scheme, asked: int, sites: int) -> int:
         """Least number of replies that may close a round in which so many of the federation's sites are asked."""
@@ -58,9 +70,11 @@ class Plan(Choices):
 def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
     """A checked plan with the scheme's arguments in full; one error, which `whose` starts, names every wrong choice."""
     try:
-        plan = Plan.model_validate(dict(choices))
-        plan = plan.model_copy(update={"arguments": dict(plan.build().arguments)})
-        serialization.size([plan.arguments, plan.network.options])
+        plan = _class_of(choices.get("workload", "ct")).model_validate(dict(choices))
+        scheme = plan.build()
+        _check_offered(scheme, plan.kind)
+        plan = plan.model_copy(update={"arguments": dict(scheme.arguments)})
+        serialization.size(plan.model_dump())
         return plan
     except ValidationError as error:
         raise Refused(f"{whose}: {sentences(error)}") from None
@@ -68,3 +82,22 @@ def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
         raise Refused(f"{whose}: {error}") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Refused(f"{whose}: holds what no choice can be ({type(error).__name__}); render the job anew") from None
+
+
+def _class_of(workload: Any) -> type[Plan]:
+    """Plan with the fields of the workload's own choices."""
+    return _joined(workload_named(workload).choices)
+
+
+@cache
+def _joined(choices: type[Choices]) -> type[Plan]:
+    return type(f"{choices.__name__}Plan", (Plan, choices), {"__doc__": Plan.__doc__, "__module__": __name__})
+
+
+def _check_offered(scheme: Scheme, workload: Workload) -> None:
+    """Refuse a scheme that needs something which the workload lacks."""
+    if lacking := sorted(scheme.needs - workload.offers):
+        raise Refused(
+            f"scheme {scheme.name} needs {', '.join(lacking)}, which workload {workload.name} does not offer; "
+            "choose another scheme"
+        )

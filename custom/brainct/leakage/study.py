@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare.campaign import Log
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.site_config import SiteFile
+from brainct.ct.config import ct_choices
 from brainct.errors import Refused
+from brainct.job.config import Plan
 from brainct.leakage import crafted, rows
 from brainct.leakage.design import Spec, Study, wanted
 from brainct.leakage.observe import behind, federation
@@ -19,6 +19,7 @@ from brainct.leakage.rows import LEDGER, Row
 from brainct.security.reply_filter import Answers
 from brainct.site.agent import SiteAgent
 from brainct.site.worker import context
+from brainct.training.data import Dataset, Fold
 
 _opened: dict[str, Mapping[str, Dataset]] = {}
 """The scans that a worker process opened."""
@@ -67,8 +68,8 @@ def attempt(study: Study) -> list[dict[str, Any]]:
 def _agent(study: Study, site: str, policy: Mapping[str, Any], folder: Path, attack: str) -> Answers:
     """A site agent as a hospital runs it, with a disk of its own."""
 
-    def opened(file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
-        return _scans(study, size, dims)[site]
+    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
+        return _scans(study, ct_choices(plan).network.size, ct_choices(plan).network.dims)[site]
 
     agent = SiteAgent(site, folder / attack / "client_state", None, opened)
     return behind(policy, agent, folder / attack, study.seed, attack)
@@ -92,7 +93,7 @@ def _trained(specs: list[Spec], workers: int) -> Iterator[tuple[Spec, Row]]:
 
 
 def _row(spec: Spec) -> Row:
-    return federation(spec, _scans(spec.study, spec.plan.network.size, spec.plan.network.dims))
+    return federation(spec, _scans(spec.study, ct_choices(spec.plan).network.size, ct_choices(spec.plan).network.dims))
 
 
 def _scans(study: Study, size: int, dims: int) -> Mapping[str, Dataset]:

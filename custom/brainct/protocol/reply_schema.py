@@ -1,58 +1,36 @@
-"""What a site may say of its scans and of a model's scores: these keys and no others, so that nobody can be named."""
+"""What a site may say at the roll call and at an evaluation: these keys and no others, so that nobody can be named."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from brainct.core.reply_parts import Count, Fingerprint, Line, Package, Part
+from brainct.core.workload import Workload
 from brainct.errors import Refused
 
 
-def _printable(words: str) -> str:
-    if not words.isprintable():
-        raise ValueError("wanted one printable line")
-    return words
-
-
-Finding = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
-FoldName = Literal["train", "valid", "test"]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Package = Annotated[str, Field(pattern=r"^[0-9a-z.+]{1,32}-[0-9a-f]{16}$")]
-Counts = dict[Finding, Count]
-Line = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _Fold(_Part):
-    scans: Count
-    positives: Counts
-    negatives: Counts
-
-
-class _Public(_Part):
+class _Public(Part):
     scans: Count
     fingerprint: Fingerprint
 
 
-class _Check(_Part):
+class _Check(Part):
     verdict: Literal["PASS", "WARN", "FAIL"]
     time: Annotated[str, Field(pattern=r"^[0-9T:+-]{25}$")]
     package: Package
 
 
-class _Kept(_Part):
+class _Kept(Part):
     round: Annotated[int, Field(ge=-1, le=10**9)]
     empty: bool
 
 
-class _Description(_Part):
+class Description(Part):
+    """What every site says at the roll call; a workload adds its own counts."""
+
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
-    folds: dict[FoldName, _Fold]
     fingerprint: Fingerprint
     notes: Annotated[list[Line], Field(max_length=100)]
     public: _Public | None = None
@@ -61,54 +39,28 @@ class _Description(_Part):
     kept: _Kept | None = None
 
 
-class _Bin(_Part):
-    low: Share
-    high: Share
-    scans: Count
-    mean_probability: Share
-    positives: Count
+@cache
+def _description(own: type[BaseModel]) -> type[BaseModel]:
+    """The description with the workload's own counts."""
+    return type(own.__name__, (Description, own), {"__doc__": own.__doc__, "__module__": __name__})
 
 
-class _Score(_Part):
-    auroc: Share | None
-    auroc_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    sensitivity_at_90_specificity: Share | None
-    ece: Share | None
-    calibration: Annotated[list[_Bin], Field(max_length=100)] | None
-    confusion: dict[Literal["tp", "fp", "tn", "fn"], Count] | None
-    balanced_accuracy: Share | None
-    brier: Share | None
-    positives: Count | None
-    negatives: Count | None
-    unlabelled: Count | None
-    reason: Literal["no labelled scan", "no positive scan", "no negative scan", "too few scans", "withheld"] | None
+def described(workload: Workload, site: str, answer: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
+    """A site's reply at the roll call, checked: a kind, fingerprints, notes in words, and the workload's counts.
 
-
-def _with_any(scores: dict[Finding, _Score]) -> dict[Finding, _Score]:
-    if "any" not in scores:
-        raise ValueError("wanted scores of `any` among them")
-    return scores
-
-
-class _Scores(_Part):
-    scores: Annotated[dict[Finding, _Score], AfterValidator(_with_any)]
-
-
-def described(site: str, answer: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
-    """A site's answer at the roll call, checked: counts by fold and finding, a kind, fingerprints, notes in words.
-
-    needed: what this run can't do without, beside what every run needs.
+    needed: keys that this run needs, in addition to those that every run needs.
     """
-    found = _checked(_Description, answer.get("about"), f"{site}, the roll call")
+    found = _checked(_description(workload.description), answer.get("about"), f"{site}, the roll call")
     said = {key: value for key, value in found.items() if value is not None}
     if missing := [key for key in needed if key not in said]:
         raise Refused(f"{site}, the roll call: lacks {', '.join(missing)}; is it another version of brainct?")
     return said
 
 
-def scored(site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A site's scores of a model, checked: for each finding what ct.scores gives."""
-    found: dict[str, Any] = _checked(_Scores, {"scores": answer.get("scores")}, f"{site}, its scores")["scores"]
+def scored(workload: Workload, site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A site's scores of a model, checked: for each output what the workload says of it."""
+    given = {"scores": answer.get("scores")}
+    found: dict[str, Any] = _checked(workload.scores, given, f"{site}, its scores")["scores"]
     return found
 
 

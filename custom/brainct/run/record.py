@@ -17,6 +17,7 @@ from brainct.core.version import fingerprint
 from brainct.core.weights import Weights, nbytes, sha256
 from brainct.errors import Refused
 from brainct.job.config import Plan
+from brainct.job.workloads import workload_named
 from brainct.run import checkpoint
 from brainct.run.checkpoint import State
 
@@ -45,7 +46,7 @@ class Record:
         if resumed is None and folder.exists() and any(folder.iterdir()):
             raise Refused(f"the output folder {folder} is in use; name another one or remove it first")
         self.folder, self.states, self.resumed = folder, states or folder / "state", resumed
-        self._wants_board = board
+        self._wants_board, self._workload = board, plan.kind
         self._board: Board | None = None
         self.content: dict[str, Any] = {
             "way": way,
@@ -83,7 +84,7 @@ class Record:
 
     def has_fold(self, fold: str) -> bool:
         """Whether any site has scans in this fold."""
-        return any(site["folds"].get(fold, {}).get("scans", 0) for site in self.content["sites"].values())
+        return any(self._workload.samples(site, fold) for site in self.content["sites"].values())
 
     def close_round(
         self,
@@ -113,7 +114,7 @@ class Record:
         """Note the sites' validation scores of the global model after a round."""
         self.content["rounds"][number]["validation"] = dict(scores)
         for site, found in scores.items():
-            self._scalars(site, {"valid/auroc": found["any"]["auroc"], "valid/brier": found["any"]["brier"]}, number)
+            self._scalars(site, _named("valid", self._workload.headline(found)), number)
 
     def checkpoint(self, memory: Memory) -> None:
         """Close to disk what there is: first the state that a run can go on from, then the record for its readers."""
@@ -123,17 +124,22 @@ class Record:
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         """Note the sites' test scores; write the model, what it needs beside its weights, and the whole record."""
-        metadata = {"plan": json.dumps({key: self.content["plan"][key] for key in ("scheme", "arguments", "network")})}
+        metadata = {"plan": json.dumps(self._model_plan())}
         metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
         serialization.write(self.folder / "model.safetensors", save_bytes(dict(model), metadata))
         self.content |= {"test": dict(test), "model_sha256": model_sha256(model, extra), "model_bytes": nbytes(model)}
         self.content["participation"] = participation(self.content)
         self._tick()
         for site, found in test.items():
-            self._scalars(site, {"test/auroc": found["any"]["auroc"]}, self.content["plan"]["rounds"])
+            self._scalars(site, _named("test", self._workload.headline(found)), self.content["plan"]["rounds"])
         self._write()
         if self._board:
             self._board.close()
+
+    def _model_plan(self) -> dict[str, Any]:
+        """What of the plan a model needs to be loaded: its scheme and the workload's choices but for its training."""
+        own = [key for key in self._workload.choices.model_fields if key != "fit"]
+        return {key: self.content["plan"][key] for key in ("scheme", "arguments", "workload", *own)}
 
     def _tick(self) -> None:
         self.content["seconds"] = round(time.monotonic() - self._began, 3)
@@ -199,14 +205,16 @@ def participation(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def table(record: Mapping[str, Any]) -> str:
     """The last screen: a line for each site; below it, who missed what and why."""
-    rows = [("site", "scans (train/test)", "AUROC", "balanced accuracy", "rounds")]
+    workload = workload_named(record["plan"].get("workload", "ct"))
+    shown = list(workload.headlines)[:2]
+    rows = [("site", "samples (train/test)", *(workload.headlines[name] for name in shown), "rounds")]
     missed = []
     for site, part in participation(record).items():
-        scores = record["test"].get(site, {}).get("any", {"reason": "not evaluated"})
-        counts = record["sites"][site]["folds"]
-        folds = "/".join(str(counts.get(fold, {}).get("scans", 0)) for fold in ("train", "test"))
+        scores, about = record["test"].get(site, {}), record["sites"][site]
+        numbers, missing = workload.headline(scores), workload.missing(scores) or "not evaluated"
+        folds = "/".join(str(workload.samples(about, fold)) for fold in ("train", "test"))
         took = f"{part['took_part']} of {part['asked']}"
-        rows.append((site, folds, _number(scores, "auroc"), _number(scores, "balanced_accuracy"), took))
+        rows.append((site, folds, *(_number(numbers[name], missing) for name in shown), took))
         missed += _missed(site, part["lost"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -226,6 +234,9 @@ def last_lines(record: Mapping[str, Any], folder: Path) -> str:
     return f"{table(record)}\n\nresults: {folder}\nmodel sha256: {record['model_sha256']}"
 
 
-def _number(scores: Mapping[str, Any], name: str) -> str:
-    value = scores.get(name)
-    return f"{value:.3f}" if value is not None else f"- ({scores.get('reason')})"
+def _named(fold: str, numbers: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {f"{fold}/{name}": value for name, value in numbers.items()}
+
+
+def _number(value: float | None, missing: str) -> str:
+    return f"{value:.3f}" if value is not None else f"- ({missing})"

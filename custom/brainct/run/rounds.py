@@ -12,8 +12,7 @@ from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
 from brainct.core.scheme import Memory, Task
 from brainct.core.version import fingerprint
-from brainct.core.weights import Weights, check
-from brainct.ct.learner import model_of
+from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
@@ -92,7 +91,7 @@ class Run:
     def _roll_call(self) -> dict[str, Any]:
         what = "the roll call"
         needed = ("public",) * self.scheme.public + ("kept",) * (self.record.resumed is not None)
-        inbox = self._inbox(what, self.sites, len(self.sites), partial(described, needed=needed))
+        inbox = self._inbox(what, self.sites, len(self.sites), partial(described, self.plan.kind, needed=needed))
         order = {**self._order("describe", what), "new": self.record.resumed is None}
         self.transport(dict.fromkeys(self.sites, order), inbox)
         found = inbox.close()
@@ -182,7 +181,7 @@ class Run:
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
         what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(what, self.sites, 1, scored)
+        inbox = self._inbox(what, self.sites, 1, partial(scored, self.plan.kind))
         order = {**self._order("evaluate", what, number, delivered), "fold": fold}
         self.transport(dict.fromkeys(self.sites, order), inbox)
         scores = inbox.close()
@@ -253,10 +252,10 @@ def _same_public(sites: Mapping[str, Any]) -> int:
 
 def _initial(plan: Plan, given: Weights | None) -> Model:
     """The model before round 0; given weights must be of the plan's network."""
-    seeded = model_of(plan)
+    seeded = plan.kind.initial(plan, plan.seed, plan.rounds)
     if given is None:
         return seeded
-    check(given, seeded.weights, f"the checkpoint, for network {plan.network.architecture}")
+    plan.kind.fits(given, plan)
     return replace(seeded, weights=dict(given))
 
 

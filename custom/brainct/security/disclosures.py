@@ -6,29 +6,26 @@ A site sends nothing that has no row here (`check_answer`), whatever the server 
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 from torch import Tensor
 
+from brainct.core.disclosure import ALWAYS, CALL, ROUND, Row
 from brainct.core.report_check import METRICS, MOST
-from brainct.ct.folds import FINDINGS, FOLDS
 from brainct.errors import Refused
+from brainct.job.workloads import WORKLOADS, workload_named
 
 PARTS = {
-    "fold": "|".join(FOLDS),
-    "finding": "|".join(FINDINGS),
+    "fold": "train|valid|test",
     "metric": "|".join(METRICS),
     "n": r"\d{1,4}",
-    "cell": "tp|fp|tn|fn",
-    "side": "positives|negatives",
     "tensor": r"[A-Za-z0-9_.:/-]{1,200}",
     "site": r"[^/\s]{1,64}",
     "key": "cipher|mask|seed",
     "share": "seeds|private",
 }
-"""What stands for each part in braces of a place."""
+"""What the parts in braces of a place stand for; a workload adds its own."""
 
 
 def _count(value: Any) -> bool:
@@ -64,34 +61,11 @@ KINDS: dict[str, Callable[[Any], bool]] = {
 """What a value may be."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One kind of value that leaves: when, where in the answer, what it is, and its rule.
-
-    where: keys joined by slashes; a part in braces stands for each of its kind, see PARTS. kind: of KINDS. rule: how it
-    leaves where the site's policy says nothing of it. policy: which keys of the policy change that, and to what.
-    """
-
-    when: str
-    where: str
-    what: str
-    kind: str
-    rule: str
-    policy: str = ""
-
-
-CALL, ROUND, SCORES, ALWAYS = "roll call", "round", "evaluation", "every answer"
-WITHHELD = "`least_class`: withheld"
-NOISED = "`scores`: rounded, noised and counted, or never"
-
-ROWS = (
+GENERAL = (
     Row(ALWAYS, "exchange", "the name that the server gave its order", "line", "as it came"),
     Row(ALWAYS, "error", "that the site refuses or failed", "line", "words that follow from the order and the policy "
         "alone; for whatever went wrong after scans were looked at, one constant sentence"),
     Row(CALL, "about/kind", "kind of data set, such as manifest", "word", "exact"),
-    Row(CALL, "about/folds/{fold}/scans", "scans in each fold", "count", "exact"),
-    Row(CALL, "about/folds/{fold}/{side}/{finding}", "scans with and without each finding in each fold", "count",
-        "exact", "`least_class`: left out where either is fewer"),
     Row(CALL, "about/fingerprint", "whether the scans are those of an earlier run", "64 hex digits",
         "HMAC-SHA256 over the scans' digests under a secret of the site"),
     Row(CALL, "about/notes/{n}", "warnings about the data, and the policy's terms", "line", "in words",
@@ -121,27 +95,8 @@ ROWS = (
         "exact"),
     Row(ROUND, "extra/boxes/{site}", "shares of keys, encrypted for one other site", "hex digits", "exact"),
     Row(ROUND, "extra/{share}/{site}", "a share of what unmasks a sum, not one site's values", "hex digits", "exact"),
-    Row(SCORES, "scores/{finding}/auroc", "AUROC on held-out scans", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/auroc_interval/{n}", "its interval", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/balanced_accuracy", "balanced accuracy", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/sensitivity_at_90_specificity", "sensitivity at 90 % specificity",
-        "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/brier", "Brier score", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/ece", "calibration error", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/confusion/{cell}", "true and false positives and negatives at 0.5", "count",
-        "exact", NOISED),
-    Row(SCORES, "scores/{finding}/calibration/{n}/low", "a bin's lower edge", "number in [0, 1]",
-        "bins of five scans and more", NOISED),
-    Row(SCORES, "scores/{finding}/calibration/{n}/high", "its upper edge", "number in [0, 1]", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/calibration/{n}/scans", "scans in it", "count", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/calibration/{n}/mean_probability", "their mean probability", "number in [0, 1]",
-        "exact", NOISED),
-    Row(SCORES, "scores/{finding}/calibration/{n}/positives", "positives among them", "count", "exact", NOISED),
-    Row(SCORES, "scores/{finding}/{side}", "scans with and without the finding", "count", "exact", WITHHELD),
-    Row(SCORES, "scores/{finding}/unlabelled", "scans without a label", "count", "exact", WITHHELD),
-    Row(SCORES, "scores/{finding}/reason", "why a score is missing", "word", "exact"),
 )  # fmt: skip
-"""Everything that a site sends in a run. FLARE's own envelope around it: see ENVELOPE."""
+"""What a site sends whatever the workload. FLARE's own envelope around it: see ENVELOPE."""
 
 ENVELOPE = {
     "DXO/kind": "that the message holds weights",
@@ -190,26 +145,39 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
+@cache
+def rows() -> tuple[Row, ...]:
+    """Everything that a site sends in a run, of whichever workload."""
+    return (*GENERAL, *(row for name in WORKLOADS for row in workload_named(name).disclosures))
+
+
+@cache
+def _parts() -> dict[str, str]:
+    own = [workload_named(name).parts for name in WORKLOADS]
+    named = {key for one in own for key in one}
+    return PARTS | {key: "|".join(one[key] for one in own if key in one) for key in named}
+
+
 @lru_cache(maxsize=4096)
 def row_of(place: str) -> Row | None:
     """The row of a value's place; None where the list has none."""
-    return next((row for row in ROWS if _pattern(row.where).fullmatch(place)), None)
+    return next((row for row in rows() if _pattern(row.where).fullmatch(place)), None)
 
 
 @lru_cache(maxsize=4096)
 def is_part(place: str) -> bool:
-    """Whether values of the list lie below this place."""
+    """Whether values of the list are below this place."""
     depth = place.count("/") + 1
-    above = {"/".join(row.where.split("/")[:depth]) for row in ROWS if row.where.count("/") >= depth}
+    above = {"/".join(row.where.split("/")[:depth]) for row in rows() if row.where.count("/") >= depth}
     return any(_pattern(where).fullmatch(place) for where in above)
 
 
 @cache
 def _pattern(where: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", lambda found: f"(?:{PARTS[found[1]]})", where))
+    return re.compile(re.sub(r"\{(\w+)\}", lambda found: f"(?:{_parts()[found[1]]})", where))
 
 
 def _shown(place: str) -> str:
     """A place whose own words, which might name somebody, are left out."""
-    known = {part for row in ROWS for part in row.where.split("/")}
+    known = {part for row in rows() for part in row.where.split("/")}
     return "/".join(part if part in known else "*" for part in place.split("/"))

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from brainct.core.scheme import names_in
 from brainct.core.weights import Weights
-from brainct.ct.config import Network
-from brainct.ct.networks import NETWORKS, build
-from brainct.job.config import Plan
+from brainct.core.workload import Workload
+from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import evaluations
 
 
@@ -34,16 +33,15 @@ class Limits(BaseModel):
 
 def beyond(limits: Limits, plan: Plan) -> str | None:
     """What of a job goes beyond the limits, in a clause for people; None where nothing does."""
-    if limits.networks is not None and not allowed(limits.networks, plan.network):
-        own = json.dumps(plan.network.options)
-        return (
-            f"the job's network is {plan.network.architecture} with options {own}; it trains {_names(limits.networks)}"
-        )
+    if limits.networks is not None and not allowed(limits.networks, plan):
+        name, options = plan.kind.network(plan)
+        return f"the job's network is {name} with options {json.dumps(options)}; it trains {_names(limits.networks)}"
     if limits.rounds is not None and plan.rounds > limits.rounds:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
         return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
-    if limits.scans is not None and (few := plan.fit.batch_size) is not None and few < limits.scans:
+    few = plan.training.batch_size if plan.training else None
+    if limits.scans is not None and few is not None and few < limits.scans:
         return f"the job trains on {few} scans at a time; it takes part from {limits.scans} on"
     return None
 
@@ -61,18 +59,17 @@ def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
     if limits.networks is None:
         return None
     most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
-    own_shapes = _shapes(plan.network.model_dump_json())
+    own_shapes = _shapes(plan.model_dump_json())
     found = [key for key, own in own_shapes if key in weights and not _fits(own, weights[key].shape, most)]
     listed = _names(limits.networks)
     return f"{', '.join(found[:3])} came in the shape of another network; it trains {listed}" if found else None
 
 
 @lru_cache(maxsize=8)
-def _shapes(network: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The tensors of a plan's network, as JSON, by name, with the shape of each."""
-    chosen = Network.model_validate_json(network)
-    built = build(chosen.architecture, chosen.channels, chosen.size, chosen.dims, 0, **chosen.options)
-    return tuple((key, tuple(value.shape)) for key, value in built.state_dict().items())
+def _shapes(plan: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The tensors of a plan's network by name, with the shape of each; plan: as JSON."""
+    built = plan_of(json.loads(plan), "the job")
+    return tuple((key, tuple(value.shape)) for key, value in built.kind.initial(built, 0, 0).weights.items())
 
 
 def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:
@@ -80,20 +77,21 @@ def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:
     return same and all(width <= found <= most * width for width, found in zip(own, sent, strict=True))
 
 
-def allowed(networks: Sequence[str | Mapping[str, Any]], network: Network) -> bool:
-    """Whether the network, with its options, is in the list."""
-    return any(_choice(one) == (network.architecture, _full(network.architecture, network.options)) for one in networks)
+def allowed(networks: Sequence[str | Mapping[str, Any]], plan: Plan) -> bool:
+    """Whether the plan's network, with its options, is in the list."""
+    name, options = plan.kind.network(plan)
+    wanted = (name, _full(plan.kind, name, options))
+    return any(_choice(plan.kind, one) == wanted for one in networks)
 
 
-def _choice(one: str | Mapping[str, Any]) -> tuple[str, Any]:
+def _choice(workload: Workload, one: str | Mapping[str, Any]) -> tuple[str, Any]:
     name, options = (one, {}) if isinstance(one, str) else (one.get("architecture", ""), one.get("options", {}))
-    return name, _full(name, options)
+    return name, _full(workload, name, options)
 
 
-def _full(name: str, options: Mapping[str, Any]) -> Any:
+def _full(workload: Workload, name: str, options: Mapping[str, Any]) -> Any:
     """All options with their values, as JSON has them."""
-    defaults = NETWORKS[name].options() if name in NETWORKS else {}
-    return json.loads(json.dumps({**defaults, **options}))
+    return json.loads(json.dumps({**workload.options(name), **options}))
 
 
 def _names(networks: Sequence[str | Mapping[str, Any]]) -> str:

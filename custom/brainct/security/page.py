@@ -1,6 +1,8 @@
 """The list of everything that leaves a site, as docs/privacy.md shows it."""
 
-from brainct.security.disclosures import ALWAYS, CALL, ENVELOPE, ROUND, ROWS, SCORES
+from brainct.core.disclosure import ALWAYS, CALL, ROUND, SCORES
+from brainct.security import disclosures
+from brainct.security.disclosures import ENVELOPE
 
 BEGIN = "<!-- the list: made by `brainct schemes --write` from brainct.security.disclosures -->\n"
 END = "<!-- end of the list -->\n"
@@ -23,13 +25,13 @@ def what_leaves() -> str:
 TITLED = {
     CALL: "At the roll call",
     ROUND: "In each round, as the scheme needs it",
-    SCORES: "At an evaluation, of held-out scans, for each finding",
+    SCORES: "At an evaluation, of held-out samples, for each output",
     ALWAYS: "In every answer",
 }
 
 
 def _rows(when: str) -> str:
-    rows = [row for row in ROWS if row.when == when]
+    rows = [row for row in disclosures.rows() if row.when == when]
     return "".join(f"| {row.what} | `{row.where}` | {row.rule} | {row.policy or '-'} |\n" for row in rows)
 
 

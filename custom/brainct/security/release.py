@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.noise import gaussian
+from brainct.core.privacy_event import Event
 from brainct.core.weights import check
 from brainct.errors import failed
 from brainct.job.config import Plan
 from brainct.security import policy as policies
-from brainct.security.accounting import Event
 from brainct.security.policy import Policy
-from brainct.security.score_rules import counts_as, scores_as
+from brainct.security.score_rules import description_as, scores_as
 
 Answer = Mapping[str, Any]
 LABELLED = "labelled"
@@ -21,21 +22,27 @@ Spend = Callable[[str, Event], None]
 """Counts a release under a digest of all that it follows from, before it is made; refuses what the budget can't pay."""
 
 
-def described(policy: Policy, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
+def described(policy: Policy, plan: Plan, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
     """What a site says at the roll call."""
-    return counts_as(policy.least_class, about, terms)
+    return description_as(plan.kind, policy.least_class, about, terms)
 
 
 def scored(
-    policy: Policy, order: Mapping[str, Any], scores: Mapping[str, Any], secret: Callable[[], bytes], spend: Spend
+    policy: Policy,
+    plan: Plan,
+    order: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    secret: Callable[[], bytes],
+    spend: Spend,
 ) -> dict[str, Any]:
     """What a site says of a model's quality; noised scores are counted, and the same scores have the same noise."""
+    keys = plan.kind.score_keys
     if policy.scores.event is None:
-        return scores_as(policy.scores, policy.least_class, scores, _never)
+        return scores_as(keys, policy.scores, policy.least_class, scores, _never)
     digest = _digest(policy, order, "scores", scores)
     spend(digest, policy.scores.event)
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return scores_as(policy.scores, policy.least_class, scores, functools.partial(policies.gaussian, key))
+    return scores_as(keys, policy.scores, policy.least_class, scores, functools.partial(gaussian, key))
 
 
 def _never(count: int) -> Any:

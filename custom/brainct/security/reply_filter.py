@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct.core import serialization
-from brainct.ct.folds import FINDINGS
-from brainct.ct.learner import model_of
+from brainct.core.privacy_event import Event
 from brainct.errors import Declined, Refused, failed, one_line
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import HELD_OUT, ORDERS
 from brainct.security import limits, release
 from brainct.security import policy as policies
-from brainct.security.accounting import UNITS, Event
+from brainct.security.accounting import UNITS
 from brainct.security.disclosures import check_answer
 from brainct.security.ledger import Ledger
-from brainct.security.private_training import PrivateTraining, private_training
+from brainct.security.private_training import private_training
 from brainct.security.score_rules import nothing_of
+from brainct.training.private import PrivateTraining
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
 FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"
@@ -86,12 +86,15 @@ class ReplyFilter:
             return {"error": answer["error"], **_exchange(answer)}
         plan = self._demanded(order)
         if "error" in answer:
-            return self._of_failure(order, answer)
+            return self._of_failure(plan, order, answer)
         secret, spend = self.ledger.secret, functools.partial(self._spend, order)
         if what == "describe":
             return {"about": self._about(plan, order, answer["about"]), **_exchange(answer)}
         if what == "evaluate":
-            return {"scores": release.scored(self.policy, order, answer["scores"], secret, spend), **_exchange(answer)}
+            return {
+                "scores": release.scored(self.policy, plan, order, answer["scores"], secret, spend),
+                **_exchange(answer),
+            }
         return release.replied(self.policy, plan, order, answer, secret, spend)
 
     def _demanded(self, order: Mapping[str, Any]) -> Plan:
@@ -115,10 +118,10 @@ class ReplyFilter:
             raise Declined(f"by its privacy policy {said}; {ASK}")
         return plan
 
-    def _of_failure(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_failure(self, plan: Plan, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""
         if order["what"] == "evaluate" and self.policy.scores.form == "never":
-            return {"scores": nothing_of(FINDINGS), **_exchange(answer)}
+            return {"scores": nothing_of(plan.kind.score_keys, plan.kind.outputs(plan)), **_exchange(answer)}
         examples = self._scans.get(order["run"])
         if order["what"] == "reply" and self.policy.noise and order["task"]["weights"] and examples:
             spend = functools.partial(self._spend, order)
@@ -127,7 +130,7 @@ class ReplyFilter:
 
     def _about(self, plan: Plan, order: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
         """What the site says at the roll call, with what the policy means for this run; refuses one it can't serve."""
-        self._scans[order["run"]] = about["folds"]["train"]["scans"]
+        self._scans[order["run"]] = plan.kind.samples(about, "train")
         if self.policy.budget is not None:
             self._check_budget(plan, order, self.policy.budget)
         a_day = self.policy.limits.runs_a_day
@@ -135,17 +138,17 @@ class ReplyFilter:
             raise Declined(
                 f"by its privacy policy it begins {a_day} runs a day, and has begun them; try again tomorrow"
             )
-        return release.described(self.policy, about, self._said())
+        return release.described(self.policy, plan, about, self._said())
 
     def _check_withheld(self, plan: Plan) -> None:
         """In every order: the network that is trained need not be the one of the roll call."""
         if not self.policy.withhold:
             return
-        known = model_of(plan).weights
+        known = plan.kind.initial(plan, plan.seed, plan.rounds).weights
         if lost := [path for path in self.policy.withhold if not policies.withheld(known, [path])]:
             modules = ", ".join(sorted({key.partition(".")[0] for key in known}))
             raise Declined(
-                f"its privacy policy withholds {', '.join(lost)}, which network {plan.network.architecture} does not "
+                f"its privacy policy withholds {', '.join(lost)}, which network {plan.kind.network(plan)[0]} does not "
                 f"have; its modules are {modules}"
             )
 

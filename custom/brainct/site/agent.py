@@ -2,13 +2,12 @@
 
 import functools
 import hmac
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Learner
@@ -16,13 +15,11 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import ClientState, Scheme, Task
 from brainct.core.version import fingerprint
 from brainct.core.weights import Weights
-from brainct.ct.dataset import open_site
-from brainct.ct.folds import FINDINGS, Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
-from brainct.ct.site_config import SiteFile, read_site_file
+from brainct.core.workload import Context
 from brainct.errors import Declined, Refused, failed
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import check_order, check_round, check_terms, order_digest, terms_of
+from brainct.security.credentials import SiteCredentials, digest_of
 from brainct.security.disclosures import check_answer
 from brainct.security.reply_filter import reply_filter_if_any
 from brainct.security.signing import identity_in
@@ -33,7 +30,13 @@ SECRET = "BRAINCT_SECRET"
 LOG = "brainct"
 """The logger whose lines are for the people at the console."""
 
-Opener = Callable[[SiteFile | None, str, Sequence[str], int, int], Dataset]
+Opener = Callable[[Path | None, str, Sequence[str], Plan], Any]
+"""Opens a site's data: given the site file, the site's name, all sites' names and the job's plan."""
+
+
+def open_data(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
+    """The data of one site as the plan's workload opens them."""
+    return plan.kind.open(file, site, sites, plan)
 
 
 def site_file_of(kit: Path | None) -> Path | None:
@@ -48,7 +51,7 @@ class SiteAgent:
     """Answers the orders `describe`, `reply` and `evaluate` for one site.
 
     keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
-    `site_file_of`. opener: opens the site's scans, as ct.dataset.open_site does. discreet: what an answer says of a
+    `site_file_of`. opener: opens the site's data, see `open_data`. discreet: what an answer says of a
     failure does not depend on the scans, and the reason goes to the site's own log; for every site that is not
     rehearsed. startup: the folder of that name in the site's kit, which says who it is to the other sites. privacy:
     the site's privacy.json, for how it must train. reused: the names of runs may come again, as the simulator's do.
@@ -62,7 +65,7 @@ class SiteAgent:
         site: str,
         client_state: Path,
         site_file: Path | None,
-        opener: Opener = open_site,
+        opener: Opener = open_data,
         redact: bool = True,
         startup: Path | None = None,
         privacy: Path | None = None,
@@ -72,9 +75,9 @@ class SiteAgent:
         self.state, self._reused = StateStore(site, client_state), reused or not redact
         self._identity = functools.cache(functools.partial(identity_in, startup))
         self._guard = reply_filter_if_any(privacy, site)
-        self._scans: tuple[tuple[Any, ...], Dataset] | None = None
+        self._data: tuple[str, Any] | None = None
         self._plan: tuple[Any, Plan, Scheme] | None = None
-        self._network: tuple[Any, torch.nn.Module] | None = None
+        self._prepared: tuple[str, Any] | None = None
         one_thread()
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +144,7 @@ class SiteAgent:
     def _about(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
         scans, held = self._open(plan, order["sites"], scheme.public), self.state.kept(order["run"])
         own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["client_state"]}}
-        about = describe(scans, scheme.public)
+        about = plan.kind.describe(scans, scheme.public)
         return {**about, "fingerprint": self._salted(about["fingerprint"]), **own}
 
     def _salted(self, digest: str) -> str:
@@ -199,14 +202,15 @@ class SiteAgent:
         learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
         return _used(scheme, task, learner, self.state.kept(run)["client_state"])
 
-    def _learner(self, plan: Plan, scans: Dataset, order: Mapping[str, Any]) -> SiteLearner:
+    def _learner(self, plan: Plan, data: Any, order: Mapping[str, Any]) -> Learner:
         secret = os.environ.get(SECRET) or (None if self._discreet else "")
         run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
         private = self._guard.private_training(order) if self._guard else None
-        network, number = self._network_of(plan), order["round"]
         always = self._guard is not None and self._guard.policy.scores.noise is not None
-        own = (secret, run_secret, self._identity, private, always)
-        return SiteLearner(network, scans, plan, self.site, number, *own)
+        named = (plan.seed, self.site, order["round"])
+        credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always)
+        return plan.kind.learner(plan, data, context, self._prepared_for(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
         if self._plan is None or self._plan[0] != choices:
@@ -217,27 +221,27 @@ class SiteAgent:
             self._plan = (choices, plan, plan.build())
         return self._plan[1:]
 
-    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Dataset:
-        key = (tuple(sites), plan.network.size, plan.network.dims)
-        if self._scans is None or self._scans[0] != key:
-            file = read_site_file(self.site_file) if self.site_file else None
-            scans = self._opener(file, self.site, sites, plan.network.size, plan.network.dims)
-            self._scans = (key, scans)
-        check_channels(self._scans[1], plan, self.site)
+    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Any:
+        """The site's data, opened once for a job's choices of its workload."""
+        key = json.dumps([plan.workload, list(sites), plan.model_dump(include=set(plan.kind.choices.model_fields))])
+        if self._data is None or self._data[0] != key:
+            self._data = (key, self._opener(self.site_file, self.site, sites, plan))
+        plan.kind.check(self._data[1], plan, self.site)
         if public:
-            self._read_public(self._scans[1])
-        return self._scans[1]
+            self._check_public(plan, self._data[1])
+        return self._data[1]
 
-    def _read_public(self, scans: Dataset) -> None:
+    def _check_public(self, plan: Plan, data: Any) -> None:
         try:
-            scans.public()
+            plan.kind.check_public(data)
         except Refused as error:
             raise Refused(f"{self.site}: {error}") from None
 
-    def _network_of(self, plan: Plan) -> torch.nn.Module:
-        if self._network is None or self._network[0] != plan.network:
-            self._network = (plan.network, network_of(plan))
-        return self._network[1]
+    def _prepared_for(self, plan: Plan) -> Any:
+        key = json.dumps([plan.workload, plan.seed, plan.model_dump(include=set(plan.kind.choices.model_fields))])
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = (key, plan.kind.prepare(plan, plan.seed))
+        return self._prepared[1]
 
 
 def _task(order: Mapping[str, Any]) -> Task:
@@ -247,29 +251,3 @@ def _task(order: Mapping[str, Any]) -> Task:
 def _used(scheme: Scheme, task: Task, learner: Learner, client_state: ClientState) -> tuple[Learner, Weights]:
     seeing = scheme.see(task, learner, client_state)
     return seeing, scheme.use(task, seeing, client_state)
-
-
-def describe(scans: Dataset, public: bool = False) -> dict[str, Any]:
-    """What a site tells the federation of its scans: counts, a fingerprint, notes; no path, no patient.
-
-    public: also how many public scans it holds, and their fingerprint.
-    """
-    folds = {name: _counts(fold) for name, fold in scans.folds.items()}
-    about = {"kind": scans.kind, "folds": folds, "fingerprint": scans.fingerprint, "notes": list(scans.notes)}
-    if not public:
-        return about
-    found = scans.public()
-    return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
-
-
-def _counts(fold: Fold) -> dict[str, Any]:
-    positives = {name: int((fold.labels[:, i] == 1).sum()) for i, name in enumerate(FINDINGS)}
-    negatives = {name: int((fold.labels[:, i] == 0).sum()) for i, name in enumerate(FINDINGS)}
-    return {"scans": len(fold), "positives": positives, "negatives": negatives}
-
-
-def check_channels(scans: Dataset, plan: Plan, site: str) -> None:
-    """Refuse scans with another number of HU windows than the network has channels."""
-    found = next(fold.images.shape[1] for fold in scans.folds.values() if len(fold))
-    if found != plan.network.channels:
-        raise Refused(f"{site} has {found} HU windows, the job's network takes {plan.network.channels} channels")

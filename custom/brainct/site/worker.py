@@ -1,6 +1,7 @@
 """A process in which sites train: started again when it dies, its order repeated once; gone when its parent is."""
 
 import importlib
+import json
 import logging
 import multiprocessing
 import os
@@ -16,12 +17,10 @@ from typing import Any
 import torch
 
 from brainct.core import serialization
-from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import Dataset
-from brainct.ct.site_config import SiteFile
 from brainct.errors import failed
+from brainct.job.config import Plan
 from brainct.security.reply_filter import Answers, filtered
-from brainct.site.agent import LOG, Opener, SiteAgent
+from brainct.site.agent import LOG, Opener, SiteAgent, open_data
 
 Order = Mapping[str, Any]
 Log = Callable[[str], None]
@@ -199,18 +198,17 @@ class _Lines(logging.Handler):
 
 
 class _Opened:
-    """Opens a data set that is dealt out to several sites of one process once, not once for each."""
+    """Opens a data set that is partitioned among several sites of one process once, not once for each."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Any, ...], dict[str, Dataset]] = {}
+        self._key: str | None = None
+        self._found: Mapping[str, Any] | None = None
 
-    def __call__(self, file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int) -> Dataset:
-        if file is None or file.deal is None:
-            return open_site(file, site, sites, size, dims)
-        key = (tuple(sites), size, dims)
-        if key not in self._found:
-            self._found = {key: open_sites(file, sites, size, dims)}
-        return self._found[key][site]
+    def __call__(self, file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
+        key = json.dumps([list(sites), plan.workload, plan.model_dump(include=set(plan.kind.choices.model_fields))])
+        if key != self._key:
+            self._key, self._found = key, plan.kind.open_all(file, sites, plan)
+        return open_data(file, site, sites, plan) if self._found is None else self._found[site]
 
 
 def cause(exitcode: int | None) -> str:

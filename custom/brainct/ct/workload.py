@@ -1,0 +1,137 @@
+"""Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from brainct.core.learner import Learner, Model
+from brainct.core.weights import Weights, check
+from brainct.core.workload import Context
+from brainct.ct import reply_schema
+from brainct.ct.config import CtChoices
+from brainct.ct.dataset import open_site, open_sites
+from brainct.ct.disclosures import PARTS, ROWS, SCORE_KEYS
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of, network_of
+from brainct.ct.networks import NETWORKS
+from brainct.ct.site_config import read_site_file
+from brainct.errors import Refused
+from brainct.training.data import Dataset, Fold
+
+HEADLINES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "brier": "Brier score"}
+OFFERS = frozenset({"network", "images", "samples", "labels", "public"})
+
+
+class CtWorkload:
+    """See core.workload.Workload."""
+
+    name = "ct"
+    offers = OFFERS
+    choices = CtChoices
+    description = reply_schema.Description
+    scores = reply_schema.Scores
+    disclosures = ROWS
+    parts = PARTS
+    score_keys = SCORE_KEYS
+    headlines = HEADLINES
+
+    def outputs(self, choices: CtChoices) -> tuple[str, ...]:
+        """The six findings."""
+        return FINDINGS
+
+    def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
+        """The network with the weights that follow from the seed."""
+        return replace(model_of(choices.network, seed, rounds), outputs=FINDINGS)
+
+    def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
+        """Architecture and options as the job states them."""
+        return choices.network.architecture, choices.network.options
+
+    def options(self, architecture: str) -> Mapping[str, Any]:
+        """The default options of an architecture."""
+        return NETWORKS[architecture].options() if architecture in NETWORKS else {}
+
+    def open(self, file: Path | None, site: str, sites: Sequence[str], choices: CtChoices) -> Dataset:
+        """The site's scans."""
+        content = read_site_file(file) if file else None
+        return open_site(content, site, sites, choices.network.size, choices.network.dims)
+
+    def open_all(self, file: Path | None, sites: Sequence[str], choices: CtChoices) -> Mapping[str, Dataset] | None:
+        """The scans of all sites where the site file partitions one data set among them."""
+        content = read_site_file(file) if file else None
+        if content is None or content.deal is None:
+            return None
+        return open_sites(content, sites, choices.network.size, choices.network.dims)
+
+    def check(self, data: Dataset, choices: CtChoices, site: str) -> None:
+        """Refuse scans with another number of HU windows than the network has channels."""
+        found = next(fold.inputs.shape[1] for fold in data.folds.values() if len(fold))
+        if found != choices.network.channels:
+            raise Refused(f"{site} has {found} HU windows, the job's network takes {choices.network.channels} channels")
+
+    def check_public(self, data: Dataset) -> None:
+        """Refuse scans without a public set."""
+        data.public()
+
+    def describe(self, data: Dataset, public: bool = False) -> dict[str, Any]:
+        """Counts, a fingerprint, notes; no path, no patient. public: also how many public scans, and their digest."""
+        folds = {name: _counts(fold) for name, fold in data.folds.items()}
+        about = {"kind": data.kind, "folds": folds, "fingerprint": data.fingerprint, "notes": list(data.notes)}
+        if not public:
+            return about
+        found = data.public()
+        return {**about, "public": {"scans": len(found.inputs), "fingerprint": found.fingerprint}}
+
+    def samples(self, description: Mapping[str, Any], fold: str) -> int:
+        """Scans in a fold."""
+        return int(description["folds"].get(fold, {}).get("scans", 0))
+
+    def without_small(self, description: Mapping[str, Any], least: int) -> dict[str, Any]:
+        """Of a finding that lacks one side, the other is left out too: the number of scans would give the first."""
+        return {**description, "folds": {name: _large(fold, least) for name, fold in description["folds"].items()}}
+
+    def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: CtChoices) -> dict[str, Any]:
+        """Nothing: scans come windowed in HU, the same at all sites."""
+        return {}
+
+    def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
+        """The network that the job chooses."""
+        return network_of(choices.network, seed)
+
+    def learner(self, choices: CtChoices, data: Dataset, context: Context, prepared: nn.Module) -> Learner:
+        """A TorchLearner on the network that the job chooses."""
+        return learner_of(choices, data, context, prepared)
+
+    def fits(self, weights: Weights, choices: CtChoices) -> None:
+        """Refuse other tensors than those of the network that the job chooses."""
+        wanted = model_of(choices.network, 0).weights
+        check(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
+
+    def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
+        """AUROC, balanced accuracy and Brier score of `any`."""
+        found = scores.get("any", {})
+        return {name: found.get(name) for name in HEADLINES}
+
+    def missing(self, scores: Mapping[str, Any]) -> str | None:
+        """The reason of `any`."""
+        reason: str | None = scores.get("any", {}).get("reason")
+        return reason
+
+
+CT = CtWorkload()
+
+
+def _counts(fold: Fold) -> dict[str, Any]:
+    positives = {name: int((fold.labels[:, i] == 1).sum()) for i, name in enumerate(FINDINGS)}
+    negatives = {name: int((fold.labels[:, i] == 0).sum()) for i, name in enumerate(FINDINGS)}
+    return {"scans": len(fold), "positives": positives, "negatives": negatives}
+
+
+def _large(fold: Mapping[str, Any], least: int) -> dict[str, Any]:
+    both = ("positives", "negatives")
+    large = [finding for finding in fold[both[0]] if min(fold[side][finding] for side in both) >= least]
+    return {**fold, **{side: {finding: fold[side][finding] for finding in large} for side in both}}
