@@ -61,9 +61,9 @@ class Evaluation:
     def _predict_delivered(self) -> Prediction:
         """The held-out site has no labels: a scheme that would tune on them leaves the model as it is."""
         scheme = self.plan.build()
-        learner = scheme.see(self.task, self._held_out_learner(), {})
+        learner = scheme.adapt_input(self.task, self._held_out_learner(), {})
         try:
-            weights = scheme.use(self.task, learner, {})
+            weights = scheme.personalise(self.task, learner, {})
         except Refused:
             weights = self.task.weights
         return self._labels(HELD_OUT_SITE, "test"), learner.predict(weights, "test").double().numpy()

@@ -1,6 +1,5 @@
 """The ledger: one line of JSON for each finished run, appended whole; two ledgers are joined with `cat`."""
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from brainct.compare.run_row import RunRow
 from brainct.core import json_file
+from brainct.core.file_lock import locked
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
 
@@ -31,9 +31,7 @@ def append_row(path: Path, row: BaseModel) -> None:
     done.
     """
     line = (json.dumps(_round_measured(row.model_dump()), allow_nan=False, sort_keys=True) + "\n").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path.with_name(f".{path.name}.lock"), private=False), path.open("a+b") as file:
         file.truncate(_whole_lines(file.seek(0, os.SEEK_END), path))
         file.write(line)
         file.flush()

@@ -93,7 +93,7 @@ def attacker_views(
     found = {FINAL: final} if (final := _final(scheme, probes, task)) else {}
     if any(VOTES in one.sent for one in exchanges):
         found[SERVER] = AttackerView(votes={site: _votes(exchanges, site) for site in sorted(probes)})
-    elif scheme.sealed:
+    elif scheme.hides_updates:
         found |= {SERVER: final} if final else {}
     else:
         found |= _reports(probes, exchanges)
@@ -117,7 +117,7 @@ def _final(scheme: Scheme, probes: Mapping[str, ModelProbe], task: Task) -> Atta
     if identical(task.weights, next(iter(probes.values())).initial):
         return None
     signals = {
-        site: probe.confidences(task.weights, scheme.see(task, probe.learner, {}))
+        site: probe.confidences(task.weights, scheme.adapt_input(task, probe.learner, {}))
         for site, probe in sorted(probes.items())
     }
     return AttackerView(signals=signals)

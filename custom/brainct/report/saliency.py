@@ -126,7 +126,7 @@ def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
     own = learner_of(
         ct_choices(plan), scans, offline(plan, site), network_like(ct_choices(plan).network, plan.seed, weights)
     )
-    learner = plan.build().see(Task(weights, _extra(path)), own, {})
+    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
     assert isinstance(learner, TorchLearner)
     return _Asked(learner, weights)
 
