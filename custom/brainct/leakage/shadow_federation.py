@@ -1,4 +1,4 @@
-"""One federation, rehearsed and listened to: what left each site, and what each attacker would measure on it."""
+"""One shadow federation: rehearse it, record all that leaves each site, and compute each attacker's view."""
 
 import math
 import tempfile
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brainct.compare.one_run import kib_of
+from brainct.compare.evaluation import Opened, opener
+from brainct.compare.one_run import describe_error, kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
-from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.leakage.design import Spec, halves
-from brainct.leakage.rows import Row, View, written
-from brainct.leakage.views import Heard, Spy, views
+from brainct.leakage.attackers import Exchange, ModelProbe, attacker_views
+from brainct.leakage.federation_row import AttackerView, FederationRow, format_bits
+from brainct.leakage.study import PlannedFederation, draw_halves
 from brainct.run.inbox import Inbox
 from brainct.run.model_file import FILE, read_model
 from brainct.run.record import Record
@@ -27,32 +27,29 @@ from brainct.security.reply_filter import Answers, FilteredAgent, reply_filter_o
 from brainct.site.agent import SiteAgent
 from brainct.training.data import Dataset, Fold
 
-Opened = Mapping[str, Dataset]
 
+def train_federation(spec: PlannedFederation, opened: Opened) -> FederationRow:
+    """Train one federation on its halves of the sites' pools and return its row; a failed row has the reason.
 
-def federation(spec: Spec, opened: Opened) -> Row:
-    """Train one federation on its halves of the sites' pools, and give its row; one that fails says why.
-
-    opened: the sites' scans, whose training folds are the pools.
+    opened: scans by site; the training folds are the pools.
     """
     began = time.monotonic()
     one_thread()
     try:
         with tempfile.TemporaryDirectory(prefix="brainct-") as folder:
-            row = _done(spec, opened, Path(folder))
+            row = _train_and_view(spec, opened, Path(folder))
     except Exception as error:  # one federation's fault must not end the others
-        said = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-        row = Row(**_choices(spec), status="failed", error=said)
+        row = FederationRow(**_choices(spec), status="failed", error=describe_error(error))
     return row.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 
 
-def _choices(spec: Spec) -> dict[str, Any]:
+def _choices(spec: PlannedFederation) -> dict[str, Any]:
     choices = spec.study.federation.model_dump(mode="json", exclude={"data"})
     data = spec.study.federation.data
     return {
         "key": spec.key,
         "code": spec.code,
-        "name": spec.variant.called,
+        "name": spec.variant.label,
         "scheme": spec.variant.scheme,
         "number": spec.number,
         "plan": spec.plan.model_dump(mode="json"),
@@ -61,58 +58,58 @@ def _choices(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
+def _train_and_view(spec: PlannedFederation, opened: Opened, folder: Path) -> FederationRow:
     names, plan, policy, seed = spec.study.federation.names, spec.plan, spec.variant.policy, spec.study.seed
-    members = halves(sizes(opened, names), seed, spec.number)
-    trained = {site: trained_on(opened[site], members) for site, members in members.items()}
-    agents = {site: SiteAgent(site, folder / "client_state", None, _opener(trained), redact=False) for site in names}
-    listening = Listening({site: behind(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
+    members = draw_halves(pool_sizes(opened, names), seed, spec.number)
+    trained = {site: keep_members(opened[site], members) for site, members in members.items()}
+    agents = {site: SiteAgent(site, folder / "client_state", None, opener(trained), redact=False) for site in names}
+    recorder = Recorder({site: with_policy(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
     record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
-    Run(plan, names, listening, record, log=lambda line: None)()
+    Run(plan, names, recorder, record, log=lambda line: None)()
     task = read_model(folder / "run" / FILE).task
-    spies = {site: Spy(plan, site, opened[site]) for site in names}
+    probes = {site: ModelProbe(plan, site, opened[site]) for site in names}
     own = {site: agent.delivered(plan, task, names, "run") for site, agent in agents.items()}
-    return Row(
+    return FederationRow(
         **_choices(spec),
         versions=dict(record.record.versions),
-        members={site: written(members[site]) for site in names},
-        views=_rounded(views(plan.build(), spies, listening.heard, task, own)),
+        members={site: format_bits(members[site]) for site in names},
+        views=_rounded(attacker_views(plan.build(), probes, recorder.exchanges, task, own)),
         aurocs={site: found["any"]["auroc"] for site, found in record.record.test.items()},
         kib_per_site=kib_of(record.record, names)[-1],
         mu=mu_of(spec.variant.policy, plan.rounds),
-        epsilon=epsilon_of(plan, trained[names[0]], listening.heard),
+        epsilon=epsilon_of(plan, trained[names[0]], recorder.exchanges),
         model_sha256=record.record.model_sha256,
     )
 
 
 def mu_of(policy: Mapping[str, Any], rounds: int) -> float | None:
-    """mu of all of a site's noised updates together; None where there is no noise."""
+    """mu of all of a site's noised updates together; None without noise."""
     checked = policies.policy_of(policy)
     return math.sqrt(rounds) * policies.update(checked).mu if checked.noise else None
 
 
-def epsilon_of(plan: Plan, scans: Dataset, heard: Sequence[Heard]) -> float | None:
-    """epsilon of all labels that a site gave, if `fedct` flipped them; None where it did not, or for another scheme."""
+def epsilon_of(plan: Plan, scans: Dataset, exchanges: Sequence[Exchange]) -> float | None:
+    """epsilon of all labels that a site sent, if `fedct` randomised them; None otherwise."""
     each = plan.arguments.get("epsilon") if plan.scheme == "fedct" else None
     if each is None:
         return None
-    votes = max(Counter(one.site for one in heard if VOTES in one.sent).values(), default=0)
+    votes = max(Counter(one.site for one in exchanges if VOTES in one.sent).values(), default=0)
     return float(each * votes * len(plan.arguments["findings"]) * len(scans.public().inputs))
 
 
-def sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
-    """Scans of each site's pool."""
+def pool_sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
+    """The number of scans in each site's pool."""
     return {site: len(opened[site].folds["train"]) for site in names}
 
 
-def trained_on(scans: Dataset, members: Any) -> Dataset:
-    """The site's scans with only the members in the training fold."""
+def keep_members(scans: Dataset, members: Any) -> Dataset:
+    """The site's scans with only these members in the training fold."""
     pool = scans.folds["train"]
     return replace(scans, folds={**scans.folds, "train": Fold(pool.inputs[members], pool.labels[members])})
 
 
-def behind(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Answers:
-    """The desk behind a policy, {} for none; the secret of its noise follows from the seed and the words."""
+def with_policy(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Answers:
+    """The agent behind a reply filter with this policy, {} for none; its noise secret follows from seed and words."""
     if not policy:
         return agent
     secret = generator(seed, "leakage", "secret", *words, agent.site).bytes(32)
@@ -121,30 +118,25 @@ def behind(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int,
 
 
 @dataclass
-class Listening:
-    """Carries orders to site agents in this process and notes each task and the report that left for it."""
+class Recorder:
+    """A transport to site agents in this process that records each task with the report that left for it."""
 
     agents: Mapping[str, Answers]
-    heard: list[Heard] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
 
     def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
         for site in sorted(orders):
             order, answer = orders[site], self.agents[site].answer(orders[site])
             if order["what"] == "reply" and "weights" in answer:
-                self.heard.append(Heard(order["round"], site, order["task"]["weights"], dict(answer["weights"])))
+                self.exchanges.append(Exchange(order["round"], site, order["task"]["weights"], dict(answer["weights"])))
             inbox.accept(site, answer)
 
 
-def _rounded(found: Mapping[str, View]) -> dict[str, View]:
-    """Five decimals of a confidence tell as much as all."""
+def _rounded(found: Mapping[str, AttackerView]) -> dict[str, AttackerView]:
+    """Confidences with five decimals, which is precise enough for every attack."""
     return {
-        name: View(signals={site: [round(x, 5) for x in of] for site, of in view.signals.items()}, votes=view.votes)
+        name: AttackerView(
+            signals={site: [round(x, 5) for x in of] for site, of in view.signals.items()}, votes=view.votes
+        )
         for name, view in found.items()
     }
-
-
-def _opener(scans: Opened) -> Any:
-    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
-        return scans[site]
-
-    return opened
