@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from brainct.ct.folds import Fold, Public
+from brainct.ct.folds import Public
 from brainct.leakage.design import Spec, study_of, wanted
 from brainct.leakage.observe import federation
-from tests.conftest import TINY, tiny_scans
+from tests.conftest import TINY, of_any, tiny_scans
 
 FEDERATION = {"sites": 2, "scans": 8, "skew": "iid", "valid": 0, "test": 6, "outside": 0, "batch_size": 8}
 FIT = {"optimizer": "sgd", "rate": 0.05, "steps": 1, "augment": None}
@@ -26,13 +26,7 @@ def specs(study) -> list[Spec]:
 
 def random_pictures(study):
     """Pools of random pictures with random labels of `any`: nothing to learn but the scans themselves."""
-    return {site: _of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
-
-
-def _of_any(scans):
-    unknown = torch.full((len(scans.folds["train"]), 5), torch.nan)
-    folds = {name: Fold(of.images, torch.cat([unknown, of.labels[:, 5:]], 1)) for name, of in scans.folds.items()}
-    return replace(scans, folds=folds)
+    return {site: of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
 
 
 def public_pools(study):
