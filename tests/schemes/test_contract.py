@@ -17,8 +17,7 @@ from brainct.run.record import Record
 from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES, about, build
 from brainct.site.agent import SiteAgent
-from tests.conftest import first_weights, of_any, tiny_learner, tiny_plan, tiny_scans
-from tests.conftest import tiny_model as model_of
+from tests.conftest import first_weights, of_any, tiny_learner, tiny_model, tiny_plan, tiny_scans
 from tests.support import by_hand
 from tests.support.by_hand import MORE, sites_of
 from tests.support.requests import trains
@@ -43,7 +42,9 @@ def every_scheme_but(**exceptions):
 def play(name, rounds=4, **choices):
     """A run by hand, round by round."""
     plan = tiny_plan(name)
-    return by_hand.play(SCHEMES[name](), plan, rounds, model=model_of(plan), sites=sites_of(name), counts={}, **choices)
+    return by_hand.play(
+        SCHEMES[name](), plan, rounds, model=tiny_model(plan), sites=sites_of(name), counts={}, **choices
+    )
 
 
 def outcome(name, run):
@@ -51,7 +52,7 @@ def outcome(name, run):
     scheme, plan, rounds, last = SCHEMES[name](), tiny_plan(name), len(run), run[-1]
     task, used = Task(scheme.model(last.memory), scheme.extra(last.memory)), {}
     for site, keep in last.keeps.items():
-        used[site] = scheme.use(task, scheme.see(task, tiny_learner(plan, site, rounds), keep), keep)
+        used[site] = scheme.personalise(task, scheme.adapt_input(task, tiny_learner(plan, site, rounds), keep), keep)
     return {"model": task.weights, "extra": task.extra, "kept": last.keeps, "used": used}
 
 
@@ -70,7 +71,7 @@ def played(name, rounds=4):
 def eyes(name, played, site, client_state):
     """The learner with which a site, or, without client state, a held-out site asks the model that was played."""
     task = Task(played["model"], played["extra"])
-    return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), client_state)
+    return SCHEMES[name]().adapt_input(task, tiny_learner(tiny_plan(name), site), client_state)
 
 
 def log(name, agreed=None):
@@ -84,11 +85,11 @@ def log(name, agreed=None):
         return obedient(tiny_learner(plan, site, round, scans=scans), agreed, scans, trained)
 
     counts = {site: 3 + at for at, site in enumerate(sites)}
-    for row in by_hand.rounds(scheme, plan, 2, model=model_of(plan), sites=sites, counts=counts, learner=learner):
+    for row in by_hand.rounds(scheme, plan, 2, model=tiny_model(plan), sites=sites, counts=counts, learner=learner):
         after = scheme.model(row.memory)
         if trained:
             break
-    return scheme.model(scheme.start(model_of(plan), sites, 7)), after
+    return scheme.model(scheme.start(tiny_model(plan), sites, 7)), after
 
 
 def obedient(learner, agreed, count, trained):
@@ -159,7 +160,7 @@ def test_sites_that_agree_are_believed(name):
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    model, client_state = model_of(plan), {}
+    model, client_state = tiny_model(plan), {}
     weights, memory = model.weights, scheme.start(model, sites_of(name), 7)
     hashes = serialization.sha256(weights), serialization.sha256(memory)
     task = scheme.assign(memory, 0, sites_of(name))["site-1"]
@@ -182,7 +183,7 @@ def test_no_function_changes_what_it_was_given(name):
 @every_scheme
 def test_the_same_round_combined_twice_gives_the_same_memory(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites_of(name), 7)
+    memory = scheme.start(tiny_model(plan), sites_of(name), 7)
     tasks = scheme.assign(memory, 0, sites_of(name))
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in sorted(tasks)}
     assert serialization.sha256(scheme.combine(memory, 0, reports)) == serialization.sha256(
@@ -204,14 +205,14 @@ def test_a_lost_site_leaves_a_usable_model_that_differs(name):
 def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(name):
     sites = sites_of(name)[:-1]
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites, 7)
+    memory = scheme.start(tiny_model(plan), sites, 7)
     assert scheme.quorum(len(sites)) == len(sites)
     reports = {site: Report(task.weights, 1) for site, task in scheme.assign(memory, 0, sites).items()}
     scheme.combine(memory, 0, reports)
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
         scheme.combine(memory, 0, dict(list(reports.items())[1:]))
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
-        scheme.start(model_of(plan), sites[1:], 7)
+        scheme.start(tiny_model(plan), sites[1:], 7)
 
 
 LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
@@ -260,7 +261,9 @@ def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_m
     assert bool(refusal) == carrier.too_few, refusal
     if refusal:
         assert "can't be closed" in refusal
-        assert any(word in about(name).lost for word in ("can't be closed", "refused", "waits")), about(name).lost
+        assert any(word in about(name).lost_site for word in ("can't be closed", "refused", "waits")), about(
+            name
+        ).lost_site
         return
     rounds = record.content["rounds"]
     asked = [number for number, row in enumerate(rounds) if "site-2" in row["bytes_sent"]]
@@ -297,7 +300,7 @@ def _nan(weights):
 def first_report(name):
     """A scheme, its first task for site-1, and an honest report on it."""
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    task = scheme.assign(scheme.start(model_of(plan), sites_of(name), 7), 0, sites_of(name))["site-1"]
+    task = scheme.assign(scheme.start(tiny_model(plan), sites_of(name), 7), 0, sites_of(name))["site-1"]
     return scheme, task, scheme.reply(task, tiny_learner(plan), {})[0]
 
 
@@ -344,7 +347,8 @@ def test_a_docs_row_and_a_job_stand_for_it(name):
     from brainct.job.folders import JOBS
 
     assert name in {row["scheme"] for row in JOBS.values()}
-    assert all(len(text) > 3 for field, text in vars(about(name)).items() if not field.startswith("no_"))
+    row = dict(vars(about(name)))
+    assert all(len(text) > 3 for text in [*row.pop("blocks").values(), *row.values()])
 
 
 def test_an_unknown_scheme_or_argument_is_refused_with_what_is_known():

@@ -9,8 +9,8 @@ from brainct.schemes import SCHEMES, about
 from tests.conftest import tiny_plan
 from tests.support.by_hand import play, sites_of
 
-SUMMED = sorted(name for name in SCHEMES if not about(name).no_secure_aggregation)
-NOISED = sorted(name for name in SCHEMES if not about(name).no_noise)
+SUMMED = sorted(name for name in SCHEMES if "secure_aggregation" not in about(name).blocks)
+NOISED = sorted(name for name in SCHEMES if "update_noise" not in about(name).blocks)
 
 
 def rounds(name, count=2, **choices):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from brainct.core import serialization
-from brainct.core.scheme import Report, registered
-from brainct.ct.learner import network_of
+from brainct.core.scheme import About, Report, registered
+from brainct.ct.model import network_of
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent, site_file_of
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("small_site")
 def counting(monkeypatch):
     """A scheme whose sites count their rounds, and tell."""
 
-    @registered
+    @registered(About(paper="none", family="averaging", summary="A toy.", when="never"))
     def counting():
         def reply(task, learner, client_state):
             count = client_state.get("count", torch.tensor(0)) + 1
@@ -32,7 +32,7 @@ def counting(monkeypatch):
         return replace(
             fedavg(),
             reply=reply,
-            use=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
+            personalise=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
         )
 
     monkeypatch.setitem(SCHEMES, "counting", counting)
@@ -117,7 +117,7 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     before, after = first_weights(plan), agent.answer(request(plan))["weights"]
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
     assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
-    assert network_of(plan).state_dict().keys() == after.keys()
+    assert network_of(plan.network, plan.seed).state_dict().keys() == after.keys()
 
 
 @pytest.mark.parametrize(("redact", "told"), [(True, False), (False, True)])

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from brainct.ct.learner import SiteLearner
+from brainct.ct.learner import learner_of
+from brainct.security.credentials import offline
 from tests.conftest import tiny_scans
 
 STATISTICS = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
@@ -17,4 +18,5 @@ def batchnorm_network():
 
 
 def batchnorm_learner(plan, site="site-1", round=0, **scans):
-    return SiteLearner(batchnorm_network(), tiny_scans(sum(site.encode()), **scans), plan, site, round)
+    context = offline(plan, site, round)
+    return learner_of(plan, tiny_scans(sum(site.encode()), **scans), context, batchnorm_network())

@@ -6,9 +6,8 @@ from typing import Any
 
 from brainct.core.learner import Model
 from brainct.core.scheme import Report, Scheme, Task, followed
-from brainct.ct.learner import model_of
 from brainct.job.config import Plan
-from tests.conftest import tiny_learner
+from tests.conftest import seeded_model, tiny_learner
 
 COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
 SITES = list(COUNTS)
@@ -65,7 +64,7 @@ def rounds(
     lost: (site, round) pairs that are not asked; unheard: those whose report is lost after the site made it.
     change: what becomes of a round's reports; between: of the memory after it. backwards: the last site answers first.
     """
-    memory = scheme.start(model or model_of(plan), sites, seed)
+    memory = scheme.start(model or seeded_model(plan), sites, seed)
     keeps: dict[str, Any] = {site: {} for site in sites}
     for number in range(count):
 

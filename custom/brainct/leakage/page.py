@@ -6,10 +6,13 @@ from typing import Any
 from brainct.leakage import table
 from brainct.leakage.results import Summary, shown
 from brainct.leakage.tradeoff import Place
-from brainct.report import wording
-from brainct.report.charts import Dot, Picture, dots, picture, rows_high, scatter
-from brainct.report.page import Page, Section, Table
-from brainct.report.wording import decimals, listing
+from brainct.pages.charts import Dot, dots, rows_high
+from brainct.pages.drawing import picture
+from brainct.pages.page import Page, Section, Table
+from brainct.pages.picture import Picture
+from brainct.pages.scatter import scatter
+from brainct.pages.wording import decimals, listing
+from brainct.report import definitions
 
 CHANCE = {"chance": 0.5}
 TERMS = {
@@ -44,7 +47,7 @@ def leakage_page(found: Sequence[Summary], placed: Sequence[Place], tried: Seque
         answers=_answers(found, tried),
         first=parts[0],
         sections=parts[1:],
-        footer=f"Made by brainct. {wording.NOT_A_DEVICE}",
+        footer=f"Made by brainct. {definitions.NOT_A_DEVICE}",
     )
 
 

@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from brainct.compare.markdown import markdown
+from brainct.compare.markdown import table_lines
 from brainct.core import serialization
 from brainct.errors import Refused
 from brainct.leakage import rows, table
-from brainct.leakage.page import leakage_page
+from brainct.leakage.page import _table, leakage_page
 from brainct.leakage.results import Summary, summaries
 from brainct.leakage.rows import LEDGER
 from brainct.leakage.tradeoff import Place, places
-from brainct.report import page
+from brainct.pages import page
 
 CRAFTED, PAGE = "crafted.json", "leakage.html"
 
@@ -26,7 +26,7 @@ def write(folder: Path) -> str:
     placed, tried = places(found), _crafted(folder)
     text = _text(found, placed, tried)
     serialization.write(folder / "table.md", text.encode())
-    page.write(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
+    page.write_page(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
     return text
 
 
@@ -34,7 +34,7 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
     """Write the page alone, by default leakage.html in the folder; all paths, the page first."""
     found = summaries(rows.read(folder / LEDGER))
     shown = leakage_page(found, places(found), _crafted(folder), folder.resolve().name)
-    return page.write(shown, out or folder / PAGE)
+    return page.write_page(shown, out or folder / PAGE)
 
 
 def is_one(folder: Path) -> bool:
@@ -57,9 +57,9 @@ def _crafted(folder: Path) -> list[dict[str, Any]]:
 def _text(found: list[Summary], placed: list[Place], tried: list[dict[str, Any]]) -> str:
     parts = ["# What leaked", *table.notes(found)]
     if found:
-        parts += ["## Accuracy and leakage", "\n".join(markdown(*table.accuracy(found, placed)))]
-        parts += ["## Every attack", "\n".join(markdown(*table.every(found)))]
+        parts += ["## Accuracy and leakage", "\n".join(table_lines(_table("", *table.accuracy(found, placed))))]
+        parts += ["## Every attack", "\n".join(table_lines(_table("", *table.every(found))))]
         parts += [f"- {attacker}: {sees}." for attacker, sees in table.attackers(found).items()]
     if tried:
-        parts += ["## Crafted networks", "\n".join(markdown(*table.crafted(tried)))]
+        parts += ["## Crafted networks", "\n".join(table_lines(_table("", *table.crafted(tried))))]
     return "\n\n".join(parts) + "\n"
