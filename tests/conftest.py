@@ -12,9 +12,12 @@ from hypothesis import settings
 
 from brainct.core import determinism
 from brainct.core.learner import Model
-from brainct.ct.folds import Dataset, Fold, Public
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold, Public
+from brainct.training.learner import TorchLearner
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
@@ -81,16 +84,21 @@ def tiny_public() -> Public:
     return Public(torch.from_numpy(rng.random((PUBLIC, 3, 32, 32), dtype=np.float32)), "1" * 64)
 
 
+def seeded_model(plan: Plan) -> Model:
+    """The model before round 0."""
+    return model_of(plan.network, plan.seed, plan.rounds)
+
+
 def tiny_model(plan: Plan) -> Model:
     """The model before round 0 as a run gives it to a scheme of sites that hold the tiny public set."""
-    return replace(model_of(plan), public=PUBLIC)
+    return replace(seeded_model(plan), public=PUBLIC)
 
 
-def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> SiteLearner:
+def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> TorchLearner:
     """A real learner on random pictures that belong to the site's name."""
-    return SiteLearner(network_of(plan), tiny_scans(sum(site.encode()), **scans), plan, site, round)
+    return learner_of(plan, tiny_scans(sum(site.encode()), **scans), offline(plan, site, round))
 
 
 def first_weights(plan: Plan) -> dict[str, torch.Tensor]:
     """The weights before round 0."""
-    return dict(model_of(plan).weights)
+    return dict(seeded_model(plan).weights)

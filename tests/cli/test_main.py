@@ -11,7 +11,7 @@ from PIL import Image
 from brainct.catalogue.traffic import traffic
 from brainct.cli import main
 from brainct.core.weights import nbytes
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
@@ -39,7 +39,7 @@ def type_in(capsys, *words):
     return ended.value.code or 0, printed.out, printed.err
 
 
-def test_the_last_lines_are_the_table_the_place_and_the_hash(capsys, small_job, small_site, tmp_path):
+def test_rehearse_ends_with_the_table_the_folder_and_the_hash(capsys, small_job, small_site, tmp_path):
     code, out, err = type_in(capsys, "rehearse", small_job, "--sites", 2, "--out", tmp_path / "out")
     lines = out.splitlines()
     assert code == 0
@@ -51,7 +51,7 @@ def test_the_last_lines_are_the_table_the_place_and_the_hash(capsys, small_job, 
     assert "SYNTHETIC PHANTOM" in err
 
 
-def test_without_a_site_file_the_phantom_is_said_loudly(capsys, monkeypatch):
+def test_without_a_site_file_the_command_warns_that_scans_are_synthetic(capsys, monkeypatch):
     monkeypatch.delenv("BRAINCT_SITE", raising=False)
     code, out, _ = type_in(capsys, "data", "--size", 32)
     assert code == 0
@@ -84,7 +84,7 @@ def refused(capsys, words, *arguments):
         (["--init", "nowhere.safetensors"], "checkpoint nowhere.safetensors does not exist"),
     ],
 )
-def test_a_wrong_word_on_the_command_line_is_refused(capsys, small_job, small_site, tmp_path, arguments, words):
+def test_a_wrong_argument_is_refused(capsys, small_job, small_site, tmp_path, arguments, words):
     refused(capsys, words, "rehearse", small_job, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out" / "record.json").exists()
 
@@ -143,9 +143,7 @@ def empty(folder):
         ),
     ],
 )
-def test_scans_that_can_not_be_used_end_a_rehearsal_with_the_reason(
-    capsys, small_job, tmp_path, monkeypatch, change, words
-):
+def test_unusable_scans_end_a_rehearsal_with_the_reason(capsys, small_job, tmp_path, monkeypatch, change, words):
     folder = pictures(tmp_path / "data", [(number, number % 2) for number in range(12)])
     change(folder)
     (tmp_path / "site.yaml").write_text(SITE.format(root=folder))
@@ -213,7 +211,7 @@ def test_schemes_lists_every_scheme_with_its_arguments(capsys):
 
 def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     plan = plan_of({**folders.JOBS["fedavg"], "rounds": 1}, "the job")
-    whole = nbytes(model_of(plan).weights)
+    whole = nbytes(model_of(plan.network, plan.seed, plan.rounds).weights)
     assert whole == 107_736
     to, back = traffic("fedavg")
     assert whole < to < whole + 8000, "the model, and names and brackets around its tensors"
@@ -232,7 +230,7 @@ def test_the_committed_pages_of_schemes_are_what_the_registry_says(capsys, tmp_p
         assert (tmp_path / path).read_text() == (ROOT / "docs" / path).read_text(), path
 
 
-def test_the_installed_command_answers_quickly_and_without_heavy_imports():
+def test_the_command_imports_without_torch_monai_nvflare_and_sklearn():
     code = "import sys, brainct.cli; print(sorted({'torch', 'monai', 'nvflare', 'sklearn'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
@@ -246,16 +244,16 @@ def test_the_installed_command_answers_quickly_and_without_heavy_imports():
         ("wanted SITE@ROUND, one of the sites site-1, site-2 and of the rounds 0 to 1", ["--lose", "site-1@99"]),
     ],
 )
-def test_names_that_no_site_has_are_refused(capsys, small_job, small_site, words, arguments):
+def test_impossible_site_names_are_refused(capsys, small_job, small_site, words, arguments):
     refused(capsys, words, "rehearse", small_job, "--sites", 2, *arguments)
 
 
-def test_blanks_around_a_name_are_no_part_of_it(capsys, small_job, small_site, tmp_path):
+def test_spaces_around_a_site_name_are_ignored(capsys, small_job, small_site, tmp_path):
     assert type_in(capsys, "rehearse", small_job, "--names", "a, b", "--out", tmp_path / "out")[0] == 0
     assert sorted(json.loads((tmp_path / "out" / "record.json").read_text())["sites"]) == ["a", "b"]
 
 
-def test_what_the_system_refuses_is_one_line_and_no_traceback(capsys, small_job, small_site, tmp_path):
+def test_an_error_of_the_system_is_one_line_without_a_traceback(capsys, small_job, small_site, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = type_in(capsys, "rehearse", small_job, "--sites", 1, "--out", tmp_path / "file" / "out")
     assert code == 2
@@ -263,18 +261,18 @@ def test_what_the_system_refuses_is_one_line_and_no_traceback(capsys, small_job,
     assert "Traceback" not in err
 
 
-def test_a_run_that_is_stopped_says_how_to_go_on(capsys, small_job, small_site, tmp_path, monkeypatch):
+def test_a_stopped_run_says_how_to_continue(capsys, small_job, small_site, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("brainct.run.rehearse.rehearse", stopped)
     code, _, err = type_in(capsys, "rehearse", small_job, "--out", tmp_path / "out")
     assert code == 130
-    assert f"stopped; `brainct resume {tmp_path / 'out'}` goes on after the last closed round" in err
+    assert f"stopped; `brainct resume {tmp_path / 'out'}` continues after the last closed round" in err
 
 
 @pytest.mark.parametrize("scheme", ["local", "fedct"])
-def test_a_model_that_nobody_trained_is_not_asked(capsys, small_site, tmp_path, scheme):
+def test_an_untrained_model_is_refused_by_predict(capsys, small_site, tmp_path, scheme):
     rehearse(tiny_plan(scheme, rounds=2, evaluate_every=0), ["a", "b"], tmp_path / "out", log=lambda line: None)
     model = tmp_path / "out" / "model.safetensors"
     refused(capsys, "it has learned nothing", "predict", model, "--out", tmp_path / "p.csv")
@@ -311,14 +309,14 @@ def test_defaults_are_shown_in_the_help(capsys):
     )
 
 
-def test_runs_are_looked_for_in_kits(capsys, tmp_path):
+def test_runs_list_refuses_a_folder_that_is_no_kit(capsys, tmp_path):
     refused(capsys, "is no FLARE kit", "runs", "list", tmp_path / "none")
     (tmp_path / "startup").mkdir()
     assert type_in(capsys, "runs", "list", tmp_path)[1] == "no runs\n"
     refused(capsys, "no run at", "resume", tmp_path / "typo")
 
 
-def test_a_site_without_a_ledger_is_no_site_that_spent_nothing(capsys, tmp_path):
+def test_a_site_without_a_budget_ledger_is_refused_where_other_sites_have_one(capsys, tmp_path):
     scope = {"name": "x", "task_result_filters": [{"path": FILTER, "args": {"clip": 1.0}}]}
     (tmp_path / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "x"}))
     assert (

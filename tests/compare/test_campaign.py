@@ -138,11 +138,11 @@ def test_the_hospital_outside_tunes_nothing_and_of_sites_alone_it_tries_every_mo
 def test_the_hospital_outside_normalises_by_its_own_unlabelled_scans():
     from dataclasses import replace
 
-    from brainct.ct.folds import Fold
+    from brainct.training.data import Fold
 
     row, spec, opened = done("sitenorm", schemes=["sitenorm"], rounds=2)
     train = opened[OUTSIDE].folds["train"]
-    brighter = {**opened[OUTSIDE].folds, "train": Fold(train.images + 0.5, train.labels)}
+    brighter = {**opened[OUTSIDE].folds, "train": Fold(train.inputs + 0.5, train.labels)}
     other = run(spec, {**opened, OUTSIDE: replace(opened[OUTSIDE], folds=brighter)})
     assert other.model_sha256 == row.model_sha256
     assert other.unseen["any"]["brier"] != row.unseen["any"]["brier"]

@@ -133,7 +133,7 @@ def sources(tmp_path, monkeypatch):
     ("file", "old", "new", "differs"),
     [
         ("ct/learner.py", "math.pi", "3.0", True),
-        ("ct/phantom.py", "2.4, 1.6", "2.5, 1.6", True),
+        ("ct/phantom/scanners.py", "2.4, 1.6", "2.5, 1.6", True),
         ("schemes/fedprox.py", "/ 2", "/ 3", True),
         ("schemes/fedavg.py", "float(examples)", "1.0", True),
         ("ct/learner.py", "Trains, asks and judges", "Judges", False),

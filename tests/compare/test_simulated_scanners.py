@@ -6,7 +6,7 @@ import torch
 
 from brainct.compare.simulated_scanners import Simulated, a_scanner, through
 from brainct.ct.augment import BLUR, GAIN, GAMMA, NOISE, OFFSET
-from brainct.ct.folds import Dataset, Fold
+from brainct.training.data import Dataset, Fold
 
 IDENTITY = Simulated(gamma=1.0, gain=1.0, offset=0.0, noise=0.0, blur=0.0)
 
@@ -14,7 +14,7 @@ IDENTITY = Simulated(gamma=1.0, gain=1.0, offset=0.0, noise=0.0, blur=0.0)
 def seen(images, seed=0, **choices):
     scans = Dataset("random", {"train": Fold(images, torch.zeros(len(images), 6))}, "0" * 64)
     scanner = Simulated(**{**IDENTITY.__dict__, **choices})
-    return through(scans, scanner, np.random.default_rng(seed)).folds["train"].images
+    return through(scans, scanner, np.random.default_rng(seed)).folds["train"].inputs
 
 
 @pytest.fixture

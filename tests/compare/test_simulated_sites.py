@@ -6,9 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from brainct.compare.simulated_sites import OUTSIDE, Federation, _part, _together, pooled, shared_test
-from brainct.ct.folds import Fold
 from brainct.ct.phantom import SCANNERS
 from brainct.errors import Refused
+from brainct.training.data import Fold
 from tests.support.forged import write_png
 from tests.support.rows import SMALL
 
@@ -84,7 +84,7 @@ def test_pooled_scans_are_all_of_them():
     opened = Federation(**SMALL).open(1, 32, 2)
     together = pooled(opened, ["site-1", "site-2"])
     assert len(together.folds["train"]) == 8
-    assert torch.equal(together.folds["train"].images[4:], opened["site-2"].folds["train"].images)
+    assert torch.equal(together.folds["train"].inputs[4:], opened["site-2"].folds["train"].inputs)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_scans_on_disk_are_dealt_by_the_seed_and_the_one_outside_is_asked_about_
     federation = Federation(sites=2, scans=8, skew="iid", data=on_disk)
     opened = federation.open(1, 32, 2)
     assert shared_test(opened, ["site-1", "site-2"])
-    assert torch.equal(opened[OUTSIDE].folds["test"].images, opened["site-1"].folds["test"].images)
+    assert torch.equal(opened[OUTSIDE].folds["test"].inputs, opened["site-1"].folds["test"].inputs)
     assert len(opened[OUTSIDE].folds["train"]) == 0
     assert len(opened["site-1"].folds["train"]) == 8
     assert opened["site-1"].fingerprint != federation.open(2, 32, 2)["site-1"].fingerprint
@@ -123,10 +123,10 @@ def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(
         for fold, seen in scans.folds.items():
             was = plain[site].folds[fold]
             torch.testing.assert_close(seen.labels, was.labels, equal_nan=True, rtol=0, atol=0)
-            assert torch.equal(seen.images, again[site].folds[fold].images)
-            assert not len(was) or not torch.equal(seen.images, was.images)
+            assert torch.equal(seen.inputs, again[site].folds[fold].inputs)
+            assert not len(was) or not torch.equal(seen.inputs, was.inputs)
         assert scans.fingerprint != plain[site].fingerprint
-    tests = [opened[site].folds["test"].images for site in ("site-1", "site-2", OUTSIDE)]
+    tests = [opened[site].folds["test"].inputs for site in ("site-1", "site-2", OUTSIDE)]
     assert not torch.equal(tests[0], tests[2])
     assert not torch.equal(tests[1], tests[2])
 
@@ -169,6 +169,6 @@ def test_patients_of_several_sites_stay_apart_when_their_scans_are_put_together(
         Fold(torch.zeros(3, 1, 2, 2), torch.zeros(3, 6), torch.tensor(known)) for known in ([0, 0, 1], [0, 1, 0])
     )
     assert sorted(len(unit) for unit in _together([one, other]).units) == [1, 1, 2, 2]
-    strangers = Fold(one.images, one.labels)
+    strangers = Fold(one.inputs, one.labels)
     assert _together([one, strangers]).patients is None
     assert _part(one, slice(1, 3)).patients.tolist() == [0, 1]

@@ -16,7 +16,7 @@ from brainct.compare import import_runs, ledger
 from brainct.compare.ledger import Row
 from brainct.compare.markdown import tables
 from brainct.core import serialization
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.report.ledger_page import ledger_page
@@ -150,7 +150,7 @@ def _plain(value):
 
 
 PLAN = tiny_plan()
-WEIGHTS = {key: value.clone() for key, value in network_of(PLAN).state_dict().items()}
+WEIGHTS = {key: value.clone() for key, value in network_of(PLAN.network, PLAN.seed).state_dict().items()}
 SAID = {key: PLAN.model_dump()[key] for key in ("scheme", "arguments", "network")}
 
 

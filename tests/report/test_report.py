@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from brainct.cli import main
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
@@ -291,7 +291,7 @@ def check_saliency(name, dims):
     assert name in NETWORKS
     plan = plan_of({"scheme": "fedavg", "network": {"architecture": name, "size": 48, "dims": dims}}, "the test")
     image = torch.rand(3, *[48] * dims, generator=torch.Generator().manual_seed(1))
-    heat = looked_at(network_of(plan).eval(), image)
+    heat = looked_at(network_of(plan.network, plan.seed).eval(), image)
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)
@@ -352,20 +352,20 @@ def test_the_templates_are_shipped():
 
     from tests.conftest import ROOT
 
-    names = {path.name for path in files("brainct.report").joinpath("templates").iterdir()}
+    names = {path.name for path in files("brainct.pages").joinpath("templates").iterdir()}
     assert names == {"page.html.j2", "parts.html.j2", "page.css.j2"}
-    assert '"report/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
+    assert '"pages/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
 
 
 def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
     """They may show what a site's policy forbids now."""
-    from brainct.report.page import Page, Section, write
+    from brainct.pages.page import Page, Section, write_page
 
     page = Page("a", "b", (), (), Section("c"), (), "d")
     (tmp_path / "report-pictures").mkdir()
     for name in ("example-1.png", "old.svg", "notes.txt"):
         (tmp_path / "report-pictures" / name).write_text("")
-    write(page, tmp_path / "report.html")
+    write_page(page, tmp_path / "report.html")
     assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["notes.txt"]
 
 

@@ -50,7 +50,7 @@ def every_scheme_but(**exceptions):
 def play(name, rounds=4, *, lost=(), between=lambda memory: memory, backwards=False, counts=None):
     """A run by hand, real learners, no loop of ours: the model, what goes with it, what sites keep and would use."""
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites_of(name), 7)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7)
     keeps = {site: {} for site in sites_of(name)}
     for number in range(rounds):
         reports = {}
@@ -93,7 +93,7 @@ def log(name, agreed=None):
     It is the first round that trains: for a scheme whose round 0 only collects, round 1.
     """
     scheme, plan, trained = SCHEMES[name](), tiny_plan(name), []
-    first = memory = scheme.start(model_of(plan), sites_of(name), 7)
+    first = memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7)
     keeps = {site: {} for site in sites_of(name)}
     for number in range(2):
 
@@ -180,7 +180,7 @@ def test_sites_that_agree_are_believed(name):
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    model, client_state = model_of(plan), {}
+    model, client_state = model_of(plan.network, plan.seed, plan.rounds), {}
     weights, memory = model.weights, scheme.start(model, sites_of(name), 7)
     hashes = serialization.sha256(weights), serialization.sha256(memory)
     task = scheme.assign(memory, 0, sites_of(name))["site-1"]
@@ -203,7 +203,7 @@ def test_no_function_changes_what_it_was_given(name):
 @every_scheme
 def test_the_same_round_combined_twice_gives_the_same_memory(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites_of(name), 7)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7)
     tasks = scheme.assign(memory, 0, sites_of(name))
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in sorted(tasks)}
     assert serialization.sha256(scheme.combine(memory, 0, reports)) == serialization.sha256(
@@ -225,14 +225,14 @@ def test_a_lost_site_leaves_a_usable_model_that_differs(name):
 def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(name):
     sites = sites_of(name)[:-1]
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites, 7)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 7)
     assert scheme.quorum(len(sites)) == len(sites)
     reports = {site: Report(task.weights, 1) for site, task in scheme.assign(memory, 0, sites).items()}
     scheme.combine(memory, 0, reports)
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
         scheme.combine(memory, 0, dict(list(reports.items())[1:]))
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
-        scheme.start(model_of(plan), sites[1:], 7)
+        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites[1:], 7)
 
 
 LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
@@ -331,7 +331,9 @@ def _nan(weights):
 )
 def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    task = scheme.assign(scheme.start(model_of(plan), sites_of(name), 7), 0, sites_of(name))["site-1"]
+    task = scheme.assign(
+        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7), 0, sites_of(name)
+    )["site-1"]
     report = scheme.reply(task, tiny_learner(plan), {})[0]
     check_report(report, task, scheme, "hospital-b, round 0")
     if not report.weights and spoil(report) == report:

@@ -6,7 +6,7 @@ import torch
 from brainct.core.learner import Model
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
@@ -74,7 +74,7 @@ def test_without_hops_and_with_an_average_each_round_it_is_fedavg_to_the_bit(wei
     plan, sites = tiny_plan(), SITES[:3]
     hashes = []
     for scheme in (feddc(None, 1, weight_by), fedavg(weight_by=weight_by)):
-        memory = scheme.start(model_of(plan), sites, 5)
+        memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 5)
         for number in range(3):
             tasks = scheme.assign(memory, number, sites)
             memory = scheme.combine(

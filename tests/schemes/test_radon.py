@@ -10,10 +10,10 @@ from sklearn.preprocessing import StandardScaler
 from brainct.core.learner import Model
 from brainct.core.report_check import check_report
 from brainct.core.robust import radon_point
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.radon import fitting_levels, machine, radon
-from tests.conftest import tiny_learner, tiny_plan
+from tests.conftest import seeded_model, tiny_learner, tiny_plan
 from tests.core.test_robust import in_hull
 from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
 
@@ -180,7 +180,7 @@ EIGHT = [f"site-{number}" for number in range(1, 9)]
 
 def a_round_of_heads(spoil=()):
     plan, scheme = tiny_plan(network=HEADED, fit={"rate": 1.0, "epochs": 5}), radon(part="head")
-    memory = scheme.start(model_of(plan), EIGHT, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), EIGHT, 0)
     reports = {}
     for site, task in scheme.assign(memory, 0, EIGHT).items():
         reports[site], _ = scheme.reply(task, tiny_learner(plan, site), {})
@@ -218,7 +218,7 @@ def test_one_liar_leaves_every_findings_head_in_the_honest_hull():
 
 
 def test_a_head_that_the_sites_can_not_afford_is_refused_with_the_number_that_would_work():
-    model = model_of(tiny_plan(network=HEADED))
+    model = seeded_model(tiny_plan(network=HEADED))
     with pytest.raises(Refused, match="radon: 7 models; with levels 1 and part head it takes 8"):
         radon(part="head").start(model, EIGHT[:7], 0)
     with pytest.raises(Refused, match="the network does not end in a linear layer"):

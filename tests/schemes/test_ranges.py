@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES
 from brainct.schemes._ranges import number, whole
@@ -55,6 +55,8 @@ def test_what_is_no_whole_number_of_at_least_the_least_is_refused(value):
 )
 def test_what_is_derived_for_plain_sgd_refuses_another_optimiser(name, fit, words):
     plan, scheme = tiny_plan(name, fit=fit), SCHEMES[name]()
-    task = scheme.assign(scheme.start(model_of(plan), ["site-1"], 0), 0, ["site-1"])["site-1"]
+    task = scheme.assign(scheme.start(model_of(plan.network, plan.seed, plan.rounds), ["site-1"], 0), 0, ["site-1"])[
+        "site-1"
+    ]
     with pytest.raises(Refused, match=f"^{name} is derived for plain SGD, but training ran with {words};"):
         scheme.reply(task, tiny_learner(plan), {})

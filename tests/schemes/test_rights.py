@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.schemes import SCHEMES, about
 from tests.conftest import tiny_learner, tiny_plan
 from tests.schemes.test_contract import sites_of
@@ -17,7 +17,7 @@ NOISED = sorted(name for name in SCHEMES if not about(name).no_noise)
 def rounds(name, count=2, change=lambda reports: reports):
     """(tasks, reports) of each round, and at last the model."""
     scheme, plan, keeps = SCHEMES[name](), tiny_plan(name), {}
-    memory, seen = scheme.start(model_of(plan), sites_of(name), 7), []
+    memory, seen = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7), []
     for number in range(count):
         tasks, reports = scheme.assign(memory, number, sites_of(name)), {}
         for site, task in sorted(tasks.items()):

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainct.ct.folds import Dataset, Fold
 from brainct.protocol.terms import evaluations
 from brainct.security.disclosures import check_answer, leaves, row_of
 from brainct.security.reply_filter import FilteredAgent, reply_filter_of
 from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset, Fold
 from tests.conftest import CHAIN, first_weights, tiny_plan, tiny_public
 from tests.support.hostile import ATTACKS
 

@@ -181,7 +181,7 @@ def behind(folder, scans, scores):
 def test_whether_an_evaluation_fails_tells_nothing_of_a_scan_and_costs_what_others_cost(tmp_path, scores):
     """Twelve evaluations found the brightest pixel of all test scans to 5e-5, under `never`, and nothing counted."""
     plan, scans = tiny_plan(network=PLAIN), hospital(0)
-    brightest = float(scans.folds["test"].images[:, 0].max())
+    brightest = float(scans.folds["test"].inputs[:, 0].max())
     sites = [behind(tmp_path / str(number), scans, scores) for number in range(2)]
     told = []
     for site, threshold in zip(sites, (brightest - 1e-3, brightest + 1e-3), strict=True):

@@ -8,12 +8,13 @@ import torch
 
 from brainct.cli.main import app
 from brainct.core import serialization
+from brainct.core.privacy_event import Event
 from brainct.core.weights import difference
 from brainct.errors import Refused, failed
 from brainct.run.rehearse import rehearse
 from brainct.security import policy as policies
 from brainct.security import reply_filter
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
 from brainct.security.ledger import Ledger
 from brainct.security.reply_filter import FilteredAgent, filtered, reply_filter_of
 from tests.conftest import first_weights, tiny_plan

@@ -7,7 +7,7 @@ import torch
 
 from brainct.core import serialization
 from brainct.core.scheme import Report, registered
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent, site_file_of
@@ -122,7 +122,7 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     before, after = first_weights(plan), agent.answer(order(plan))["weights"]
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
     assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
-    assert network_of(plan).state_dict().keys() == after.keys()
+    assert network_of(plan.network, plan.seed).state_dict().keys() == after.keys()
 
 
 @pytest.mark.parametrize(("redact", "told"), [(True, False), (False, True)])

@@ -5,7 +5,7 @@ from typing import Any
 
 from brainct.core.learner import Model
 from brainct.core.scheme import Report, Scheme, Task
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job.config import Plan
 from tests.conftest import tiny_learner
 
@@ -27,7 +27,7 @@ def play(
     scheme: Scheme, plan: Plan, rounds: int = 3, *, model: Model | None = None, lost=(), learner=tiny_learner
 ) -> list[Played]:
     """Rounds over three sites with 4, 9 and 14 scans; lost: (site, round) pairs that do not answer."""
-    memory = scheme.start(model or model_of(plan), SITES, 7)
+    memory = scheme.start(model or model_of(plan.network, plan.seed, plan.rounds), SITES, 7)
     keeps: dict[str, Any] = {site: {} for site in SITES}
     seen = []
     for number in range(rounds):

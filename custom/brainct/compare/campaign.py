@@ -19,9 +19,9 @@ from brainct.compare.ledger import Row
 from brainct.compare.one_run import failed, run, sentence
 from brainct.core.determinism import one_thread
 from brainct.ct.config import ct_choices
-from brainct.ct.folds import Dataset
 from brainct.errors import Refused
 from brainct.site.worker import cause, context
+from brainct.training.data import Dataset
 
 LEDGER = "ledger.jsonl"
 Log = Callable[[str], None]

@@ -16,15 +16,17 @@ from brainct.compare.design import Spec
 from brainct.compare.ledger import Point, Row, Site, Times
 from brainct.compare.simulated_sites import OUTSIDE, POOLED, pooled, shared_test
 from brainct.core.scheme import Task
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.model_file import beside
 from brainct.run.rehearse import rehearse
 from brainct.run.rounds import load_model
+from brainct.security.credentials import offline
 from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset
 
 Opened = Mapping[str, Dataset]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -138,7 +140,7 @@ class _Judged:
     def outside(self) -> Judgement:
         """The hospital outside, which has scans but no labels: where a scheme would tune, the model stays as it is."""
         scheme = self.plan.build()
-        learner = SiteLearner(network_of(self.plan), self.opened[OUTSIDE], self.plan, OUTSIDE, self.plan.rounds)
+        learner = learner_of(ct_choices(self.plan), self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
         seeing = scheme.see(self.task, learner, {})
         try:
             weights = scheme.use(self.task, seeing, {})
@@ -149,7 +151,7 @@ class _Judged:
     def lent(self, site: str) -> Judgement:
         """The hospital outside with the model that one site uses itself."""
         _, weights = self._used[site]
-        learner = SiteLearner(network_of(self.plan), self.opened[OUTSIDE], self.plan, OUTSIDE, self.plan.rounds)
+        learner = learner_of(ct_choices(self.plan), self.opened[OUTSIDE], offline(self.plan, OUTSIDE, self.plan.rounds))
         return self._labels(OUTSIDE, "test"), learner.predict(weights, "test").double().numpy()
 
     def _labels(self, site: str, fold: str) -> Probabilities:

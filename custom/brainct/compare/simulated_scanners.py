@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from brainct.ct.augment import BLUR, GAIN, GAMMA, NOISE, OFFSET
-from brainct.ct.folds import Dataset
+from brainct.training.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def a_scanner(rng: np.random.Generator) -> Simulated:
 
 def through(scans: Dataset, scanner: Simulated, rng: np.random.Generator) -> Dataset:
     """The scans as this scanner would have taken them; labels, folds and public scans are what they were."""
-    folds = {name: replace(fold, images=_seen(fold.images, scanner, rng)) for name, fold in scans.folds.items()}
+    folds = {name: replace(fold, inputs=_seen(fold.inputs, scanner, rng)) for name, fold in scans.folds.items()}
     words = f"{scans.fingerprint} {astuple(scanner)}"
     return replace(scans, folds=folds, fingerprint=sha256(words.encode()).hexdigest())
 

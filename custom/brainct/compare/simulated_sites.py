@@ -15,10 +15,10 @@ from brainct.compare.simulated_scanners import a_scanner, through
 from brainct.core.determinism import generator
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import FOLDS, Dataset, Fold
 from brainct.ct.phantom import SCANNERS, Scanner
 from brainct.ct.site_config import Deal, PhantomChoices, SiteFile, Split, read_site_file
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset, Fold
 
 OUTSIDE = "outside"
 """The hospital that does not take part; the delivered model is tried on its scans."""
@@ -186,7 +186,7 @@ def pooled(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
 
 def shared_test(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
     """Whether all sites test on the same scans."""
-    tests = [opened[site].folds["test"].images for site in names]
+    tests = [opened[site].folds["test"].inputs for site in names]
     return len(tests) > 1 and all(torch.equal(tests[0], other) for other in tests[1:])
 
 
@@ -198,7 +198,7 @@ def _together(folds: Sequence[Fold]) -> Fold:
 
 
 def _part(fold: Fold, which: slice) -> Fold:
-    return Fold(fold.images[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
+    return Fold(fold.inputs[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
 
 
 def _unlabelled(scans: Dataset) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.folds import FINDINGS, FOLDS, Dataset, Fold, Public, no_public
+from brainct.ct.folds import FINDINGS
 from brainct.ct.partition import PUBLIC, dealt
 from brainct.ct.preprocess import Pixels, rendered, thumbnail
 from brainct.ct.read.decode import decoded
@@ -19,6 +19,7 @@ from brainct.ct.read.listing import listed
 from brainct.ct.site_config import PhantomChoices, SiteFile
 from brainct.ct.split import Ints, joined, near_duplicates, split, threshold
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset, Fold, Public, no_public
 
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
 

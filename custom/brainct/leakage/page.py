@@ -6,9 +6,12 @@ from typing import Any
 from brainct.leakage import table
 from brainct.leakage.results import Summary, shown
 from brainct.leakage.tradeoff import Place
+from brainct.pages.charts import Dot, dots, rows_high
+from brainct.pages.drawing import picture
+from brainct.pages.page import Page, Section, Table
+from brainct.pages.picture import Picture
+from brainct.pages.scatter import scatter
 from brainct.report import wording
-from brainct.report.charts import Dot, Picture, dots, picture, rows_high, scatter
-from brainct.report.page import Page, Section, Table
 from brainct.report.wording import decimals, listing
 
 CHANCE = {"chance": 0.5}

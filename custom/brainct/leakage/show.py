@@ -12,7 +12,7 @@ from brainct.leakage.page import leakage_page
 from brainct.leakage.results import Summary, summaries
 from brainct.leakage.rows import LEDGER
 from brainct.leakage.tradeoff import Place, places
-from brainct.report import page
+from brainct.pages import page
 
 CRAFTED, PAGE = "crafted.json", "leakage.html"
 
@@ -26,7 +26,7 @@ def write(folder: Path) -> str:
     placed, tried = places(found), _crafted(folder)
     text = _text(found, placed, tried)
     serialization.write(folder / "table.md", text.encode())
-    page.write(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
+    page.write_page(leakage_page(found, placed, tried, folder.resolve().name), folder / PAGE)
     return text
 
 
@@ -34,7 +34,7 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
     """Write the page alone, by default leakage.html in the folder; all paths, the page first."""
     found = summaries(rows.read(folder / LEDGER))
     shown = leakage_page(found, places(found), _crafted(folder), folder.resolve().name)
-    return page.write(shown, out or folder / PAGE)
+    return page.write_page(shown, out or folder / PAGE)
 
 
 def is_one(folder: Path) -> bool:

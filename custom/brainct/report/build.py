@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainct.compare.ledger import read
 from brainct.errors import Refused
-from brainct.report import page
+from brainct.pages import page
 from brainct.report.ledger_page import ledger_page
 from brainct.report.run_folder import read_run
 from brainct.report.run_page import run_page
@@ -30,8 +30,8 @@ def report(what: Sequence[Path], out: Path | None = None) -> list[Path]:
     if ledgers and len(what) > 1:
         raise Refused(f"{ledgers[0]} is a file among {len(what)} names; wanted folders of runs, or one ledger alone")
     if ledgers:
-        return page.write(ledger_page(read(ledgers[0]), ledgers[0]), out or ledgers[0].with_suffix(".html"))
+        return page.write_page(ledger_page(read(ledgers[0]), ledgers[0]), out or ledgers[0].with_suffix(".html"))
     runs = [read_run(path) for path in what]
     if len(runs) == 1:
-        return page.write(run_page(runs[0]), out or what[0] / "report.html")
-    return page.write(runs_page(runs), out or what[0] / "reports.html")
+        return page.write_page(run_page(runs[0]), out or what[0] / "report.html")
+    return page.write_page(runs_page(runs), out or what[0] / "reports.html")

@@ -5,20 +5,11 @@ from collections.abc import Mapping, Sequence
 from brainct.compare.design import BASELINE
 from brainct.compare.ledger import Row
 from brainct.compare.statistics import Difference, Place, mean_of
+from brainct.pages.charts import MOST_ROWS, Dot, Line, curves, dots, reliability, rows_high, stacks
+from brainct.pages.drawing import picture
+from brainct.pages.picture import Picture
+from brainct.pages.scatter import scatter
 from brainct.report import wording
-from brainct.report.charts import (
-    MOST_ROWS,
-    Dot,
-    Line,
-    Picture,
-    curves,
-    dots,
-    picture,
-    reliability,
-    rows_high,
-    scatter,
-    stacks,
-)
 from brainct.report.ranking import BOUNDS, Groups, answers, bins, curve, leaders, middle, ranked, title
 from brainct.report.sections.quality import pooled_bins
 from brainct.report.wording import decimals

@@ -9,9 +9,9 @@ from brainct.compare.ledger import Row, once
 from brainct.compare.markdown import unseen
 from brainct.compare.statistics import Difference, Mean, Place, at_equal_bytes, compared, gains, mean_of, reported
 from brainct.ct.metrics import THRESHOLD
+from brainct.pages.page import Page, Section, Table
 from brainct.report import wording
 from brainct.report.ledger_charts import ANSWERS, calibration, confusion, learning, prices, standings
-from brainct.report.page import Page, Section, Table
 from brainct.report.ranking import BOUNDS, Groups, answers, leaders, middle, ranked, title
 from brainct.report.run_folder import cleaned
 from brainct.report.wording import counted, decimals, listing

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 
 from brainct.ct.metrics import THRESHOLD
+from brainct.pages.page import Page, Section
 from brainct.report import wording
-from brainct.report.page import Page, Section
 from brainct.report.run_folder import (
     Confusion,
     Record,

@@ -4,9 +4,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
+from brainct.pages.charts import Dot, Line, curves, dots, rows_high
+from brainct.pages.drawing import picture
+from brainct.pages.page import Page, Section, Table
+from brainct.pages.picture import Picture
+from brainct.pages.scatter import scatter
 from brainct.report import wording
-from brainct.report.charts import Dot, Line, Picture, curves, dots, picture, rows_high, scatter
-from brainct.report.page import Page, Section, Table
 from brainct.report.run_folder import RunFolder, aurocs, everyone, mean_curve, network, seconds_of, traffic
 from brainct.report.run_page import how_good, warnings
 from brainct.report.wording import counted, decimals, listing

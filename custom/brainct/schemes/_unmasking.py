@@ -96,7 +96,7 @@ def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[s
         return {}, {}
     name, context = (
         _secagg_keys.agreed(said, learner, round, least),
-        _secagg_keys.context(said, learner.choices(), round),
+        _secagg_keys.context(said, learner.credentials.job_digest(), round),
     )
     holders, cipher = sorted(said), _secagg_keys.secret(learner, "cipher")
     pairs = [

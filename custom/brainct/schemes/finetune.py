@@ -46,4 +46,4 @@ def finetune(epochs: int = 5, fraction: float = 1.0, weight_by: str = "examples"
 
 def tuned(weights: Weights, learner: Learner, epochs: int, frozen: Collection[str] = ()) -> Weights:
     """The weights after some passes over the site's training scans, at the job's full rate whatever the round."""
-    return learner.fit(weights, epochs=epochs, frozen=frozen, decay=False).weights
+    return learner.fit(weights, epochs=epochs, frozen=frozen, constant_rate=True).weights

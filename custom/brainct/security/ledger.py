@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.privacy_event import KINDS, Event
 from brainct.errors import Refused
-from brainct.security.accounting import KINDS, Event, as_row, epsilon, of_row
+from brainct.security.accounting import as_row, epsilon, of_row
 from brainct.security.policy import Budget, affordable
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
-from brainct.report.charts import Draw, Line, Picture, curves, picture, rows_high, strips
-from brainct.report.page import Section, Table
+from brainct.pages.charts import Line, curves, rows_high, strips
+from brainct.pages.drawing import Draw, picture
+from brainct.pages.page import Section, Table
+from brainct.pages.picture import Picture
 from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
 from brainct.report.wording import counted, finding
 

@@ -3,9 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
+from brainct.pages.charts import Line, curves, grid, rows_high
+from brainct.pages.drawing import picture
+from brainct.pages.page import Section, Table
 from brainct.report import wording
-from brainct.report.charts import Line, curves, grid, picture, rows_high
-from brainct.report.page import Section, Table
 from brainct.report.run_folder import Record, Round, everyone, traffic
 from brainct.report.wording import ANY
 

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from brainct.pages.page import Section, Table
 from brainct.report import wording
-from brainct.report.page import Section, Table
 from brainct.report.run_folder import Record, RunFolder, aurocs, network
 from brainct.report.wording import listing
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from brainct.ct.folds import FINDINGS
 from brainct.ct.metrics import THRESHOLD
+from brainct.pages.charts import Dot, Line, curves, dots, reliability, rows_high, stacks
+from brainct.pages.drawing import picture
+from brainct.pages.page import Section, Table
+from brainct.pages.picture import Picture
 from brainct.report import wording
-from brainct.report.charts import Dot, Line, Picture, curves, dots, picture, reliability, rows_high, stacks
-from brainct.report.page import Section, Table
 from brainct.report.run_folder import Bin, Confusion, Record, Round, aurocs, everyone, mean, mean_curve, scores_of
 from brainct.report.wording import ANY, decimals
 

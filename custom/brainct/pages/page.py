@@ -1,4 +1,4 @@
-"""A page: sections of text, tables and pictures, rendered as one HTML file that asks nothing of any network."""
+"""A page: sections of text, tables and pictures, rendered as one HTML file that loads nothing from a network."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainct.core import serialization
-from brainct.report.charts import Picture
-from brainct.report.charts import write as write_pictures
+from brainct.pages.picture import Picture, write_pictures
 
 Cell = str | int
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its caption, the names of its columns, its rows; the first column names the row."""
+    """A table: caption, names of the columns, rows; the first column names the row."""
 
     caption: str
     head: Sequence[str]
@@ -23,7 +22,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Example:
-    """One scan: the picture, what is true, what the model said, and whether that was right."""
+    """One sample: its picture, a title with truth and prediction, and whether the prediction is right."""
 
     picture: Picture
     right: bool
@@ -32,7 +31,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, shown in this order: text, pictures, examples, tables, terms, notes."""
+    """A part of a page; shows text, pictures, examples, tables, terms and notes, in this order."""
 
     title: str
     text: Sequence[str] = ()
@@ -44,23 +43,26 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The section's name in links."""
+        """The name of the section in links."""
         return "".join(char if char.isalnum() else "-" for char in self.title.lower())
 
     @property
-    def beside(self) -> bool:
-        """Whether its one picture has room for its one narrow table beside it."""
+    def two_columns(self) -> bool:
+        """Whether the picture and the table share one line: there is one of each, and the table is narrow."""
         return len(self.pictures) == len(self.tables) == 1 and len(self.tables[0].head) <= 5
 
     @property
-    def shown(self) -> list[Picture]:
-        """All pictures of the section."""
+    def all_pictures(self) -> list[Picture]:
+        """The pictures of the section and of its examples."""
         return [*self.pictures, *(example.picture for example in self.examples)]
 
 
 @dataclass(frozen=True)
 class Page:
-    """warnings: what a reader must see first. answers: page one, a question and the sentences that answer it."""
+    """A whole page. kicker: the small line above the title. warnings: shown first.
+
+    answers: questions, each with the sentences that answer it. first: its pictures follow the answers.
+    """
 
     title: str
     subtitle: str
@@ -69,25 +71,26 @@ class Page:
     first: Section
     sections: Sequence[Section]
     footer: str
+    kicker: str = "brainct report"
 
 
-def write(page: Page, path: Path) -> list[Path]:
-    """Write the page, and its pictures beside it in the folder NAME-pictures; all paths, the page first."""
-    serialization.write(path, render(page).encode())
-    pictures = [picture for section in (page.first, *page.sections) for picture in section.shown]
-    beside = path.with_name(f"{path.stem}-pictures")
-    for kind in ("png", "svg"):  # of an earlier report, which may have shown what this one may not
-        for earlier in beside.glob(f"*.{kind}"):
+def write_page(page: Page, path: Path) -> list[Path]:
+    """Write NAME.html and its pictures into the folder NAME-pictures next to it; return all paths, the page first."""
+    serialization.write(path, render_page(page).encode())
+    pictures = [picture for section in (page.first, *page.sections) for picture in section.all_pictures]
+    folder = path.with_name(f"{path.stem}-pictures")
+    for kind in ("png", "svg"):  # an earlier report may have shown pictures that this one must not show
+        for earlier in folder.glob(f"*.{kind}"):
             earlier.unlink()
-    return [path, *write_pictures(pictures, beside)]
+    return [path, *write_pictures(pictures, folder)]
 
 
-def render(page: Page) -> str:
-    """The page as HTML; every text in it is escaped."""
+def render_page(page: Page) -> str:
+    """The page as HTML, every text escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("brainct.report"),
+        loader=PackageLoader("brainct.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
