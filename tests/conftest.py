@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def small_site(tmp_path, monkeypatch):
     path.write_text(PHANTOM)
     monkeypatch.setenv("BRAINCT_SITE", str(path))
     return path
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A simulator workspace with the project's policy; FLARE's own settings stay in the temporary folder too."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    shutil.copytree(ROOT / "poc" / "simulator" / "local", tmp_path / "workspace" / "local")
+    return tmp_path / "workspace"
 
 
 def tiny_plan(scheme: str = "fedavg", **choices) -> Plan:

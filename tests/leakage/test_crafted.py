@@ -11,6 +11,7 @@ from brainct.leakage import crafted
 from brainct.leakage.crafted import CLEAR, imprint, imprinting, read_imprint, through_the_loss
 from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
+from tests.support.requests import describes
 
 
 def scans(size, count=6, seed=0):
@@ -31,7 +32,7 @@ class Site:
         self.fold, self.noise, self.refuse, self.tells_loss, self.rounds = fold, noise, refuse, tells_loss, []
 
     def answer(self, order):
-        if order["what"] == "describe":
+        if describes(order):
             return {"about": {}}
         if self.refuse:
             return {"error": self.refuse}

@@ -10,7 +10,6 @@ import sys
 import zipfile
 from contextlib import suppress
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +26,6 @@ from safetensors.torch import save as save_bytes
 from brainct.core import serialization
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
-from brainct.ct.metrics import scores
 from brainct.ct.model import model_of
 from brainct.ct.workload import CT
 from brainct.errors import Refused
@@ -40,6 +38,7 @@ from brainct.run.rounds import load_model
 from brainct.schemes import SCHEMES, build
 from tests.conftest import ROOT, first_weights, seeded_model, tiny_plan
 from tests.support.hostile import ATTACKS, page
+from tests.support.replies import ABOUT, COUNTS, PACKAGE, SCORE
 
 EXECUTOR = {"path": "brainct.flare.site.Site", "args": {}}
 FILTER = {"path": "brainct.flare.filters.Privacy", "args": {}}
@@ -174,12 +173,6 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
     """An update of ten times the initial weights, more than any round in the tests of the schemes, is no attack."""
     weights = {key: 10 * value + 10 for key, value in first_weights(tiny_plan()).items()}
     assert answered(tmp_path, weights=weights, examples=1) is None
-
-
-COUNTS = {"scans": 8, "positives": {"any": 4}, "negatives": {"any": 4}}
-ABOUT = {"kind": "manifest", "folds": {"train": COUNTS}, "fingerprint": "0" * 64, "notes": ["4 scans are tilted"]}
-PACKAGE = "0.1.0-0123456789abcdef"
-SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8, 6), 0.5))["any"]
 
 
 def test_an_honest_description_and_honest_scores_are_used():

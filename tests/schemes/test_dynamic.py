@@ -117,7 +117,7 @@ def test_without_a_delta_or_with_a_period_of_one_it_is_fedavg_with_equal_weights
                     reports[site] = report
             memory = scheme.combine(memory, number, reports)
         model = scheme.model(memory)
-        hashes.append([sha256(model), *(sha256(scheme.use(Task(model), None, keeps[site])) for site in sites)])
+        hashes.append([sha256(model), *(sha256(scheme.personalise(Task(model), None, keeps[site])) for site in sites)])
     assert hashes[0] == hashes[1]
 
 
@@ -192,11 +192,11 @@ def test_every_sync_every_rounds_all_synchronise_and_then_use_what_is_delivered(
     for number, _, _, memory, keeps in play(scheme, 6, uneven):
         model = scheme.model(memory)
         if number % 3 < 2:
-            assert sha256(scheme.use(Task(model), None, keeps["site-5"])) == sha256(keeps["site-5"]["model"])
+            assert sha256(scheme.personalise(Task(model), None, keeps["site-5"])) == sha256(keeps["site-5"]["model"])
         else:
             steps = [sum(uneven(site, earlier) for earlier in range(number + 1)) for site in SITES]
             assert model["w"][0].item() == pytest.approx(sum(steps) / 8, abs=1e-6)
-            assert sha256(scheme.use(Task(model), None, keeps["site-5"])) == sha256(model)
+            assert sha256(scheme.personalise(Task(model), None, keeps["site-5"])) == sha256(model)
 
 
 def test_the_period_comes_before_a_balancing_that_is_under_way():

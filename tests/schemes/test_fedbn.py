@@ -9,7 +9,7 @@ from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedbn import fedbn, silobn
 from brainct.training.networks import described
 from tests.conftest import tiny_plan
-from tests.schemes.test_partial import STATISTICS, batchnorm_learner, batchnorm_network
+from tests.support.batchnorm import STATISTICS, batchnorm_learner, batchnorm_network
 from tests.support.by_hand import SITES, play
 
 AFFINE = {"1.weight", "1.bias"}

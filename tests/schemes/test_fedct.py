@@ -24,6 +24,7 @@ from brainct.schemes.fedct import VOTES, fedct
 from brainct.security.credentials import SiteCredentials, digest_of, offline
 from brainct.training.data import Fold, Public
 from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_model, tiny_plan, tiny_scans
+from tests.support.by_hand import play
 
 SITES = ["site-1", "site-2", "site-3"]
 BALLOT = Ballot(["any"])
@@ -71,20 +72,14 @@ def test_an_unqualified_vote_gives_no_label():
     assert labels[[0, 2], 0].tolist() == [True, False]
 
 
-def played(scheme, rounds, *, lost=(), plan=None, sites=SITES):
+def played(scheme, rounds, *, plan=None, **choices):
     """A run by hand: memory, keeps, and every round's tasks and reports."""
     plan = plan or tiny_plan()
-    memory, keeps, seen = scheme.start(tiny_model(plan), sites, 3), {site: {} for site in sites}, []
-    for number in range(rounds):
-        tasks, reports = scheme.assign(memory, number, sites), {}
-        for site, task in tasks.items():
-            if (site, number) in lost:
-                continue
-            reports[site], keeps[site] = scheme.reply(task, tiny_learner(plan, site, number), keeps[site])
-            check_report(reports[site], task, scheme, site)
-        seen.append((tasks, reports))
-        memory = scheme.combine(memory, number, reports)
-    return memory, keeps, seen
+    rows = play(scheme, plan, rounds, **{"model": tiny_model(plan), "sites": SITES, "counts": {}, "seed": 3, **choices})
+    for row in rows:
+        for site, report in row.reports.items():
+            check_report(report, row.tasks[site], scheme, site)
+    return rows[-1].memory, rows[-1].keeps, [(row.tasks, row.reports) for row in rows]
 
 
 def nbytes(weights):
@@ -165,11 +160,13 @@ def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
     assert "weights" not in keeps["site-2"]
     assert serialization.unpack(serialization.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
     learner, task = tiny_learner(plan, "site-2", 2), Task(scheme.model(memory), scheme.extra(memory))
-    trees = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
+    trees = scheme.adapt_input(task, learner, keeps["site-2"]).predict(task.weights)
     network = learner.predict(task.weights)
     assert not torch.allclose(trees, network, atol=0.05)
-    assert torch.equal(trees, scheme.see(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights))
-    assert scheme.see(task, learner, keeps["site-1"]) is learner
+    assert torch.equal(
+        trees, scheme.adapt_input(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights)
+    )
+    assert scheme.adapt_input(task, learner, keeps["site-1"]) is learner
 
 
 def test_a_forest_has_no_answers_for_a_fold_without_scans():

@@ -30,7 +30,7 @@ def test_no_layer_is_local_training_to_the_bit_and_nothing_travels_after_the_sta
         alone = first_weights(plan)
         for number in range(3):
             alone = tiny_learner(plan, site, number, scans=COUNTS[site]).fit(alone).weights
-        used = scheme.use(Task(scheme.model(seen[-1].memory)), tiny_learner(plan, site), seen[-1].keeps[site])
+        used = scheme.personalise(Task(scheme.model(seen[-1].memory)), tiny_learner(plan, site), seen[-1].keeps[site])
         assert sha256(used) == sha256(alone)
     assert all(not task.weights and not task.extra for row in seen[1:] for task in row.tasks.values())
     assert all(not report.weights for row in seen for report in row.reports.values())

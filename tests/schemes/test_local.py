@@ -26,13 +26,13 @@ def test_a_site_trains_on_from_its_own_model_from_the_seeded_weights_on():
     for number in range(3):
         _, client_state = scheme.reply(Task({}), tiny_learner(plan, "site-1", number), client_state)
         alone = tiny_learner(plan, "site-1", number).fit(alone).weights
-    used = scheme.use(Task(first_weights(plan)), tiny_learner(plan), client_state)
+    used = scheme.personalise(Task(first_weights(plan)), tiny_learner(plan), client_state)
     assert sha256(used) == sha256(alone) != sha256(first_weights(plan))
 
 
 def test_a_site_that_never_trained_uses_the_seeded_weights():
     plan = tiny_plan("local")
-    used = local().use(Task({"w": torch.ones(1)}), tiny_learner(plan), {})
+    used = local().personalise(Task({"w": torch.ones(1)}), tiny_learner(plan), {})
     assert sha256(used) == sha256(first_weights(plan))
 
 

@@ -10,20 +10,18 @@ from brainct.core.learner import Layer, Model
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Task
 from brainct.core.weights import mean, sha256
-from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of
 from brainct.ct.networks import NETWORKS, build
 from brainct.errors import Refused
 from brainct.schemes import build as scheme_of
-from brainct.schemes._partial import NORMALISATION, head_of, of_kind, paths_of, under
-from brainct.security.credentials import offline
+from brainct.schemes._partial import NORMALISATION, head_of, of_kind, under
 from brainct.training.networks import described
-from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan, tiny_scans
+from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
+from tests.support.batchnorm import STATISTICS, batchnorm_learner, batchnorm_network
 from tests.support.by_hand import COUNTS, SITES, play
 
 HEAD, BODY = {"head.weight", "head.bias"}, {"conv1.weight", "conv2.weight"}
 NORM = {f"norm{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
-STATISTICS = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
 STAYS = [
     ("fedper", {}, HEAD),
     ("fedper", {"head": ["norm2", "head"]}, HEAD | {"norm2.weight", "norm2.bias"}),
@@ -38,17 +36,6 @@ STAYS = [
 every_choice = pytest.mark.parametrize(
     ("name", "arguments", "stays"), STAYS, ids=[f"{name}-{'-'.join(arguments)}" for name, arguments, _ in STAYS]
 )
-
-
-def batchnorm_network():
-    """Convolution, BatchNorm, head: no network here has a BatchNorm, so one is built for those who look for it."""
-    torch.manual_seed(3)
-    parts = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6))
-    return nn.Sequential(*parts)
-
-
-def batchnorm_learner(plan, site="site-1", round=0, **scans):
-    return learner_of(plan, tiny_scans(sum(site.encode()), **scans), offline(plan, site, round), batchnorm_network())
 
 
 def played(name, arguments, rounds=3, **options):
@@ -87,12 +74,12 @@ def test_a_site_would_use_the_delivered_part_with_what_it_kept_and_takes_nothing
     delivered = {key: torch.ones_like(value) for key, value in model.weights.items()}
     client_state = seen[-1].keeps["site-2"]
     learner = (batchnorm_learner if name == "silobn" else tiny_learner)(tiny_plan(name), "site-2")
-    used = scheme.use(Task(delivered), learner, client_state)
+    used = scheme.personalise(Task(delivered), learner, client_state)
     shared = model.weights.keys() - stays
     assert sha256({key: used[key] for key in shared}) == sha256({key: delivered[key] for key in shared})
     if name != "fedbabu":
         assert sha256({key: used[key] for key in stays}) == sha256(client_state["own"])
-        assert sha256(scheme.use(Task(delivered), learner, {})) == sha256(delivered)
+        assert sha256(scheme.personalise(Task(delivered), learner, {})) == sha256(delivered)
     assert used.keys() == model.weights.keys()
 
 
@@ -195,9 +182,3 @@ def test_a_head_that_is_no_part_of_the_network_is_refused(name):
         scheme_of(name, {"head": "head"})
     with pytest.raises(Refused, match="weight_by is 'size'; wanted one of examples, equal"):
         scheme_of(name, {"weight_by": "size"})
-
-
-@pytest.mark.parametrize("value", ["head", 3, None, [1], [""], {"head": 1}])
-def test_what_is_no_list_of_paths_is_refused(value):
-    with pytest.raises(Refused, match="wanted a list of module paths"):
-        paths_of(value, "x")

@@ -27,6 +27,7 @@ from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
 from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
 from tests.support.agreed import Agreed
+from tests.support.requests import request, task_of
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
@@ -61,8 +62,8 @@ def run(scheme, rounds, changes=None, first=0, lost=()):
 def answers(scheme, memory, client_state, learner):
     """What a site, or a hospital outside, gets for its test fold from the model that leaves the federation."""
     task = Task(scheme.model(memory), scheme.extra(memory))
-    seeing = scheme.see(task, learner, client_state)
-    return seeing.predict(scheme.use(task, seeing, client_state))
+    seeing = scheme.adapt_input(task, learner, client_state)
+    return seeing.predict(scheme.personalise(task, seeing, client_state))
 
 
 def pixels(sites=SITES, changes=None):
@@ -133,7 +134,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
         fedavg(),
         quorum=every,
         expects=lambda task, report: {"expected": torch.ones(1)},
-        use=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
+        personalise=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
         extra=lambda memory: {"more": 1},
     )
     scheme, memory = sitenorm(inner), {"inner": {}, "statistics": {STATISTICS: {"mean": [0.0], "variance": [1.0]}}}
@@ -142,7 +143,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
     assert scheme.quorum(5) == 5
     assert set(scheme.expects(task, report)) == {"expected"}
     assert scheme.expects(Task(task.weights), report) is task.weights
-    assert set(scheme.use(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
+    assert set(scheme.personalise(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
 
 
 def test_sites_train_and_answer_through_their_own_statistics():
@@ -156,7 +157,7 @@ def test_sites_train_and_answer_through_their_own_statistics():
     learner.network.load_state_dict(scheme.model(memory))
     wanted = learner.network(by_hand.float()).sigmoid().detach()
     torch.testing.assert_close(answers(scheme, memory, keeps["site-2"], learner), wanted, rtol=0, atol=1e-5)
-    seeing = scheme.see(Task({}, scheme.extra(memory)), learner, {})
+    seeing = scheme.adapt_input(Task({}, scheme.extra(memory)), learner, {})
     assert not torch.equal(seeing.predict(scheme.model(memory)), learner.predict(scheme.model(memory)))
 
 
@@ -219,14 +220,16 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
-    task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
-    found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
+    weights = first_weights(plan)
+    task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})
+    asked = request(plan, "evaluate", round=plan.rounds, task=task, fold="test")
+    found = agent.answer(asked)["scores"]["any"]["brier"]
     learner = learner_of(plan, agent._data[1], offline(plan, "site-1", 1))
     own = moments(learner)
-    seeing = learner.adapted(inputs=normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist()))
-    assert found == seeing.evaluate(task["weights"])["any"]["brier"]
-    assert found != learner.evaluate(task["weights"])["any"]["brier"]
+    change = normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
+    seeing = learner.adapted(inputs=change)
+    assert found == seeing.evaluate(weights)["any"]["brier"]
+    assert found != learner.evaluate(weights)["any"]["brier"]
 
 
 @pytest.mark.usefixtures("small_site")

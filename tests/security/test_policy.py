@@ -156,12 +156,12 @@ def test_a_policy_that_makes_no_sense_is_refused(choices, words):
 def test_a_scheme_is_refused_for_the_reason_that_its_row_states(name):
     row, scheme = about(name), build(name, {})
     said = objection(policy_of({"clip": 1}), scheme)
-    assert (row.no_noise in said) if row.no_noise else said is None
+    assert (row.blocks.get("update_noise") in said) if row.blocks.get("update_noise") else said is None
     said = objection(policy_of({"secure_aggregation": True}), scheme)
-    if row.no_secure_aggregation:
-        assert row.no_secure_aggregation in said
+    if row.blocks.get("secure_aggregation"):
+        assert row.blocks.get("secure_aggregation") in said
     else:
-        assert said is None if scheme.sealed else f'"secagg" with `{name}` as its `inner`' in said
+        assert said is None if scheme.hides_updates else f'"secagg" with `{name}` as its `inner`' in said
     assert objection(policy_of({}), scheme) is None
 
 

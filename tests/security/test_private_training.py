@@ -20,7 +20,7 @@ from brainct.security.private_training import private_training
 from brainct.training.data import Dataset, Fold
 from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
-from tests.schemes.test_contract import sites_of
+from tests.support.by_hand import sites_of
 
 ONE = {"rate": 0.5, "steps": 1}
 """A single step of SGD at a rate that keeps what was added to the weights clear of rounding."""
@@ -324,7 +324,7 @@ POLICY = policies.policy_of({"training": {"clip": 1, "noise": 1, "sampling": 0.5
 @pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"rebasin"}))
 def test_a_scheme_trains_privately_and_pays_what_the_roll_call_said_or_gives_the_reason_why_not(name):
     said = policies.objection(POLICY, build(name, {}))
-    if reason := about(name).no_private_training:
+    if reason := about(name).blocks.get("private_training"):
         assert said == f"training scans are read through noise alone (DP-SGD), which `{name}` does not allow: {reason}"
         with pytest.raises(Refused, match=r"through noise alone|public"):
             replies(name)
@@ -347,6 +347,6 @@ def test_tuning_before_evaluations_is_planned_for():
     assert policies.evaluations(POLICY, plan) == [POLICY.training.event(6)] * 4
     learner = private_learner(plan, charged=(charged := []))
     task = type("Task", (), {"weights": first_weights(plan)})
-    plan.build().use(task, learner, {})
+    plan.build().personalise(task, learner, {})
     assert [event for _, event in charged] == [POLICY.training.event(6)]
     assert policies.evaluations(POLICY, tiny_plan("fedavg")) == []

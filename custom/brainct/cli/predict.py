@@ -64,7 +64,7 @@ def predict(
     CT.check(scans, ct_choices(plan), site)
     learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
-        seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
+        seeing = plan.build().adapt_input(Task(weights, said["extra"]), learner, {})
     found = seeing.predict(weights)
     if not found.isfinite().all():
         raise Refused(

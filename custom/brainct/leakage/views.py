@@ -93,7 +93,7 @@ def views(
     found = {FINAL: final} if (final := _final(scheme, spies, task)) else {}
     if any(VOTES in one.sent for one in heard):
         found[SERVER] = View(votes={site: _votes(heard, site) for site in sorted(spies)})
-    elif scheme.sealed:
+    elif scheme.hides_updates:
         found |= {SERVER: final} if final else {}
     else:
         found |= _reports(spies, heard)
@@ -112,7 +112,9 @@ def _final(scheme: Scheme, spies: Mapping[str, Spy], task: Task) -> View | None:
         return View(votes=dict.fromkeys(sorted(spies), heard))
     if same(task.weights, next(iter(spies.values())).initial):
         return None
-    asked = {site: spy.asks(task.weights, scheme.see(task, spy.learner, {})) for site, spy in sorted(spies.items())}
+    asked = {
+        site: spy.asks(task.weights, scheme.adapt_input(task, spy.learner, {})) for site, spy in sorted(spies.items())
+    }
     return View(signals=asked)
 
 

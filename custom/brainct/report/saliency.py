@@ -28,8 +28,8 @@ from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.pages.page import Example, Section
 from brainct.pages.picture import Picture
+from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.report.wording import percent
 from brainct.run.model_file import beside
 from brainct.run.rounds import load_model
 from brainct.security.credentials import offline
@@ -126,7 +126,7 @@ def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
     own = learner_of(
         ct_choices(plan), scans, offline(plan, site), network_like(ct_choices(plan).network, plan.seed, weights)
     )
-    learner = plan.build().see(Task(weights, _extra(path)), own, {})
+    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
     assert isinstance(learner, TorchLearner)
     return _Asked(learner, weights)
 

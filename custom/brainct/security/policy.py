@@ -103,16 +103,16 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
         asked = "as they are" if math.isinf(scheme.label_epsilon) else f"at epsilon {scheme.label_epsilon:g}"
         return f"labels leave at epsilon {policy.labels:g} each at most, but the job has them leave {asked}"
     for name in names_in(scheme.name, scheme.arguments):
-        row = about(name)
-        if policy.changes and row.no_noise:
-            return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
-        if policy.training and row.no_private_training:
-            return f"{PRIVATELY}, which `{name}` does not allow: {row.no_private_training}"
-        if policy.secure_aggregation and row.no_secure_aggregation:
-            return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
-    if policy.secure_aggregation and not scheme.sealed:
+        blocks = about(name).blocks
+        if policy.changes and (why := blocks.get("update_noise")):
+            return f"updates must be changed before they leave, which `{name}` does not allow: {why}"
+        if policy.training and (why := blocks.get("private_training")):
+            return f"{PRIVATELY}, which `{name}` does not allow: {why}"
+        if policy.secure_aggregation and (why := blocks.get("secure_aggregation")):
+            return f"{UNSEEN}, but with `{name}` somebody must: {why}"
+    if policy.secure_aggregation and not scheme.hides_updates:
         return f'{UNSEEN}; take the scheme "secagg" with `{scheme.name}` as its `inner`'
-    if policy.secure_aggregation == "fixed" and not scheme.fixed:
+    if policy.secure_aggregation == "fixed" and not scheme.fixed_members:
         return 'no two sums may be over other hospitals; set `members` of "secagg" to "fixed"'
     return None
 
@@ -123,7 +123,7 @@ def apart(policy: Policy, scheme: Scheme, order: Mapping[str, Any]) -> str | Non
         return None
     wanted, extra = sorted(policy.together), order.get("task", {}).get("extra", {})
     named = f"every sum must be over {', '.join(wanted)}"
-    if not scheme.fixed:
+    if not scheme.fixed_members:
         return f'{named}; take the scheme "secagg" with `members` "fixed"'
     asked = order["sites"], extra.get(MEMBERS, wanted)
     return (

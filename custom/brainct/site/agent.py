@@ -249,5 +249,5 @@ def _task(order: Mapping[str, Any]) -> Task:
 
 
 def _used(scheme: Scheme, task: Task, learner: Learner, client_state: ClientState) -> tuple[Learner, Weights]:
-    seeing = scheme.see(task, learner, client_state)
-    return seeing, scheme.use(task, seeing, client_state)
+    seeing = scheme.adapt_input(task, learner, client_state)
+    return seeing, scheme.personalise(task, seeing, client_state)
