@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brainct.compare.one_run import delivered, kib_of
+from brainct.compare.one_run import kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
 from brainct.errors import Refused
@@ -18,6 +18,7 @@ from brainct.leakage.design import Spec, halves
 from brainct.leakage.rows import Row, View, written
 from brainct.leakage.views import Heard, Spy, views
 from brainct.run.inbox import Inbox
+from brainct.run.model_file import FILE, read_model
 from brainct.run.record import Record
 from brainct.run.rounds import Order, Run
 from brainct.schemes._votes import VOTES
@@ -68,19 +69,19 @@ def _done(spec: Spec, opened: Opened, folder: Path) -> Row:
     listening = Listening({site: behind(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
     record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
     Run(plan, names, listening, record, log=lambda line: None)()
-    task = delivered(folder / "run" / "model.safetensors")
+    task = read_model(folder / "run" / FILE).task
     spies = {site: Spy(plan, site, opened[site]) for site in names}
     own = {site: agent.delivered(plan, task, names, "run") for site, agent in agents.items()}
     return Row(
         **_choices(spec),
-        versions=record.content["versions"],
+        versions=dict(record.record.versions),
         members={site: written(members[site]) for site in names},
         views=_rounded(views(plan.build(), spies, listening.heard, task, own)),
-        aurocs={site: found["any"]["auroc"] for site, found in record.content["test"].items()},
-        kib_per_site=kib_of(record.content, names)[-1],
+        aurocs={site: found["any"]["auroc"] for site, found in record.record.test.items()},
+        kib_per_site=kib_of(record.record, names)[-1],
         mu=mu_of(spec.variant.policy, plan.rounds),
         epsilon=epsilon_of(plan, trained[names[0]], listening.heard),
-        model_sha256=record.content["model_sha256"],
+        model_sha256=record.record.model_sha256,
     )
 
 
