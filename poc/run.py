@@ -13,7 +13,7 @@ from brainct.core.names import site_names
 from brainct.errors import Refused
 from brainct.flare.admin import Clock, Outcome, submit
 from brainct.flare.local_federation import Federation, prepare_poc
-from brainct.run.record import last_lines
+from brainct.run.summary import last_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT, POLICY = ROOT / "provisioning" / "project.yml", ROOT / "provisioning" / "policy"
@@ -25,7 +25,8 @@ def main(
     sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N.")] = 4,
     out: Annotated[Path | None, typer.Option(help="A new folder for the results. (default: runs/poc-JOB-N)")] = None,
     workspace: Annotated[
-        Path | None, typer.Option(help="A new folder for kits and logs. (default: a temporary folder, removed at the end)")
+        Path | None,
+        typer.Option(help="A new folder for kits and logs. (default: a temporary folder, removed at the end)"),
     ] = None,
     privacy: Annotated[str, typer.Option(help="The sites' privacy policy: open, standard or strict.")] = "open",
 ) -> None:

@@ -95,6 +95,15 @@ def check_terms(fixed: Mapping[str, Any] | None, asked: Mapping[str, Any], site:
         )
 
 
+def check_shared(fixed: Mapping[str, Any] | None, asked: Mapping[str, Any], site: str, run: str) -> None:
+    """Refuse other shared values of the workload than those with which the run began at this site."""
+    if fixed is not None and dict(fixed) != dict(asked):
+        raise Declined(
+            f"the server's shared values of the workload differ from those with which run {run} began at {site}; it "
+            "replies to requests of that run alone, begin a new run"
+        )
+
+
 def check_round(order: Mapping[str, Any], plan: Plan) -> None:
     """Refuse a round that the plan does not have, and an evaluation in a round after which none is due."""
     number, what = order["round"], order["what"]
@@ -125,5 +134,6 @@ def evaluations(plan: Plan) -> int:
 
 def order_digest(order: Mapping[str, Any]) -> str:
     """64 hex digits over all that an answer may depend on; the exchange's name is not, which a resumed run repeats."""
-    known = {key: order[key] for key in ("what", "round", "sites", "plan", "task", "shared") if key in order}
+    known = {key: order[key] for key in ("what", "round", "sites", "plan", "task")}
+    known |= {"shared": order["shared"]} if order.get("shared") else {}
     return serialization.sha256({**known, "step": order.get("step", 0), "fold": order.get("fold", "")})
