@@ -93,9 +93,9 @@ def test_distances_over_tensors_are_those_of_the_flat_vectors():
 def test_numbers_that_leave_nothing_are_refused():
     with pytest.raises(Refused, match="takes 2 values from each side of 4"):
         r.trimmed_mean(honest(4), 2)
-    with pytest.raises(Refused, match="Krum of 4 models chooses 1 with 1 liars"):
+    with pytest.raises(Refused, match="Krum of 4 models chooses 1 with 1 Byzantine"):
         r.multi_krum(honest(4), 1, 1)
-    with pytest.raises(Refused, match="Krum of 5 models chooses 5 with 1 liars"):
+    with pytest.raises(Refused, match="Krum of 5 models chooses 5 with 1 Byzantine"):
         r.multi_krum(honest(5), 1, 5)
     with pytest.raises(Refused, match="no models"):
         r.centered_clipping([], model(*[0.0] * 5), 1.0, 1)
@@ -151,18 +151,18 @@ def test_a_radon_point_follows_every_invertible_affine_map_and_no_order(seed, di
 
 @pytest.mark.parametrize("lie", [1e6, -1e30, 0.0])
 @pytest.mark.parametrize(("levels", "dims"), [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4), (3, 1), (3, 2)])
-def test_the_iterated_point_survives_all_but_one_of_two_to_the_levels_liars(levels, dims, lie):
+def test_the_iterated_point_survives_all_but_one_of_two_to_the_levels_byzantine_sites(levels, dims, lie):
     size = (dims + 2) ** levels
-    rng, liars = np.random.default_rng(size), 2**levels - 1
+    rng, byzantine = np.random.default_rng(size), 2**levels - 1
     for trial in range(20):
         points = cloud(size, dims, trial)
-        false = rng.choice(size, liars, replace=False)
-        points[false] = lie * (1 + rng.random((liars, dims)))
+        false = rng.choice(size, byzantine, replace=False)
+        points[false] = lie * (1 + rng.random((byzantine, dims)))
         truthful = np.delete(points, false, axis=0)
         assert in_hull(r.radon_machine(points) @ points, truthful, slack=1e-6 / max(1.0, np.abs(truthful).max()))
 
 
-def test_two_to_the_levels_liars_can_be_too_many_so_the_bound_is_sharp():
+def test_two_to_the_levels_byzantine_sites_can_be_too_many_so_the_bound_is_sharp():
     points = np.array([[0.0], [9e9], [9e9], [0.0], [9e9], [9e9], [0.0], [0.0], [0.0]])
     assert (r.radon_machine(points) @ points).item() == pytest.approx(9e9)
 

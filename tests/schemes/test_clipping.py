@@ -22,20 +22,22 @@ def test_with_a_given_radius_nothing_moves_the_model_further_than_it_in_an_itera
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_in_an_iteration_f_liars_move_the_result_by_at_most_their_share_of_the_radius(lie):
-    told, tau, liars = honest(4), 0.5, 2
-    silent = close_a_round(norm_clipping(tau), told + [BEFORE] * liars)
-    lied = close_a_round(norm_clipping(tau), told + lying(lie, liars))
-    assert float((flat(lied) - flat(silent)).norm()) <= liars * tau / 6 * (1 + 1e-5)
+def test_in_an_iteration_f_byzantine_sites_move_the_result_by_at_most_their_share_of_the_radius(lie):
+    told, tau, byzantine = honest(4), 0.5, 2
+    silent = close_a_round(norm_clipping(tau), told + [BEFORE] * byzantine)
+    lied = close_a_round(norm_clipping(tau), told + lying(lie, byzantine))
+    assert float((flat(lied) - flat(silent)).norm()) <= byzantine * tau / 6 * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (4, 1), (3, 2)])
-def test_without_a_radius_the_model_moves_no_further_than_an_honest_site_did(truthful, liars, lie):
+@pytest.mark.parametrize(("truthful", "byzantine"), [(2, 1), (4, 1), (3, 2)])
+def test_without_a_radius_the_model_moves_no_further_than_an_honest_site_did(truthful, byzantine, lie):
     told = honest(truthful)
     furthest = max(float((flat(weights) - flat(BEFORE)).norm()) for weights in told)
-    assert moved(norm_clipping(liars=liars), told + lying(lie, liars)) <= furthest * (1 + 1e-6)
-    assert moved(centered_clipping(iterations=1, liars=liars), told + lying(lie, liars)) <= furthest * (1 + 1e-6)
+    assert moved(norm_clipping(liars=byzantine), told + lying(lie, byzantine)) <= furthest * (1 + 1e-6)
+    assert moved(centered_clipping(iterations=1, liars=byzantine), told + lying(lie, byzantine)) <= furthest * (
+        1 + 1e-6
+    )
 
 
 def test_each_change_is_shortened_to_the_radius_and_keeps_its_direction():

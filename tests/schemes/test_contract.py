@@ -30,7 +30,7 @@ MORE = {
     "radon": 4,
     "trimmed_mean": 4,
 }
-"""Sites of a federation whose round may lose one: a scheme that counts liars needs more than three."""
+"""Sites of a federation whose round may lose one: a scheme that expects Byzantine sites needs more than three."""
 every_scheme = pytest.mark.parametrize("name", sorted(SCHEMES))
 
 
@@ -87,7 +87,7 @@ def eyes(name, played, site, client_state):
     return SCHEMES[name]().adapt_input(task, tiny_learner(tiny_plan(name), site), client_state)
 
 
-def log(name, agreed=None):
+def trained_to(name, agreed=None):
     """The model before and after a round in which training at each site gives this model, or by default what came.
 
     It is the first round that trains: for a scheme whose round 0 only collects, round 1.
@@ -132,7 +132,7 @@ ROUNDED = {"secagg": 2.0**-32}
 
 
 def assert_same(name, found, wanted):
-    """The same to the bit, or within what the scheme rounds to."""
+    """Bit-identical, or within what the scheme rounds to."""
     if name not in ROUNDED:
         assert sha256(found) == sha256(wanted)
     else:
@@ -152,7 +152,7 @@ def test_memory_survives_save_and_load_between_rounds(name):
 
 @every_scheme_but(ridge="its head is solved for, whatever came")
 def test_sites_that_send_back_what_they_got_change_nothing(name):
-    before, after = log(name)
+    before, after = trained_to(name)
     assert_same(name, after, before)
 
 
@@ -174,7 +174,7 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
 )
 def test_sites_that_agree_are_believed(name):
     agreed = {key: torch.randn_like(value) for key, value in first_weights(tiny_plan(name)).items()}
-    assert_same(name, log(name, agreed)[1], agreed)
+    assert_same(name, trained_to(name, agreed)[1], agreed)
 
 
 @every_scheme

@@ -9,11 +9,11 @@ from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, sa
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (3, 1), (3, 2), (4, 3)])
-def test_as_many_liars_as_stated_leave_each_coordinate_among_the_honest_ones(truthful, liars, lie):
+@pytest.mark.parametrize(("truthful", "byzantine"), [(2, 1), (3, 1), (3, 2), (4, 3)])
+def test_as_many_byzantine_sites_as_stated_leave_each_coordinate_among_the_honest_ones(truthful, byzantine, lie):
     told = honest(truthful)
-    for models in (told + lying(lie, liars), lying(lie, liars) + told):
-        assert within(close_a_round(median(liars=liars), models), told)
+    for models in (told + lying(lie, byzantine), lying(lie, byzantine) + told):
+        assert within(close_a_round(median(liars=byzantine), models), told)
 
 
 def test_one_liar_more_than_half_is_believed_so_the_bound_is_sharp():
@@ -50,7 +50,7 @@ def test_too_few_sites_or_reports_are_refused_with_the_number_that_it_takes():
     assert scheme.quorum.__doc__ == "More than half of the sites that were asked, and at least 5."
 
 
-@pytest.mark.parametrize("liars", [-1, 1.0, True])
-def test_a_number_of_liars_out_of_range_is_refused(liars):
+@pytest.mark.parametrize("byzantine", [-1, 1.0, True])
+def test_a_number_of_byzantine_sites_out_of_range_is_refused(byzantine):
     with pytest.raises(Refused, match="median: liars is .*; wanted a whole number of at least 0"):
-        median(liars=liars)
+        median(liars=byzantine)

@@ -56,7 +56,7 @@ def test_a_sketch_is_drawn_anew_in_each_round_from_the_servers_seed():
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_coordinates_survive_three_liars_of_nine(lie):
+def test_coordinates_survive_three_byzantine_sites_of_nine(lie):
     told = honest(6)
     for order in ([0, 1, 2], [0, 3, 6], [0, 4, 8]):
         models, false = list(told), lying(lie, 3)

@@ -10,10 +10,10 @@ from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, sa
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (4, 1), (3, 2), (6, 2)])
-def test_as_many_liars_as_are_trimmed_leave_each_coordinate_among_the_honest_ones(truthful, liars, lie):
+@pytest.mark.parametrize(("truthful", "byzantine"), [(2, 1), (4, 1), (3, 2), (6, 2)])
+def test_as_many_byzantine_sites_as_are_trimmed_leave_each_coordinate_among_the_honest_ones(truthful, byzantine, lie):
     told = honest(truthful)
-    assert within(close_a_round(trimmed_mean(trim=liars), told + lying(lie, liars)), told)
+    assert within(close_a_round(trimmed_mean(trim=byzantine), told + lying(lie, byzantine)), told)
 
 
 def test_one_liar_more_than_is_trimmed_gets_through_so_the_bound_is_sharp():

@@ -6,7 +6,7 @@ from brainct.core.learner import Model
 from brainct.core.scheme import Report
 
 LIES = [1e30, -1e30, 1e6, 0.0]
-"""What a liar's numbers are multiplied by, after a sign and a shift of its own."""
+"""What a Byzantine site's numbers are multiplied by, after a sign and a shift of its own."""
 
 
 def model(*numbers, steps=1):
