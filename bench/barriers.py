@@ -22,8 +22,8 @@ from brainct.core.serialization import write
 from brainct.core.weights import Weights
 from brainct.ct.metrics import scores
 from brainct.job.config import Plan, plan_of
-from brainct.report.charts import write as write_pictures
-from brainct.report.run_folder import Barriers
+from brainct.pages.picture import write_pictures
+from brainct.report.barriers_file import Barriers
 from brainct.report.sections.barriers import pictures
 from brainct.run.rehearse import rehearse
 
@@ -116,7 +116,7 @@ def content_of(make: Any) -> dict[str, Any]:
 
 def auroc(subject: Subject, weights: Weights, fold: str) -> float:
     """AUROC of any bleeding on all sites' scans of a fold."""
-    found = [(one.scans.folds[fold].labels, one.predict(weights, fold)) for one in subject.learners.values()]
+    found = [(one.data.folds[fold].labels, one.predict(weights, fold)) for one in subject.learners.values()]
     labels, probabilities = (torch.cat(each).double().numpy() for each in zip(*found, strict=True))
     return round(float(scores(labels, probabilities)["any"]["auroc"]), 3)
 

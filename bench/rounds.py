@@ -24,8 +24,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from brainct.ct.networks import build, parameters_of
+from brainct.ct.networks import build
 from brainct.job import folders
+from brainct.training.networks import parameters_of
 
 HERE = Path(__file__).parent
 ROUNDS, PICTURES, EDGE = 10, 64, 64
@@ -37,7 +38,7 @@ id_column: id
 images: scans/{{id:04d}}.png
 columns: {{any: any}}
 split: {{train: 1, valid: 0, test: 0}}
-deal: {{how: iid, scans: 64, test: shared, test_scans: {test}}}
+partition: {{how: iid, scans: 64, test: shared, test_scans: {test}}}
 batch_size: 16
 device: cpu
 """

@@ -1,7 +1,9 @@
 """What tests share: a tiny network, tiny federations, and where the real head CT lies if it is there."""
 
+import functools
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,13 @@ from hypothesis import settings
 
 from brainct.core import determinism
 from brainct.core.learner import Model
-from brainct.ct.folds import Dataset, Fold, Public
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct import phantom
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold, Public
+from brainct.training.learner import TorchLearner
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
@@ -27,8 +33,18 @@ PUBLIC = 10
 PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
 
 
-settings.register_profile("brainct", deadline=None, derandomize=True)
-settings.load_profile("brainct")
+settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=150)
+settings.load_profile(os.environ.get("BRAINCT_EXAMPLES", "fast"))
+
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+"""Where temporary files of the fast lane go if so many bytes are free: every fsync of a state costs 20 ms on a disk."""
+
+
+def pytest_configure(config):
+    fast = not config.option.markexpr.startswith("slow")
+    if fast and MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -44,6 +60,15 @@ def the_same_each_time():
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def drawn_once():
+    """A site's phantom scans are drawn once in each test process; each caller gets copies."""
+    draw = functools.lru_cache(maxsize=256)(phantom.phantom)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phantom, "phantom", lambda *asked: tuple(part.copy() for part in draw(*asked)))
+        yield
+
+
 @pytest.fixture
 def small_site(tmp_path, monkeypatch):
     """A site file with 16 small phantom scans, found by every site through BRAINCT_SITE."""
@@ -51,6 +76,14 @@ def small_site(tmp_path, monkeypatch):
     path.write_text(PHANTOM)
     monkeypatch.setenv("BRAINCT_SITE", str(path))
     return path
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A simulator workspace with the project's policy; FLARE's own settings stay in the temporary folder too."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    shutil.copytree(ROOT / "poc" / "simulator" / "local", tmp_path / "workspace" / "local")
+    return tmp_path / "workspace"
 
 
 def tiny_plan(scheme: str = "fedavg", **choices) -> Plan:
@@ -75,22 +108,35 @@ def tiny_scans(seed: int, scans: int = 8, batch_size: int = 8) -> Dataset:
     )
 
 
+def of_any(scans: Dataset) -> Dataset:
+    """The same scans with the label of `any` alone: five findings fewer to score."""
+    unknown = torch.full((6,), torch.nan)
+    unknown[5] = 0
+    folds = {name: Fold(fold.inputs, fold.labels + unknown) for name, fold in scans.folds.items()}
+    return replace(scans, folds=folds)
+
+
 def tiny_public() -> Public:
     """Random pictures that all tiny sites hold alike."""
     rng = np.random.default_rng(99)
     return Public(torch.from_numpy(rng.random((PUBLIC, 3, 32, 32), dtype=np.float32)), "1" * 64)
 
 
+def seeded_model(plan: Plan) -> Model:
+    """The model before round 0."""
+    return model_of(plan.network, plan.seed, plan.rounds)
+
+
 def tiny_model(plan: Plan) -> Model:
     """The model before round 0 as a run gives it to a scheme of sites that hold the tiny public set."""
-    return replace(model_of(plan), public=PUBLIC)
+    return replace(seeded_model(plan), public=PUBLIC)
 
 
-def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> SiteLearner:
+def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> TorchLearner:
     """A real learner on random pictures that belong to the site's name."""
-    return SiteLearner(network_of(plan), tiny_scans(sum(site.encode()), **scans), plan, site, round)
+    return learner_of(plan, tiny_scans(sum(site.encode()), **scans), offline(plan, site, round))
 
 
 def first_weights(plan: Plan) -> dict[str, torch.Tensor]:
     """The weights before round 0."""
-    return dict(model_of(plan).weights)
+    return dict(seeded_model(plan).weights)

@@ -9,37 +9,18 @@ import pytest
 from PIL import Image
 
 from brainct.catalogue.traffic import traffic
-from brainct.cli import main
 from brainct.core.weights import nbytes
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
 from brainct.security.reply_filter import FILTER
-from tests.conftest import PHANTOM, ROOT, TINY, tiny_plan
+from tests.conftest import PHANTOM, ROOT, tiny_plan
+from tests.support.command import refused, type_in
 
 
-@pytest.fixture
-def small_job(tmp_path):
-    """A job folder that runs in a second."""
-    folders.render(tmp_path / "jobs")
-    file = tmp_path / "jobs" / "feddc" / "app" / "config" / "config_fed_server.json"
-    content = json.loads(file.read_text())
-    content["workflows"][0]["args"] |= {"rounds": 2, "network": TINY}
-    file.write_text(json.dumps(content))
-    return tmp_path / "jobs" / "feddc"
-
-
-def type_in(capsys, *words):
-    """Exit code, standard output and standard error of `brainct WORDS`."""
-    with pytest.raises(SystemExit) as ended:
-        main.main([str(word) for word in words])
-    printed = capsys.readouterr()
-    return ended.value.code or 0, printed.out, printed.err
-
-
-def test_the_last_lines_are_the_table_the_place_and_the_hash(capsys, small_job, small_site, tmp_path):
+def test_rehearse_ends_with_the_table_the_folder_and_the_hash(capsys, small_job, small_site, tmp_path):
     code, out, err = type_in(capsys, "rehearse", small_job, "--sites", 2, "--out", tmp_path / "out")
     lines = out.splitlines()
     assert code == 0
@@ -51,7 +32,7 @@ def test_the_last_lines_are_the_table_the_place_and_the_hash(capsys, small_job, 
     assert "SYNTHETIC PHANTOM" in err
 
 
-def test_without_a_site_file_the_phantom_is_said_loudly(capsys, monkeypatch):
+def test_without_a_site_file_the_command_warns_that_scans_are_synthetic(capsys, monkeypatch):
     monkeypatch.delenv("BRAINCT_SITE", raising=False)
     code, out, _ = type_in(capsys, "data", "--size", 32)
     assert code == 0
@@ -63,13 +44,6 @@ def test_results_go_to_a_new_folder_each_time(capsys, small_job, small_site, tmp
     for _ in range(2):
         assert type_in(capsys, "rehearse", small_job, "--sites", 2)[0] == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["feddc-1-1", "feddc-1-2"]
-
-
-def refused(capsys, words, *arguments):
-    code, out, err = type_in(capsys, *arguments)
-    assert code == 2
-    assert words in " ".join(err.split())
-    assert "Traceback" not in err + out
 
 
 @pytest.mark.parametrize(
@@ -84,7 +58,7 @@ def refused(capsys, words, *arguments):
         (["--init", "nowhere.safetensors"], "checkpoint nowhere.safetensors does not exist"),
     ],
 )
-def test_a_wrong_word_on_the_command_line_is_refused(capsys, small_job, small_site, tmp_path, arguments, words):
+def test_a_wrong_argument_is_refused(capsys, small_job, small_site, tmp_path, arguments, words):
     refused(capsys, words, "rehearse", small_job, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out" / "record.json").exists()
 
@@ -143,9 +117,7 @@ def empty(folder):
         ),
     ],
 )
-def test_scans_that_can_not_be_used_end_a_rehearsal_with_the_reason(
-    capsys, small_job, tmp_path, monkeypatch, change, words
-):
+def test_unusable_scans_end_a_rehearsal_with_the_reason(capsys, small_job, tmp_path, monkeypatch, change, words):
     folder = pictures(tmp_path / "data", [(number, number % 2) for number in range(12)])
     change(folder)
     (tmp_path / "site.yaml").write_text(SITE.format(root=folder))
@@ -177,7 +149,7 @@ def test_all_images_the_same_and_more_sites_than_images_are_refused(capsys, smal
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "site.yaml"))
     (tmp_path / "site.yaml").write_text(SITE.format(root=same))
     refused(capsys, "same", "rehearse", small_job, "--sites", 1, "--out", tmp_path / "a")
-    (tmp_path / "site.yaml").write_text(SITE.format(root=few) + "deal: {how: iid}\n")
+    (tmp_path / "site.yaml").write_text(SITE.format(root=few) + "partition: {how: iid}\n")
     refused(capsys, "sites", "rehearse", small_job, "--sites", 20, "--out", tmp_path / "b")
 
 
@@ -213,7 +185,7 @@ def test_schemes_lists_every_scheme_with_its_arguments(capsys):
 
 def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     plan = plan_of({**folders.JOBS["fedavg"], "rounds": 1}, "the job")
-    whole = nbytes(model_of(plan).weights)
+    whole = nbytes(model_of(plan.network, plan.seed, plan.rounds).weights)
     assert whole == 107_736
     to, back = traffic("fedavg")
     assert whole < to < whole + 8000, "the model, and names and brackets around its tensors"
@@ -238,7 +210,7 @@ def test_one_scheme_is_shown_with_its_block_and_its_schema(capsys):
     refused(capsys, "unknown scheme 'fedmax'", "schemes", "fedmax")
 
 
-def test_the_installed_command_answers_quickly_and_without_heavy_imports():
+def test_the_command_imports_without_torch_monai_nvflare_and_sklearn():
     code = "import sys, brainct.cli; print(sorted({'torch', 'monai', 'nvflare', 'sklearn'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
@@ -252,16 +224,16 @@ def test_the_installed_command_answers_quickly_and_without_heavy_imports():
         ("wanted SITE@ROUND, one of the sites site-1, site-2 and of the rounds 0 to 1", ["--lose", "site-1@99"]),
     ],
 )
-def test_names_that_no_site_has_are_refused(capsys, small_job, small_site, words, arguments):
+def test_impossible_site_names_are_refused(capsys, small_job, small_site, words, arguments):
     refused(capsys, words, "rehearse", small_job, "--sites", 2, *arguments)
 
 
-def test_blanks_around_a_name_are_no_part_of_it(capsys, small_job, small_site, tmp_path):
+def test_spaces_around_a_site_name_are_ignored(capsys, small_job, small_site, tmp_path):
     assert type_in(capsys, "rehearse", small_job, "--names", "a, b", "--out", tmp_path / "out")[0] == 0
     assert sorted(json.loads((tmp_path / "out" / "record.json").read_text())["sites"]) == ["a", "b"]
 
 
-def test_what_the_system_refuses_is_one_line_and_no_traceback(capsys, small_job, small_site, tmp_path):
+def test_an_error_of_the_system_is_one_line_without_a_traceback(capsys, small_job, small_site, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = type_in(capsys, "rehearse", small_job, "--sites", 1, "--out", tmp_path / "file" / "out")
     assert code == 2
@@ -269,18 +241,18 @@ def test_what_the_system_refuses_is_one_line_and_no_traceback(capsys, small_job,
     assert "Traceback" not in err
 
 
-def test_a_run_that_is_stopped_says_how_to_go_on(capsys, small_job, small_site, tmp_path, monkeypatch):
+def test_a_stopped_run_says_how_to_continue(capsys, small_job, small_site, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("brainct.run.rehearse.rehearse", stopped)
     code, _, err = type_in(capsys, "rehearse", small_job, "--out", tmp_path / "out")
     assert code == 130
-    assert f"stopped; `brainct resume {tmp_path / 'out'}` goes on after the last closed round" in err
+    assert f"stopped; `brainct resume {tmp_path / 'out'}` continues after the last closed round" in err
 
 
 @pytest.mark.parametrize("scheme", ["local", "fedct"])
-def test_a_model_that_nobody_trained_is_not_asked(capsys, small_site, tmp_path, scheme):
+def test_an_untrained_model_is_refused_by_predict(capsys, small_site, tmp_path, scheme):
     rehearse(tiny_plan(scheme, rounds=2, evaluate_every=0), ["a", "b"], tmp_path / "out", log=lambda line: None)
     model = tmp_path / "out" / "model.safetensors"
     refused(capsys, "it has learned nothing", "predict", model, "--out", tmp_path / "p.csv")
@@ -317,14 +289,14 @@ def test_defaults_are_shown_in_the_help(capsys):
     )
 
 
-def test_runs_are_looked_for_in_kits(capsys, tmp_path):
+def test_runs_list_refuses_a_folder_that_is_no_kit(capsys, tmp_path):
     refused(capsys, "is no FLARE kit", "runs", "list", tmp_path / "none")
     (tmp_path / "startup").mkdir()
     assert type_in(capsys, "runs", "list", tmp_path)[1] == "no runs\n"
     refused(capsys, "no run at", "resume", tmp_path / "typo")
 
 
-def test_a_site_without_a_ledger_is_no_site_that_spent_nothing(capsys, tmp_path):
+def test_a_site_without_a_budget_ledger_is_refused_where_other_sites_have_one(capsys, tmp_path):
     scope = {"name": "x", "task_result_filters": [{"path": FILTER, "args": {"clip": 1.0}}]}
     (tmp_path / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "x"}))
     assert (

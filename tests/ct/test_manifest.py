@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.folds import WINDOWS
 from brainct.ct.preprocess import Pixels, rendered
 from brainct.ct.site_config import SiteFile
+from brainct.training.data import FOLDS
 from tests.support.forged import (
     everything,
     grey,
@@ -35,13 +36,13 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
     rows = ["one,0,a,", "two.nii.gz,1,b,1", "three,1,c,3", "four.png,0,d,"]
     manifest(tmp_path, *rows, header="image,label,patient_id,slice")
     data = opened(tmp_path, size=40, kind="manifest", split={"train": 1, "valid": 0, "test": 0})
-    images, labels = data.folds["train"].images, data.folds["train"].labels
+    images, labels = data.folds["train"].inputs, data.folds["train"].labels
     assert labels[:, 5].tolist() == [0, 1, 1, 0]
     for image, seed in zip(images[:3], (1, 2, 3), strict=True):
         torch.testing.assert_close(
             image, rendered(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0
         )
-    assert "pictures are mixed with 3 scans in HU: a network can tell them apart by that alone" in data.notes
+    assert "1 images are mixed with 3 scans in HU: a network can use that" in data.notes
 
 
 def test_the_windows_of_the_site_file_are_the_channels(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_scans_of_one_patient_stay_in_one_fold(tmp_path: Path) -> None:
     data = open_site(file, "a", ["a"], 40)
     where = {}
     for fold in FOLDS:
-        for image in data.folds[fold].images:
+        for image in data.folds[fold].inputs:
             apart = [np.abs(image[0].numpy()[:, 4:36] - grey(seed) / 255).max() for seed in range(12)]
             where[int(np.argmin(apart))] = fold
     assert len(where) == 12
@@ -187,7 +188,7 @@ def test_a_pixel_size_of_zero_is_refused(tmp_path: Path) -> None:
 def test_a_field_of_view_needs_a_pixel_size(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,a")
-    assert "0.png: pixel size unknown, so `fov_mm` cannot be kept" in refused(tmp_path, kind="manifest", fov_mm=200)
+    assert "0.png: pixel size unknown, so `fov_mm` cannot be applied" in refused(tmp_path, kind="manifest", fov_mm=200)
 
 
 def test_missing_images_of_a_manifest_are_noted_when_allowed(tmp_path: Path) -> None:

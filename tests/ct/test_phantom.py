@@ -53,7 +53,7 @@ def test_a_scan_does_not_depend_on_how_many_follow_it(prevalence: float) -> None
     np.testing.assert_array_equal(few[1], many[1][:2])
 
 
-def test_a_scan_that_bleeds_among_few_bleeds_at_a_higher_prevalence_too_and_shows_the_same() -> None:
+def test_a_scan_that_bleeds_at_a_low_prevalence_is_the_same_at_a_higher_one() -> None:
     rare, often = (phantom("site-1", 8, prevalence=p) for p in (0.25, 0.5))
     bleeds = rare[1][:, 5] == 1
     assert bleeds.sum() == 2
@@ -78,7 +78,7 @@ def test_air_bone_and_brain_have_their_hu(seed: int) -> None:
     assert np.mean((hu[brain(hu)] > 20) & (hu[brain(hu)] < 45)) > 0.8
 
 
-def test_the_old_have_more_water_in_the_head_than_the_young() -> None:
+def test_old_heads_have_more_water_than_young_ones() -> None:
     water = [
         np.mean([np.mean(hu[brain(hu)] < 20) for hu in (draw(s, scanner=replace(TRAUMA, age=age)) for s in range(6))])
         for age in ((25.0, 1.0), (85.0, 1.0))
@@ -97,9 +97,7 @@ def test_grey_matter_is_about_seven_hu_above_white_matter() -> None:
 
 @pytest.mark.parametrize("kind", BLEEDS)
 @pytest.mark.parametrize("scanner", [TRAUMA, GERIATRIC], ids=lambda s: s.name)
-def test_a_bleeding_raises_hu_in_a_part_of_the_head_and_leaves_every_other_pixel_as_it_was(
-    kind: str, scanner: Scanner
-) -> None:
+def test_a_bleeding_raises_hu_in_one_part_of_the_head_and_changes_no_other_pixel(kind: str, scanner: Scanner) -> None:
     for seed in range(5):
         calm, bled = draw(seed, scanner=scanner), draw(seed, kind, scanner=scanner, difficulty=0.5)
         rise, inside = bled - calm, head(calm)
@@ -110,7 +108,7 @@ def test_a_bleeding_raises_hu_in_a_part_of_the_head_and_leaves_every_other_pixel
         assert 0.001 < np.mean(np.abs(rise[inside]) > 3) < 0.5
 
 
-def test_lens_and_crescent_lie_on_the_bone_and_the_other_kinds_in_the_depth() -> None:
+def test_epidural_and_subdural_blood_touch_the_bone_and_the_other_kinds_are_deeper() -> None:
     def on_bone(kind: str) -> float:
         near = []
         for seed in range(6):
@@ -157,7 +155,7 @@ def test_a_harder_bleeding_is_smaller() -> None:
         assert hard < 0.7 * plain, kind
 
 
-def test_any_is_the_union_of_the_five_and_all_five_occur() -> None:
+def test_any_is_the_union_of_the_five_kinds_and_all_five_occur() -> None:
     labels = phantom("site-1", 60, size=32, prevalence=0.8)[1]
     np.testing.assert_array_equal(labels[:, 5], labels[:, :5].max(axis=1))
     assert set(np.unique(labels)) == {0.0, 1.0}
@@ -178,7 +176,7 @@ def test_four_scans_hold_both_classes_at_every_hospital(site: str) -> None:
         assert 1 <= phantom(site, 4, size=32, prevalence=prevalence)[1][:, 5].sum() <= 3
 
 
-def test_the_mix_of_bleedings_is_the_hospitals_own() -> None:
+def test_each_hospital_has_its_own_mix_of_bleedings() -> None:
     only_lens = replace(TRAUMA, mix=(1, 0, 0, 0, 0))
     labels = phantom("site-1", 10, size=32, prevalence=1.0, scanner=only_lens)[1]
     np.testing.assert_array_equal(labels, np.tile([1, 0, 0, 0, 0, 1], (10, 1)))
@@ -189,23 +187,23 @@ def test_a_scanner_adds_the_noise_and_the_offset_that_it_states(scanner: Scanner
     ideal = replace(scanner, noise_hu=0.0, offset_hu=0.0, gain=1.0)
     still = replace(ideal, offset_hu=scanner.offset_hu)
     noisy = replace(ideal, noise_hu=scanner.noise_hu)
-    inside = brain(draw(1, scanner=replace(ideal, kept=(-1024, 3071))))
+    inside = brain(draw(1, scanner=replace(ideal, export_hu=(-1024, 3071))))
     noise = [(draw(s, scanner=noisy) - draw(s, scanner=ideal))[inside].std() for s in range(1, 4)]
     assert np.mean(noise) == pytest.approx(scanner.noise_hu, rel=0.25)
     shift = (draw(1, scanner=still) - draw(1, scanner=ideal))[inside].mean()
     assert shift == pytest.approx(scanner.offset_hu, abs=0.3)
 
 
-def test_no_two_scanners_are_alike_in_noise_and_offset() -> None:
+def test_no_two_scanners_have_the_same_noise_and_offset() -> None:
     for one, two in combinations(SCANNERS, 2):
         assert abs(one.noise_hu - two.noise_hu) > 0.5 or abs(one.offset_hu - two.offset_hu) >= 0.5
     assert all(0.2 <= scanner.prevalence <= 0.55 for scanner in SCANNERS)
 
 
-def test_a_narrow_export_keeps_nothing_outside_its_window() -> None:
-    narrow = next(scanner for scanner in SCANNERS if scanner.kept[1] < 200)
+def test_a_narrow_export_has_no_hu_outside_its_range() -> None:
+    narrow = next(scanner for scanner in SCANNERS if scanner.export_hu[1] < 200)
     hu = draw(0, scanner=narrow)
-    assert (hu.min(), hu.max()) == narrow.kept
+    assert (hu.min(), hu.max()) == narrow.export_hu
 
 
 def test_a_volume_is_one_head_whose_neighbouring_slices_resemble_each_other() -> None:
@@ -227,7 +225,7 @@ def test_a_bleeding_in_a_volume_is_large_in_some_slices_and_fades_in_others(kind
     assert area.min() < 0.4 * area.max()
 
 
-def test_volumes_come_with_labels_as_slices_do() -> None:
+def test_volumes_have_labels_like_slices() -> None:
     images, labels = phantom("site-1", 4, size=32, dims=3)
     assert images.shape == (4, 32, 32, 32)
     assert labels.shape == (4, 6)
@@ -246,12 +244,12 @@ def test_volumes_come_with_labels_as_slices_do() -> None:
         ({"dims": 4}, "dims of site-1 is 4.*give 2"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_with_what_to_do(wrong: dict[str, Any], text: str) -> None:
+def test_impossible_choices_are_refused_with_what_to_do(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(Refused, match=text):
         phantom(**{"site": "site-1", "scans": 4, **wrong})
 
 
-def test_an_unknown_bleeding_is_refused_by_name_and_any_is_none() -> None:
+def test_an_unknown_bleeding_is_refused_by_name_and_so_is_any() -> None:
     with pytest.raises(Refused, match="any, stroke; known are epidural"):
         draw(0, "stroke", "any", "epidural")
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.partition import PUBLIC, UNUSED, dealt
+from brainct.ct.partition import PUBLIC, UNUSED, partition_scans
 from brainct.ct.phantom import SCANNERS, phantom, public_phantom
-from brainct.ct.site_config import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
+from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, Split
+from brainct.ct.site_config import SiteFile, read_site_file
+from brainct.ct.workload import CT
 from brainct.errors import Refused
-from brainct.site.agent import describe
 from tests.support.forged import manifest, site_file, write_png
 
 SITES = ["a", "b", "c"]
@@ -25,8 +26,8 @@ def test_every_sites_phantom_holds_the_same_public_set_and_its_own_scans_do_not_
     one, other = (open_site(synthetic(public=7), site, SITES, 32) for site in ("site-1", "site-2"))
     assert one.fingerprint != other.fingerprint
     assert one.public().fingerprint == other.public().fingerprint
-    assert torch.equal(one.public().images, other.public().images)
-    assert one.public().images.shape == (7, 3, 32, 32)
+    assert torch.equal(one.public().inputs, other.public().inputs)
+    assert one.public().inputs.shape == (7, 3, 32, 32)
     assert open_site(synthetic(public=9), "site-1", SITES, 32).fingerprint == one.fingerprint
     others = [synthetic(public=6), synthetic(public=7, seed=1), synthetic(public=7, difficulty=2.0)]
     found = {open_site(file, "site-1", SITES, 32).public().fingerprint for file in others}
@@ -50,31 +51,31 @@ def forged_set(folder: Path, count: int, first: int = 0) -> Path:
     return folder
 
 
-def picture_deal(folder: Path, count: int, **deal) -> SiteFile:
+def picture_deal(folder: Path, count: int, **partition) -> SiteFile:
     forged_set(folder / "scans", count)
     manifest(folder, *[f"{number}.png,{number % 2},p{number}" for number in range(count)])
     split = Split(train=0.5, valid=0.25, test=0.25)
-    return SiteFile(kind="manifest", root=folder / "scans", split=split, deal=Deal(**deal))
+    return SiteFile(kind="manifest", root=folder / "scans", split=split, partition=Partition(**partition))
 
 
 def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path):
     file = picture_deal(tmp_path, 24, public=5)
     together = open_sites(file, SITES, 32)
     public = together["a"].public()
-    assert len(public.images) == 5
-    used = [image for site in together.values() for fold in site.folds.values() for image in fold.images]
-    assert not any(torch.equal(image, each) for image in public.images for each in used)
+    assert len(public.inputs) == 5
+    used = [image for site in together.values() for fold in site.folds.values() for image in fold.inputs]
+    assert not any(torch.equal(image, each) for image in public.inputs for each in used)
     for site in SITES:
         alone = open_site(file, site, SITES, 32)
         for held in (alone.public(), together[site].public()):
-            assert torch.equal(held.images, public.images)
+            assert torch.equal(held.inputs, public.inputs)
             assert held.fingerprint == public.fingerprint
         assert alone.fingerprint == together[site].fingerprint
 
 
 def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sites():
     labels, groups = np.arange(60) % 2.0, np.arange(60) // 3
-    shares = dealt(labels.astype(np.float32), groups, (0.6, 0.2, 0.2), Deal(public=10), 4)
+    shares = partition_scans(labels.astype(np.float32), groups, (0.6, 0.2, 0.2), Partition(public=10), 4)
     public = [np.flatnonzero(share == PUBLIC) for share in shares]
     assert all(np.array_equal(each, public[0]) for each in public)
     assert 9 <= len(public[0]) <= 12
@@ -85,9 +86,9 @@ def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sit
 
 def test_a_deal_without_a_public_set_is_dealt_as_ever(tmp_path: Path):
     file = picture_deal(tmp_path, 12)
-    with pytest.raises(Refused, match="no public scans.*name them as `public`"):
+    with pytest.raises(Refused, match="no public set.*name one as `public`"):
         open_site(file, "a", SITES, 32).public()
-    with pytest.raises(Refused, match="`deal.public`: got 40, wanted fewer than"):
+    with pytest.raises(Refused, match="`partition.public`: got 40, wanted fewer than"):
         open_site(picture_deal(tmp_path / "other", 12, public=40), "a", SITES, 32)
 
 
@@ -112,14 +113,14 @@ def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in
     first = open_site(hospital(tmp_path / "h1", 0, "../one/scans"), "h1", ["h1"], 32)
     second = open_site(hospital(tmp_path / "h2", 20, "../two/scans"), "h2", ["h2"], 32)
     assert first.public().fingerprint == second.public().fingerprint
-    assert torch.equal(first.public().images, second.public().images)
-    assert describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
-    assert "public" not in describe(first)
+    assert torch.equal(first.public().inputs, second.public().inputs)
+    assert CT.describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
+    assert "public" not in CT.describe(first)
 
 
 def test_a_scan_that_is_public_and_the_sites_own_is_refused(tmp_path: Path):
     public_folder(tmp_path / "one", range(6))
-    with pytest.raises(Refused, match="`public`: 3 scans are this site's own too"):
+    with pytest.raises(Refused, match="`public`: 3 scans are also this site's own"):
         open_site(hospital(tmp_path / "h1", 95, "../one/scans"), "h1", ["h1"], 32).public()
 
 
@@ -129,5 +130,5 @@ def test_a_public_folder_that_is_not_there_is_said_with_its_key(tmp_path: Path):
 
 
 def test_two_public_sets_of_one_site_are_refused():
-    with pytest.raises(ValueError, match="`public` and `deal.public` both name a public set"):
-        SiteFile(kind="manifest", root=Path("x"), public=PublicSet(root=Path("y")), deal=Deal(public=3))
+    with pytest.raises(ValueError, match="`public` and `partition.public` both name a public set"):
+        SiteFile(kind="manifest", root=Path("x"), public=PublicSet(root=Path("y")), partition=Partition(public=3))

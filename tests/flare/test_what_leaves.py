@@ -11,11 +11,11 @@ from brainct.flare.admin import submit
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.security.disclosures import ENVELOPE, INSIDE, ROWS, check_answer, leaves, row_of
+from brainct.security.disclosures import ENVELOPE, INSIDE, check_answer, leaves, row_of
 from tests.conftest import PHANTOM, ROOT
-from tests.flare.test_simulator import small_job
 from tests.support.faults import LEAD, ready
 from tests.support.fewer import project_of
+from tests.support.simulator import small_job
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c"]
 CAPTURE = str(ROOT / "tests" / "flare" / "capture")
@@ -60,10 +60,10 @@ def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
         found = {place: row_of(place) for place, value in leaves(answer)}
         rows |= {row for row in found.values() if row}
         seen |= {row.when for row in found.values() if row}
-    assert seen == {row.when for row in ROWS}
+    assert seen == {row.when for row in rows()}
     sent = sum(len(list(folder.glob(f"{name}-*.json"))) for name in HOSPITALS)
     # the roll call, each round with its follow-up, validations after all rounds but the last, and the last evaluation
-    assert sent == len(HOSPITALS) * (1 + 2 * len(record["rounds"]) + len(record["rounds"]) - 1 + 1)
+    assert sent == len(HOSPITALS) * (1 + 2 * len(record.rounds) + len(record.rounds) - 1 + 1)
     wheres = {row.where for row in rows}
     assert {"weights/{tensor}", "extra/{share}/{site}", "extra/boxes/{site}", "about/fingerprint"} <= wheres
     assert not wheres & {
@@ -91,4 +91,4 @@ def test_a_run_under_the_standard_policy_ends_with_the_rehearsed_model(captured,
     (tmp_path / "site.yaml").write_text(PHANTOM)
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "site.yaml"))
     rehearsed = rehearse(folders.read(job), HOSPITALS, tmp_path / "out", log=lambda line: None).content
-    assert record["model_sha256"] == rehearsed["model_sha256"]
+    assert record.model_sha256 == rehearsed["model_sha256"]

@@ -1,4 +1,4 @@
-"""The page before a run: every finding is provoked in a kit with real certificates and a real TLS server."""
+"""The site check: every result is provoked in a kit with real certificates and a real TLS server."""
 
 import json
 import socket
@@ -10,8 +10,12 @@ import threading
 import pytest
 
 from brainct.core.version import fingerprint
+from brainct.ct.workload import CT
 from brainct.errors import Refused
-from brainct.kit import check, policy_files
+from brainct.kit import policy_files
+from brainct.kit.check import check_kit
+from brainct.kit.check_page import as_html
+from brainct.kit.verdict import VERDICT_FILE, CheckResult, last_verdict, save_verdict, worst
 from brainct.protocol.reply_schema import described
 from brainct.security.reply_filter import FILTER, REMEMBER
 from tests.conftest import PHANTOM, ROOT
@@ -27,22 +31,22 @@ def authority():
 
 @pytest.fixture
 def kit(tmp_path, authority):
-    return laid(hospital_kit(tmp_path / "hospital-a", authority))
+    return with_policy(hospital_kit(tmp_path / "hospital-a", authority))
 
 
-def laid(folder):
-    policy_files.lay(folder, POLICY)
+def with_policy(folder):
+    policy_files.install_policy(folder, POLICY)
     (folder / "local" / "brainct.yaml").write_text(PHANTOM)
     return folder
 
 
-def page(kit, **choices):
-    return check.check(kit, choices.pop("required", fingerprint()), choices.pop("connect", False))
+def results(kit, **choices):
+    return check_kit(kit, choices.pop("required", fingerprint()), choices.pop("connect", False))
 
 
-def of(findings, what):
-    """(status, words) of the findings on one thing."""
-    return [(finding.status, finding.words) for finding in findings if finding.what == what]
+def of(found, subject):
+    """(status, message) of each result on one subject."""
+    return [(each.status, each.message) for each in found if each.subject == subject]
 
 
 def change(kit, name, key, value):
@@ -50,12 +54,12 @@ def change(kit, name, key, value):
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
 
 
-def test_a_kit_with_our_policy_fails_nowhere(kit):
-    findings = page(kit)
-    assert check.worst([each for each in findings if each.what not in ("disk", "memory")]) != "FAIL"
+def test_a_kit_with_our_policy_passes(kit):
+    found = results(kit)
+    assert worst([each for each in found if each.subject not in ("disk", "memory")]) != "FAIL"
     for what in ("kit", "policy", "logs", "rights", "privacy", "certificate hospital-a", "package", "scans, train"):
-        assert {status for status, _ in of(findings, what)} == {"PASS"}, what
-    assert ("WARN", "SYNTHETIC PHANTOM scans, not patients") in of(findings, "scans")
+        assert {status for status, _ in of(found, what)} == {"PASS"}, what
+    assert ("WARN", "SYNTHETIC PHANTOM scans, not patients") in of(found, "scans")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_a_kit_with_our_policy_fails_nowhere(kit):
             "logs",
             "may send this site's logs",
         ),
-        ("resources.json", "components", [], "shell", "whoever runs the server reads any file here"),
+        ("resources.json", "components", [], "shell", "whoever runs the server can read any file here"),
         ("authorization.json", "permissions", {"project_admin": "any"}, "rights", "project_admin may bring code"),
         ("authorization.json", "permissions", {"lead": {"byoc": "any"}}, "rights", "lead may bring code"),
         ("privacy.json", "default_scope", "elsewhere", "privacy", "no default_scope"),
@@ -81,19 +85,19 @@ def test_a_kit_with_our_policy_fails_nowhere(kit):
 )
 def test_a_policy_that_is_wider_than_ours_fails(kit, file, key, value, what, words):
     change(kit, file, key, value)
-    assert any(status == "FAIL" and words in said for status, said in of(page(kit), what))
+    assert any(status == "FAIL" and words in message for status, message in of(results(kit), what))
 
 
 @pytest.mark.parametrize(
     ("name", "what"), [("resources.json", "policy"), ("authorization.json", "rights"), ("privacy.json", "privacy")]
 )
-def test_a_policy_file_that_is_missing_or_broken_fails_by_name_and_the_rest_is_looked_at(kit, name, what):
+def test_a_missing_or_damaged_policy_file_fails_by_name_and_the_other_checks_still_run(kit, name, what):
     (kit / "local" / name).write_text("{")
-    assert [status for status, words in of(page(kit), what) if f"{name} is no JSON" in words] == ["FAIL"]
+    assert [status for status, words in of(results(kit), what) if f"{name} is not JSON" in words] == ["FAIL"]
     (kit / "local" / name).unlink()
-    findings = page(kit)
-    assert [status for status, words in of(findings, what) if f"{name} is not in local/" in words] == ["FAIL"]
-    assert of(findings, "scans, train")
+    found = results(kit)
+    assert [status for status, words in of(found, what) if f"{name} is not in local/" in words] == ["FAIL"]
+    assert of(found, "scans, train")
 
 
 @pytest.mark.parametrize(
@@ -105,32 +109,35 @@ def test_a_policy_file_that_is_missing_or_broken_fails_by_name_and_the_rest_is_l
         (360, -1, "FAIL", "is this machine's clock right?"),
     ],
 )
-def test_a_certificate_is_watched_to_its_last_month(tmp_path, authority, days, begun, status, words):
-    kit = laid(hospital_kit(tmp_path / "hospital-a", authority, days=days, begun=begun))
-    ((found, said),) = of(page(kit), "certificate hospital-a")
+def test_a_certificate_warns_in_its_last_month_and_fails_once_it_has_expired(
+    tmp_path, authority, days, begun, status, words
+):
+    kit = with_policy(hospital_kit(tmp_path / "hospital-a", authority, days=days, begun=begun))
+    ((found, message),) = of(results(kit), "certificate hospital-a")
     assert found == status
-    assert words in said
+    assert words in message
 
 
 def test_a_certificate_of_another_project_fails(kit, tmp_path):
     Authority().issue(tmp_path / "other", "client", "hospital-a")
     (kit / "startup" / "rootCA.pem").write_bytes((tmp_path / "other" / "rootCA.pem").read_bytes())
-    assert [status for status, _ in of(page(kit), "certificate")] == ["FAIL"]
+    assert [status for status, _ in of(results(kit), "certificate")] == ["FAIL"]
 
 
 def test_a_key_of_another_certificate_fails_and_an_open_one_warns(kit, tmp_path, authority):
     (kit / "startup" / "client.key").chmod(0o644)
-    assert [status for status, _ in of(page(kit), "key")] == ["WARN"]
+    assert [status for status, _ in of(results(kit), "key")] == ["WARN"]
     authority.issue(tmp_path / "other", "client", "hospital-a")
     (kit / "startup" / "client.key").write_bytes((tmp_path / "other" / "client.key").read_bytes())
     assert any(
-        status == "FAIL" and "does not belong to client.crt" in words for status, words in of(page(kit), "certificate")
+        status == "FAIL" and "does not belong to client.crt" in words
+        for status, words in of(results(kit), "certificate")
     )
 
 
 def test_the_package_is_compared_with_what_the_federation_agreed_on(kit):
-    assert of(page(kit, required="0.1.0-0123456789abcdef"), "package")[0][0] == "FAIL"
-    assert of(page(kit, required=None), "package")[0][0] == "WARN"
+    assert of(results(kit, required="0.1.0-0123456789abcdef"), "package")[0][0] == "FAIL"
+    assert of(results(kit, required=None), "package")[0][0] == "WARN"
 
 
 def test_one_changed_letter_in_any_source_file_is_another_package(tmp_path):
@@ -146,21 +153,21 @@ def test_one_changed_letter_in_any_source_file_is_another_package(tmp_path):
     assert len({before, changed, fingerprint(tmp_path)}) == 3
 
 
-def test_scans_that_can_not_be_opened_fail_with_the_reason(kit):
+def test_scans_that_cannot_be_opened_fail_with_the_reason(kit):
     (kit / "local" / "brainct.yaml").write_text("kind: manifest\nroot: /nowhere\nlabels: manifest.csv\n")
-    ((status, words),) = of(page(kit), "scans")
+    ((status, words),) = of(results(kit), "scans")
     assert status == "FAIL"
     assert "hospital-a" in words
 
 
 def test_a_server_that_stores_jobs_elsewhere_fails(tmp_path, authority):
     kit = server_kit(tmp_path / "server", authority)
-    policy_files.lay(kit, POLICY)
-    assert [status for status, _ in of(page(kit), "storage")] == ["PASS"]
+    policy_files.install_policy(kit, POLICY)
+    assert [status for status, _ in of(results(kit), "storage")] == ["PASS"]
     moved = kit.rename(tmp_path / "moved")
-    ((status, words),) = of(page(moved), "storage")
+    ((status, words),) = of(results(moved), "storage")
     assert status == "FAIL"
-    assert "lie outside this kit" in words
+    assert "not inside this kit" in words
 
 
 @pytest.fixture
@@ -193,30 +200,30 @@ def serve(tmp_path):
 
 
 def test_a_server_of_the_project_passes(tmp_path, authority, serve):
-    kit = laid(hospital_kit(tmp_path / "hospital-a", authority, serve(authority)))
-    ((status, words),) = of(page(kit, connect=True), "server")
+    kit = with_policy(hospital_kit(tmp_path / "hospital-a", authority, serve(authority)))
+    ((status, words),) = of(results(kit, connect=True), "server")
     assert status == "PASS", words
 
 
-def test_a_server_with_another_name_or_of_another_project_or_none_fails(tmp_path, authority, serve):
+def test_a_missing_server_or_one_with_another_name_or_of_another_project_fails(tmp_path, authority, serve):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         ports = serve(authority, "impostor"), serve(Authority(), "server"), nobody.getsockname()[1]
         for number, (port, words) in enumerate(
             zip(ports, ("is impostor; wanted server", "CERTIFICATE_VERIFY_FAILED", "refused"), strict=True)
         ):
-            kit = laid(hospital_kit(tmp_path / str(number) / "hospital-a", authority, port))
-            ((status, said),) = of(page(kit, connect=True), "server")
+            kit = with_policy(hospital_kit(tmp_path / str(number) / "hospital-a", authority, port))
+            ((status, message),) = of(results(kit, connect=True), "server")
             assert status == "FAIL"
-            assert words in said
+            assert words in message
 
 
 def test_a_persons_kit_is_refused(tmp_path):
     with pytest.raises(Refused, match="is no kit of a server or hospital"):
-        check.check(person_kit(tmp_path / "lead"))
+        check_kit(person_kit(tmp_path / "lead"))
 
 
-def test_the_command_prints_the_page_writes_it_and_ends_with_the_verdict(kit, tmp_path):
+def test_the_command_prints_the_results_writes_the_page_and_exits_by_the_verdict(kit, tmp_path):
     (kit / "local" / "privacy.json").unlink()
     command = [sys.executable, "-m", "brainct.cli", "site", "check", str(kit), "--no-connect", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -227,25 +234,25 @@ def test_the_command_prints_the_page_writes_it_and_ends_with_the_verdict(kit, tm
     assert content["verdict"] == "FAIL"
     assert content["package"] == fingerprint()
     assert f"{sum(each['status'] == 'PASS' for each in content['findings'])} PASS" in last
-    assert check.left(kit) == {**check.left(kit), "verdict": "FAIL", "package": fingerprint()}
+    assert last_verdict(kit) == {**last_verdict(kit), "verdict": "FAIL", "package": fingerprint()}
     text = (tmp_path / "check.html").read_text()
-    assert '<h1 class="FAIL">FAIL</h1>' in text
+    assert "<h1>Site check: FAIL</h1>" in text
     assert "<script" not in text
 
 
-def test_the_verdict_that_a_check_leaves_in_a_kit_may_travel_and_one_that_can_not_be_read_is_none(kit):
-    assert check.left(kit) is None
-    check.leave([check.Finding("kit", "PASS", "x"), check.Finding("key", "WARN", "y")], kit)
+def test_the_saved_verdict_fits_the_reply_schema_and_a_damaged_one_is_none(kit):
+    assert last_verdict(kit) is None
+    save_verdict([CheckResult("kit", "PASS", "x"), CheckResult("key", "WARN", "y")], kit)
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": []}
-    said = described("a", {"about": {**about, "check": check.left(kit)}})["check"]
-    assert (said["verdict"], said["package"]) == ("WARN", fingerprint())
+    message = described(CT, "a", {"about": {**about, "check": last_verdict(kit)}})["check"]
+    assert (message["verdict"], message["package"]) == ("WARN", fingerprint())
     for broken in ("{", "[]", "{}", '"PASS"'):
-        (kit / check.FILE).write_text(broken)
-        assert check.left(kit) is None
+        (kit / VERDICT_FILE).write_text(broken)
+        assert last_verdict(kit) is None
 
 
-def test_words_from_a_kit_can_not_become_markup():
-    assert "<b>" not in check.as_html([check.Finding("kit", "PASS", "<b>bold</b>")])
+def test_a_message_cannot_become_markup_in_the_page():
+    assert "<b>" not in as_html([CheckResult("kit", "PASS", "<b>bold</b>")])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +260,7 @@ def test_words_from_a_kit_can_not_become_markup():
     [
         ([{"path": FILTER, "args": {"noise": 1.0}}], [{"path": REMEMBER}], "noise without clip"),
         ([{"path": FILTER, "args": {"folder": 3}}], [{"path": REMEMBER}], "folder is 3"),
-        ([{"path": FILTER, "args": {}}], [], "without brainct.flare.filters.Remember"),
+        ([{"path": FILTER, "args": {}}], [], "but not brainct.flare.filters.Remember"),
         (
             [{"path": "brainct.flare.filters.Privat"}],
             [],
@@ -261,8 +268,8 @@ def test_words_from_a_kit_can_not_become_markup():
         ),
     ],
 )
-def test_a_privacy_policy_that_would_stop_every_job_fails_before_one_comes(kit, filters, before, words):
+def test_a_privacy_policy_that_would_stop_every_job_fails_before_the_first_job(kit, filters, before, words):
     scope = {"name": "hospital", "properties": {}, "task_data_filters": before, "task_result_filters": filters}
     change(kit, "privacy.json", "scopes", [scope])
-    ((status, said),) = of(page(kit), "privacy")
-    assert (status, words in said) == ("FAIL", True), said
+    ((status, message),) = of(results(kit), "privacy")
+    assert (status, words in message) == ("FAIL", True), message

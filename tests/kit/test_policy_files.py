@@ -1,4 +1,4 @@
-"""The policy is laid into servers' and hospitals' kits, and a site's own decision is not overwritten."""
+"""The policy is installed in servers' and hospitals' kits, and a site's own decision is not overwritten."""
 
 import json
 
@@ -24,9 +24,9 @@ def prod(tmp_path):
 
 
 def test_each_kind_of_kit_gets_its_policy_and_a_person_gets_none(prod):
-    said = policy_files.lay(prod, POLICY)
-    assert said == [
-        f"{line}: laid"
+    lines = policy_files.install_policy(prod, POLICY)
+    assert lines == [
+        f"{line}: installed"
         for line in (
             "hospital-a/local/authorization.json",
             "hospital-a/local/log_config.json",
@@ -38,26 +38,29 @@ def test_each_kind_of_kit_gets_its_policy_and_a_person_gets_none(prod):
         )
     ]
     assert not (prod / "lead@consortium.example" / "local").exists()
-    assert set(policy_files.lay(prod, POLICY)) == {line.replace("laid", "as it should be") for line in said}
+    assert set(policy_files.install_policy(prod, POLICY)) == {line.replace("installed", "up to date") for line in lines}
 
 
 def test_the_server_stores_jobs_in_its_own_kit(prod):
-    policy_files.lay(prod / "server", POLICY)
+    policy_files.install_policy(prod / "server", POLICY)
     content = json.loads((prod / "server" / "local" / "resources.json").read_text())
     assert content["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"] == f"{prod}/server/snapshot-storage"
     manager = next(part for part in content["components"] if part["id"] == "job_manager")
     assert manager["args"]["uri_root"] == f"{prod}/server/jobs-storage"
 
 
-def test_a_file_that_the_site_changed_is_kept_unless_told_otherwise_and_then_kept_beside(prod):
-    policy_files.lay(prod, POLICY)
+def test_a_file_that_the_site_changed_stays_unless_replace_which_keeps_a_copy(prod):
+    policy_files.install_policy(prod, POLICY)
     privacy = prod / "hospital-a" / "local" / "privacy.json"
-    laid = privacy.read_text()
+    installed = privacy.read_text()
     privacy.write_text("{}")
-    assert "hospital-a/local/privacy.json: differs and was kept; --replace lays ours" in policy_files.lay(prod, POLICY)
+    assert (
+        "hospital-a/local/privacy.json: differs, not changed; --replace installs the template"
+        in policy_files.install_policy(prod, POLICY)
+    )
     assert privacy.read_text() == "{}"
-    policy_files.lay(prod, POLICY, replace=True)
-    assert privacy.read_text() == laid
+    policy_files.install_policy(prod, POLICY, replace=True)
+    assert privacy.read_text() == installed
     assert privacy.with_name("privacy.json.before").read_text() == "{}"
 
 
@@ -72,12 +75,12 @@ def test_the_policies_allow_exactly_the_two_classes_of_the_simulators_policy(kin
 
 def test_a_folder_without_a_kit_is_refused(tmp_path):
     with pytest.raises(Refused, match="holds no startup kit"):
-        policy_files.lay(tmp_path, POLICY)
+        policy_files.install_policy(tmp_path, POLICY)
 
 
 def test_a_policy_folder_without_templates_is_refused(prod, tmp_path):
     with pytest.raises(Refused, match="has no folder 'all'"):
-        policy_files.lay(prod, tmp_path)
+        policy_files.install_policy(prod, tmp_path)
 
 
 def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_policy(prod):
@@ -88,7 +91,7 @@ def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_po
     default = {"class_allow_list": ["nvflare."], "allow_log_streaming": True, "components": components, "client": {}}
     local = prod / "hospital-a" / "local"
     (local / "resources.json.default").write_text(json.dumps(default))
-    policy_files.lay(prod / "hospital-a", POLICY)
+    policy_files.install_policy(prod / "hospital-a", POLICY)
     content = json.loads((local / "resources.json").read_text())
     no_shell = {"id": "no_shell", "path": "brainct.flare.shell.NoShell", "args": {}}
     assert content["components"] == [components[0], no_shell]

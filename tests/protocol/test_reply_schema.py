@@ -1,6 +1,7 @@
 """What a site sends, whatever it is: an answer that is used, or the loss of that site by name; never another error."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from brainct.core.scheme import Task
 from brainct.core.version import fingerprint
+from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.protocol.reply_schema import described, scored
@@ -17,8 +19,8 @@ from brainct.run.record import Record
 from brainct.run.rounds import Run, _same_package, _same_public
 from brainct.schemes import SCHEMES
 from tests.conftest import first_weights, tiny_model, tiny_plan
-from tests.run.test_hostile import ABOUT, SCORE
 from tests.support.hostile import ATTACKS
+from tests.support.replies import ABOUT, SCORE
 from tests.support.strange import DEEP, VALUES, mutated
 
 SITES = list("abcdef")
@@ -32,7 +34,7 @@ HONEST = {
     "extra": {},
     "exchange": "round 3",
 }
-QUIET = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=3 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
 STRANGE = st.one_of(VALUES, mutated(HONEST), st.fixed_dictionaries({}, optional=dict.fromkeys(HONEST, VALUES)))
 
 
@@ -49,15 +51,15 @@ def taken(read, answer, what="round 3"):
 @QUIET
 @given(answer=STRANGE)
 def test_a_description_of_any_shape_is_used_or_refused(answer):
-    found = taken(described, answer).answers
+    found = taken(partial(described, CT), answer).answers
     _same_package(found) if found.get("b", {}).get("package") == fingerprint() else None
-    taken(lambda site, one: described(site, one, needed=("public", "kept")), answer)
+    taken(lambda site, one: described(CT, site, one, needed=("public", "kept")), answer)
 
 
 @QUIET
 @given(answer=STRANGE)
 def test_scores_of_any_shape_are_used_or_refused(answer):
-    taken(scored, answer)
+    taken(partial(scored, CT), answer)
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +95,18 @@ def test_a_report_of_any_shape_is_used_or_refused_under_every_scheme(asked, data
 def test_the_readers_take_an_honest_answer(asked):
     weights, read = asked["fedavg"]
     assert taken(read, {**HONEST, "weights": weights}).answers["b"].examples == 8
-    assert taken(described, HONEST).answers["b"]["kept"] == KEPT
+    assert taken(partial(described, CT), HONEST).answers["b"]["kept"] == KEPT
 
 
 @pytest.mark.parametrize("about", [[1], 1, None, "x", True, [["kind", "phantom"]], {"kind": DEEP}])
 def test_a_roll_call_that_is_no_table(about):
-    inbox = taken(described, {"about": about}, "the roll call")
+    inbox = taken(partial(described, CT), {"about": about}, "the roll call")
     assert inbox.lost["b"].startswith(ATTACKS["roll call of another shape"].line)
 
 
 @pytest.mark.parametrize("answer", [None, [1], 7, "text", {"error": DEEP}, {"error": 10**5000}, {"exchange": DEEP}])
 def test_an_answer_that_is_none_costs_that_site_and_nobody_else(answer):
-    inbox = taken(described, answer)
+    inbox = taken(partial(described, CT), answer)
     inbox.accept("a", HONEST)
     assert list(inbox.close()) == ["a"]
 

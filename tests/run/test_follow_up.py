@@ -10,13 +10,16 @@ import pytest
 from brainct.core import serialization
 from brainct.core.names import site_names
 from brainct.core.scheme import Report, Task, followed
-from brainct.run.record import Record, last_lines, participation
+from brainct.run.record import Record
 from brainct.run.rehearse import InProcess, rehearse, resume
 from brainct.run.rounds import Run
+from brainct.run.run_record import RunRecord
+from brainct.run.summary import last_lines
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent
-from tests.conftest import tiny_plan, tiny_scans
-from tests.run.test_resume import die, quiet
+from tests.conftest import of_any, tiny_plan, tiny_scans
+from tests.support.kills import die, quiet
+from tests.support.requests import trains
 
 SITES = site_names(5)
 
@@ -25,14 +28,14 @@ class Post:
     """Carries orders to desks; `change(site, order, answer)` may give another answer, or with None none at all."""
 
     def __init__(self, folder, change=lambda site, order, answer: answer):
-        scans = {site: tiny_scans(sum(site.encode())) for site in SITES}
+        scans = {site: of_any(tiny_scans(sum(site.encode()))) for site in SITES}
         self.agents = {
             site: SiteAgent(site, folder / "client_state", None, lambda f, site, *_: scans[site]) for site in SITES
         }
         self.change, self.seen = change, []
 
     def __call__(self, orders, inbox):
-        self.seen += [(inbox.what, site, order) for site, order in orders.items() if order["what"] == "reply"]
+        self.seen += [(inbox.what, site, order) for site, order in orders.items() if trains(order)]
         for site, order in orders.items():
             answer = self.change(site, order, self.agents[site].answer(order))
             if answer is not None:
@@ -47,14 +50,14 @@ def run(folder, post, rounds=4):
 
 
 def second(order, number=2):
-    return order["what"] == "reply" and (order["round"], order["step"]) == (number, 1)
+    return trains(order, number, step=1)
 
 
 def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path):
     sizes = {}
 
     def weigh(site, order, answer):
-        if order["what"] == "reply" and order["round"] == 2:
+        if trains(order, 2):
             sizes[site, order["step"]] = serialization.size(order["task"]), serialization.size(answer)
         return answer
 
@@ -69,8 +72,9 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
         assert row["bytes_sent"][site] == sizes[site, 0][0] + sizes[site, 1][0]
         assert row["bytes_received"][site] == sizes[site, 0][1] + sizes[site, 1][1]
     assert row["metrics"] == {site: {} for site in SITES}
-    assert "5 of 5" not in last_lines(record, tmp_path)
-    assert last_lines(record, tmp_path).count("4 of 4") == len(SITES)
+    lines = last_lines(RunRecord.model_validate(record), tmp_path)
+    assert "5 of 5" not in lines
+    assert lines.count("4 of 4") == len(SITES)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_s
     record, lines = run(tmp_path, Post(tmp_path, change))
     assert record["rounds"][2]["lost"]["site-2 (follow-up)"].startswith(reason)
     assert any(line.startswith(f"round 2, follow-up: lost site-2 ({reason}") for line in lines)
-    assert participation(record)["site-2"] == {"asked": 4, "took_part": 4, "lost": {}}
+    assert record["participation"]["site-2"] == {"asked": 4, "took_part": 4, "lost": {}}
     assert sorted(record["rounds"][2]["metrics"]) == SITES
 
 
@@ -160,7 +164,7 @@ def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp
         real, seen = SiteAgent.answer, []
 
         def answer(agent, order):
-            if order["what"] == "reply" and (order["round"], order["step"]) == (number, 1):
+            if trains(order, number, step=1):
                 if len(seen) == answers:
                     die()
                 seen.append(agent.site)

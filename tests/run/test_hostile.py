@@ -10,7 +10,6 @@ import sys
 import zipfile
 from contextlib import suppress
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -27,18 +26,19 @@ from safetensors.torch import save as save_bytes
 from brainct.core import serialization
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
-from brainct.ct.learner import model_of
-from brainct.ct.metrics import scores
+from brainct.ct.model import model_of
+from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
 from brainct.flare.site import Site
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.reply_schema import described, scored
 from brainct.run.inbox import Inbox, Reports, report_reader
-from brainct.run.rounds import load_model
+from brainct.run.model_file import load_model
 from brainct.schemes import SCHEMES, build
-from tests.conftest import ROOT, first_weights, tiny_plan
+from tests.conftest import ROOT, first_weights, seeded_model, tiny_plan
 from tests.support.hostile import ATTACKS, page
+from tests.support.replies import ABOUT, COUNTS, PACKAGE, SCORE
 
 EXECUTOR = {"path": "brainct.flare.site.Site", "args": {}}
 FILTER = {"path": "brainct.flare.filters.Privacy", "args": {}}
@@ -175,28 +175,22 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
     assert answered(tmp_path, weights=weights, examples=1) is None
 
 
-COUNTS = {"scans": 8, "positives": {"any": 4}, "negatives": {"any": 4}}
-ABOUT = {"kind": "manifest", "folds": {"train": COUNTS}, "fingerprint": "0" * 64, "notes": ["4 scans are tilted"]}
-PACKAGE = "0.1.0-0123456789abcdef"
-SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8, 6), 0.5))["any"]
-
-
 def test_an_honest_description_and_honest_scores_are_used():
-    assert described("b", {"about": ABOUT}) == ABOUT
+    assert described(CT, "b", {"about": ABOUT}) == ABOUT
     check = {"verdict": "PASS", "time": "2026-01-02T03:04:05+00:00", "package": PACKAGE}
-    assert described("b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
-    assert scored("b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
+    assert described(CT, "b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
+    assert scored(CT, "b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
 
 
 def test_a_description_that_names_patients():
     with pytest.raises(Refused) as refusal:
-        described("b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
+        described(CT, "b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
     assert str(refusal.value).startswith(ATTACKS["patients in counts"].line)
 
 
 def test_scores_that_name_patients():
     with pytest.raises(Refused) as refusal:
-        scored("b", {"scores": {"DOE^JANE": SCORE}})
+        scored(CT, "b", {"scores": {"DOE^JANE": SCORE}})
     assert str(refusal.value).startswith(ATTACKS["patients in scores"].line)
 
 
@@ -216,7 +210,7 @@ def test_scores_that_name_patients():
 )
 def test_more_descriptions_that_are_refused(about):
     with pytest.raises(Refused, match="b, the roll call: "):
-        described("b", {"about": about})
+        described(CT, "b", {"about": about})
 
 
 class Evil:
@@ -319,7 +313,7 @@ def touched(act):
 def warm():
     """Whatever is imported on first use is imported."""
     Rounds(scheme="fedavg"), Site()
-    model_of(plan_of({"scheme": "fedavg", "fit": {"augment": {}}}, "x"))
+    seeded_model(plan_of({"scheme": "fedavg", "fit": {"augment": {}}}, "x"))
 
 
 def test_the_watch_sees_a_file_that_is_opened(tmp_path):
@@ -327,7 +321,7 @@ def test_the_watch_sees_a_file_that_is_opened(tmp_path):
     assert touched(lambda: (tmp_path / "a").read_text())
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=st.dictionaries(KEYS, VALUES, max_size=4))
 def test_the_listed_classes_are_safe_to_construct_with_any_arguments(warm, arguments):
     assert touched(lambda: Site(**arguments)) == []
@@ -335,7 +329,7 @@ def test_the_listed_classes_are_safe_to_construct_with_any_arguments(warm, argum
     assert touched(lambda: plan_of(arguments, "the job")) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_scheme_with_any_arguments_is_built_or_refused_in_words(warm, data):
     name = data.draw(st.sampled_from(sorted(SCHEMES)))
@@ -374,7 +368,7 @@ def test_whole_numbers_that_no_count_can_be_and_names_that_nobody_knows_are_refu
 @pytest.mark.parametrize("labelled", [None, [10**400] * 6, [-1] * 6, [1.5] * 6, [1] * 5, "666666"])
 def test_fedma_takes_counts_that_are_counts(labelled):
     scheme, plan = build("fedma", {}), tiny_plan("fedma")
-    memory = scheme.start(model_of(plan), ["a", "b"], 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), ["a", "b"], 0)
     task = scheme.assign(memory, 0, ["a", "b"])["a"]
     with pytest.raises(Refused, match="a: labelled scans are"):
         check_report(Report(dict(task.weights), 8, extra={"labelled": labelled}), task, scheme, "a")
@@ -382,10 +376,10 @@ def test_fedma_takes_counts_that_are_counts(labelled):
 
 def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
     with pytest.raises(Refused, match="a, its scores: 1 keys or values are none that a site may send"):
-        scored("a", {"scores": {}})
+        scored(CT, "a", {"scores": {}})
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"]}
     kept = {"round": 3, "empty": False}
-    assert described("a", {"about": {**about, "kept": kept}})["kept"] == kept
+    assert described(CT, "a", {"about": {**about, "kept": kept}})["kept"] == kept
     for note in ("two\nlines", "\x1b[2J"):
         with pytest.raises(Refused, match="a, the roll call: 1 keys or values"):
-            described("a", {"about": {**about, "notes": [note]}})
+            described(CT, "a", {"about": {**about, "notes": [note]}})

@@ -4,7 +4,7 @@ import pytest
 
 from brainct.core.scheme import Task
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedbabu import fedbabu
 from tests.conftest import first_weights, tiny_learner, tiny_plan
@@ -62,7 +62,7 @@ def test_another_head_is_fixed_when_it_is_named():
     used = scheme.personalise(Task(model), tiny_learner(plan), row.keeps["site-1"])
     moved = {key for key in used if not used[key].equal(model[key])}
     assert moved == HEAD | {"norm2.weight", "norm2.bias"} == set(row.keeps["site-1"]["own"])
-    assert row.reports["site-1"].weights.keys() == model_of(plan).weights.keys() - moved
+    assert row.reports["site-1"].weights.keys() == model_of(plan.network, plan.seed, plan.rounds).weights.keys() - moved
 
 
 def test_epochs_out_of_range_are_refused():

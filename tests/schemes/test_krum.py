@@ -5,40 +5,38 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.krum import krum, multikrum
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same, within
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "byzantine"), [(4, 1), (6, 1), (5, 2), (6, 3)])
-def test_as_many_byzantine_sites_as_stated_and_krum_is_bit_identical_to_an_honest_model(truthful, byzantine, lie):
-    told = honest(truthful, spread=0.1)
-    for models in (told + lying(lie, byzantine), lying(lie, byzantine) + told):
-        assert any(same(close_a_round(krum(byzantine), models), weights) for weights in told)
-        assert within(close_a_round(multikrum(byzantine), models), told)
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(4, 1), (6, 1), (5, 2), (6, 3)])
+def test_as_many_byzantine_sites_as_stated_and_krum_is_bit_identical_to_an_honest_model(sound, liars, factor):
+    told = honest(sound, spread=0.1)
+    for models in (told + byzantine(factor, liars), byzantine(factor, liars) + told):
+        assert any(same(close_a_round(krum(liars), models), weights) for weights in told)
+        assert within(close_a_round(multikrum(liars), models), told)
 
 
-def test_byzantine_sites_that_agree_on_a_lie_are_too_few_to_be_their_own_neighbours():
+def test_byzantine_sites_that_agree_on_a_model_are_too_few_to_be_their_own_neighbours():
     told = honest(5)
-    lie = lying(1e6, 1)[0]
-    assert any(same(close_a_round(krum(2), [*told, lie, lie]), weights) for weights in told)
-    assert same(close_a_round(krum(1), [*told[:2], lie, lie, lie]), lie)
+    common = byzantine(1e6, 1)[0]
+    assert any(same(close_a_round(krum(2), [*told, common, common]), weights) for weights in told)
+    assert same(close_a_round(krum(1), [*told[:2], common, common, common]), common)
 
 
 def test_the_choice_is_the_least_sum_of_squares_to_the_nearest_others():
-    models, byzantine = honest(7, seed=8), 2
+    models, liars = honest(7, seed=8), 2
     points = [flat(weights) for weights in models]
     scores = []
     for point in points:
         squares = sorted(float((point - other).square().sum()) for other in points if other is not point)
-        scores.append(sum(squares[: len(models) - byzantine - 2]))
+        scores.append(sum(squares[: len(models) - liars - 2]))
     ranked = sorted(range(len(models)), key=scores.__getitem__)
-    assert same(close_a_round(krum(byzantine), models), models[ranked[0]])
+    assert same(close_a_round(krum(liars), models), models[ranked[0]])
     for chosen in (1, 3, 5):
         wanted = sum(points[index] for index in ranked[:chosen]) / chosen
-        torch.testing.assert_close(
-            flat(close_a_round(multikrum(byzantine, chosen), models)), wanted, rtol=1e-6, atol=1e-6
-        )
-    assert same(close_a_round(multikrum(byzantine), models), close_a_round(multikrum(byzantine, 5), models))
+        torch.testing.assert_close(flat(close_a_round(multikrum(liars, chosen), models)), wanted, rtol=1e-6, atol=1e-6)
+    assert same(close_a_round(multikrum(liars), models), close_a_round(multikrum(liars, 5), models))
 
 
 def test_sites_that_agree_are_believed_to_the_bit():

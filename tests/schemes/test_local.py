@@ -5,7 +5,7 @@ import torch
 from brainct.core import serialization
 from brainct.core.scheme import Task
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.schemes.local import local
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
@@ -14,7 +14,7 @@ SITES = ["site-1", "site-2"]
 
 def test_no_tensor_travels():
     plan, scheme = tiny_plan("local"), local()
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     for task in scheme.assign(memory, 0, SITES).values():
         report, _ = scheme.reply(task, tiny_learner(plan), {})
         assert serialization.split([task.weights, task.extra, report.weights, report.extra])[0] == {}
@@ -38,6 +38,6 @@ def test_a_site_that_never_trained_uses_the_seeded_weights():
 
 def test_a_hospital_outside_is_given_the_weights_before_round_0():
     plan, scheme = tiny_plan("local"), local()
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     report, _ = scheme.reply(Task({}), tiny_learner(plan), {})
     assert sha256(scheme.model(scheme.combine(memory, 0, {"site-1": report}))) == sha256(first_weights(plan))

@@ -2,10 +2,9 @@
 
 import pytest
 
-from brainct.ct.learner import model_of
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES
-from tests.conftest import tiny_learner, tiny_plan
+from tests.conftest import seeded_model, tiny_learner, tiny_plan
 
 
 @pytest.mark.parametrize("name", ["fednova", "scaffold"])
@@ -20,6 +19,6 @@ from tests.conftest import tiny_learner, tiny_plan
 )
 def test_what_is_derived_for_plain_sgd_refuses_another_optimiser(name, fit, words):
     plan, scheme = tiny_plan(name, fit=fit), SCHEMES[name]()
-    task = scheme.assign(scheme.start(model_of(plan), ["site-1"], 0), 0, ["site-1"])["site-1"]
+    task = scheme.assign(scheme.start(seeded_model(plan), ["site-1"], 0), 0, ["site-1"])["site-1"]
     with pytest.raises(Refused, match=f"^{name} is derived for plain SGD, but training ran with {words};"):
         scheme.reply(task, tiny_learner(plan), {})

@@ -7,12 +7,14 @@ import pytest
 import torch
 from scipy import stats
 
+from brainct.core.noise import gaussian
+from brainct.core.privacy_event import Event
 from brainct.core.weights import difference
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES, about, build
 from brainct.security import policy as policies
-from brainct.security.accounting import Event, epsilon
-from brainct.security.policy import clipped, gaussian, large, objection, policy_of, release, rounds_left
+from brainct.security.accounting import epsilon
+from brainct.security.policy import clipped, large, objection, policy_of, release, rounds_left
 from tests.conftest import tiny_plan
 
 GIVEN = {"body.w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "head.w": torch.tensor([5.0]), "count": torch.tensor(7)}

@@ -6,9 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainct.ct.metrics import scores
+from brainct.ct.workload import CT
 from brainct.protocol.reply_schema import scored
 from brainct.security.disclosures import check_answer, leaves
-from brainct.security.score_rules import DETAILS, NOISED, ScoreRule, counts_as, reach, scores_as
+from brainct.security.score_rules import ScoreRule, description_as, scores_as
+
+KEYS = CT.score_keys
+DETAILS = KEYS.details
+NOISED = tuple(name for name, reach in KEYS.numbers.items() if reach)
+
+
+def reach(name, found):
+    return KEYS.numbers[name](found)
 
 
 def judged(scans=24, seed=0, positives=None):
@@ -24,7 +33,7 @@ def none(count):
 
 
 def told(rule, least=1, found=None, normals=none):
-    return scores_as(ScoreRule(**rule), least, found or judged(), normals)
+    return scores_as(KEYS, ScoreRule(**rule), least, found or judged(), normals)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +43,7 @@ def told(rule, least=1, found=None, normals=none):
 def test_whatever_the_rule_the_server_can_read_it_and_the_list_has_a_row_for_it(rule, least):
     answer = {"scores": told(rule, least)}
     check_answer(answer)
-    assert set(scored("a", answer)) == set(judged())
+    assert set(scored(CT, "a", answer)) == set(judged())
 
 
 def test_exact_scores_leave_as_they_are_also_of_a_finding_that_nobody_has():
@@ -65,7 +74,8 @@ def test_a_fold_of_one_scan_tells_neither_its_probability_nor_its_label():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 8))
 def test_one_scan_exchanged_for_another_of_its_label_moves_no_score_by_more_than_its_reach(seed, positives, negatives):
     rng = np.random.default_rng(seed)
-    labels = np.repeat(np.r_[np.ones(positives), np.zeros(negatives)][:, None], 6, 1)
+    labels = np.full((positives + negatives, 6), np.nan)
+    labels[:, 5] = np.r_[np.ones(positives), np.zeros(negatives)]
     guess = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], labels.shape)
     other = guess.copy()
     other[rng.integers(len(guess))] = rng.choice([0.0, 0.5, 1.0], 6)
@@ -91,8 +101,8 @@ def test_counts_below_the_least_are_left_out_and_so_is_what_is_said_of_them():
     positives, negatives = {"any": 4, "subdural": 6, "epidural": 5}, {"any": 7, "subdural": 3, "epidural": 6}
     fold = {"scans": 11, "positives": positives, "negatives": negatives}
     about = {"folds": {"train": fold}, "notes": ["fold train (11 scans) has no positive scan of: epidural"]}
-    assert counts_as(1, about, "terms") == {**about, "notes": [*about["notes"], "terms"]}
-    found = counts_as(5, about, "terms")
+    assert description_as(CT, 1, about, "terms") == {**about, "notes": [*about["notes"], "terms"]}
+    found = description_as(CT, 5, about, "terms")
     kept = {"scans": 11, "positives": {"epidural": 5}, "negatives": {"epidural": 6}}
     assert found == {"folds": {"train": kept}, "notes": ["terms"]}
     assert {place for place, _ in leaves(found)} == {

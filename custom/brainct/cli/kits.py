@@ -1,4 +1,4 @@
-"""`brainct kits ...`: FLARE's startup kits and the policies in them."""
+"""`brainct kits ...`: install policies in FLARE's startup kits."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +9,19 @@ app = typer.Typer(help="FLARE's startup kits.", no_args_is_help=True)
 
 
 @app.command()
-def lay(
-    folder: Annotated[Path, typer.Argument(help="A kit, or the prod_NN folder that holds several.")],
-    policy: Annotated[Path, typer.Option(help="The templates.")] = Path("provisioning/policy"),
-    replace: Annotated[bool, typer.Option(help="Also replace files that differ; the former is kept beside.")] = False,
+@app.command("lay", hidden=True, deprecated=True)  # its name in version 0.1
+def install(
+    folder: Annotated[Path, typer.Argument(help="A startup kit, or a prod_NN folder with several.")],
+    policy: Annotated[Path, typer.Option(help="Folder of the policy templates.")] = Path("provisioning/policy"),
+    replace: Annotated[
+        bool, typer.Option(help="Replace files that differ; the previous file is kept as NAME.before.")
+    ] = False,
     privacy: Annotated[
-        str, typer.Option(help="A hospital's privacy policy: open, standard or strict (docs/privacy.md).")
+        str, typer.Option(help="Privacy policy of a hospital: open, standard or strict (docs/privacy.md).")
     ] = "standard",
 ) -> None:
-    """Lay the policy into each kit's local/: what a job may build, who may do what, where logs and jobs lie."""
+    """Install the policy in each kit's local/: classes that a job may build, rights, privacy, logs and storage."""
     from brainct.kit import policy_files
 
-    for line in policy_files.lay(folder, policy, replace, privacy):
+    for line in policy_files.install_policy(folder, policy, replace, privacy):
         print(line)

@@ -61,7 +61,9 @@ def _read(module: str) -> tuple[str, list[str]]:
 
 
 def _file(module: str) -> Path:
-    return ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    """The source of a module, or of the package of that name."""
+    path = ROOT.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path != ROOT and path.is_dir() else path.with_suffix(".py")
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -18,7 +18,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 from brainct.errors import Refused
 from brainct.flare.admin import PERIOD, session_of
 from brainct.flare.processes import VARIABLE, marked, sweep
-from brainct.kit.policy_files import POLICY, kind_of, kits_in, lay
+from brainct.kit.policy_files import POLICY, install_policy, kind_of, kits_in
 
 WAIT = 180.0
 """Seconds in which a server and its hospitals must have found each other."""
@@ -53,15 +53,15 @@ def environment(home: Path) -> dict[str, str]:
 def provision(
     project: Path, folder: Path, policy: Path = POLICY, port: int | None = None, privacy: str = "open"
 ) -> Path:
-    """Provision a project into `folder` and lay the policy; returns the folder of the kits.
+    """Provision a project into `folder` and install the policy; returns the folder of the kits.
 
     port: takes the place of the server's port and admin port, for federations side by side on one machine. privacy: the
-    hospitals' privacy policy, see kits.lay.
+    hospitals' privacy policy, see kit.policy_files.install_policy.
     """
     content = _project(project, port)
     flare("provision", "-p", str(_write(content, folder)), "-w", str(folder / "kits"), home=folder / "home")
     kits = folder / "kits" / str(content["name"]) / "prod_00"
-    lay(kits, policy, privacy=privacy)
+    install_policy(kits, policy, privacy=privacy)
     return kits
 
 
@@ -76,7 +76,7 @@ def prepare_poc(
     flare("poc", "config", "-pw", str(folder / "poc"), home=home)
     flare("poc", "prepare", "-i", str(_write(content, folder)), home=home)
     kits = folder / "poc" / str(content["name"]) / "prod_00"
-    lay(kits, policy, replace=True, privacy=privacy)
+    install_policy(kits, policy, replace=True, privacy=privacy)
     return kits
 
 

@@ -13,7 +13,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.flare import logs, messages
-from brainct.kit.check import left
+from brainct.kit.verdict import last_verdict
 from brainct.site.agent import LOG, SiteAgent, site_file_of
 from brainct.site.worker import Order, Worker, context
 
@@ -40,7 +40,7 @@ class Site(Executor):  # type: ignore[misc]
         order = messages.from_model(FLModelUtils.from_shareable(shareable))
         self._ask = self._ask or _ask(fl_ctx)
         answer = self._ask(order, lambda: abort_signal.triggered)
-        if "about" in answer and (check := left(_kit(fl_ctx))):
+        if "about" in answer and (check := last_verdict(_kit(fl_ctx))):
             answer["about"]["check"] = check
         logs.audit(answer, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(answer))

@@ -1,4 +1,4 @@
-"""FLARE's startup kits: what kind each is, and the site policies laid into its local/ from templates."""
+"""FLARE's startup kits: the kind of a kit, and the site policies that are installed in its local/ from templates."""
 
 import json
 import shutil
@@ -6,26 +6,26 @@ from pathlib import Path
 
 from brainct.errors import Refused
 
-KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
+KIT_KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
 POLICY = Path("provisioning/policy")
 PRIVACY = "standard"
-"""The privacy policy of a hospital that chooses none."""
+"""The privacy policy of a hospital that does not choose one."""
 LAUNCHER = "process_launcher"
 POLICY_KEYS = ("class_list_enforcement_mode", "class_allow_list", "allow_log_streaming")
 LAUNCHERS, LOGGING = "nvflare.app_opt.job_launcher.", "nvflare.app_common.logging."
-"""Modules of FLARE: launchers for containers and clusters, and what carries logs off a site."""
+"""Modules of FLARE: launchers for containers and clusters, and components that stream logs to the server."""
 
 PLACE = "{kit}"
-"""What a template writes for the folder in which the kit lies."""
+"""A template's placeholder for the kit's absolute path."""
 
 
 def kind_of(kit: Path) -> str | None:
-    """`server`, `hospital` or `person`; None for a folder that is no startup kit."""
-    return next((kind for name, kind in KINDS.items() if (kit / "startup" / name).is_file()), None)
+    """`server`, `hospital` or `person`; None if the folder is no startup kit."""
+    return next((kind for name, kind in KIT_KINDS.items() if (kit / "startup" / name).is_file()), None)
 
 
 def kits_in(folder: Path) -> dict[str, Path]:
-    """The kits in a folder such as prod_00 by name, or the folder itself if it is a kit."""
+    """The kits in a folder such as prod_00, by name; the folder itself if it is a kit."""
     if kind_of(folder):
         return {folder.resolve().name: folder}
     kits = {path.name: path for path in sorted(folder.glob("*")) if kind_of(path)}
@@ -34,22 +34,22 @@ def kits_in(folder: Path) -> dict[str, Path]:
     return kits
 
 
-def lay(folder: Path, policy: Path = POLICY, replace: bool = False, privacy: str = PRIVACY) -> list[str]:
-    """Lay the policy into every kit of a server or hospital, and say for each file what was done.
+def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, privacy: str = PRIVACY) -> list[str]:
+    """Install the policy in every kit of a server or hospital; return one line a file, which says what was done.
 
-    policy: a folder with all/, server/, hospital/ and privacy/. privacy: which of the policies in privacy/ a hospital
-    takes. A file that is there and differs is the site's own decision; it is kept unless `replace`. A server's storage
-    paths are absolute, so a server's kit is laid where it will run.
+    policy: a folder with all/, server/, hospital/ and privacy/. privacy: the policy in privacy/ for hospitals.
+    An existing file that differs is the site's own decision; it stays unless `replace`. A server's storage paths are
+    absolute, so a server's policy is installed where the server will run.
     """
-    done = []
+    lines = []
     for name, kit in kits_in(folder).items():
         for target, template in _templates(policy, kind_of(kit), privacy):
-            done.append(f"{name}/local/{target}: {_lay_one(template, kit, target, replace)}")
-    return done
+            lines.append(f"{name}/local/{target}: {_install_file(template, kit, target, replace)}")
+    return lines
 
 
 def _templates(policy: Path, kind: str | None, privacy: str) -> list[tuple[str, Path]]:
-    """The name in a kit's local/ and the template of each file of the policy."""
+    """Each file of the policy: its name in a kit's local/ and its template."""
     if kind == "person":
         return []
     found = []
@@ -69,22 +69,22 @@ def _privacy(policy: Path, name: str) -> Path:
     return policy / "privacy" / f"{name}.json"
 
 
-def _lay_one(template: Path, kit: Path, name: str, replace: bool) -> str:
+def _install_file(template: Path, kit: Path, name: str, replace: bool) -> str:
     text, target = _text(template, kit), kit / "local" / name
     if not target.exists():
         target.write_text(text)
-        return "laid"
+        return "installed"
     if target.read_text() == text:
-        return "as it should be"
+        return "up to date"
     if not replace:
-        return "differs and was kept; --replace lays ours"
+        return "differs, not changed; --replace installs the template"
     shutil.copy2(target, target.with_suffix(".json.before"))
     target.write_text(text)
-    return f"replaced; the former is {target.name}.before"
+    return f"replaced; the previous file is {target.name}.before"
 
 
 def _text(template: Path, kit: Path) -> str:
-    """The template for this kit; `nvflare deploy prepare` chose the components of a kit that it prepared."""
+    """The template for this kit; a kit that `nvflare deploy prepare` made for containers keeps its components."""
     text = template.read_text().replace(PLACE, json.dumps(str(kit.resolve()))[1:-1])
     default = kit / "local" / f"{template.name}.default"
     if not default.is_file() or LAUNCHERS not in default.read_text():

@@ -4,7 +4,6 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,23 +14,26 @@ from PIL import Image
 from torch import Tensor, nn
 
 from brainct.core.determinism import one_thread
-from brainct.core.scheme import Task
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_like
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
 from brainct.ct.metrics import THRESHOLD
+from brainct.ct.model import network_like
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
-from brainct.report.charts import Picture
-from brainct.report.page import Example, Section
+from brainct.pages.page import Example, Section
+from brainct.pages.picture import Picture
+from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.report.wording import percent
-from brainct.run.model_file import beside
-from brainct.run.rounds import load_model
+from brainct.run.model_file import FILE, ModelFile, read_model
+from brainct.run.replay import adapted
+from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
+from brainct.training.data import Dataset
+from brainct.training.learner import TorchLearner
 
 MOST_SITES, MOST_RIGHT, MOST_WRONG = 4, 4, 4
 EDGE = 208
@@ -60,21 +62,21 @@ class Case:
 class _Asked:
     """What a hospital outside the federation would be given, and the learner that asks it as the scheme wants."""
 
-    learner: SiteLearner
+    learner: TorchLearner
     weights: Weights
 
 
 def examples(run: RunFolder) -> Section | None:
     """Right and wrong answers of the delivered model, where pictures are allowed; None for a run without a model."""
-    if not run.finished or not (run.folder / "model.safetensors").is_file():
+    if not run.finished or not (run.folder / FILE).is_file():
         return None
     one_thread()
-    plan = plan_of(run.record.plan, "the run's record")
+    plan, model = plan_of(run.record.plan, "the run's record"), read_model(run.folder / FILE)
     asked: dict[str, _Asked] = {}
     notes: list[str] = []
     for site in run.sites:
         if len(asked) < MOST_SITES and (scans := _allowed(run, site, plan, notes)) and len(scans.folds["test"]):
-            asked[site] = _delivered(run, plan, site, scans)
+            asked[site] = _delivered(model, plan, site, scans)
     chosen = _chosen([case for one in asked.values() for case in _cases(one)])
     notes = list(dict.fromkeys(notes))
     if not chosen:
@@ -116,28 +118,22 @@ def may_show(file: SiteFile | None) -> bool:
     return file is None or file.kind == "phantom" or file.pictures
 
 
-def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
-    path = run.folder / "model.safetensors"
-    weights = load_model(path)
-    own = SiteLearner(network_like(plan, weights), scans, plan, site, 0)
-    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
-    assert isinstance(learner, SiteLearner)
-    return _Asked(learner, weights)
+def _delivered(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _Asked:
+    choices = ct_choices(plan)
+    network = network_like(choices.network, plan.seed, model.weights)
+    learner = adapted(plan, model.task, learner_of(choices, scans, offline(plan, site), network))
+    assert isinstance(learner, TorchLearner)
+    return _Asked(learner, model.weights)
 
 
 def _cases(asked: _Asked) -> Iterator[Case]:
     learner = asked.learner
-    fold = learner.scans.folds["test"]
+    fold = learner.data.folds["test"]
     guesses = learner.predict(asked.weights, "test")[:, ANY]
-    for image, labels, guess in zip(fold.images, fold.labels, guesses, strict=True):
+    for image, labels, guess in zip(fold.inputs, fold.labels, guesses, strict=True):
         if labels[ANY].isfinite():
             found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
             yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
-
-
-def _extra(path: Path) -> dict[str, Any]:
-    extra: dict[str, Any] = beside(path)["extra"]
-    return extra
 
 
 def _chosen(cases: Sequence[Case]) -> list[Case]:
@@ -161,8 +157,8 @@ def _in_turn(cases: Sequence[Case], most: int) -> list[Case]:
 
 
 def _example(case: Case, number: int, asked: _Asked) -> Example:
-    model = asked.learner.loaded(asked.weights)
-    heat = looked_at(model, case.image.to(asked.learner.scans.device))
+    model = asked.learner.module(asked.weights)
+    heat = looked_at(model, case.image.to(asked.learner.data.device))
     kinds = ", ".join(case.findings) or ("a bleeding of a kind not labelled" if case.truth else "no bleeding")
     truth = f"there is {kinds}" if not case.truth or not case.findings else f"there is a bleeding ({kinds})"
     verdict = "Right" if case.right else "Wrong"

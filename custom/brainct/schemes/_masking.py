@@ -25,7 +25,7 @@ COUNTS = ("steps",)
 
 def reply_masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
     """The inner scheme's report under masks, without its metrics; and the site's keys for the next sum."""
-    round, within, choices = _later(task, client_state), within_of(task), learner.choices()
+    round, within, choices = _later(task, client_state), within_of(task), learner.credentials.job_digest()
     name, keys = _members(task.extra[MEMBERS], round, learner, client_state, terms)
     _check_fixed(within, sorted(keys), client_state) if terms.fixed_members else None
     report, kept = terms.inner.reply(within, learner, client_state.get("inner", {}))

@@ -59,17 +59,17 @@ def same_tensors(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
 def secret(learner: Learner, *words: str | int) -> bytes:
     """32 bytes that follow from the site's secret of the run and these words."""
     info = json.dumps(["brainct", *words]).encode()
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(learner.key())
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(learner.credentials.run_key())
 
 
 def private(learner: Learner, round: int) -> bytes:
     """The private key of a site's masks in the sum of this round."""
-    return secret(learner, "mask", learner.choices(), round)
+    return secret(learner, "mask", learner.credentials.job_digest(), round)
 
 
 def seed(learner: Learner, round: int) -> bytes:
     """The seed of a site's own mask in the sum of this round."""
-    return secret(learner, "seed", learner.choices(), round)
+    return secret(learner, "seed", learner.credentials.job_digest(), round)
 
 
 def commitment(seed: bytes) -> str:
@@ -88,11 +88,11 @@ def own(learner: Learner, round: int) -> dict[str, str]:
         "mask": masking.public_key(private(learner, round)),
         "seed": commitment(seed(learner, round)),
     }
-    return {**found, "proof": learner.vouch(*_said(learner, round, found))}
+    return {**found, "proof": learner.credentials.sign(*_said(learner, round, found))}
 
 
 def _said(learner: Learner, round: int, one: Mapping[str, str]) -> list[str]:
-    return [KEYS, learner.choices(), str(round), one["cipher"], one["mask"], one["seed"]]
+    return [KEYS, learner.credentials.job_digest(), str(round), one["cipher"], one["mask"], one["seed"]]
 
 
 def is_own(said: Any) -> bool:
@@ -108,7 +108,7 @@ def own_name(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int
         if not is_own(one):
             raise Declined(f"{LIST} has none for {site}; it sends nothing")
         try:
-            learner.check_vouched(site, one["proof"], *_said(learner, round, one))
+            learner.credentials.verify(site, one["proof"], *_said(learner, round, one))
         except Refused as error:
             raise Declined(f"{LIST} has a key for {site}, but {error}; it sends nothing") from None
     mine = masking.public_key(private(learner, round))

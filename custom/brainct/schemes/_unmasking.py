@@ -108,7 +108,7 @@ def _next_shares(said: Said, round: int, learner: Learner, least: int) -> tuple[
         return {}, {}
     name, context = (
         _secagg_keys.own_name(said, learner, round, least),
-        _secagg_keys.context(said, learner.choices(), round),
+        _secagg_keys.context(said, learner.credentials.job_digest(), round),
     )
     holders, cipher = sorted(said), _secagg_keys.secret(learner, "cipher")
     pairs = [

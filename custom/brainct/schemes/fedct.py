@@ -13,7 +13,7 @@ from pydantic import Field
 from brainct.core import weights as w
 from brainct.core.arguments import CountOrZero, Period, Positive, rounds_of
 from brainct.core.determinism import generator
-from brainct.core.learner import Learner, Model
+from brainct.core.learner import Learner, Model, PublicLabels
 from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, majority, registered
 from brainct.errors import Refused
 from brainct.schemes._forest import forest
@@ -69,8 +69,8 @@ def fedct(
     the site's BRAINCT_SECRET, epsilon and the labels, so that a repeated request repeats them; without the secret a
     site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its cost.
 
-    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` is the
-    `pseudo` of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` are the public
+    labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
     ballot, often = Ballot(list(findings)), rounds_of(period)
 
@@ -98,20 +98,22 @@ def fedct(
         pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
         votes = client_state.get("votes", 0) + bool(task.extra["vote"])
         kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
-        examples, metrics = len(learner.fold("train")[0]), {}
+        examples, metrics = len(learner.samples("train")[0]), {}
         if task.extra["forest"]:
             own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
         else:
-            fitted = learner.fit(_own(task, learner, client_state), pseudo=pseudo, own=own)
+            fitted = learner.fit(
+                _own(task, learner, client_state), public_labels=None if pseudo is None else PublicLabels(pseudo, own)
+            )
             refuse_nan(fitted)
             own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
             return Report({}, examples, metrics if epsilon is None else {}), kept
-        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.fold("train")[1])
+        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.samples("train")[1])
         if epsilon is not None:
             words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.hidden(bits[1:].size, *words))
+            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
         return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
@@ -136,7 +138,7 @@ def fedct(
 
     def _grown(learner: Learner, kept: ClientState, scans: int) -> Learner:
         pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] and own < 1 else None
-        return learner.answering(forest(learner, pseudo, own))
+        return learner.adapted(predictor=forest(learner, pseudo, own))
 
     def model(memory: Memory) -> w.Weights:
         return memory["weights"]  # type: ignore[no-any-return]

@@ -105,8 +105,8 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     """Retrain what is not frozen and send it, with the counts that weigh the head's rows."""
     frozen = task.extra["frozen"]
     if "labelled" not in client_state:
-        found = learner.evaluate(task.weights, "train").values()
-        client_state = {**client_state, "labelled": [one["positives"] + one["negatives"] for one in found]}
+        _, labels = learner.samples("train")
+        client_state = {**client_state, "labelled": labels.isfinite().sum(0).tolist()}
     fitted = learner.fit(task.weights, frozen=frozen)
     sent = {key: value for key, value in fitted.weights.items() if key not in frozen}
     return Report(sent, fitted.examples, fitted.metrics, {"labelled": client_state["labelled"]}), client_state

@@ -40,4 +40,4 @@ def finetune(epochs: Count = 5, fraction: Fraction = 1.0, weight_by: WeightBy = 
 
 def tuned(weights: Weights, learner: Learner, epochs: int, frozen: Collection[str] = ()) -> Weights:
     """The weights after some passes over the site's training scans, at the job's full rate whatever the round."""
-    return learner.fit(weights, epochs=epochs, frozen=frozen, decay=False).weights
+    return learner.fit(weights, epochs=epochs, frozen=frozen, constant_rate=True).weights

@@ -17,6 +17,7 @@ from brainct.core.matching import Link
 from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, registered
 from brainct.errors import Declined, Refused
 from brainct.schemes._sequential import chain_of
+from brainct.schemes._unit_statistics import unit_statistics
 from brainct.schemes.fedavg import fedavg, share
 from brainct.schemes.fedavg import reply as trained
 
@@ -134,7 +135,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
         model = report.weights
     if "measure" not in task.extra:
         return report, client_state
-    found, scans = learner.activations(model, task.extra["measure"])
+    found, scans = unit_statistics(learner, model, task.extra["measure"])
     statistics = {STATISTICS + layer: value for layer, value in found.items()}
     return replace(report, weights={**report.weights, **statistics}, examples=scans), client_state
 

@@ -81,8 +81,15 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
         return Report({}, task.extra["scans"]), client_state
     if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
         raise Declined("the server asks for the matrices of another model; a site sends those of one model in a run")
-    features, labels = learner.features(task.weights, task.extra["head"])
+    features, labels = head_inputs(learner, task.weights, task.extra["head"])
     return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
+
+
+def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, Tensor]:
+    """(N, D) inputs of the head and (N, F) labels, for the training fold, not augmented."""
+    inputs: list[Tensor] = []
+    labels = learner.observe(weights, [head], lambda _, given, __: inputs.append(given.cpu()))
+    return torch.cat(inputs), labels
 
 
 def _below(task: Task, head: str) -> str:

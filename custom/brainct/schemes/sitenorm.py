@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from brainct.core.arguments import NotNegative
-from brainct.core.learner import Learner, Model, Moments
+from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Inner, Memory, Need, Report, Scheme, Task, names_in, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
+from brainct.schemes._moments import Moments, moments, normalising
 from brainct.schemes.fedavg import fedavg
 
 ABOUT = About(
@@ -83,8 +84,8 @@ def sitenorm(inner: Inner | None = None, kappa: NotNegative | None = 0.0) -> Sch
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         if STATISTICS in task.extra:
             return base.reply(task, seen(task, learner), client_state)
-        moments = learner.moments()
-        return Report({"sum": moments.sum, "scatter": moments.scatter}, moments.scans), client_state
+        own = moments(learner)
+        return Report({"sum": own.sum, "scatter": own.scatter}, own.scans), client_state
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         if round == 0:
@@ -98,7 +99,8 @@ def sitenorm(inner: Inner | None = None, kappa: NotNegative | None = 0.0) -> Sch
         return base.adapt_input(task, seen(task, learner), client_state)
 
     def seen(task: Task, learner: Learner) -> Learner:
-        return learner.normalised(*shrunken(learner.moments(), **task.extra[STATISTICS], kappa=kappa))
+        statistics = shrunken(moments(learner), **task.extra[STATISTICS], kappa=kappa)
+        return learner.adapted(inputs=normalising(*statistics))
 
     def extra(memory: Memory) -> Mapping[str, Any]:
         return {**base.extra(memory["inner"]), **memory["statistics"]}

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from brainct.core.weights import Weights
 from brainct.core.workload import Context
 from brainct.errors import Declined, Refused, failed
 from brainct.job.config import Plan, plan_of
-from brainct.protocol.terms import check_order, check_round, check_terms, order_digest, terms_of
+from brainct.protocol.terms import check_order, check_round, check_shared, check_terms, order_digest, terms_of
+from brainct.security.credentials import SiteCredentials, digest_of
 from brainct.security.disclosures import check_answer
 from brainct.security.reply_filter import reply_filter_if_any
 from brainct.security.signing import identity_in
@@ -37,15 +37,6 @@ Opener = Callable[[Path | None, str, Sequence[str], Plan], Any]
 def open_data(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
     """The data of one site as the plan's workload opens them."""
     return plan.kind.open(file, site, sites, plan)
-
-
-@dataclass(frozen=True)
-class _Own:
-    """What only this site knows or has, for its learner."""
-
-    secret: str | None
-    run_secret: Callable[[], bytes]
-    identity: Callable[[], Any]
 
 
 def site_file_of(kit: Path | None) -> Path | None:
@@ -131,6 +122,7 @@ class SiteAgent:
             self._begin(order, asked)
         check_terms(self.state.terms(run), asked, self.site, run)
         check_round(order, plan)
+        self._fix_shared(order)
         if order["what"] == "describe":
             return {"about": self._about(order, plan, scheme)}
         if order["what"] == "evaluate":
@@ -149,6 +141,15 @@ class SiteAgent:
                 fixed = None
         if fixed is None:
             self.state.fix(run, asked)
+
+    def _fix_shared(self, order: Mapping[str, Any]) -> None:
+        """Refuse other shared values than those of the run's first request; written down only if there are any."""
+        if order["what"] == "describe":
+            return
+        shared, fixed = order.get("shared", {}), self.state.shared(order["run"])
+        check_shared(fixed, shared, self.site, order["run"])
+        if fixed is None and shared:
+            self.state.fix_shared(order["run"], shared)
 
     def _about(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
         scans, held = self._open(plan, order["sites"], scheme.public), self.state.kept(order["run"])
@@ -216,8 +217,10 @@ class SiteAgent:
         run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
         private = self._guard.private_training(order) if self._guard else None
         always = self._guard is not None and self._guard.policy.scores.noise is not None
-        own: Any = _Own(secret, run_secret, self._identity)
-        context = Context(plan.seed, plan.rounds, self.site, order["round"], own, private, always)
+        named = (plan.seed, self.site, order["round"])
+        credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
+        shared = order.get("shared", {})
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always, shared)
         return plan.kind.learner(plan, data, context, self._prepared_for(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:

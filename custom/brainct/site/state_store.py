@@ -1,8 +1,6 @@
 """What one site keeps of its runs, on its own disk: the terms, its client state, its answers and its secrets."""
 
-import fcntl
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.file_lock import locked
 from brainct.core.names import run_name
 
 NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
@@ -30,10 +29,7 @@ class StateStore:
     @contextmanager
     def alone(self, run: str) -> Iterator[None]:
         """While no other process of the site answers an order of this run: of two at once, each would be the first."""
-        file = self._file(run, ".lock")
-        serialization.folder_for(file, private=True)
-        with open(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._file(run, ".lock")):
             yield
 
     def kept(self, run: str) -> Mapping[str, Any]:
@@ -59,6 +55,14 @@ class StateStore:
         """Note what the run is."""
         self._write(self._file(run, ".terms.json"), terms)
 
+    def shared(self, run: str) -> dict[str, Any] | None:
+        """The workload's shared values, as the run's first request for training or scores had them; None before."""
+        return self._read(self._file(run, ".shared.json"))
+
+    def fix_shared(self, run: str, shared: Mapping[str, Any]) -> None:
+        """Note the workload's shared values."""
+        self._write(self._file(run, ".shared.json"), shared)
+
     def scores(self, run: str) -> dict[str, Any]:
         """Each evaluation that was answered, by fold and round: the digest of its order, and the scores."""
         return self._read(self._file(run, ".scores.json")) or {}
@@ -77,7 +81,7 @@ class StateStore:
 
     def forget(self, run: str) -> None:
         """Remove whatever lies under the name of a run."""
-        for suffix in (".safetensors", ".terms.json", ".scores.json", ".secret"):
+        for suffix in (".safetensors", ".terms.json", ".shared.json", ".scores.json", ".secret"):
             self._file(run, suffix).unlink(missing_ok=True)
         self._held = (None, NOTHING)
 

@@ -46,14 +46,14 @@ def agent(module):
 
 
 def learner(module):
-    real = module.SiteLearner.fit
+    real = module.TorchLearner.fit
 
     def fit(self, *args, **kwargs):
         found = real(self, *args, **kwargs)
         reach("during the reply", self.round, self.site)
         return found
 
-    module.SiteLearner.fit = fit
+    module.TorchLearner.fit = fit
 
 
 def inbox(module):
@@ -73,14 +73,14 @@ def state(module):
 
     def save(folder, found):
         real(folder, found)
-        reach("closing the round", len(found.record["rounds"]) - 1)
+        reach("closing the round", len(found.record.rounds) - 1)
 
     module.save = save
 
 
 PATCHES = {
     "brainct.site.agent": agent,
-    "brainct.ct.learner": learner,
+    "brainct.training.learner": learner,
     "brainct.run.inbox": inbox,
     "brainct.run.checkpoint": state,
 }

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 
-from brainct.report.charts import Draw, Line, Picture, curves, picture, rows_high, strips
-from brainct.report.page import Section, Table
-from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
-from brainct.report.wording import counted, finding
+from brainct.pages.charts import Line, curves, rows_high, strips
+from brainct.pages.drawing import Draw, picture
+from brainct.pages.page import Section, Table
+from brainct.pages.picture import Picture
+from brainct.pages.wording import counted
+from brainct.report.barriers_file import Barriers, LayerBarrier, Rises
+from brainct.report.ct.definitions import outputs_in_words
+from brainct.report.run_folder import RunFolder
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}
 KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "null space"}
@@ -40,7 +44,7 @@ def barriers(run: RunFolder) -> Section | None:
 
 
 def _measured(found: Barriers) -> str:
-    output = "all six outputs" if found.loss.finding == "all" else finding(found.loss.finding)
+    output = outputs_in_words(found.loss.finding)
     pairs = counted(len(found.pairs), "pair")
     return (
         f"The loss is the mean binary cross-entropy of {output} on {counted(found.loss.scans, 'scan')} of the "

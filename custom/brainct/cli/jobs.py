@@ -1,0 +1,38 @@
+"""`brainct jobs ...`: write and check the job folders."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Write or check the job folders.", no_args_is_help=True)
+JobsFolder = Annotated[Path, typer.Option(help="Folder of the job folders.")]
+
+
+@app.command()
+def render(folder: JobsFolder = Path("jobs")) -> None:
+    """Write all job folders from the registry of schemes and the table JOBS."""
+    from brainct.job import folders
+
+    written = folders.render(folder)
+    for path in written:
+        print(path)
+    print(f"{len(folders.JOBS)} jobs, {len(written)} files written")
+
+
+@app.command()
+def check(folder: JobsFolder = Path("jobs")) -> None:
+    """Check that the job folders, docs/schemes.md and docs/privacy.md match the registry; exit code 1 if not."""
+    from brainct.catalogue import schemes_page
+    from brainct.job import folders
+
+    differences = folders.check(folder)
+    docs = folder.resolve().parent / "docs"
+    if (docs / "schemes.md").is_file():
+        differences += schemes_page.check_docs(docs)
+    for difference in differences:
+        print(difference, file=sys.stderr)
+    if differences:
+        raise typer.Exit(1)
+    print(f"{len(folders.JOBS)} jobs match the registry")

@@ -1,0 +1,262 @@
+"""A server that sends a site agent a network made to read scans; FAIL if any training scan comes out, else PASS.
+
+Fowl, Geiping, Czaja, Goldblum, Goldstein: Robbing the Fed, ICLR 2022 (the imprint layer: all neurons see the mean
+brightness, each above its own threshold, so that the gradients of two neighbours differ by the scans between them). The
+training loss under a threshold that isolates one scan reveals that scan value by value, without any gradient.
+
+Both use the package's own `vgg-small`, with options that make its hidden layer linear over the pixels of the scan at
+half its edge, since its max-pooling can't be turned off.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from brainct.core.weights import Weights, difference, filled
+from brainct.ct.config import ct_choices
+from brainct.ct.folds import FINDINGS
+from brainct.ct.model import model_of
+from brainct.job.config import Plan, plan_of
+from brainct.security.reply_filter import Answers
+from brainct.training.data import Fold
+
+ANY = FINDINGS.index("any")
+CLEAR = 35.0
+"""dB of PSNR above which a scan counts as recovered; 8-bit pictures that differ by 4 or 5 grey values in each pixel."""
+BINS = 1024
+CHANNELS = 3
+STEEP, SURE, SLOPE = 4000.0, 10.0, 4.0
+"""STEEP: a scan less than 1 / STEEP below a threshold passes too. SURE: logit of a scan above it during the search.
+SLOPE: logit of a pixel value of 1 while values are read."""
+PARTS, SEARCH = ("all", "top", "left", "first window"), 20
+"""PARTS: of the picture whose brightness is tried. SEARCH: requests that the search may take in each."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one attack, with the keys of crafted.json.
+
+    recovered: training scans above CLEAR, of the site's `of`. best: highest PSNR in dB, None without a picture. orders:
+    requests sent. said: the site's refusal.
+    """
+
+    attack: str
+    recovered: int
+    of: int
+    best: float | None
+    orders: int
+    said: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """FAIL if a training scan came out."""
+        return "FAIL" if self.recovered else "PASS"
+
+    def __str__(self) -> str:
+        best = f", best {self.best:.1f} dB" if self.best is not None else ""
+        said = f"; the site: {self.said}" if self.said else ""
+        requests = f"{self.orders} request{'' if self.orders == 1 else 's'}"
+        return f"{self.verdict}  {self.attack}: {self.recovered} of {self.of} training scans{best}, {requests}{said}"
+
+
+def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: float = 1e-30) -> Plan:
+    """A job whose hidden layer sees all pixels of a scan at half its edge; one step a round over all scans."""
+    network = {
+        "architecture": "vgg-small",
+        "size": size,
+        "options": {"widths": [CHANNELS], "grid": size // 2, "hidden": hidden},
+    }
+    fit = {"optimizer": "sgd", "rate": rate, "augment": None, "steps": 1, "batch_size": 4096}
+    choices = {"scheme": scheme, "rounds": rounds, "seed": 1, "network": network, "fit": fit, "evaluate_every": 0}
+    return plan_of(choices, "the crafted job")
+
+
+class Server:
+    """Sends one site agent the requests of a run as an honest server would, each round once."""
+
+    def __init__(self, agent: Answers, site: str, plan: Plan):
+        self.agent, self.site, self.plan, self.orders, self.said = agent, site, plan, 0, ""
+        self._ask("describe", 0, None)
+
+    def reply(self, weights: Weights) -> Mapping[str, Any] | None:
+        """The site's reply to the next round's task; None after a refusal."""
+        if self.said or self.orders >= self.plan.rounds:
+            return None
+        self.orders += 1
+        return self._ask("reply", self.orders - 1, weights)
+
+    def _ask(self, what: str, round: int, weights: Weights | None) -> Mapping[str, Any] | None:
+        order: dict[str, Any] = {"what": what, "exchange": f"{what} {round}", "round": round, "sites": [self.site]}
+        order |= {"run": "crafted", "plan": self.plan.model_dump(), "step": 0}
+        if weights is not None:
+            order["task"] = {"weights": dict(weights), "extra": {}}
+        answer = self.agent.answer(order)
+        self.said = answer.get("error", "")
+        return None if self.said else answer
+
+
+def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
+    """Request one report under an imprint layer of BINS thresholds, and read scans from its differences.
+
+    fold: the site's training scans, (N, 3, size, size), to compare with. scheme: `fedsgd`, whose report is a gradient,
+    or one whose report is a model, such as `fedavg`: after one step of plain SGD it has moved along the gradient.
+    """
+    server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
+    given = imprint_weights(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
+    answer = server.reply(given)
+    moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
+    pictures = read_imprint(moved) if moved else []
+    what = "gradient" if scheme == "fedsgd" else "update"
+    return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.inputs)
+
+
+def imprint_weights(weights: Weights) -> Weights:
+    """Weights under which hidden neuron i is max(0, mean brightness - i / BINS), all with the same output weight."""
+    made = _passing(weights)
+    rows, pixels = made["hidden.weight"].shape
+    made["hidden.weight"] = torch.full((rows, pixels), 1 / pixels)
+    made["hidden.bias"] = -torch.arange(rows) / rows
+    made["head.weight"][ANY] = 1 / rows
+    return made
+
+
+def read_imprint(gradient: Weights) -> list[Tensor]:
+    """(3, E, E) pictures from the hidden layer's gradient: for each two neighbours, the ratio of their differences."""
+    weight, bias = (gradient[f"hidden.{part}"].double() for part in ("weight", "bias"))
+    weights, biases = weight - _shifted(weight), bias - _shifted(bias)
+    edge = int((weight.shape[1] / CHANNELS) ** 0.5)
+    present = biases.abs() > 1e-6 * biases.abs().max().clamp(min=1e-30)
+    return [
+        (row / value).reshape(CHANNELS, edge, edge)
+        for row, value in zip(weights[present], biases[present], strict=True)
+    ]
+
+
+def _shifted(values: Tensor) -> Tensor:
+    return torch.cat([values[1:], torch.zeros_like(values[:1])])
+
+
+def try_attacks(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
+    """All crafted-network attacks on one site.
+
+    agent: gives a site agent with its own disk for each attack's name. fold: the site's training scans at a size.
+    """
+    return [
+        imprint(agent("fedsgd"), site, fold(64), "fedsgd", 64),
+        imprint(agent("fedavg"), site, fold(64), "fedavg", 64),
+        read_through_loss(agent("loss"), site, fold(32), 32),
+    ]
+
+
+def read_through_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
+    """Use the training loss alone: find a threshold with one scan above it, then read its values, one a request.
+
+    Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; the
+    server knows the number of its labels from the roll call.
+    """
+    edge = size // 2
+    server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH * len(PARTS)))
+    reader = _Reader(
+        server,
+        _passing(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights),
+        int(fold.labels.isfinite().sum()),
+    )
+    found = next((found for part in PARTS if (found := reader.border(_part(part, edge)))), None)
+    values = [reader.value(*found, pixel) for pixel in range(edge**2)] if found else []
+    known = [value for value in values if value is not None]
+    whole = [torch.tensor(known).reshape(1, edge, edge)] if len(known) == edge**2 else []
+    return _outcome(f"threshold that isolates a scan, loss of fedavg at {size} px", server, whole, fold.inputs[:, :1])
+
+
+class _Reader:
+    """Reads from the loss of a crafted model how many scans are above a threshold, and a value of a single one.
+
+    labels: number over all training scans, of which the loss is the mean. Outputs other than `any` add log 2 each.
+    """
+
+    def __init__(self, server: Server, weights: dict[str, Tensor], labels: int):
+        self.server, self.weights, self.labels = server, weights, labels
+
+    def border(self, part: Tensor) -> tuple[Tensor, float, bool] | None:
+        """This part, a mean brightness above which exactly one scan is, and whether that scan is positive; or None."""
+        low, high = 0.0, 1.0
+        for _ in range(SEARCH):
+            middle = (low + high) / 2
+            total = self._total(part, middle, None)
+            if total is None:
+                return None
+            for positive, alone in ((True, _loss(SURE)), (False, _loss(-SURE))):
+                if abs(total - alone) < 0.02:
+                    return part, middle, positive
+            low, high = (low, middle) if abs(total) < 0.02 else (middle, high)
+        return None
+
+    def value(self, part: Tensor, border: float, positive: bool, pixel: int) -> float | None:
+        """The value of one pixel of the scan above the border; None after a refusal."""
+        total = self._total(part, border, pixel)
+        if total is None:
+            return None
+        logit = -math.log(math.expm1(max(total + math.log(2), 1e-9)))
+        return (logit if positive else -logit) / SLOPE
+
+    def _total(self, part: Tensor, border: float, pixel: int | None) -> float | None:
+        """The sum over the scans above the border of cross-entropy minus log 2."""
+        answer = self.server.reply(_gated(self.weights, part, border, pixel))
+        loss = answer.get("metrics", {}).get("loss") if answer else None
+        return None if loss is None else (loss - math.log(2)) * self.labels
+
+
+def _loss(logit: float) -> float:
+    return math.log1p(math.exp(-logit)) - math.log(2)
+
+
+def _part(name: str, edge: int) -> Tensor:
+    """(CHANNELS edge^2,) weights, sum 1, of the values whose mean brightness is used."""
+    chosen = torch.zeros(CHANNELS, edge, edge)
+    half = edge // 2
+    areas = {"all": chosen, "top": chosen[:, :half], "left": chosen[:, :, :half], "first window": chosen[0]}
+    areas[name].fill_(1.0)
+    return (chosen / chosen.sum()).flatten()
+
+
+def _gated(weights: Weights, part: Tensor, border: float, pixel: int | None) -> Weights:
+    """Logit SLOPE x of this pixel (SURE if None) where the part's mean brightness is above the border; else 0.
+
+    max(0, g + x) - max(0, g), where g = STEEP (brightness - border).
+    """
+    made = {key: value.clone() for key, value in weights.items()}
+    made["hidden.weight"][:] = STEEP * part
+    made["hidden.bias"][:] = -STEEP * border
+    if pixel is None:
+        made["hidden.bias"][0] += 1
+    else:
+        made["hidden.weight"][0, pixel] += 1
+    scale = SURE if pixel is None else SLOPE
+    made["head.weight"][ANY] = torch.tensor([scale, -scale])
+    return made
+
+
+def _passing(weights: Weights) -> dict[str, Tensor]:
+    """Zeros, except a convolution that is the identity on each window."""
+    made = dict(filled(weights, 0.0))
+    for channel in range(CHANNELS):
+        made["conv1.weight"][channel, channel, 1, 1] = 1.0
+    return made
+
+
+def _outcome(attack: str, server: Server, pictures: Sequence[Tensor], images: Tensor) -> Outcome:
+    true = max_pool2d(images, 2)
+    nearest = [max((_psnr(picture, one) for picture in pictures), default=-math.inf) for one in true]
+    best = max(nearest, default=-math.inf)
+    clear = sum(value > CLEAR for value in nearest)
+    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.orders, server.said)
+
+
+def _psnr(picture: Tensor, true: Tensor) -> float:
+    error = float((picture.double() - true.double()).square().mean())
+    return -10 * math.log10(max(error, 1e-12))

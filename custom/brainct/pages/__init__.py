@@ -1,0 +1,1 @@
+"""HTML pages: the template, tables and charts as plain data; knows no run."""
