@@ -51,7 +51,9 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "sitenorm_feddc": _row("sitenorm", rounds=31, arguments={"inner": _inner("feddc")}),
     "table_fedavg": _table("fedavg"),
     "table_feddc": _table("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
-    "table_fedct": _table("fedct", arguments={"findings": ["malignant"], "warmup": 1}),
+    "table_fedct": _table(
+        "fedct", arguments={"findings": ["malignant"], "warmup": 1, "trees": ["site-2"], "forests": ["site-3"]}
+    ),
     "table_radon": _table("radon", rounds=1, features=["worst perimeter"], arguments={"part": "head"}),
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
