@@ -30,7 +30,7 @@ def _inner(scheme: str, **arguments: Any) -> dict[str, Any]:
 
 def _table(scheme: str, rounds: int = 20, **more: Any) -> dict[str, Any]:
     choices = {"workload": "table", "task": "binary", "outputs": ["malignant"], "features": more.pop("features", 30)}
-    return _row(scheme, rounds, {"optimizer": "sgd", "rate": 0.1, "epochs": 5}, **choices, **more)
+    return _row(scheme, rounds, {"optimizer": "sgd", "rate": 0.1, "epochs": more.pop("epochs", 5)}, **choices, **more)
 
 
 OWN_CHOICES: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "table_fedct": _table(
         "fedct", arguments={"findings": ["malignant"], "warmup": 1, "trees": ["site-2"], "forests": ["site-3"]}
     ),
-    "table_radon": _table("radon", rounds=1, features=["worst perimeter"], arguments={"part": "head"}),
+    "table_radon": _table("radon", rounds=1, epochs=100, features=["worst perimeter"], arguments={"part": "head"}),
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }
