@@ -54,7 +54,7 @@ def predict(
     plan = delivered.plan()
     if plan.scheme in UNTRAINED:
         raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
-    check_network(delivered.weights, plan, model.name)
+    check_network(delivered.weights, ct_choices(plan), model.name)
     path = site_file or site_file_of(None)
     names, scans = every_scan(
         read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims

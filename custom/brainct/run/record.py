@@ -9,10 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from brainct import __version__
 from brainct.core import serialization
 from brainct.core.scheme import Memory, Scheme
-from brainct.core.version import fingerprint
+from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan
@@ -162,7 +161,7 @@ class Board:
 
 def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
     return RunRecord(
-        version=__version__,
+        version=VERSION,
         way=way,
         scheme=scheme.name,
         arguments=scheme.arguments,
