@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
 from brainct.core.determinism import one_thread
+from brainct.core.privacy_event import Event
 from brainct.core.weights import Weights, difference
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of, network_of
 from brainct.job.config import Plan, plan_of
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
+from brainct.security.credentials import offline
 from brainct.security.policy import a_round, policy_of, release, update
 from brainct.security.private_training import private_training
+from brainct.training.data import Dataset, Fold
 
 DELTAS = (1e-5, 1e-2)
 """At the first a site states its epsilon; at the second, which the same noise keeps at a smaller epsilon, 2,000 trials
@@ -65,7 +68,9 @@ def along(moved: Weights, direction: Weights) -> float:
 
 def direction_of(plan: Plan, scans: Dataset) -> Weights:
     """The way on which the canary's gradient moves the first weights."""
-    found = SiteLearner(network_of(plan), scans, plan, "site-1", 0).gradient(model_of(plan).weights)
+    found = learner_of(plan, scans, offline(plan, "site-1", 0)).gradient(
+        model_of(plan.network, plan.seed, plan.rounds).weights
+    )
     length = math.sqrt(sum(float(value.square().sum()) for value in found.weights.values()))
     return {key: -value.double() / length for key, value in found.weights.items()}
 
@@ -73,23 +78,27 @@ def direction_of(plan: Plan, scans: Dataset) -> Weights:
 def trained(plan: Plan, terms: dict[str, float], share: float) -> Trial:
     """A training by DP-SGD; share: of the noise that is stated, how much there is."""
     policy = policy_of({"training": {**terms, "noise": terms["noise"] * share}})
-    network = network_of(plan)
+    network = network_of(plan.network, plan.seed)
 
     def trial(scans: Dataset, secret: bytes) -> Weights:
         private = private_training(policy, lambda: secret, lambda digest, event: None)
-        return SiteLearner(network, scans, plan, "site-1", 0, private=private).fit(model_of(plan).weights).weights
+        return (
+            learner_of(plan, scans, offline(plan, "site-1", 0, private=private), network)
+            .fit(model_of(plan.network, plan.seed, plan.rounds).weights)
+            .weights
+        )
 
     return trial
 
 
 def updated(plan: Plan, terms: dict[str, float], share: float) -> Trial:
     """A plain training whose update is clipped and noised; share: as in `trained`."""
-    policy, network = policy_of({**terms, "noise": terms["noise"] * share}), network_of(plan)
-    given, known = model_of(plan).weights, {}
+    policy, network = policy_of({**terms, "noise": terms["noise"] * share}), network_of(plan.network, plan.seed)
+    given, known = model_of(plan.network, plan.seed, plan.rounds).weights, {}
 
     def trial(scans: Dataset, secret: bytes) -> Weights:
         if id(scans) not in known:  # follows from the seed alone, so once is as good as each time
-            known[id(scans)] = SiteLearner(network, scans, plan, "site-1", 0).fit(given).weights
+            known[id(scans)] = learner_of(plan, scans, offline(plan, "site-1", 0), network).fit(given).weights
         return release(policy, given, known[id(scans)], secret)
 
     return trial
@@ -97,7 +106,7 @@ def updated(plan: Plan, terms: dict[str, float], share: float) -> Trial:
 
 def statistics(plan: Plan, trial: Trial, trials: int) -> tuple[Floats, Floats]:
     """The attacker's statistic in each trial, with the canary and without."""
-    both, given = worlds(others=1), model_of(plan).weights
+    both, given = worlds(others=1), model_of(plan.network, plan.seed, plan.rounds).weights
     way = direction_of(plan, both[0])
     found = [
         [along(difference(trial(scans, f"{name} {at}".encode()), given), way) for at in range(trials)]

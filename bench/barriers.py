@@ -116,7 +116,7 @@ def content_of(make: Any) -> dict[str, Any]:
 
 def auroc(subject: Subject, weights: Weights, fold: str) -> float:
     """AUROC of any bleeding on all sites' scans of a fold."""
-    found = [(one.scans.folds[fold].labels, one.predict(weights, fold)) for one in subject.learners.values()]
+    found = [(one.data.folds[fold].labels, one.predict(weights, fold)) for one in subject.learners.values()]
     labels, probabilities = (torch.cat(each).double().numpy() for each in zip(*found, strict=True))
     return round(float(scores(labels, probabilities)["any"]["auroc"]), 3)
 

@@ -27,14 +27,17 @@ from scipy.optimize import brentq
 
 from brainct.core.determinism import one_thread
 from brainct.core.names import site_names
+from brainct.core.privacy_event import Event
 from brainct.ct.dataset import open_sites
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of, network_of
 from brainct.ct.site_config import read_site_file
 from brainct.job.config import Plan, plan_of
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
+from brainct.security.credentials import offline
 from brainct.security.policy import Policy, a_round, policy_of, release
 from brainct.security.private_training import private_training
+from brainct.training.data import Dataset, Fold
 
 DELTA = 1e-5
 SITES = site_names(4)
@@ -90,14 +93,14 @@ def policy_for(what: str, wanted: float, plan: Plan, choices: argparse.Namespace
 
 def federated(plan: Plan, scans: dict[str, Dataset], policy: Policy) -> tuple[float, list[Event]]:
     """The mean over the sites of the test AUROC of `any` after a run, and what the first site was charged."""
-    scheme, network, charged = plan.build(), network_of(plan), []
-    memory = scheme.start(model_of(plan), SITES, plan.seed)
+    scheme, network, charged = plan.build(), network_of(plan.network, plan.seed), []
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, plan.seed)
     for number in range(plan.rounds):
         reports = {}
         for site, task in sorted(scheme.assign(memory, number, SITES).items()):
             pay = charged.append if site == SITES[0] else lambda event: None
             own = private_training(policy, site.encode, lambda _, event, pay=pay: pay(event))
-            learner = SiteLearner(network, scans[site], plan, site, number, private=own)
+            learner = learner_of(plan, scans[site], offline(plan, site, number, private=own), network)
             report, _ = scheme.reply(task, learner, {})
             if policy.noise:
                 charged += a_round(policy, plan) if site == SITES[0] else []
@@ -106,7 +109,8 @@ def federated(plan: Plan, scans: dict[str, Dataset], policy: Policy) -> tuple[fl
             reports[site] = report
         memory = scheme.combine(memory, number, reports)
     scores = [
-        SiteLearner(network, scans[site], plan, site, plan.rounds).evaluate(scheme.model(memory)) for site in SITES
+        learner_of(plan, scans[site], offline(plan, site, plan.rounds), network).evaluate(scheme.model(memory))
+        for site in SITES
     ]
     return float(np.mean([found["any"]["auroc"] for found in scores])), charged
 
@@ -145,12 +149,12 @@ def seconds_a_step(repeats: int, steps: int) -> None:
     labels = torch.from_numpy(rng.integers(0, 2, (64, 6)).astype(np.float32))
     scans = Dataset("random", {"train": Fold(images, labels)}, "", ())
     policy = policy_of({"training": {"clip": 1.0, "noise": 1.0, "sampling": 1 / 8}})
-    weights, ratios = model_of(plan).weights, []
+    weights, ratios = model_of(plan.network, plan.seed, plan.rounds).weights, []
     for number in range(repeats + 1):
         took = {}
         for what, choice in (("plain", policy_of({})), ("private", policy)):
             own = private_training(choice, lambda: b"secret", lambda digest, event: None)
-            learner = SiteLearner(network_of(plan), scans, plan, "site-1", number, private=own)
+            learner = learner_of(plan, scans, offline(plan, "site-1", number, private=own))
             began = time.perf_counter()
             learner.fit(weights)
             took[what] = (time.perf_counter() - began) / steps

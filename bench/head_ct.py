@@ -21,11 +21,13 @@ import torch
 
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_sites
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import network_of
 from brainct.ct.site_config import read_site_file
 from brainct.job.config import Plan, plan_of
 from brainct.run.rehearse import rehearse
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold
 
 SITES = site_names(7)
 SCHEMES: dict[str, dict[str, Any]] = {
@@ -51,16 +53,16 @@ def site_file(folder: Path, seed: int) -> Path:
 
 def alone(chosen: Plan, scans: Dataset, name: str) -> float | None:
     """AUROC on the held-out images of one model trained pass by pass on these scans."""
-    network = network_of(chosen)
+    network = network_of(chosen.network, chosen.seed)
     weights = {key: value.clone() for key, value in network.state_dict().items()}
     for number in range(chosen.rounds):
-        weights = dict(SiteLearner(network, scans, chosen, name, number).fit(weights).weights)
-    return SiteLearner(network, scans, chosen, name, 0).evaluate(weights)["any"]["auroc"]
+        weights = dict(learner_of(chosen, scans, offline(chosen, name, number), network).fit(weights).weights)
+    return learner_of(chosen, scans, offline(chosen, name, 0), network).evaluate(weights)["any"]["auroc"]
 
 
 def pooled(found: dict[str, Dataset]) -> Dataset:
     folds = [scans.folds["train"] for scans in found.values()]
-    union = Fold(torch.cat([fold.images for fold in folds]), torch.cat([fold.labels for fold in folds]))
+    union = Fold(torch.cat([fold.inputs for fold in folds]), torch.cat([fold.labels for fold in folds]))
     return Dataset("pooled", {**found[SITES[0]].folds, "train": union}, "", (), 8)
 
 

@@ -17,10 +17,11 @@ import numpy as np
 from scipy.optimize import brentq
 
 from brainct.core.names import site_names
+from brainct.core.privacy_event import Event
 from brainct.job.config import plan_of
 from brainct.job.folders import JOBS
 from brainct.run.rehearse import rehearse
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
 from brainct.security.reply_filter import FILTER
 
 DELTA = 1e-5

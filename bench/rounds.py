@@ -24,8 +24,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from brainct.ct.networks import build, parameters_of
+from brainct.ct.networks import build
 from brainct.job import folders
+from brainct.training.networks import parameters_of
 
 HERE = Path(__file__).parent
 ROUNDS, PICTURES, EDGE = 10, 64, 64

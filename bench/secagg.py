@@ -22,12 +22,13 @@ from brainct.core import serialization
 from brainct.core.determinism import one_thread
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Scheme, Task, followed
-from brainct.ct.learner import model_of
-from brainct.ct.networks import build, parameters_of
+from brainct.ct.model import model_of
+from brainct.ct.networks import build
 from brainct.job.config import Plan, plan_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.secagg import secagg
 from brainct.security.signing import Identity
+from brainct.training.networks import parameters_of
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "tiny": {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}},
@@ -42,7 +43,7 @@ class Federation:
     def __init__(self, scheme: Scheme, plan: Plan, sites: int):
         self.scheme, self.plan, self.number = scheme, plan, 0
         self.sites = [f"site-{number:02}" for number in range(1, sites + 1)]
-        self.memory = scheme.start(replace(model_of(plan), rounds=0), self.sites, 0)
+        self.memory = scheme.start(replace(model_of(plan.network, plan.seed, plan.rounds), rounds=0), self.sites, 0)
         self.keeps: dict[str, Any] = {site: {} for site in self.sites}
 
     def round(self, lost: Collection[str] = ()) -> dict[str, float]:

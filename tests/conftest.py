@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from hypothesis import settings
 
 from brainct.core import determinism
 from brainct.core.learner import Model
-from brainct.ct.folds import Dataset, Fold, Public
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold, Public
+from brainct.training.learner import TorchLearner
 
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
@@ -53,6 +57,14 @@ def small_site(tmp_path, monkeypatch):
     return path
 
 
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A simulator workspace with the project's policy; FLARE's own settings stay in the temporary folder too."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    shutil.copytree(ROOT / "poc" / "simulator" / "local", tmp_path / "workspace" / "local")
+    return tmp_path / "workspace"
+
+
 def tiny_plan(scheme: str = "fedavg", **choices) -> Plan:
     """A plan that runs in a second or two: a two-layer network on 32x32 pixels, no augmentation."""
     fit = {"optimizer": "sgd", "rate": 0.05, "augment": None, **choices.pop("fit", {})}
@@ -81,16 +93,21 @@ def tiny_public() -> Public:
     return Public(torch.from_numpy(rng.random((PUBLIC, 3, 32, 32), dtype=np.float32)), "1" * 64)
 
 
+def seeded_model(plan: Plan) -> Model:
+    """The model before round 0."""
+    return model_of(plan.network, plan.seed, plan.rounds)
+
+
 def tiny_model(plan: Plan) -> Model:
     """The model before round 0 as a run gives it to a scheme of sites that hold the tiny public set."""
-    return replace(model_of(plan), public=PUBLIC)
+    return replace(seeded_model(plan), public=PUBLIC)
 
 
-def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> SiteLearner:
+def tiny_learner(plan: Plan, site: str = "site-1", round: int = 0, **scans) -> TorchLearner:
     """A real learner on random pictures that belong to the site's name."""
-    return SiteLearner(network_of(plan), tiny_scans(sum(site.encode()), **scans), plan, site, round)
+    return learner_of(plan, tiny_scans(sum(site.encode()), **scans), offline(plan, site, round))
 
 
 def first_weights(plan: Plan) -> dict[str, torch.Tensor]:
     """The weights before round 0."""
-    return dict(model_of(plan).weights)
+    return dict(seeded_model(plan).weights)

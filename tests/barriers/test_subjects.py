@@ -8,8 +8,8 @@ import pytest
 from brainct.barriers.subjects import loss_on, of_run
 from brainct.run.rehearse import rehearse
 from brainct.schemes import build
-from tests.cli.test_main import type_in
 from tests.conftest import tiny_plan
+from tests.support.command import type_in
 
 QUICK = ("--points", 3, "--refine", 0, "--orders", 1, "--samples", 1, "--pairs", 1, "--fold", "train")
 

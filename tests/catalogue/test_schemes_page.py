@@ -1,69 +1,89 @@
-"""The pages made from the registry: a picture for each family, in lines that fit, and findings when one is wrong."""
+"""docs/schemes.md: a diagram for each family, a row and a block for each scheme, and when it is out of date."""
 
+import re
 from dataclasses import replace
-from xml.etree import ElementTree
 
 import pytest
 
 from brainct.catalogue import schemes_page
-from brainct.catalogue.round_diagrams import PICTURED, file_of, says, svg
+from brainct.catalogue.families import FAMILIES, Family
+from brainct.core.scheme import Factory
 from brainct.errors import Refused
-from brainct.schemes import SCHEMES
+from brainct.schemes import SCHEMES, about
 from brainct.schemes.fedavg import fedavg
 
-
-@pytest.mark.parametrize("family", sorted(PICTURED))
-def test_every_line_of_a_picture_fits_its_box(family):
-    one = PICTURED[family]
-    assert max(len(one.holds), len(one.combines)) <= 96
-    for lines in (one.does, one.stays):
-        assert 1 <= len(lines) <= 2
-        assert max(map(len, lines)) <= 34
-    assert len(one.stays[0]) <= 30
-    for labels in (one.down, one.up):
-        assert len(labels) in (1, 3)
-        for label in labels:
-            assert len(label.split("\n")) <= 3
-            assert max(map(len, label.split("\n"))) <= 15
+ARROW = re.compile(r"(S|A|B|C)->>(S|A|B|C): \S.*")
+NOTE = re.compile(r"Note over (S|A|B|C)(,(A|B|C))?: \S.*")
+PARTICIPANT = re.compile(r"participant (S|A|B|C) as (server|site [ABC]|Byzantine site [ABC])")
 
 
-@pytest.mark.parametrize("family", sorted(PICTURED))
-def test_a_picture_says_in_words_what_it_shows(family):
-    root = ElementTree.fromstring(svg(family))
-    words = root.find("{http://www.w3.org/2000/svg}desc").text
-    assert words == root.get("aria-label") == says(family)
-    assert PICTURED[family].holds in words
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_diagram_has_only_lines_that_mermaid_reads(family):
+    lines = FAMILIES[family].round.strip().splitlines()
+    assert all(PARTICIPANT.fullmatch(line) or ARROW.fullmatch(line) or NOTE.fullmatch(line) for line in lines)
+    assert not any(";" in line or "#" in line or re.search(r"\bend\b", line) for line in lines)
 
 
-def test_every_family_of_the_registry_has_a_picture_and_the_page_shows_it():
-    page = schemes_page.schemes()
-    for family, names in schemes_page.families().items():
-        assert f"](rounds/{file_of(family)})" in page
-        assert names
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_in_a_diagram_every_site_sends_to_a_server_that_holds_and_combines(family):
+    lines = FAMILIES[family].round.strip().splitlines()
+    sites = {found[1] for line in lines if (found := PARTICIPANT.fullmatch(line))} - {"S"}
+    senders = {found[1] for line in lines if (found := ARROW.fullmatch(line)) and found[2] == "S"}
+    assert senders == sites
+    assert sum(line.startswith("Note over S: ") for line in lines) == 2
+    assert FAMILIES[family].diagram() in schemes_page.schemes()
 
 
-def test_a_missing_a_changed_and_a_strange_picture_are_found(tmp_path):
-    schemes_page.write(tmp_path)
-    assert schemes_page.check(tmp_path) == []
-    (tmp_path / "rounds" / "robust.svg").unlink()
-    (tmp_path / "rounds" / "drift.svg").write_text("<svg/>")
-    (tmp_path / "rounds" / "old.svg").write_text("<svg/>")
-    assert schemes_page.check(tmp_path) == [
-        "docs/rounds/drift.svg is not what the registry says; run `brainct schemes --write`",
-        "docs/rounds/robust.svg is not what the registry says; run `brainct schemes --write`",
-        "docs/rounds/old.svg is of no family; remove it",
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_every_scheme_has_a_row_and_a_block_with_its_capabilities_and_arguments(name):
+    page, row, text = schemes_page.schemes(), about(name), schemes_page.block(name)
+    assert f"\n| [`{name}`](#{name}) | {row.summary} | " in page
+    assert text in page
+    for one, words in schemes_page.CAPABILITIES.items():
+        ruled_out = f"- Not possible: {words}, because {row.blocks.get(one)}\n"
+        assert (ruled_out in text) == (one in row.blocks)
+        assert (words in text.partition("- Possible: ")[2].partition("\n")[0]) == (one not in row.blocks)
+    for argument in SCHEMES[name]().arguments:
+        assert f"\n| `{argument}` | `" in text
+
+
+def test_every_table_of_the_page_has_the_same_number_of_cells_in_all_its_rows():
+    for table in re.findall(r"(?:^\|.*\|\n)+", schemes_page.schemes(), flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+
+
+def test_every_summary_is_one_short_sentence():
+    for name in SCHEMES:
+        summary = about(name).summary
+        assert re.fullmatch(r"[A-Z][^.]*\.", summary), summary
+        assert len(summary) <= 115, summary
+
+
+def test_a_missing_and_a_changed_page_are_found(tmp_path):
+    wanted = ["docs/schemes.md differs from the registry; run `brainct schemes --write`"]
+    assert schemes_page.check_docs(tmp_path) == wanted
+    schemes_page.write_docs(tmp_path)
+    assert schemes_page.check_docs(tmp_path) == []
+    (tmp_path / "schemes.md").write_text("# Schemes\n")
+    assert schemes_page.check_docs(tmp_path) == wanted
+
+
+def test_a_family_without_a_diagram_is_found(monkeypatch, tmp_path):
+    monkeypatch.delitem(schemes_page.FAMILIES, "robust")
+    schemes_page.write_docs(tmp_path)
+    assert schemes_page.check_docs(tmp_path) == [
+        "family 'robust' has no diagram of its round; add it to FAMILIES in catalogue/families.py"
     ]
+    assert "### `median`" in (tmp_path / "schemes.md").read_text()
 
 
-def test_a_family_without_a_picture_is_found(monkeypatch, tmp_path):
-    schemes_page.write(tmp_path)
-    monkeypatch.delitem(schemes_page.PICTURED, "robust")
-    assert schemes_page.check(tmp_path)[0] == (
-        "family 'robust' has no picture of its round; add a row to PICTURED in pictures_of_rounds.py"
-    )
+def test_a_family_without_a_scheme_has_no_section(monkeypatch):
+    monkeypatch.setitem(schemes_page.FAMILIES, "quantum", Family("None yet.", "Note over S: nothing"))
+    assert "quantum" not in schemes_page.families()
 
 
 def test_a_scheme_whose_quorum_says_nothing_is_named(monkeypatch):
-    monkeypatch.setitem(SCHEMES, "fedavg", lambda: replace(fedavg(), quorum=lambda asked: asked))
+    silent = Factory(lambda: replace(fedavg(), quorum=lambda asked: asked), fedavg.about)
+    monkeypatch.setitem(SCHEMES, "fedavg", silent)
     with pytest.raises(Refused, match="fedavg: its `quorum` has no docstring; give it one line"):
         schemes_page.schemes()

@@ -9,34 +9,15 @@ import pytest
 from PIL import Image
 
 from brainct.catalogue.traffic import traffic
-from brainct.cli import main
 from brainct.core.weights import nbytes
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
 from brainct.security.reply_filter import FILTER
-from tests.conftest import PHANTOM, ROOT, TINY, tiny_plan
-
-
-@pytest.fixture
-def small_job(tmp_path):
-    """A job folder that runs in a second."""
-    folders.render(tmp_path / "jobs")
-    file = tmp_path / "jobs" / "feddc" / "app" / "config" / "config_fed_server.json"
-    content = json.loads(file.read_text())
-    content["workflows"][0]["args"] |= {"rounds": 2, "network": TINY}
-    file.write_text(json.dumps(content))
-    return tmp_path / "jobs" / "feddc"
-
-
-def type_in(capsys, *words):
-    """Exit code, standard output and standard error of `brainct WORDS`."""
-    with pytest.raises(SystemExit) as ended:
-        main.main([str(word) for word in words])
-    printed = capsys.readouterr()
-    return ended.value.code or 0, printed.out, printed.err
+from tests.conftest import PHANTOM, ROOT, tiny_plan
+from tests.support.command import refused, type_in
 
 
 def test_rehearse_ends_with_the_table_the_folder_and_the_hash(capsys, small_job, small_site, tmp_path):
@@ -63,13 +44,6 @@ def test_results_go_to_a_new_folder_each_time(capsys, small_job, small_site, tmp
     for _ in range(2):
         assert type_in(capsys, "rehearse", small_job, "--sites", 2)[0] == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["feddc-1-1", "feddc-1-2"]
-
-
-def refused(capsys, words, *arguments):
-    code, out, err = type_in(capsys, *arguments)
-    assert code == 2
-    assert words in " ".join(err.split())
-    assert "Traceback" not in err + out
 
 
 @pytest.mark.parametrize(
@@ -211,7 +185,7 @@ def test_schemes_lists_every_scheme_with_its_arguments(capsys):
 
 def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     plan = plan_of({**folders.JOBS["fedavg"], "rounds": 1}, "the job")
-    whole = nbytes(model_of(plan).weights)
+    whole = nbytes(model_of(plan.network, plan.seed, plan.rounds).weights)
     assert whole == 107_736
     to, back = traffic("fedavg")
     assert whole < to < whole + 8000, "the model, and names and brackets around its tensors"

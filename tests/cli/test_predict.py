@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 from brainct.cli import main
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import FINDINGS
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
 from brainct.ct.site_config import read_site_file
 from brainct.run.record import model_sha256
 from brainct.run.rehearse import rehearse
+from brainct.schemes._moments import moments, normalising
 from brainct.schemes.sitenorm import STATISTICS
+from brainct.security.credentials import offline
 from tests.conftest import tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -57,10 +59,11 @@ def test_a_hospital_outside_gets_what_the_model_says_of_each_of_its_scans(capsys
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["scan"] for row in rows] == [f"phantom-{number}" for number in range(10)]
     scans = open_site(read_site_file(tmp_path / "outside.yaml"), "outside", ["outside"], 32)
-    learner = SiteLearner(network_of(plan), scans, plan, "outside", 0)
+    learner = learner_of(plan, scans, offline(plan, "outside", 0))
     if scheme == "sitenorm":
-        own = learner.moments()
-        learner = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
+        own = moments(learner)
+        statistics = (own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist()
+        learner = learner.adapted(inputs=normalising(*statistics))
     wanted = learner.predict(load_file(model), "train")
     found = torch.tensor([[float(row[finding]) for finding in FINDINGS] for row in rows])
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)

@@ -6,9 +6,9 @@ from brainct.core.names import site_names
 from brainct.run import checkpoint
 from brainct.run.checkpoint import State
 from brainct.run.rehearse import rehearse
-from tests.cli.test_main import refused, small_job, type_in  # noqa: F401
 from tests.conftest import tiny_plan
-from tests.run.test_resume import begun, quiet
+from tests.support.command import refused, type_in
+from tests.support.kills import begun, quiet
 
 
 def test_a_killed_run_is_resumed_and_ends_with_the_table_and_the_hash(capsys, small_site, tmp_path):

@@ -14,11 +14,12 @@ import yaml
 
 from brainct.cli import main
 from brainct.compare import ledger
-from brainct.compare.campaign import LEDGER, Session, compare
-from brainct.compare.design import wanted
+from brainct.compare.campaign import Campaign, compare
 from brainct.compare.import_runs import add
-from brainct.compare.one_run import run
-from brainct.compare.simulated_sites import OUTSIDE
+from brainct.compare.ledger import LEDGER
+from brainct.compare.one_run import run_one
+from brainct.compare.planned_runs import planned_runs
+from brainct.compare.simulated_sites import HELD_OUT_SITE
 from tests.conftest import tiny_plan
 from tests.support.rows import SMALL, TINY_DESIGN, tiny_design
 
@@ -27,9 +28,9 @@ def quiet(line):
     pass
 
 
-def told(folder):
+def untimed(folder):
     """The ledger without what may differ, in the order of the runs' keys."""
-    rows = [row.model_dump(exclude={"times"}) for row in ledger.read(folder / LEDGER)]
+    rows = [row.model_dump(exclude={"times"}) for row in ledger.read_rows(folder / LEDGER)]
     return sorted(rows, key=lambda row: row["key"])
 
 
@@ -45,7 +46,7 @@ def finished(tmp_path_factory):
 
 def test_every_run_is_a_row_and_one_that_fails_stops_no_other(finished):
     design, folder, failures, lines = finished
-    rows = {row.name: row for row in ledger.read(folder / LEDGER)}
+    rows = {row.name: row for row in ledger.read_rows(folder / LEDGER)}
     assert set(rows) == {"fedavg", "pooled", "alone", "finetune", "fedma", "sitenorm"}
     assert failures == 1
     assert rows["fedma"].status == "failed"
@@ -57,43 +58,43 @@ def test_every_run_is_a_row_and_one_that_fails_stops_no_other(finished):
 def test_one_at_a_time_gives_the_same_ledger_except_times(finished, tmp_path):
     design, folder, _, _ = finished
     compare(design, tmp_path, workers=1, log=quiet)
-    assert told(tmp_path) == told(folder)
+    assert untimed(tmp_path) == untimed(folder)
 
 
-def test_started_again_it_repeats_what_failed_and_nothing_that_is_done(finished, tmp_path):
+def test_a_resumed_comparison_repeats_failed_runs_and_no_finished_one(finished, tmp_path):
     design, folder, _, _ = finished
     (tmp_path / LEDGER).write_bytes((folder / LEDGER).read_bytes())
     lines = []
     assert compare(design, tmp_path, log=lines.append) == 1
-    rows = ledger.read(tmp_path / LEDGER)
+    rows = ledger.read_rows(tmp_path / LEDGER)
     assert [row.name for row in rows[6:]] == ["fedma"]
     assert lines[0] == "6 runs, 5 of them done already"
 
 
-def test_rows_of_other_code_are_said_and_not_mixed(finished, tmp_path):
+def test_rows_of_other_code_are_counted_in_the_log_and_never_mixed(finished, tmp_path):
     design, folder, _, _ = finished
     text = (folder / LEDGER).read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     (tmp_path / LEDGER).write_text("".join(json.dumps(row | {"code": "0123" * 16}) + "\n" for row in rows))
     lines = []
     compare(design, tmp_path, accept=["0123"], log=lines.append)
-    assert len(ledger.read(tmp_path / LEDGER)) == 7
+    assert len(ledger.read_rows(tmp_path / LEDGER)) == 7
     assert not any("other code" in line for line in lines)
     assert compare(design, tmp_path, workers=2, log=lines.append) == 1
     assert any(line.startswith("5 of them were computed by other code, 012301230123") for line in lines)
-    assert len(ledger.read(tmp_path / LEDGER)) == 13
+    assert len(ledger.read_rows(tmp_path / LEDGER)) == 13
 
 
 def done(name, **changes):
     """A run in this process: its row, its spec and its scans."""
-    spec = next(spec for spec in wanted(tiny_design(**changes), lambda spec: None) if spec.entry.called == name)
+    spec = next(spec for spec in planned_runs(tiny_design(**changes), lambda spec: None) if spec.entry.label == name)
     opened = spec.federation.open(spec.seed, spec.plan.network.size, spec.plan.network.dims)
-    row = run(spec, opened)
+    row = run_one(spec, opened)
     assert row.status == "done", row.error
     return row, spec, opened
 
 
-def test_a_row_says_what_a_rehearsal_of_the_same_plan_says(tmp_path):
+def test_a_row_equals_a_rehearsal_of_the_same_plan(tmp_path):
     from brainct.run.rehearse import rehearse
 
     row, spec, opened = done("finetune", rounds=2)
@@ -110,7 +111,7 @@ def test_a_row_says_what_a_rehearsal_of_the_same_plan_says(tmp_path):
     assert [point.round for point in row.validation] == [1]
 
 
-def test_pooled_training_takes_as_many_steps_as_all_sites_together_and_is_judged_at_each():
+def test_pooled_training_takes_as_many_steps_as_all_sites_together_and_is_evaluated_at_each():
     """Two sites with four scans in batches of four: one step an epoch each; pooled, two."""
     alone, together = done("alone", rounds=3)[0], done("pooled", rounds=3)[0]
     assert alone.steps == together.steps == 6
@@ -127,7 +128,7 @@ def test_over_all_sites_every_test_scan_counts_once():
     assert counts[0] == sum(site.scores["positives"] for site in row.sites.values())
 
 
-def test_the_hospital_outside_tunes_nothing_and_of_sites_alone_it_tries_every_model():
+def test_the_held_out_site_tunes_nothing_and_averages_the_models_of_sites_alone():
     fedavg, finetune, alone = (done(name, rounds=2)[0] for name in ("fedavg", "finetune", "alone"))
     assert finetune.unseen == fedavg.unseen
     assert finetune.sites["site-1"].scores["brier"] != fedavg.sites["site-1"].scores["brier"]
@@ -135,15 +136,15 @@ def test_the_hospital_outside_tunes_nothing_and_of_sites_alone_it_tries_every_mo
     assert alone.unseen["any"]["brier"] != fedavg.unseen["any"]["brier"]
 
 
-def test_the_hospital_outside_normalises_by_its_own_unlabelled_scans():
+def test_the_held_out_site_normalises_by_its_own_unlabelled_scans():
     from dataclasses import replace
 
-    from brainct.ct.folds import Fold
+    from brainct.training.data import Fold
 
     row, spec, opened = done("sitenorm", schemes=["sitenorm"], rounds=2)
-    train = opened[OUTSIDE].folds["train"]
-    brighter = {**opened[OUTSIDE].folds, "train": Fold(train.images + 0.5, train.labels)}
-    other = run(spec, {**opened, OUTSIDE: replace(opened[OUTSIDE], folds=brighter)})
+    train = opened[HELD_OUT_SITE].folds["train"]
+    brighter = {**opened[HELD_OUT_SITE].folds, "train": Fold(train.inputs + 0.5, train.labels)}
+    other = run_one(spec, {**opened, HELD_OUT_SITE: replace(opened[HELD_OUT_SITE], folds=brighter)})
     assert other.model_sha256 == row.model_sha256
     assert other.unseen["any"]["brier"] != row.unseen["any"]["brier"]
 
@@ -161,7 +162,7 @@ def test_scans_that_can_not_be_opened_fail_their_runs_and_no_others(tmp_path):
     )
     broken = SMALL | {"data": tmp_path / "site.yaml", "skew": "iid", "name": "broken"}
     assert compare(tiny_design(federations=[broken, SMALL]), tmp_path, log=quiet) == 4
-    rows = ledger.read(tmp_path / LEDGER)
+    rows = ledger.read_rows(tmp_path / LEDGER)
     assert {row.status for row in rows if row.federation == "broken"} == {"failed"}
     assert {row.status for row in rows if row.federation != "broken"} == {"done"}
 
@@ -172,7 +173,7 @@ def command(tmp_path, *words):
 
 
 def wait_for_rows(path, count, process):
-    while len(ledger.read(path)) < count:
+    while len(ledger.read_rows(path)) < count:
         assert process.poll() is None
         time.sleep(0.05)
 
@@ -191,7 +192,7 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     said = process.communicate()[1]
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert "the same command goes on from there" in said
+        assert "the same command resumes from there" in said
     deadline = time.monotonic() + 60
     while list((tmp_path / "temporary").glob("brainct-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -200,22 +201,22 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     again = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / LEDGER).read_bytes().startswith(before)
-    rows = ledger.read(tmp_path / "out" / LEDGER)
+    rows = ledger.read_rows(tmp_path / "out" / LEDGER)
     assert len(rows) == len({row.key for row in rows}) == 12
     compare(tiny_design(rounds=8, seeds=3), tmp_path / "undisturbed", workers=2, log=quiet)
-    assert told(tmp_path / "out") == told(tmp_path / "undisturbed")
+    assert untimed(tmp_path / "out") == untimed(tmp_path / "undisturbed")
 
 
-def test_an_interrupt_that_python_drops_while_a_process_is_forked_is_heeded(tmp_path, monkeypatch):
+def test_an_interrupt_that_python_drops_during_a_fork_still_stops_the_comparison(tmp_path, monkeypatch):
     """Hooks that run at a fork print the exception as ignored and go on."""
-    real, before = Session._start, signal.getsignal(signal.SIGINT)
+    real, before = Campaign._start, signal.getsignal(signal.SIGINT)
 
     def start(session, spec):
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         real(session, spec)
 
-    monkeypatch.setattr(Session, "_start", start)
+    monkeypatch.setattr(Campaign, "_start", start)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -223,7 +224,7 @@ def test_an_interrupt_that_python_drops_while_a_process_is_forked_is_heeded(tmp_
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    assert len(ledger.read(tmp_path / LEDGER)) <= 1
+    assert len(ledger.read_rows(tmp_path / LEDGER)) <= 1
 
 
 def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_table(capsys, tmp_path):
@@ -243,14 +244,14 @@ def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_tabl
     assert ended.value.code == 2
 
 
-def test_a_plan_of_plans_runs_each_into_the_ledger_of_its_folder(capsys, tmp_path):
+def test_a_list_of_comparison_files_runs_each_into_the_ledger_of_its_folder(capsys, tmp_path):
     for seed in (1, 2):
         (tmp_path / f"{seed}.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"seeds": [seed]}))
     (tmp_path / "plan.yaml").write_text("plans: {one: [1.yaml, 2.yaml], other: [2.yaml]}")
     with pytest.raises(SystemExit) as ended:
         main.main(["compare", "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")])
     assert ended.value.code == 0
-    one, other = told(tmp_path / "out" / "one"), told(tmp_path / "out" / "other")
+    one, other = untimed(tmp_path / "out" / "one"), untimed(tmp_path / "out" / "other")
     assert {row["seed"] for row in one} == {1, 2}
     assert [row for row in one if row["seed"] == 2] == other
     tables = [(tmp_path / "out" / folder / "table.md").read_text().strip() for folder in ("one", "other")]
@@ -258,7 +259,7 @@ def test_a_plan_of_plans_runs_each_into_the_ledger_of_its_folder(capsys, tmp_pat
     assert all(table in printed for table in tables)
 
 
-def test_records_of_any_way_are_added_once(tmp_path, small_site):
+def test_records_of_any_backend_are_added_once(tmp_path, small_site):
     from brainct.core.names import site_names
     from brainct.run.rehearse import rehearse
 
@@ -266,7 +267,7 @@ def test_records_of_any_way_are_added_once(tmp_path, small_site):
     path = tmp_path / LEDGER
     assert add([tmp_path / "run"], path, federation="POC") == (1, 0)
     assert add([tmp_path / "run" / "record.json"], path, federation="POC") == (0, 1)
-    row = ledger.read(path)[0]
+    row = ledger.read_rows(path)[0]
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert row.sites["site-1"].scores["brier"] == pytest.approx(record["test"]["site-1"]["any"]["brier"], abs=1e-6)
     assert (row.federation, row.name, row.way, row.rounds) == ("POC", "fedavg", "rehearse", 2)
@@ -276,10 +277,10 @@ def test_records_of_any_way_are_added_once(tmp_path, small_site):
     del record["test"]
     (tmp_path / "run" / "record.json").write_text(json.dumps(record))
     assert add([tmp_path / "run"], tmp_path / "other", federation="POC") == (1, 0)
-    assert ledger.read(tmp_path / "other")[0].error == "the run did not finish: 2 of 2 rounds closed"
+    assert ledger.read_rows(tmp_path / "other")[0].error == "the run did not finish: 2 of 2 rounds closed"
 
 
-def test_what_is_no_record_is_refused(tmp_path, capsys):
+def test_a_file_that_is_not_a_record_is_refused(tmp_path, capsys):
     (tmp_path / "record.json").write_text("{}")
     for words in ([str(tmp_path)], [str(tmp_path / "none")]):
         with pytest.raises(SystemExit) as ended:
@@ -294,8 +295,8 @@ def test_ledgers_are_joined_by_the_command(tmp_path, finished, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(["ledger", "join", one, one, "--out", str(tmp_path / "both.jsonl")])
     assert ended.value.code == 0
-    assert ledger.read(tmp_path / "both.jsonl") == ledger.read(folder / LEDGER)
+    assert ledger.read_rows(tmp_path / "both.jsonl") == ledger.read_rows(folder / LEDGER)
     with pytest.raises(SystemExit) as ended:
         main.main(["ledger", "join", one, "--out", str(tmp_path / "both.jsonl")])
     assert ended.value.code == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err

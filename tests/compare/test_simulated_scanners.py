@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.compare.simulated_scanners import Simulated, a_scanner, through
+from brainct.compare.simulated_scanners import SimulatedScanner, draw_scanner, rescan
 from brainct.ct.augment import BLUR, GAIN, GAMMA, NOISE, OFFSET
-from brainct.ct.folds import Dataset, Fold
+from brainct.training.data import Dataset, Fold
 
-IDENTITY = Simulated(gamma=1.0, gain=1.0, offset=0.0, noise=0.0, blur=0.0)
+IDENTITY = SimulatedScanner(gamma=1.0, gain=1.0, offset=0.0, noise=0.0, blur=0.0)
 
 
 def seen(images, seed=0, **choices):
     scans = Dataset("random", {"train": Fold(images, torch.zeros(len(images), 6))}, "0" * 64)
-    scanner = Simulated(**{**IDENTITY.__dict__, **choices})
-    return through(scans, scanner, np.random.default_rng(seed)).folds["train"].images
+    scanner = SimulatedScanner(**{**IDENTITY.__dict__, **choices})
+    return rescan(scans, scanner, np.random.default_rng(seed)).folds["train"].inputs
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def images():
     return torch.rand(4, 3, 16, 16) * 0.5 + 0.25
 
 
-def test_gamma_then_gain_then_offset_and_nothing_leaves_the_window(images):
+def test_gamma_then_gain_then_offset_and_values_stay_in_the_window(images):
     torch.testing.assert_close(seen(images), images)
     torch.testing.assert_close(seen(images, gamma=1.4, gain=0.9, offset=0.05), 0.9 * images**1.4 + 0.05)
     assert seen(images, gain=1.9).max() == 1
@@ -51,12 +51,12 @@ def test_blur_is_gaussian_and_comes_after_the_noise():
     assert seen(flat, noise=0.05, blur=1.0)[inner].std() < 0.5 * seen(flat, noise=0.05)[inner].std()
 
 
-def test_volumes_are_seen_too():
+def test_volumes_are_rescanned_too():
     assert seen(torch.rand(2, 3, 8, 8, 6), blur=0.5, noise=0.01).shape == (2, 3, 8, 8, 6)
 
 
 def test_scanners_are_drawn_over_the_ranges_of_the_augmentation():
-    drawn = [a_scanner(np.random.default_rng(seed)) for seed in range(2000)]
+    drawn = [draw_scanner(np.random.default_rng(seed)) for seed in range(2000)]
     for name, least, most in (
         ("gamma", 1 / GAMMA, GAMMA),
         ("gain", 1 - GAIN, 1 + GAIN),

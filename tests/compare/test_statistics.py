@@ -4,21 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainct.compare.markdown import tables
-from brainct.compare.statistics import (
-    alike,
-    at_bytes,
-    at_equal_bytes,
-    compared,
-    converged,
-    gains,
-    holm,
-    interval,
-    mean_of,
-    paired_p,
-    reported,
-    winner,
-)
+from brainct.compare.leaderboard import larger_budgets
+from brainct.compare.markdown import comparison_tables
+from brainct.compare.selection import same_choices, select_rows, winner
+from brainct.compare.setting import Setting, gains, score_at_bytes, settings_of
+from brainct.compare.statistics import difference_of, differences_to, holm, interval, mean_of, paired_p
 from tests.support.rows import row
 
 
@@ -67,7 +57,7 @@ def test_the_pairs_matter_and_not_only_the_means():
         "fedavg": [row(seed=seed, auroc=[value]) for seed, value in enumerate(hard)],
         "fedprox": [row("fedprox", seed, [value + 0.01]) for seed, value in enumerate(hard)],
     }
-    gap = compared(groups, "fedavg")["fedprox"]
+    gap = differences_to("fedavg", groups)["fedprox"]
     assert (gap.mean, gap.p) == (pytest.approx(0.01), pytest.approx(2 / 256))
     assert gap.interval == pytest.approx((0.01, 0.01))
 
@@ -77,7 +67,7 @@ def test_only_seeds_that_both_have_are_compared():
         "fedavg": [row(seed=seed, auroc=[0.5]) for seed in (1, 2, 3)],
         "fedprox": [row("fedprox", seed, [0.5 + seed / 10]) for seed in (3, 2, 4)],
     }
-    gap = compared(groups, "fedavg")["fedprox"]
+    gap = differences_to("fedavg", groups)["fedprox"]
     assert (gap.mean, gap.seeds) == (pytest.approx(0.25), 2)
 
 
@@ -96,7 +86,7 @@ def test_holm_keeps_the_chance_of_any_false_claim_among_five_schemes():
     assert wrong >= 10
 
 
-def test_a_mean_says_of_how_many_seeds_it_is():
+def test_a_mean_states_its_number_of_seeds():
     found = mean_of([0.7, None, 0.9])
     assert (found.mean, found.seeds) == (pytest.approx(0.8), 2)
     assert found.sd == pytest.approx(np.std([0.7, 0.9], ddof=1))
@@ -111,7 +101,7 @@ def test_a_grid_is_chosen_by_validation_and_never_by_test():
     rows = [tuned(mu, seed, 0.9 - mu, 0.5 + mu) for mu in (0.1, 0.2) for seed in (1, 2)]
     rows += [tuned(0.1, 3, 0.5, 0.4)]
     assert winner(rows[:4]) == {"mu": 0.1}
-    found = reported(rows)["8x16", 1]["fedprox"]
+    found = select_rows(rows)["8x16", 1]["fedprox"]
     assert [(one.seed, one.grid["mu"]) for one in found] == [(1, 0.1), (2, 0.1), (3, 0.1)]
 
 
@@ -125,69 +115,71 @@ def test_at_equal_validation_auroc_the_lower_brier_score_wins_and_a_point_that_l
 def test_while_no_point_of_a_grid_can_be_chosen_the_table_says_so(second):
     """None has a validation score; or they have no seed in common."""
     rows = [tuned(1, 1, None if second.valid_auroc is None else 0.9, 0.5), second]
-    assert reported(rows) == {}
-    assert "`fedprox` on 8x16: no point of its grid can be chosen yet" in tables(rows)
+    assert select_rows(rows) == {}
+    assert "fedprox on 8x16: no point of its grid can be chosen yet" in comparison_tables(rows)
 
 
 def test_a_larger_budget_is_run_with_the_winner_of_the_smaller():
     rows = [tuned(1, 1, 0.7, 0.5), tuned(2, 1, 0.8, 0.5)]
     rows += [tuned(1, 1, 1.0, 0.6, budget=2), tuned(2, 1, 0.8, 0.6, budget=2)]
-    assert [one.grid for one in reported(rows)["8x16", 2]["fedprox"]] == [{"mu": 2}]
+    assert [one.grid for one in select_rows(rows)["8x16", 2]["fedprox"]] == [{"mu": 2}]
 
 
 def test_runs_of_other_choices_under_the_same_name_are_never_averaged():
     old = [row(seed=seed, plan={"rounds": 30, "seed": seed}, key=f"old{seed}") for seed in (1, 2)]
     new = row(seed=1, plan={"rounds": 60, "seed": 1})
-    assert alike([*old, new]) == [new]
-    assert "2 rows are left out" in tables([*old, new])
-    assert len(alike(old)) == 2
+    assert same_choices([*old, new]) == [new]
+    assert "2 rows left out" in comparison_tables([*old, new])
+    assert len(same_choices(old)) == 2
 
 
-def test_a_row_from_before_a_choice_existed_is_like_one_that_leaves_it_open():
+def test_an_older_row_without_a_choice_equals_one_with_its_default():
     rows = [row(seed=1, choices={"scans": 16}), row(seed=2, choices={"scans": 16, "public": None})]
-    assert alike(rows) == rows
+    assert same_choices(rows) == rows
     other = row(seed=3, choices={"scans": 16, "public": 14})
-    assert alike([*rows, other]) == [other]
+    assert same_choices([*rows, other]) == [other]
 
 
 def test_failed_runs_are_in_no_mean():
     rows = [row(seed=1), row(seed=2, status="failed", error="no")]
-    assert [one.seed for one in reported(rows)["8x16", 1]["fedavg"]] == [1]
-    assert "2 runs, 1 of them failed" in tables(rows)
+    assert [one.seed for one in select_rows(rows)["8x16", 1]["fedavg"]] == [1]
+    assert "2 runs, 1 of them failed" in comparison_tables(rows)
 
 
-def test_what_a_budget_of_bytes_buys_is_the_last_point_that_it_paid_for():
-    assert [at_bytes(row(), kib) for kib in (49, 50, 99.9, 100, 500)] == [None, 0.6, 0.6, 0.7, 0.7]
+def test_the_score_at_a_budget_of_bytes_is_that_of_the_last_point_within_it():
+    assert [score_at_bytes(row(), kib) for kib in (49, 50, 99.9, 100, 500)] == [None, 0.6, 0.6, 0.7, 0.7]
 
 
 def test_equal_bytes_are_a_quarter_half_and_all_of_what_the_baseline_sends():
     mine = {"fedavg": [row(seed=seed, kib_per_site=200.0) for seed in (1, 2)], "pooled": [row(kib_per_site=None)]}
-    budgets, found = at_equal_bytes(mine, "fedavg")
+    budgets, found = Setting("f", 1, mine).equal_bytes
     assert budgets == [50, 100, 200]
     assert [mean.values for mean in found.pop("fedavg")] == [(0.6, 0.6), (0.7, 0.7), (0.7, 0.7)]
     assert not found
-    assert at_equal_bytes(mine, "feddc") == ([], {})
+    assert Setting("f", 1, {"pooled": mine["pooled"]}).equal_bytes == ([], {})
 
 
 def test_gains_are_from_each_budget_to_the_next_larger_one():
-    found = {("f", budget): {"fedavg": [row(auroc=[0.6 + budget / 100], budget=budget)]} for budget in (1, 4, 2)}
-    told = {(short, longer): gain.mean for _, _, short, longer, gain in gains(found)}
-    assert told == {(1, 2): pytest.approx(0.01), (2, 4): pytest.approx(0.02)}
+    settings = [Setting("f", budget, {"fedavg": [row(auroc=[0.6 + budget / 100])]}) for budget in (1, 4, 2)]
+    found = {(gain.setting.budget, gain.longer): gain.difference.mean for gain in gains(settings)}
+    assert found == {(1, 2): pytest.approx(0.01), (2, 4): pytest.approx(0.02)}
 
 
 def test_a_scheme_has_converged_when_no_gain_shows_beyond_the_noise():
     seeds = range(1, 7)
     short = [row(seed=seed, auroc=[0.7]) for seed in seeds]
-    gains = [row(seed=seed, auroc=[0.74 + seed / 100], budget=2) for seed in seeds]
+    more = [row(seed=seed, auroc=[0.74 + seed / 100], budget=2) for seed in seeds]
     noise = [row(seed=seed, auroc=[0.7 + (-1) ** seed / 100], budget=2) for seed in seeds]
-    assert converged(short, gains).interval[0] > 0
-    assert converged(short, noise).interval[0] <= 0
-    assert "no: it still gains" in tables([*short, *gains])
-    assert "yes: no gain beyond the noise" in tables([*short, *noise])
+    assert difference_of(more, short).interval[0] > 0
+    assert difference_of(noise, short).interval[0] <= 0
+    assert "no: it still gains" in comparison_tables([*short, *more])
+    assert "yes: no gain beyond chance" in comparison_tables([*short, *noise])
+    assert "unknown: one seed" in comparison_tables([short[0], more[0]])
+    assert larger_budgets(settings_of(short)) is None
 
 
 def test_the_table_sorts_by_auroc_and_leaves_the_baselines_own_difference_empty():
     rows = [row(seed=seed, auroc=[0.6]) for seed in (1, 2)] + [row("feddc", seed, [0.8]) for seed in (1, 2)]
-    lines = [line for line in tables(rows).splitlines() if line.startswith("| `")]
-    assert lines[0].startswith("| `feddc` | 2 | 0.800 ± 0.000 | +0.200 [+0.200, +0.200] | 0.500 |")
-    assert lines[1].startswith("| `fedavg` | 2 | 0.600 ± 0.000 |  |  |")
+    lines = [line for line in comparison_tables(rows).splitlines() if line.startswith("| `")]
+    assert lines[0].startswith("| `feddc` | 2 | 0.800 ± 0.000 [0.800, 0.800] | +0.200 [+0.200, +0.200] | 0.500 |")
+    assert lines[1].startswith("| `fedavg` | 2 | 0.600 ± 0.000 [0.600, 0.600] |  |  |")

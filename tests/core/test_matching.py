@@ -24,9 +24,9 @@ from brainct.core.matching import (
     taken_in,
     width,
 )
-from brainct.ct.learner import described
 from brainct.ct.networks import build
 from brainct.schemes._sequential import chain_of
+from brainct.training.networks import described
 
 VGG = {"widths": (6, 8), "hidden": 10}
 GROUPED = {"widths": (8, 12), "groups": 4}

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.optimize import linprog, minimize
+from scipy.optimize import minimize
 
 from brainct.core import robust as r
 from brainct.errors import Refused
 from tests.support.byzantine import flat, honest, model, same
+from tests.support.hulls import in_hull
 
 RULES = {
     "median": r.coordinate_median,
@@ -103,16 +104,6 @@ def test_numbers_that_leave_nothing_are_refused():
         r.median_of_threes(honest(6))
 
 
-def in_hull(point, corners, slack=1e-7):
-    """Whether a point is a convex combination of the corners, up to a slack in each number, by linear programming."""
-    count, dims = corners.shape
-    scale = max(1.0, np.abs(corners).max())
-    rows = np.vstack([corners.T, -corners.T]) / scale
-    limits = np.concatenate([point, -point]) / scale + slack
-    found = linprog(np.zeros(count), A_ub=rows, b_ub=limits, A_eq=np.ones((1, count)), b_eq=[1.0], bounds=(0, None))
-    return found.status == 0
-
-
 def test_the_linear_program_tells_inside_from_outside():
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert in_hull(np.array([0.3, 0.3]), corners)
@@ -149,20 +140,20 @@ def test_a_radon_point_follows_every_invertible_affine_map_and_no_order(seed, di
     np.testing.assert_allclose(r.radon_point(points[order]), r.radon_point(points), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("lie", [1e6, -1e30, 0.0])
+@pytest.mark.parametrize("factor", [1e6, -1e30, 0.0])
 @pytest.mark.parametrize(("levels", "dims"), [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4), (3, 1), (3, 2)])
-def test_the_iterated_point_survives_all_but_one_of_two_to_the_levels_liars(levels, dims, lie):
+def test_the_iterated_point_survives_all_but_one_of_two_to_the_levels_byzantine_sites(levels, dims, factor):
     size = (dims + 2) ** levels
     rng, liars = np.random.default_rng(size), 2**levels - 1
     for trial in range(20):
         points = cloud(size, dims, trial)
         false = rng.choice(size, liars, replace=False)
-        points[false] = lie * (1 + rng.random((liars, dims)))
-        truthful = np.delete(points, false, axis=0)
-        assert in_hull(r.radon_machine(points) @ points, truthful, slack=1e-6 / max(1.0, np.abs(truthful).max()))
+        points[false] = factor * (1 + rng.random((liars, dims)))
+        sound = np.delete(points, false, axis=0)
+        assert in_hull(r.radon_machine(points) @ points, sound, slack=1e-6 / max(1.0, np.abs(sound).max()))
 
 
-def test_two_to_the_levels_liars_can_be_too_many_so_the_bound_is_sharp():
+def test_two_to_the_levels_byzantine_sites_can_be_too_many_so_the_bound_is_sharp():
     points = np.array([[0.0], [9e9], [9e9], [0.0], [9e9], [9e9], [0.0], [0.0], [0.0]])
     assert (r.radon_machine(points) @ points).item() == pytest.approx(9e9)
 

@@ -260,7 +260,8 @@ def test_the_scanner_is_a_monai_transform_that_takes_its_seed_in_monais_way() ->
 
 
 def test_importing_the_three_rooms_does_not_import_monai_or_scikit_learn() -> None:
-    code = "import sys, brainct.ct.augment, brainct.ct.networks, brainct.ct.metrics as s; brainct.ct.networks.build('cnn');"
+    code = "import sys, brainct.ct.augment, brainct.ct.networks, brainct.ct.metrics as s;"
+    code += "brainct.ct.networks.build('cnn');"
     code += "brainct.ct.augment.Augmentation(); print([m for m in ('monai', 'sklearn') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainct.ct.dataset import device_of, open_site, open_sites
-from brainct.ct.folds import FOLDS, Fold
 from brainct.ct.scans import _patient_numbers
 from brainct.ct.shared_views import shared_views
 from brainct.ct.site_choices import Partition, Split
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Fold
 from tests.support.forged import (
     PNG,
     everything,
@@ -150,9 +150,9 @@ def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None
     sites = ["c", "a", "b"]
     opened_ = open_sites(file, sites, 32)
     assert list(opened_) == sites
-    trained = [image.numpy().tobytes() for data in opened_.values() for image in data.folds["train"].images]
+    trained = [image.numpy().tobytes() for data in opened_.values() for image in data.folds["train"].inputs]
     assert len(trained) == len(set(trained)) == 9
-    assert all(torch.equal(data.folds["test"].images, opened_["a"].folds["test"].images) for data in opened_.values())
+    assert all(torch.equal(data.folds["test"].inputs, opened_["a"].folds["test"].inputs) for data in opened_.values())
     assert len(opened_["a"].folds["test"]) == 11
     assert open_site(file, "a", sorted(sites), 32).fingerprint == opened_["a"].fingerprint
     with pytest.raises(Refused, match="d: site d is not among the sites a, b, c: `partition` has no share for it"):

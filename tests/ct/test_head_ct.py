@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import FOLDS
 from brainct.ct.preprocess import thumbnail
 from brainct.ct.read.decode import decoded
 from brainct.ct.read.listing import listed
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.split import near_duplicates
+from brainct.training.data import FOLDS
 from tests.support.forged import (
     PNG,
     everything,

@@ -8,10 +8,14 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from brainct.core.learner import PublicLabels
 from brainct.core.weights import add, scale, sha256
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import network_of
 from brainct.errors import Refused
+from brainct.security.credentials import offline
+from brainct.training.batches import batches
+from brainct.training.data import Dataset, Fold
 from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_plan
 
 
@@ -20,8 +24,7 @@ def test_a_fit_depends_on_seed_site_and_round_and_on_nothing_else():
         torch.manual_seed(disturb)
         np.random.seed(disturb)
         plan = tiny_plan(fit={"augment": {"scanner": 0.5}, "batch_size": 3}, **choices)
-        learner = tiny_learner(tiny_plan(), site="site-1")
-        learner.plan, learner.site, learner.round, learner.batch_size = plan, site, round, 3
+        learner = learner_of(plan, tiny_learner(tiny_plan(), site="site-1").data, offline(plan, site, round))
         return sha256(learner.fit(first_weights(tiny_plan())).weights)
 
     same = fit()
@@ -54,19 +57,18 @@ def test_epochs_and_steps_are_counted_in_batches(choices, asked, steps):
 
 def test_each_pass_uses_every_scan_once():
     learner = tiny_learner(tiny_plan(fit={"batch_size": 3}))
-    fold = learner.scans.folds["train"]
+    fold = learner.data.folds["train"]
     order = np.random.default_rng(0)
-    seen = torch.cat([images for _, images in learner._batches(fold, order, 2, None)])
+    seen = torch.cat([images for _, images in batches(learner.task, fold, 3, order, 2, None)])
     for index in range(8):
-        assert (seen == fold.images[index]).flatten(1).all(1).sum() == 2
+        assert (seen == fold.inputs[index]).flatten(1).all(1).sum() == 2
 
 
 def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences():
     plan = tiny_plan()
     learner = tiny_learner(plan)
     learner.network.double()
-    learner.scans = Dataset("", {"train": Fold(*(part.double() for part in unlabelled(learner)))}, "", (), 3)
-    learner.batch_size = 3
+    learner.data = Dataset("", {"train": Fold(*(part.double() for part in unlabelled(learner)))}, "", (), 3)
     weights = {key: value.double() for key, value in first_weights(plan).items()}
     found = learner.gradient(weights)
     for key, index in (("head.weight", (2, 3)), ("conv1.weight", (1, 0, 1, 1)), ("norm2.bias", (4,))):
@@ -78,10 +80,10 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences():
 
 def unlabelled(learner):
     """The learner's training fold with some labels unknown."""
-    fold = learner.scans.folds["train"]
+    fold = learner.data.folds["train"]
     labels = fold.labels.clone()
     labels[0], labels[3, 2] = math.nan, math.nan
-    return fold.images, labels
+    return fold.inputs, labels
 
 
 def test_one_step_of_sgd_over_all_scans_is_one_step_down_the_gradient():
@@ -114,17 +116,17 @@ def test_the_rate_falls_along_a_cosine_over_the_rounds_of_the_run():
 def test_scans_without_a_label_change_nothing_in_the_gradient():
     learner = tiny_learner(tiny_plan())
     weights, (images, labels) = first_weights(tiny_plan()), unlabelled(learner)
-    learner.scans = Dataset("", {"train": Fold(images, labels)}, "", ())
+    learner.data = Dataset("", {"train": Fold(images, labels)}, "", ())
     whole = learner.gradient(weights).weights
-    learner.scans = Dataset("", {"train": Fold(images[1:], labels[1:])}, "", ())
+    learner.data = Dataset("", {"train": Fold(images[1:], labels[1:])}, "", ())
     for key, value in learner.gradient(weights).weights.items():
         torch.testing.assert_close(value, whole[key], rtol=1e-5, atol=1e-7)
 
 
 def test_a_site_without_a_labelled_training_scan_is_refused_by_name():
     learner = tiny_learner(tiny_plan(), site="st-elsewhere")
-    fold = learner.scans.folds["train"]
-    learner.scans = Dataset("", {"train": Fold(fold.images, torch.full_like(fold.labels, math.nan))}, "", ())
+    fold = learner.data.folds["train"]
+    learner.data = Dataset("", {"train": Fold(fold.inputs, torch.full_like(fold.labels, math.nan))}, "", ())
     with pytest.raises(Refused, match="st-elsewhere has no labelled training scan"):
         learner.fit(first_weights(tiny_plan()))
 
@@ -141,13 +143,13 @@ def test_predictions_are_probabilities_in_the_order_of_the_fold():
     learner, weights = tiny_learner(tiny_plan(), batch_size=3), first_weights(tiny_plan())
     found = learner.predict(weights)
     assert found.shape == (8, 6)
-    images = learner.scans.folds["test"].images
+    images = learner.data.folds["test"].inputs
     torch.testing.assert_close(found[5:6], learner.network(images[5:6]).sigmoid().detach())
 
 
 def test_an_empty_fold_is_evaluated_to_null_with_a_reason():
     learner = tiny_learner(tiny_plan())
-    learner.scans = Dataset("", {"test": Fold(torch.empty(0, 3, 32, 32), torch.empty(0, 6))}, "", ())
+    learner.data = Dataset("", {"test": Fold(torch.empty(0, 3, 32, 32), torch.empty(0, 6))}, "", ())
     found = learner.evaluate(first_weights(tiny_plan()))["any"]
     assert found["auroc"] is None
     assert found["reason"]
@@ -157,7 +159,7 @@ def test_the_gradient_does_not_depend_on_how_the_scans_are_batched():
     weights, found = first_weights(tiny_plan()), []
     for batch_size in (8, 3):
         learner = tiny_learner(tiny_plan(), batch_size=batch_size)
-        learner.scans = Dataset("", {"train": Fold(*unlabelled(learner))}, "", ())
+        learner.data = Dataset("", {"train": Fold(*unlabelled(learner))}, "", ())
         found.append(learner.gradient(weights))
     assert found[0].loss == pytest.approx(found[1].loss, rel=1e-6)
     for key, value in found[0].weights.items():
@@ -173,12 +175,12 @@ def test_pseudo_labels_count_as_much_as_said_beside_the_sites_own():
     before = {key: value.requires_grad_() for key, value in first_weights(plan).items()}
 
     def loss(images, labels):
-        logits, known = functional_call(network_of(plan), before, (images,)), ~labels.isnan()
+        logits, known = functional_call(network_of(plan.network, plan.seed), before, (images,)), ~labels.isnan()
         return binary_cross_entropy_with_logits(logits[known], labels[known])
 
-    whole = 0.8 * loss(*learner.fold("train")) + 0.2 * loss(learner.fold("public")[0], pseudo)
+    whole = 0.8 * loss(*learner.samples("train")) + 0.2 * loss(learner.samples("public")[0], pseudo)
     gradients = dict(zip(before, torch.autograd.grad(whole, list(before.values())), strict=True))
-    after = learner.fit({key: value.detach() for key, value in before.items()}, pseudo=pseudo, own=0.8)
+    after = learner.fit({key: value.detach() for key, value in before.items()}, public_labels=PublicLabels(pseudo, 0.8))
     assert after.examples == 8
     for key, value in before.items():
         torch.testing.assert_close(after.weights[key], value.detach() - 0.5 * gradients[key])
@@ -188,38 +190,24 @@ def test_a_pass_goes_over_the_sites_scans_and_every_public_scan_with_a_label():
     plan, pseudo = tiny_plan(), torch.full((PUBLIC, 6), math.nan)
     learner = tiny_learner(plan, batch_size=1)
     weights = first_weights(plan)
-    assert learner.fit(weights).steps == learner.fit(weights, pseudo=pseudo).steps == 8
-    assert sha256(learner.fit(weights).weights) == sha256(learner.fit(weights, pseudo=pseudo).weights)
+    assert learner.fit(weights).steps == learner.fit(weights, public_labels=PublicLabels(pseudo)).steps == 8
+    assert sha256(learner.fit(weights).weights) == sha256(
+        learner.fit(weights, public_labels=PublicLabels(pseudo)).weights
+    )
     pseudo[2, 1] = pseudo[5, 5] = pseudo[5, 4] = 1.0
-    assert learner.fit(weights, pseudo=pseudo).steps == 10
+    assert learner.fit(weights, public_labels=PublicLabels(pseudo)).steps == 10
 
 
 def test_public_scans_can_be_predicted_and_have_no_label():
     learner = tiny_learner(tiny_plan())
     assert learner.predict(first_weights(tiny_plan()), "public").shape == (PUBLIC, 6)
-    assert learner.fold("public")[1].isnan().all()
+    assert learner.samples("public")[1].isnan().all()
 
 
 def test_a_learner_that_answers_by_another_rule_is_judged_by_it():
     learner = tiny_learner(tiny_plan())
-    labels = learner.fold("test")[1]
-    seeing = learner.answering(lambda fold: learner.fold(fold)[1])
+    labels = learner.samples("test")[1]
+    seeing = learner.adapted(predictor=lambda fold: learner.samples(fold)[1])
     assert torch.equal(seeing.predict({}, "test"), labels)
     assert seeing.evaluate({}, "test")["any"]["brier"] == 0.0
     assert learner.evaluate(first_weights(tiny_plan()), "test")["any"]["brier"] > 0.0
-
-
-def test_hidden_numbers_follow_from_the_secret_and_all_that_is_said_and_are_refused_without_one():
-    plan, scans = tiny_plan(), tiny_learner(tiny_plan()).scans
-
-    def hidden(*words, secret="s", site="site-1", round=0, count=4):
-        return SiteLearner(network_of(plan), scans, plan, site, round, secret).hidden(count, *words).tolist()
-
-    assert hidden("a") == hidden("a")
-    others = [hidden("b"), hidden("a", secret=""), hidden("a", site="site-2"), hidden("a", round=1)]
-    assert not any(set(hidden("a")) & set(other) for other in others)
-    many = SiteLearner(network_of(plan), scans, plan, "site-1", 0, "s").hidden(40_000)
-    counts = np.histogram(many, 20, (0, 1))[0]
-    assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # chi-square with 19 degrees of freedom, p = 0.001
-    with pytest.raises(Refused, match="site-1 has no secret .* set BRAINCT_SECRET"):
-        hidden("a", secret=None)

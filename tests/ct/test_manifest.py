@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.folds import WINDOWS
 from brainct.ct.preprocess import Pixels, rendered
 from brainct.ct.site_config import SiteFile
+from brainct.training.data import FOLDS
 from tests.support.forged import (
     everything,
     grey,
@@ -35,7 +36,7 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
     rows = ["one,0,a,", "two.nii.gz,1,b,1", "three,1,c,3", "four.png,0,d,"]
     manifest(tmp_path, *rows, header="image,label,patient_id,slice")
     data = opened(tmp_path, size=40, kind="manifest", split={"train": 1, "valid": 0, "test": 0})
-    images, labels = data.folds["train"].images, data.folds["train"].labels
+    images, labels = data.folds["train"].inputs, data.folds["train"].labels
     assert labels[:, 5].tolist() == [0, 1, 1, 0]
     for image, seed in zip(images[:3], (1, 2, 3), strict=True):
         torch.testing.assert_close(
@@ -90,7 +91,7 @@ def test_scans_of_one_patient_stay_in_one_fold(tmp_path: Path) -> None:
     data = open_site(file, "a", ["a"], 40)
     where = {}
     for fold in FOLDS:
-        for image in data.folds[fold].images:
+        for image in data.folds[fold].inputs:
             apart = [np.abs(image[0].numpy()[:, 4:36] - grey(seed) / 255).max() for seed in range(12)]
             where[int(np.argmin(apart))] = fold
     assert len(where) == 12

@@ -11,8 +11,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from brainct.ct import networks
 from brainct.ct.folds import FINDINGS
-from brainct.ct.networks import NETWORKS, Fourier, Network, build, masked_bce, parameters_of, without_batchnorm
+from brainct.ct.networks import NETWORKS, Fourier, Network, build
 from brainct.errors import Refused
+from brainct.training.losses import masked_bce
+from brainct.training.networks import parameters_of, without_batchnorm
 
 
 def smallest(name: str) -> int:

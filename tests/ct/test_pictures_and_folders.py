@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, WINDOWS
+from brainct.ct.folds import WINDOWS
 from brainct.ct.preprocess import Pixels, rendered
 from brainct.ct.site_config import read_site_file
+from brainct.training.data import FOLDS
 from tests.support.forged import (
     PNG,
     grey,
@@ -31,8 +32,8 @@ def test_a_folder_of_pictures_with_a_csv_is_read(tmp_path: Path) -> None:
     data = opened(tmp_path, **PNG, batch_size=4)
     assert (data.kind, data.batch_size, data.device) == ("png_csv", 4, "cpu")
     assert [len(data.folds[fold]) for fold in FOLDS] == [12, 4, 4]
-    assert data.folds["train"].images.shape == (12, 3, 32, 32)
-    assert data.folds["train"].images.dtype == data.folds["train"].labels.dtype == torch.float32
+    assert data.folds["train"].inputs.shape == (12, 3, 32, 32)
+    assert data.folds["train"].inputs.dtype == data.folds["train"].labels.dtype == torch.float32
     labels = labels_of(data)
     assert np.isnan(labels[:, :5]).all()
     assert labels[:, 5].sum() == 10
@@ -42,7 +43,7 @@ def test_each_picture_keeps_its_own_label(tmp_path: Path) -> None:
     png_set(tmp_path)
     data = opened(tmp_path, **PNG, size=40)
     for fold in data.folds.values():
-        for image, label in zip(fold.images, fold.labels, strict=True):
+        for image, label in zip(fold.inputs, fold.labels, strict=True):
             apart = [
                 float((image - rendered(Pixels(grey(seed).astype(np.float32), hu=False), 40, WINDOWS)).abs().max())
                 for seed in range(20)

@@ -26,8 +26,8 @@ def test_every_sites_phantom_holds_the_same_public_set_and_its_own_scans_do_not_
     one, other = (open_site(synthetic(public=7), site, SITES, 32) for site in ("site-1", "site-2"))
     assert one.fingerprint != other.fingerprint
     assert one.public().fingerprint == other.public().fingerprint
-    assert torch.equal(one.public().images, other.public().images)
-    assert one.public().images.shape == (7, 3, 32, 32)
+    assert torch.equal(one.public().inputs, other.public().inputs)
+    assert one.public().inputs.shape == (7, 3, 32, 32)
     assert open_site(synthetic(public=9), "site-1", SITES, 32).fingerprint == one.fingerprint
     others = [synthetic(public=6), synthetic(public=7, seed=1), synthetic(public=7, difficulty=2.0)]
     found = {open_site(file, "site-1", SITES, 32).public().fingerprint for file in others}
@@ -62,13 +62,13 @@ def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path)
     file = picture_deal(tmp_path, 24, public=5)
     together = open_sites(file, SITES, 32)
     public = together["a"].public()
-    assert len(public.images) == 5
-    used = [image for site in together.values() for fold in site.folds.values() for image in fold.images]
-    assert not any(torch.equal(image, each) for image in public.images for each in used)
+    assert len(public.inputs) == 5
+    used = [image for site in together.values() for fold in site.folds.values() for image in fold.inputs]
+    assert not any(torch.equal(image, each) for image in public.inputs for each in used)
     for site in SITES:
         alone = open_site(file, site, SITES, 32)
         for held in (alone.public(), together[site].public()):
-            assert torch.equal(held.images, public.images)
+            assert torch.equal(held.inputs, public.inputs)
             assert held.fingerprint == public.fingerprint
         assert alone.fingerprint == together[site].fingerprint
 
@@ -86,7 +86,7 @@ def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sit
 
 def test_a_deal_without_a_public_set_is_dealt_as_ever(tmp_path: Path):
     file = picture_deal(tmp_path, 12)
-    with pytest.raises(Refused, match="no public scans.*name them as `public`"):
+    with pytest.raises(Refused, match="no public set.*name one as `public`"):
         open_site(file, "a", SITES, 32).public()
     with pytest.raises(Refused, match="`partition.public`: got 40, wanted fewer than"):
         open_site(picture_deal(tmp_path / "other", 12, public=40), "a", SITES, 32)
@@ -113,7 +113,7 @@ def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in
     first = open_site(hospital(tmp_path / "h1", 0, "../one/scans"), "h1", ["h1"], 32)
     second = open_site(hospital(tmp_path / "h2", 20, "../two/scans"), "h2", ["h2"], 32)
     assert first.public().fingerprint == second.public().fingerprint
-    assert torch.equal(first.public().images, second.public().images)
+    assert torch.equal(first.public().inputs, second.public().inputs)
     assert CT.describe(first, public=True)["public"] == {"scans": 6, "fingerprint": first.public().fingerprint}
     assert "public" not in CT.describe(first)
 

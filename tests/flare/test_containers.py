@@ -8,7 +8,7 @@ import yaml
 from brainct.job import folders
 from brainct.kit import check
 from tests.conftest import ROOT
-from tests.flare.test_pages import blocks, desktop
+from tests.support.pages import blocks, desktop
 
 pytestmark = pytest.mark.slow
 

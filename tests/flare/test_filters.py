@@ -8,7 +8,7 @@ import pytest
 from brainct.flare.filters import AT_SERVER, Privacy, Remember
 from brainct.security import reply_filter
 from tests.conftest import ROOT
-from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
+from tests.support.simulator import simulate, small_job
 
 POLICIES = ROOT / "provisioning" / "policy" / "privacy"
 

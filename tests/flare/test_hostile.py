@@ -21,9 +21,9 @@ from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
-from tests.flare.test_simulator import small_job
 from tests.support.fewer import project_of
 from tests.support.hostile import ATTACKS
+from tests.support.simulator import small_job
 
 pytestmark = pytest.mark.slow
 HOSPITALS = ["hospital-a", "hospital-b"]

@@ -11,17 +11,14 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from brainct.core import serialization
 from brainct.errors import Refused
 from brainct.flare import messages
+from tests.conftest import tiny_plan
+from tests.support.requests import request, task_of
 
-ORDER = {
-    "what": "reply",
-    "round": 3,
-    "sites": ["a", "b"],
-    "plan": {"rounds": 2, "fit": {"rate": 0.1, "augment": None}},
-    "task": {"weights": {"w": torch.randn(3), "n": torch.tensor(4)}, "extra": {}},
-}
+TASK = task_of({"w": torch.randn(3), "n": torch.tensor(4)})
+REQUEST = request(tiny_plan(), round=3, sites=["a", "b"], task=TASK)
 
 
-@pytest.mark.parametrize("value", [ORDER, {"what": "describe"}, {"scores": {"any": {"auroc": None}}}])
+@pytest.mark.parametrize("value", [REQUEST, request(tiny_plan(), "describe"), {"scores": {"any": {"auroc": None}}}])
 def test_an_order_comes_back_as_it_was(value):
     shareable = FLModelUtils.to_shareable(messages.to_model(value, 3))
     back = messages.from_model(FLModelUtils.from_shareable(shareable))
@@ -29,7 +26,7 @@ def test_an_order_comes_back_as_it_was(value):
 
 
 def test_tensors_travel_as_tensors_under_their_names():
-    model = messages.to_model(ORDER)
+    model = messages.to_model(REQUEST)
     assert list(model.params) == ["/task/weights/w", "/task/weights/n"]
     assert all(isinstance(value, torch.Tensor) for value in model.params.values())
 
@@ -40,7 +37,7 @@ def test_a_message_of_another_maker_is_refused():
 
 
 def test_a_reference_to_a_tensor_that_did_not_come_is_refused():
-    model = messages.to_model(ORDER)
+    model = messages.to_model(REQUEST)
     del model.params["/task/weights/w"]
     with pytest.raises(Refused, match="refers to tensor '/task/weights/w', which did not come"):
         messages.from_model(model)

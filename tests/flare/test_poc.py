@@ -11,7 +11,7 @@ from brainct.core.names import site_names
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
-from tests.flare.test_simulator import model_hash, small_job
+from tests.support.simulator import model_hash, small_job
 
 pytestmark = pytest.mark.slow
 RUN = str(ROOT / "poc" / "run.sh")

@@ -2,68 +2,20 @@
 
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 
 from brainct.core.names import site_names
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from brainct.schemes import about
-from tests.conftest import NETWORK_FOR, ROOT, TINY
-from tests.schemes.test_contract import sites_of
+from tests.conftest import ROOT
+from tests.support.by_hand import sites_of
+from tests.support.simulator import model_hash, simulate, small_job
 
 pytestmark = pytest.mark.slow
-AUGMENTED = ("fedavg", "sitenorm")
-"""Jobs that augment: MONAI costs each process of a site seconds to import, and it is the same whatever the scheme."""
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A simulator workspace with the project's policy; FLARE's own settings stay in the temporary folder too."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    shutil.copytree(ROOT / "poc" / "simulator" / "local", tmp_path / "workspace" / "local")
-    return tmp_path / "workspace"
-
-
-def small_job(folder: Path, name: str, **choices) -> Path:
-    folders.render(folder)
-    file = folder / name / "app" / "config" / "config_fed_server.json"
-    content = json.loads(file.read_text())
-    augment = {"scanner": 0.5} if name in AUGMENTED else None
-    fit = {"optimizer": folders.JOBS[name]["fit"]["optimizer"], "rate": 0.003, "augment": augment}
-    network = NETWORK_FOR.get(name, NETWORK_FOR.get(folders.JOBS[name]["scheme"], TINY))
-    content["workflows"][0]["args"] |= {"rounds": 3, "network": network, "fit": fit, **choices}
-    file.write_text(json.dumps(content))
-    return folder / name
-
-
-def simulate(job: Path, workspace: Path, sites: int, *options, watch=lambda process: None):
-    """Exit code and everything printed."""
-    nvflare = str(Path(sys.executable).parent / "nvflare")
-    command = [nvflare, "simulator", str(job), "-w", str(workspace), "-n", str(sites), "-t", str(sites), *options]
-    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
-    watcher = threading.Thread(target=watch, args=(process,), daemon=True)
-    watcher.start()
-    try:
-        text, _ = process.communicate(timeout=300)
-    finally:
-        for child in process.children(recursive=True) if process.is_running() else []:
-            child.kill()
-    return process.returncode, text
-
-
-def model_hash(text: str) -> str:
-    """The hash on the very last line."""
-    return re.fullmatch(r"model sha256: ([0-9a-f]{64})", text.rstrip("\n").splitlines()[-1])[1]
 
 
 FIRST = {about(folders.JOBS[name]["scheme"]).family: name for name in sorted(folders.JOBS, reverse=True)}

@@ -13,9 +13,9 @@ from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from brainct.security.disclosures import ENVELOPE, INSIDE, check_answer, leaves, row_of
 from tests.conftest import PHANTOM, ROOT
-from tests.flare.test_simulator import small_job
 from tests.support.faults import LEAD, ready
 from tests.support.fewer import project_of
+from tests.support.simulator import small_job
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c"]
 CAPTURE = str(ROOT / "tests" / "flare" / "capture")

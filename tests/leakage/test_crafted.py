@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from brainct.core.scheme import Task
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
+from brainct.ct.model import network_of
 from brainct.job.config import plan_of
 from brainct.leakage import crafted
 from brainct.leakage.crafted import CLEAR, imprint, imprinting, read_imprint, through_the_loss
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold
+from tests.support.requests import describes
 
 
 def scans(size, count=6, seed=0):
@@ -29,13 +32,13 @@ class Site:
         self.fold, self.noise, self.refuse, self.tells_loss, self.rounds = fold, noise, refuse, tells_loss, []
 
     def answer(self, order):
-        if order["what"] == "describe":
+        if describes(order):
             return {"about": {}}
         if self.refuse:
             return {"error": self.refuse}
         self.rounds.append(order["round"])
         plan = plan_of(order["plan"], "the job")
-        learner = SiteLearner(network_of(plan), Dataset("x", {"train": self.fold}, "0"), plan, "site-1", order["round"])
+        learner = learner_of(plan, Dataset("x", {"train": self.fold}, "0"), offline(plan, "site-1", order["round"]))
         report, _ = plan.build().reply(Task(order["task"]["weights"]), learner, {})
         weights = {key: value + self.noise * torch.randn(value.shape) for key, value in report.weights.items()}
         return {"weights": weights, "metrics": dict(report.metrics) if self.tells_loss else {}}
@@ -50,7 +53,7 @@ def test_one_report_under_an_imprint_layer_gives_scans_to_the_last_digit(scheme)
 
 def test_scans_of_equal_brightness_stay_mixed():
     fold = scans(32, 2)
-    images = fold.images / fold.images.mean((1, 2, 3), keepdim=True) * 0.3
+    images = fold.inputs / fold.inputs.mean((1, 2, 3), keepdim=True) * 0.3
     found = imprint(Site(Fold(images.clamp(0, 1), fold.labels)), "site-1", fold, "fedsgd", 32)
     assert found.verdict == "PASS"
 
@@ -80,9 +83,9 @@ def test_noise_or_no_loss_or_a_refusal_is_a_pass():
 
 def test_the_gradient_of_an_imprint_layer_is_read_as_autograd_gives_it():
     plan = crafted.crafted_plan("fedsgd", 16, 64)
-    network = network_of(plan)
+    network = network_of(plan.network, plan.seed)
     network.load_state_dict(imprinting(network.state_dict()))
-    picture = scans(16, 1).images
+    picture = scans(16, 1).inputs
     network(picture)[0, crafted.ANY].backward()
     gradient = {name: value.grad for name, value in network.named_parameters()}
     [found] = read_imprint(gradient)
@@ -91,7 +94,7 @@ def test_the_gradient_of_an_imprint_layer_is_read_as_autograd_gives_it():
 
 def test_where_two_scans_are_equally_bright_another_part_of_the_picture_tells_them_apart():
     fold = scans(16)
-    images = fold.images.clone()
+    images = fold.inputs.clone()
     images[-2] = images[-1].flip(-2).contiguous()
     both = Fold(images, fold.labels)
     assert through_the_loss(Site(both), "site-1", both, 16).recovered == 1

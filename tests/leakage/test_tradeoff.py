@@ -107,5 +107,5 @@ def test_a_row_that_was_tried_again_counts_once():
 def test_ledgers_of_comparisons_stay_what_they_were(tmp_path):
     from brainct.compare import ledger
 
-    ledger.append(tmp_path / "ledger.jsonl", other_row())
-    assert ledger.read(tmp_path / "ledger.jsonl") == [other_row()]
+    ledger.append_row(tmp_path / "ledger.jsonl", other_row())
+    assert ledger.read_rows(tmp_path / "ledger.jsonl") == [other_row()]

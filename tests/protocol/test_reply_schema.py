@@ -19,8 +19,8 @@ from brainct.run.record import Record
 from brainct.run.rounds import Run, _same_package, _same_public
 from brainct.schemes import SCHEMES
 from tests.conftest import first_weights, tiny_model, tiny_plan
-from tests.run.test_hostile import ABOUT, SCORE
 from tests.support.hostile import ATTACKS
+from tests.support.replies import ABOUT, SCORE
 from tests.support.strange import DEEP, VALUES, mutated
 
 SITES = list("abcdef")

@@ -13,14 +13,15 @@ from safetensors.torch import load_file, save_file
 from brainct.barriers.subjects import _plan_of
 from brainct.cli.predict import predict
 from brainct.compare import import_runs, ledger
-from brainct.compare.ledger import Row
-from brainct.compare.markdown import tables
+from brainct.compare.markdown import comparison_tables
+from brainct.compare.run_row import RunRow
 from brainct.core import serialization
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.errors import Refused
 from brainct.job.config import plan_of
+from brainct.pages.page import render_page
 from brainct.report.ledger_page import ledger_page
-from brainct.report.run_folder import read_run
+from brainct.report.run_folder import cleaned, read_run
 from brainct.report.run_page import run_page
 from brainct.report.runs_page import runs_page
 from brainct.run import checkpoint
@@ -87,10 +88,10 @@ def test_a_changed_line_of_a_ledger_is_shown_or_refused_by_name(tmp_path, data):
     path = tmp_path / "ledger.jsonl"
     lines = [json.dumps(each) for each in (line, data.draw(mutated(line)), row(seed=2).model_dump(mode="json"))]
     path.write_text("\n".join(lines) + "\n")
-    rows = only_refused(lambda: ledger.read(path), "ledger.jsonl, line 2")
+    rows = only_refused(lambda: ledger.read_rows(path), "ledger.jsonl, line 2")
     if not isinstance(rows, str):
-        only_refused(lambda: tables(rows))
-        only_refused(lambda: [ledger.append(tmp_path / "copy.jsonl", each) for each in rows])
+        only_refused(lambda: comparison_tables(rows))
+        only_refused(lambda: [ledger.append_row(tmp_path / "copy.jsonl", each) for each in rows])
 
 
 @pytest.mark.parametrize("content", [DEEP, LARGE, b"\xff", b"", b"null", b'{"seed": 1e999}', b'{"seed": NaN}'])
@@ -109,7 +110,7 @@ def test_files_that_python_itself_gives_up_on_are_refused_by_name(whole, tmp_pat
             act()
     if content:
         with pytest.raises(Refused, match="ledger.jsonl, line 1"):
-            ledger.read(folder / "ledger.jsonl")
+            ledger.read_rows(folder / "ledger.jsonl")
 
 
 @FEW
@@ -127,7 +128,7 @@ def test_a_changed_state_is_read_or_refused_by_the_runs_name(whole, tmp_path, da
 @pytest.mark.slow
 @settings(FEW, max_examples=40)
 @given(data=st.data())
-def test_a_changed_state_is_gone_on_from_or_refused_by_the_runs_name(whole, tmp_path, monkeypatch, data):
+def test_a_changed_state_is_resumed_or_refused_by_the_runs_name(whole, tmp_path, monkeypatch, data):
     """Its hash is made anew, as whoever means harm would."""
     monkeypatch.setenv("BRAINCT_SITE", str(whole.parent / "site.yaml"))
     content = serialization.load(whole / "state" / checkpoint.FILE)
@@ -150,7 +151,7 @@ def _plain(value):
 
 
 PLAN = tiny_plan()
-WEIGHTS = {key: value.clone() for key, value in network_of(PLAN).state_dict().items()}
+WEIGHTS = {key: value.clone() for key, value in network_of(PLAN.network, PLAN.seed).state_dict().items()}
 SAID = {key: PLAN.model_dump()[key] for key in ("scheme", "arguments", "network")}
 
 
@@ -171,7 +172,7 @@ def asked(path, tmp_path):
     return list(csv.reader(out.read_text().splitlines()))
 
 
-def test_a_model_that_says_what_it_is_is_asked(tmp_path):
+def test_a_model_that_states_its_plan_gives_predictions(tmp_path):
     assert len(asked(model(tmp_path / "model.safetensors", SAID), tmp_path)) == 17
 
 
@@ -192,14 +193,14 @@ def test_a_model_that_says_what_it_is_is_asked(tmp_path):
         ({**SAID, "network": {**SAID["network"], "size": 10**19}}, None),
     ],
 )
-def test_odd_words_of_a_model_are_refused_by_its_name(tmp_path, plan, extra):
+def test_odd_metadata_of_a_model_is_refused_by_its_name(tmp_path, plan, extra):
     with pytest.raises(Refused, match="model.safetensors"):
         asked(model(tmp_path / "model.safetensors", plan, extra), tmp_path)
 
 
 @settings(FEW, max_examples=30)
 @given(data=st.data())
-def test_changed_words_of_a_model_are_used_or_refused_by_its_name(tmp_path, data):
+def test_changed_metadata_of_a_model_is_used_or_refused_by_its_name(tmp_path, data):
     path = model(tmp_path / "model.safetensors", data.draw(mutated(SAID)), data.draw(st.sampled_from([None, {}, *ODD])))
     only_refused(lambda: asked(path, tmp_path), "model.safetensors")
 
@@ -223,8 +224,8 @@ def test_a_cut_model_is_refused_by_its_name(tmp_path):
 
 def test_names_in_tables_end_no_cell_and_are_no_formula():
     name = '=HYPERLINK("http://x")|`'
-    rows = [Row(**{**row(seed=seed).model_dump(), "name": name, "federation": "+a\nb|c"}) for seed in (1, 2)]
-    text = tables(rows)
+    rows = [RunRow(**{**row(seed=seed).model_dump(), "name": name, "federation": "+a\nb|c"}) for seed in (1, 2)]
+    text = comparison_tables(rows)
     assert "## '+a b/c" in text
     assert "`'=HYPERLINK(\"http://x\")/'`" in text
 
@@ -247,6 +248,6 @@ def test_every_page_of_a_changed_ledger_is_drawn_or_refused(tmp_path, data):
     line = row().model_dump(mode="json")
     path = tmp_path / "ledger.jsonl"
     path.write_text("\n".join(map(json.dumps, [data.draw(mutated(line)), row(seed=2).model_dump(mode="json")])) + "\n")
-    rows = only_refused(lambda: ledger.read(path), "ledger.jsonl, line 1")
+    rows = only_refused(lambda: ledger.read_rows(path, prepare=cleaned), "ledger.jsonl, line 1")
     if not isinstance(rows, str):
-        only_refused(lambda: ledger_page(rows, path))
+        only_refused(lambda: render_page(ledger_page(rows, path.name)))

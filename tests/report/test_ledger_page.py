@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from brainct.compare import ledger
-from brainct.compare.design import design_of, wanted
-from brainct.compare.ledger import Point
-from brainct.compare.one_run import run
+from brainct.compare.comparison_file import comparison_of
+from brainct.compare.one_run import run_one
+from brainct.compare.planned_runs import planned_runs
+from brainct.compare.run_row import CurvePoint
 from brainct.report.build import report
 from brainct.report.ledger_page import ledger_page
 from tests.conftest import TINY
@@ -26,7 +27,7 @@ DESIGN = {
 
 
 POINTS = [
-    Point(round=at, auroc=auroc, brier=0.2, kib=kib)
+    CurvePoint(round=at, auroc=auroc, brier=0.2, kib=kib)
     for at, auroc, kib in ((1, 0.6, 20.0), (2, 0.7, 30.0), (3, 0.8, 45.0))
 ]
 
@@ -34,9 +35,9 @@ POINTS = [
 @pytest.fixture(scope="module")
 def rows():
     """Every method's run with one seed, done for real."""
-    specs = wanted(design_of(DESIGN, "the test"), lambda spec: None)
+    specs = planned_runs(comparison_of(DESIGN, "the test"), lambda spec: None)
     opened = specs[0].federation.open(1, 32, 2)
-    found = [run(spec, opened) for spec in specs]
+    found = [run_one(spec, opened) for spec in specs]
     assert {row.status for row in found} == {"done"}
     return found
 
@@ -61,40 +62,40 @@ def repeated(rows, gain, seeds=8, **changes):
 def page_of(rows, tmp_path):
     path = tmp_path / "ledger.jsonl"
     for row in rows:
-        ledger.append(path, row)
+        ledger.append_row(path, row)
     return read(report([path])[0])
 
 
-def test_a_gain_in_every_seed_is_called_better_and_no_gain_is_not(rows, tmp_path):
-    for gain, says in ((0.1, "Better than fedavg beyond chance: feddc."), (0.0, "No method differs from fedavg")):
-        answers = dict(ledger_page(repeated(rows, gain), tmp_path / "ledger.jsonl").answers)
-        assert says in " ".join(answers["Which method is best?"])
+def test_a_gain_in_every_seed_is_called_better_and_none_is_not(rows, tmp_path):
+    for gain, says in ((0.1, "Better than fedavg beyond chance: feddc."), (0.0, "No scheme differs from fedavg")):
+        answers = dict(ledger_page(repeated(rows, gain), "ledger.jsonl").answers)
+        assert says in " ".join(answers["Which scheme is best?"])
 
 
 def test_a_loss_in_every_seed_is_called_worse(rows, tmp_path):
-    answers = dict(ledger_page(repeated(rows, -0.1), tmp_path / "ledger.jsonl").answers)
-    said = " ".join(answers["Which method is best?"])
+    answers = dict(ledger_page(repeated(rows, -0.1), "ledger.jsonl").answers)
+    said = " ".join(answers["Which scheme is best?"])
     assert "Worse beyond chance: feddc." in said
     assert "Better than" not in said
 
 
-def test_a_ledger_shows_methods_bounds_differences_and_failures(rows, tmp_path):
+def test_a_ledger_shows_schemes_bounds_differences_and_failures(rows, tmp_path):
     bad = rows[0].model_copy(
         update={"key": "bad", "name": "<b>bad</b>", "status": "failed", "error": "<script>alert(1)</script>"}
     )
     seen = page_of([*repeated(rows, 0.1), bad], tmp_path)
     for name in ("fedavg", "feddc", "finetune", "alone", "pooled"):
         assert name in seen.text
-    assert "+0.100 (+0.100 to +0.100)" in seen.text
+    assert "+0.100 [+0.100, +0.100]" in seen.text
     assert "1 run of 41 failed" in seen.text
     assert "<script>alert(1)</script>" in seen.text
     assert "Synthetic phantom scans" in seen.text
-    assert "nobody can say: a slower method may still be rising" in seen.text
+    assert "a slower scheme may still improve" in seen.text
     kinds = {path.stem.removesuffix("-1") for path in (tmp_path / "ledger-pictures").glob("*.svg")}
     assert kinds == {"leaderboard", "differences", "traffic", "fairness", "calibration", "confusion"}
 
 
-def test_methods_stand_at_equal_bytes_and_with_their_right_and_wrong_answers(rows, tmp_path):
+def test_schemes_are_shown_at_equal_bytes_and_with_their_right_and_wrong_answers(rows, tmp_path):
     twice = [row.model_copy(update={"kib_per_site": 100.0, "validation": POINTS}) for row in repeated(rows, 0.1, 2)]
     seen = page_of(twice, tmp_path)
     assert "feddc 0.600 ± 0.000 0.800 ± 0.000 0.800 ± 0.000" in seen.text
@@ -122,7 +123,7 @@ def test_two_thousand_runs_are_still_a_page(rows, tmp_path):
     assert len(seen.all("tr")) < 300
     assert len(seen.all("img")) < 80
     assert "federation 24, 2 times the rounds" in seen.text
-    assert "Had they converged?" in seen.text
+    assert "What more rounds gain" in seen.text
 
 
 def test_an_empty_ledger_is_said_to_be_empty(tmp_path):

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 
 from brainct.cli import main
-from brainct.ct.learner import network_of
+from brainct.ct.model import network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.job.config import plan_of
-from brainct.report import wording
+from brainct.pages import wording
 from brainct.report.build import report
+from brainct.report.pooling import pool_bins
 from brainct.report.run_folder import Bin, number, text
 from brainct.report.saliency import ANY, looked_at, may_show
-from brainct.report.sections.quality import pooled_bins
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, tiny_plan
 from tests.support.reader import read
@@ -291,7 +291,7 @@ def check_saliency(name, dims):
     assert name in NETWORKS
     plan = plan_of({"scheme": "fedavg", "network": {"architecture": name, "size": 48, "dims": dims}}, "the test")
     image = torch.rand(3, *[48] * dims, generator=torch.Generator().manual_seed(1))
-    heat = looked_at(network_of(plan).eval(), image)
+    heat = looked_at(network_of(plan.network, plan.seed).eval(), image)
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)
@@ -302,11 +302,11 @@ def test_pooled_bins_keep_scans_positives_and_the_sum_of_probabilities():
     one = [Bin(low=0, high=0.3, scans=10, mean_probability=0.12, positives=1),
            Bin(low=0.3, high=1, scans=5, mean_probability=0.85, positives=4)]  # fmt: skip
     other = [Bin(low=0, high=1, scans=30, mean_probability=0.18, positives=6)]
-    low, high = pooled_bins([one, other])
+    low, high = pool_bins([one, other])
     assert (low.scans, low.positives, high.scans, high.positives) == (40, 7, 5, 4)
     assert low.mean_probability == pytest.approx((10 * 0.12 + 30 * 0.18) / 40)
     assert (low.low, low.high, high.low, high.high) == (0.1, 0.2, 0.8, 0.9)
-    assert pooled_bins([]) == []
+    assert pool_bins([]) == []
 
 
 def test_numbers_and_lists_in_words():

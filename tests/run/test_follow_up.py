@@ -16,7 +16,8 @@ from brainct.run.rounds import Run
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan, tiny_scans
-from tests.run.test_resume import die, quiet
+from tests.support.kills import die, quiet
+from tests.support.requests import trains
 
 SITES = site_names(5)
 
@@ -32,7 +33,7 @@ class Post:
         self.change, self.seen = change, []
 
     def __call__(self, orders, inbox):
-        self.seen += [(inbox.what, site, order) for site, order in orders.items() if order["what"] == "reply"]
+        self.seen += [(inbox.what, site, order) for site, order in orders.items() if trains(order)]
         for site, order in orders.items():
             answer = self.change(site, order, self.agents[site].answer(order))
             if answer is not None:
@@ -47,14 +48,14 @@ def run(folder, post, rounds=4):
 
 
 def second(order, number=2):
-    return order["what"] == "reply" and (order["round"], order["step"]) == (number, 1)
+    return trains(order, number, step=1)
 
 
 def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path):
     sizes = {}
 
     def weigh(site, order, answer):
-        if order["what"] == "reply" and order["round"] == 2:
+        if trains(order, 2):
             sizes[site, order["step"]] = serialization.size(order["task"]), serialization.size(answer)
         return answer
 
@@ -160,7 +161,7 @@ def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp
         real, seen = SiteAgent.answer, []
 
         def answer(agent, order):
-            if order["what"] == "reply" and (order["round"], order["step"]) == (number, 1):
+            if trains(order, number, step=1):
                 if len(seen) == answers:
                     die()
                 seen.append(agent.site)

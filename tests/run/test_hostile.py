@@ -10,7 +10,6 @@ import sys
 import zipfile
 from contextlib import suppress
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -27,8 +26,7 @@ from safetensors.torch import save as save_bytes
 from brainct.core import serialization
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
-from brainct.ct.learner import model_of
-from brainct.ct.metrics import scores
+from brainct.ct.model import model_of
 from brainct.ct.workload import CT
 from brainct.errors import Refused
 from brainct.flare.server import Rounds
@@ -38,8 +36,9 @@ from brainct.protocol.reply_schema import described, scored
 from brainct.run.inbox import Inbox, Reports, report_reader
 from brainct.run.rounds import load_model
 from brainct.schemes import SCHEMES, build
-from tests.conftest import ROOT, first_weights, tiny_plan
+from tests.conftest import ROOT, first_weights, seeded_model, tiny_plan
 from tests.support.hostile import ATTACKS, page
+from tests.support.replies import ABOUT, COUNTS, PACKAGE, SCORE
 
 EXECUTOR = {"path": "brainct.flare.site.Site", "args": {}}
 FILTER = {"path": "brainct.flare.filters.Privacy", "args": {}}
@@ -174,12 +173,6 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
     """An update of ten times the initial weights, more than any round in the tests of the schemes, is no attack."""
     weights = {key: 10 * value + 10 for key, value in first_weights(tiny_plan()).items()}
     assert answered(tmp_path, weights=weights, examples=1) is None
-
-
-COUNTS = {"scans": 8, "positives": {"any": 4}, "negatives": {"any": 4}}
-ABOUT = {"kind": "manifest", "folds": {"train": COUNTS}, "fingerprint": "0" * 64, "notes": ["4 scans are tilted"]}
-PACKAGE = "0.1.0-0123456789abcdef"
-SCORE = scores(np.array([[0.0, 1.0] * 3] * 4 + [[1.0, 0.0] * 3] * 4), np.full((8, 6), 0.5))["any"]
 
 
 def test_an_honest_description_and_honest_scores_are_used():
@@ -320,7 +313,7 @@ def touched(act):
 def warm():
     """Whatever is imported on first use is imported."""
     Rounds(scheme="fedavg"), Site()
-    model_of(plan_of({"scheme": "fedavg", "fit": {"augment": {}}}, "x"))
+    seeded_model(plan_of({"scheme": "fedavg", "fit": {"augment": {}}}, "x"))
 
 
 def test_the_watch_sees_a_file_that_is_opened(tmp_path):
@@ -375,7 +368,7 @@ def test_whole_numbers_that_no_count_can_be_and_names_that_nobody_knows_are_refu
 @pytest.mark.parametrize("labelled", [None, [10**400] * 6, [-1] * 6, [1.5] * 6, [1] * 5, "666666"])
 def test_fedma_takes_counts_that_are_counts(labelled):
     scheme, plan = build("fedma", {}), tiny_plan("fedma")
-    memory = scheme.start(model_of(plan), ["a", "b"], 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), ["a", "b"], 0)
     task = scheme.assign(memory, 0, ["a", "b"])["a"]
     with pytest.raises(Refused, match="a: labelled scans are"):
         check_report(Report(dict(task.weights), 8, extra={"labelled": labelled}), task, scheme, "a")

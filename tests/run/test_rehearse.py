@@ -102,9 +102,9 @@ def test_too_many_lost_sites_end_the_run_with_the_reason_and_keep_what_was_close
 
 
 def test_nan_from_one_site_is_refused_and_named_and_the_round_goes_on(tmp_path, monkeypatch):
-    from brainct.ct.learner import SiteLearner
+    from brainct.training.learner import TorchLearner
 
-    real = SiteLearner.fit
+    real = TorchLearner.fit
 
     def diverge(self, weights, **asked):
         fitted = real(self, weights, **asked)
@@ -112,7 +112,7 @@ def test_nan_from_one_site_is_refused_and_named_and_the_round_goes_on(tmp_path, 
             fitted.weights["head.bias"][0] = torch.nan
         return fitted
 
-    monkeypatch.setattr(SiteLearner, "fit", diverge)
+    monkeypatch.setattr(TorchLearner, "fit", diverge)
     lines = []
     record = run(tmp_path / "out", lines=lines)
     reason = "site-2, round 1: tensor head.bias holds 1 NaN or infinite of 6 values; wanted finite numbers"
@@ -124,15 +124,15 @@ def test_nan_from_one_site_is_refused_and_named_and_the_round_goes_on(tmp_path, 
 def test_a_site_whose_training_diverges_is_named_whatever_the_workers(tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from brainct.ct.learner import SiteLearner
+    from brainct.training.learner import TorchLearner
 
-    real = SiteLearner.fit
+    real = TorchLearner.fit
 
     def diverge(self, weights, **asked):
         fitted = real(self, weights, **asked)
         return replace(fitted, loss=float("nan")) if (self.site, self.round) == ("site-2", 1) else fitted
 
-    monkeypatch.setattr(SiteLearner, "fit", diverge)
+    monkeypatch.setattr(TorchLearner, "fit", diverge)
     for workers in (1, 2):
         record = run(tmp_path / str(workers), workers=workers)
         assert list(record["rounds"][1]["lost"]) == ["site-2"]
@@ -165,32 +165,32 @@ def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_b
 
 
 def test_a_site_that_kills_its_worker_twice_is_lost_for_the_round(tmp_path, monkeypatch):
-    from brainct.ct.learner import SiteLearner
+    from brainct.training.learner import TorchLearner
 
-    real = SiteLearner.fit
+    real = TorchLearner.fit
 
     def die(self, weights, **asked):
         if self.site == "site-1" and self.round == 1:
             os._exit(3)
         return real(self, weights, **asked)
 
-    monkeypatch.setattr(SiteLearner, "fit", die)
+    monkeypatch.setattr(TorchLearner, "fit", die)
     record = run(tmp_path / "out", lines=[], workers=2)
     assert "ended with exit code 3, twice" in record["rounds"][1]["lost"]["site-1"]
     assert set(record["rounds"][2]["metrics"]) == set(SITES)
 
 
 def test_an_unexpected_fault_of_a_site_is_named_and_costs_it_one_round(tmp_path, monkeypatch):
-    from brainct.ct.learner import SiteLearner
+    from brainct.training.learner import TorchLearner
 
-    real = SiteLearner.fit
+    real = TorchLearner.fit
 
     def fail(self, weights, **asked):
         if self.site == "site-1" and self.round == 1:
             raise RuntimeError("out of memory")
         return real(self, weights, **asked)
 
-    monkeypatch.setattr(SiteLearner, "fit", fail)
+    monkeypatch.setattr(TorchLearner, "fit", fail)
     record = run(tmp_path / "out")
     assert record["rounds"][1]["lost"] == {"site-1": "site-1 failed: RuntimeError: out of memory"}
 

@@ -2,9 +2,7 @@
 
 import json
 import multiprocessing
-import os
 import shutil
-import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,172 +14,18 @@ from brainct.core.names import site_names
 from brainct.errors import Refused
 from brainct.job import folders
 from brainct.run import checkpoint
-from brainct.run.rehearse import InProcess, rehearse, resume
-from brainct.run.rounds import Run
+from brainct.run.rehearse import rehearse, resume
 from brainct.site.agent import SiteAgent
 from tests.conftest import NETWORK_FOR, tiny_plan
-from tests.schemes.test_contract import sites_of
+from tests.support.by_hand import sites_of
+from tests.support.kills import PHASES, begun, check_chain, killed, quiet
+from tests.support.requests import trains
 
 pytestmark = pytest.mark.usefixtures("small_site")
 
 
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Faults:
-    """Patches that kill the process in a round; each is a moment between two writes or two messages."""
-
-    def __init__(self, number, monkeypatch):
-        self.number, self.patch = number, monkeypatch
-
-    def _carry(self, before):
-        real = InProcess.__call__
-
-        def transport(here, orders, inbox):
-            asked = [order for order in orders.values() if order["what"] == "reply" and order["round"] == self.number]
-            if asked and before:
-                die()
-            real(here, orders, inbox)
-            if asked:
-                die()
-
-        self.patch.setattr(InProcess, "__call__", transport)
-
-    def after_assign(self):
-        self._carry(before=True)
-
-    def during_replies(self):
-        real = SiteAgent.answer
-
-        def answer(agent, order):
-            found = real(agent, order)
-            if order["what"] == "reply" and order["round"] == self.number:
-                die()
-            return found
-
-        self.patch.setattr(SiteAgent, "answer", answer)
-
-    def after_replies_before_combine(self):
-        self._carry(before=False)
-
-    def after_combine_before_the_state_is_written(self):
-        self._write(checkpoint.FILE, before=True)
-
-    def while_the_state_is_written(self):
-        real = os.replace
-
-        def replace(source, target):
-            if Path(target).name == checkpoint.FILE and self._closing():
-                Path(source).write_bytes(Path(source).read_bytes()[:100])
-                die()
-            real(source, target)
-
-        self.patch.setattr(os, "replace", replace)
-
-    def between_state_and_record(self):
-        self._write("record.json", before=True)
-
-    def after_the_round_is_closed_before_validation(self):
-        self._write("record.json", before=False)
-
-    def in_validation(self):
-        self._evaluate(self.number, "valid")
-
-    def in_the_final_evaluation(self):
-        self._evaluate(None, "test")
-
-    def while_the_results_are_written(self):
-        real = serialization.write
-
-        def write(path, content, *more, **choices):
-            real(path, content, *more, **choices)
-            if path.name == "model.safetensors":
-                die()
-
-        self.patch.setattr(serialization, "write", write)
-
-    def _closing(self):
-        return self.run is not None and self.run.record.closed == self.number + 1
-
-    def _write(self, name, before):
-        real = serialization.write
-
-        def write(path, content, *more, **choices):
-            due = path.name == name and self._closing()
-            if due and before:
-                die()
-            real(path, content, *more, **choices)
-            if due:
-                die()
-
-        self.patch.setattr(serialization, "write", write)
-
-    def _evaluate(self, number, fold):
-        real = Run._evaluate
-
-        def evaluate(run, memory, at, of):
-            found = real(run, memory, at, of)
-            if of == fold and at in (number, at if number is None else number):
-                die()
-            return found
-
-        self.patch.setattr(Run, "_evaluate", evaluate)
-
-    def arm(self, name):
-        self.run = None
-        real = Run.__init__
-
-        def init(run, *args, **kwargs):
-            real(run, *args, **kwargs)
-            self.run = run
-
-        self.patch.setattr(Run, "__init__", init)
-        getattr(self, name)()
-
-
-PHASES = [name for name in vars(Faults) if not name.startswith("_") and name != "arm"]
-IN_A_ROUND = [name for name in PHASES if name.startswith(("after", "during", "between", "while_the_state", "in_val"))]
-
-
-def killed(task, phase, number):
-    """Run a task in a child process in which this phase of this round kills; whether it was killed."""
-
-    def child():
-        Faults(number, pytest.MonkeyPatch()).arm(phase)
-        task()
-
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join()
-    return process.exitcode == -signal.SIGKILL
-
-
 CYCLE = 3
 """Rounds of a cycle of REPAIR on the tiny network: one of training, one for each hidden layer."""
-
-
-def quiet(line):
-    pass
-
-
-def check_chain(plan, sites, folder):
-    """One run, killed in every phase, each in another round, and resumed after each."""
-    wanted = rehearse(plan, sites, folder / "calm", log=quiet).content
-    go = lambda: rehearse(plan, sites, folder / "out", log=quiet)  # noqa: E731
-    for number, phase in enumerate(PHASES):
-        assert killed(go, phase, min(number, plan.rounds - 2)), phase
-        go = lambda: resume(folder / "out", log=quiet)  # noqa: E731
-    check_same(resume(folder / "out", log=quiet).content, wanted, len(PHASES))
-
-
-def check_same(found, wanted, resumed):
-    assert found["model_sha256"] == wanted["model_sha256"]
-    for key in ("sites", "test", "plan", "participation"):
-        assert found[key] == wanted[key]
-    for mine, theirs in zip(found["rounds"], wanted["rounds"], strict=True):
-        assert {**mine, "seconds": 0, "answered": 0} == {**theirs, "seconds": 0, "answered": 0}
-    assert len(found["resumed"]) == resumed
 
 
 @pytest.mark.parametrize("scheme", ["feddc", "scaffold"])
@@ -199,12 +43,6 @@ def test_every_job_killed_in_every_phase_ends_with_the_model_of_one_that_was_not
     rounds = -(-len(PHASES) // CYCLE) * CYCLE if name == "rebasin_repair" else len(PHASES)
     plan = tiny_plan(scheme, **{"rounds": rounds, "evaluate_every": 1, "fit": {"augment": {"scanner": 0.5}}, **choices})
     check_chain(plan, site_names(len(sites_of(scheme))), tmp_path)
-
-
-def begun(folder, **choices):
-    """A run killed while it closed round 2, with two rounds closed."""
-    plan = tiny_plan("fedavg", rounds=4, **choices)
-    assert killed(lambda: rehearse(plan, site_names(2), folder, log=quiet), "between_state_and_record", 1)
 
 
 def test_the_resume_is_noted_with_its_round_and_time_and_the_seconds_go_on(tmp_path):
@@ -373,7 +211,7 @@ def test_a_site_that_answered_and_had_nothing_to_keep_yet_is_not_taken_for_one_t
     plan, real = tiny_plan("secagg", rounds=4, evaluate_every=0), SiteAgent.answer
 
     def answer(agent, order):
-        lost = order["what"] == "reply" and order["round"] == 1 and agent.site == "site-2"
+        lost = trains(order, 1) and agent.site == "site-2"
         return {"error": "power cut", "exchange": order["exchange"]} if lost else real(agent, order)
 
     def closed(row):

@@ -8,6 +8,7 @@ from brainct.run.record import Record
 from brainct.run.rounds import Run
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan
+from tests.support.requests import describes, trains
 
 SITES = ["a", "b", "c"]
 
@@ -37,7 +38,7 @@ def run(tmp_path, post, scheme="fedavg", **choices):
 
 
 def in_round(number, order):
-    return order["what"] == "reply" and order["round"] == number
+    return trains(order, number)
 
 
 def test_the_order_of_arrival_changes_no_bit(tmp_path, small_site):
@@ -62,7 +63,7 @@ def test_a_silent_site_is_not_waited_for_in_the_next_exchange_and_is_welcome_bac
 
 
 def test_a_site_that_was_not_asked_for_a_while_is_still_not_waited_for(tmp_path, small_site):
-    post = Post(tmp_path, small_site, lambda site, order: None if site == "b" and order["what"] == "reply" else order)
+    post = Post(tmp_path, small_site, lambda site, order: None if site == "b" and trains(order) else order)
     record = run(tmp_path, post, "cyclic", rounds=5)
     assert {what: names for what, _, names in post.seen}["round 4"] == ["b"]
     assert [sorted(row["metrics"]) for row in record["rounds"]] == [["a"], [], ["c"], ["a"], []]
@@ -85,7 +86,7 @@ def test_a_round_that_asks_one_site_of_several_may_close_empty_and_leaves_the_mo
 
 
 def test_a_run_in_which_no_report_took_part_fails_and_writes_no_model(tmp_path, small_site):
-    gone = lambda site, order: None if order["what"] == "reply" else order  # noqa: E731
+    gone = lambda site, order: None if trains(order) else order  # noqa: E731
     with pytest.raises(Refused, match="no site's report took part in any round; there is no trained model"):
         run(tmp_path, Post(tmp_path, small_site, gone), "cyclic")
     assert not (tmp_path / "out" / "model.safetensors").exists()
@@ -93,7 +94,7 @@ def test_a_run_in_which_no_report_took_part_fails_and_writes_no_model(tmp_path, 
 
 def test_an_only_site_that_is_lost_ends_the_run(tmp_path, small_site):
     plan = tiny_plan("fedavg")
-    post = Post(tmp_path, small_site, lambda site, order: None if order["what"] == "reply" else order)
+    post = Post(tmp_path, small_site, lambda site, order: None if trains(order) else order)
     record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
     with pytest.raises(Refused, match="round 0 can't be closed: 0 of 1 sites answered, the quorum is 1"):
         Run(plan, ["a"], post, record, log=lambda line: None)()
@@ -136,7 +137,7 @@ def test_a_site_with_another_package_than_the_servers_ends_the_run_before_it_tra
     package, words, tmp_path, small_site
 ):
     def other(site, order):
-        if site != "b" or order["what"] != "describe":
+        if site != "b" or not describes(order):
             return order
         about = post.agents[site].answer(order)["about"]
         return {
@@ -153,7 +154,7 @@ def test_a_site_whose_last_check_failed_is_named_and_the_record_keeps_the_verdic
     check, told = {"verdict": "FAIL", "time": "2026-01-02T03:04:05+00:00", "package": fingerprint()}, []
 
     def failed(site, order):
-        if site != "b" or order["what"] != "describe":
+        if site != "b" or not describes(order):
             return order
         return {"about": {**post.agents[site].answer(order)["about"], "check": check}}
 

@@ -5,7 +5,7 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.clipping import centered_clipping, norm_clipping
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, model, same
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, model, same
 
 BEFORE = model(*[5.0] * 5)
 
@@ -14,28 +14,28 @@ def moved(scheme, models):
     return float((flat(close_a_round(scheme, models, BEFORE)) - flat(BEFORE)).norm())
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("iterations", [1, 3])
-def test_with_a_given_radius_nothing_moves_the_model_further_than_it_in_an_iteration(lie, iterations):
-    for models in (lying(lie, 2), honest(2) + lying(lie, 3)):
+def test_with_a_given_radius_nothing_moves_the_model_further_than_it_in_an_iteration(factor, iterations):
+    for models in (byzantine(factor, 2), honest(2) + byzantine(factor, 3)):
         assert moved(centered_clipping(0.25, iterations), models) <= 0.25 * iterations * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_in_an_iteration_f_liars_move_the_result_by_at_most_their_share_of_the_radius(lie):
+@pytest.mark.parametrize("factor", FACTORS)
+def test_in_an_iteration_f_byzantine_sites_move_the_result_by_at_most_their_share_of_the_radius(factor):
     told, tau, liars = honest(4), 0.5, 2
     silent = close_a_round(norm_clipping(tau), told + [BEFORE] * liars)
-    lied = close_a_round(norm_clipping(tau), told + lying(lie, liars))
+    lied = close_a_round(norm_clipping(tau), told + byzantine(factor, liars))
     assert float((flat(lied) - flat(silent)).norm()) <= liars * tau / 6 * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (4, 1), (3, 2)])
-def test_without_a_radius_the_model_moves_no_further_than_an_honest_site_did(truthful, liars, lie):
-    told = honest(truthful)
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(2, 1), (4, 1), (3, 2)])
+def test_without_a_radius_the_model_moves_no_further_than_an_honest_site_did(sound, liars, factor):
+    told = honest(sound)
     furthest = max(float((flat(weights) - flat(BEFORE)).norm()) for weights in told)
-    assert moved(norm_clipping(liars=liars), told + lying(lie, liars)) <= furthest * (1 + 1e-6)
-    assert moved(centered_clipping(iterations=1, liars=liars), told + lying(lie, liars)) <= furthest * (1 + 1e-6)
+    assert moved(norm_clipping(liars=liars), told + byzantine(factor, liars)) <= furthest * (1 + 1e-6)
+    assert moved(centered_clipping(iterations=1, liars=liars), told + byzantine(factor, liars)) <= furthest * (1 + 1e-6)
 
 
 def test_each_change_is_shortened_to_the_radius_and_keeps_its_direction():

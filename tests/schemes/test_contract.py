@@ -10,33 +10,20 @@ import torch
 from brainct.core import serialization
 from brainct.core.learner import Fitted
 from brainct.core.report_check import check_report
-from brainct.core.scheme import Report, Task, followed
+from brainct.core.scheme import Report, Task
 from brainct.core.weights import difference, sha256
 from brainct.errors import Refused
 from brainct.run.record import Record
 from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES, about, build
 from brainct.site.agent import SiteAgent
-from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
+from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan, tiny_scans
 from tests.conftest import tiny_model as model_of
+from tests.support import by_hand
+from tests.support.by_hand import MORE, sites_of
+from tests.support.requests import trains
 
-MORE = {
-    "centered_clipping": 4,
-    "geometric_median": 4,
-    "krum": 6,
-    "median": 4,
-    "multikrum": 6,
-    "norm_clipping": 4,
-    "radon": 4,
-    "trimmed_mean": 4,
-}
-"""Sites of a federation whose round may lose one: a scheme that counts liars needs more than three."""
 every_scheme = pytest.mark.parametrize("name", sorted(SCHEMES))
-
-
-def sites_of(name):
-    """The federation in which a scheme is tried."""
-    return [f"site-{number}" for number in range(1, MORE.get(name, 3) + 1)]
 
 
 def every_scheme_but(**exceptions):
@@ -47,32 +34,14 @@ def every_scheme_but(**exceptions):
     return pytest.mark.parametrize("name", [pytest.param(name, marks=marks.get(name, ())) for name in sorted(SCHEMES)])
 
 
-def play(name, rounds=4, *, lost=(), between=lambda memory: memory, backwards=False, counts=None):
-    """A run by hand, real learners, no loop of ours: the model, what goes with it, what sites keep and would use."""
+def play(name, rounds=4, **choices):
+    """A run by hand: the model, what goes with it, what sites keep and would use."""
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites_of(name), 7)
-    keeps = {site: {} for site in sites_of(name)}
-    for number in range(rounds):
-        reports = {}
-        tasks = scheme.assign(memory, number, sites_of(name))
-        for site in sorted(tasks, reverse=backwards):
-            if (site, number) in lost:
-                continue
-            learner = tiny_learner(plan, site, number, scans=(counts or {}).get(site, 8))
-            reports[site], keeps[site] = scheme.reply(tasks[site], learner, keeps[site])
-
-        def again(site, task, number=number):
-            learner = tiny_learner(plan, site, number, scans=(counts or {}).get(site, 8))
-            report, keeps[site] = scheme.reply(task, learner, keeps[site])
-            return report
-
-        reports = followed(scheme, memory, number, dict(sorted(reports.items())), again)
-        memory = between(scheme.combine(memory, number, reports))
-    task, used = Task(scheme.model(memory), scheme.extra(memory)), {}
-    for site in sites_of(name):
-        learner = tiny_learner(plan, site, rounds, scans=(counts or {}).get(site, 8))
-        used[site] = scheme.use(task, scheme.see(task, learner, keeps[site]), keeps[site])
-    return {"model": task.weights, "extra": task.extra, "kept": keeps, "used": used}
+    last = by_hand.play(scheme, plan, rounds, model=seeded_model(plan), sites=sites_of(name), counts={}, **choices)[-1]
+    task, used = Task(scheme.model(last.memory), scheme.extra(last.memory)), {}
+    for site, keep in last.keeps.items():
+        used[site] = scheme.personalise(task, scheme.adapt_input(task, tiny_learner(plan, site, rounds), keep), keep)
+    return {"model": task.weights, "extra": task.extra, "kept": last.keeps, "used": used}
 
 
 @functools.cache
@@ -84,7 +53,7 @@ def played(name, rounds=4):
 def eyes(name, played, site, client_state):
     """The learner with which a site, or, without client state, a held-out site asks the model that was played."""
     task = Task(played["model"], played["extra"])
-    return SCHEMES[name]().see(task, tiny_learner(tiny_plan(name), site), client_state)
+    return SCHEMES[name]().adapt_input(task, tiny_learner(tiny_plan(name), site), client_state)
 
 
 def log(name, agreed=None):
@@ -92,24 +61,17 @@ def log(name, agreed=None):
 
     It is the first round that trains: for a scheme whose round 0 only collects, round 1.
     """
-    scheme, plan, trained = SCHEMES[name](), tiny_plan(name), []
-    first = memory = scheme.start(model_of(plan), sites_of(name), 7)
-    keeps = {site: {} for site in sites_of(name)}
-    for number in range(2):
+    scheme, plan, sites, trained = SCHEMES[name](), tiny_plan(name), sites_of(name), []
 
-        def ask(site, task, number=number):
-            count = 3 + sites_of(name).index(site)
-            learner = obedient(tiny_learner(plan, site, number, scans=count), agreed, count, trained)
-            report, keeps[site] = scheme.reply(task, learner, keeps[site])
-            return report
+    def learner(plan, site, round, scans):
+        return obedient(tiny_learner(plan, site, round, scans=scans), agreed, scans, trained)
 
-        reports = {
-            site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites_of(name)).items())
-        }
-        memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
+    counts = {site: 3 + at for at, site in enumerate(sites)}
+    for row in by_hand.rounds(scheme, plan, 2, model=seeded_model(plan), sites=sites, counts=counts, learner=learner):
+        after = scheme.model(row.memory)
         if trained:
             break
-    return scheme.model(first), scheme.model(memory)
+    return scheme.model(scheme.start(seeded_model(plan), sites, 7)), after
 
 
 def obedient(learner, agreed, count, trained):
@@ -180,7 +142,7 @@ def test_sites_that_agree_are_believed(name):
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    model, client_state = model_of(plan), {}
+    model, client_state = model_of(plan.network, plan.seed, plan.rounds), {}
     weights, memory = model.weights, scheme.start(model, sites_of(name), 7)
     hashes = serialization.sha256(weights), serialization.sha256(memory)
     task = scheme.assign(memory, 0, sites_of(name))["site-1"]
@@ -203,7 +165,7 @@ def test_no_function_changes_what_it_was_given(name):
 @every_scheme
 def test_the_same_round_combined_twice_gives_the_same_memory(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites_of(name), 7)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7)
     tasks = scheme.assign(memory, 0, sites_of(name))
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in sorted(tasks)}
     assert serialization.sha256(scheme.combine(memory, 0, reports)) == serialization.sha256(
@@ -225,14 +187,14 @@ def test_a_lost_site_leaves_a_usable_model_that_differs(name):
 def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(name):
     sites = sites_of(name)[:-1]
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan), sites, 7)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 7)
     assert scheme.quorum(len(sites)) == len(sites)
     reports = {site: Report(task.weights, 1) for site, task in scheme.assign(memory, 0, sites).items()}
     scheme.combine(memory, 0, reports)
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
         scheme.combine(memory, 0, dict(list(reports.items())[1:]))
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
-        scheme.start(model_of(plan), sites[1:], 7)
+        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites[1:], 7)
 
 
 LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
@@ -251,7 +213,7 @@ class Losing:
 
     def __call__(self, orders, inbox):
         for site in sorted(orders):
-            lost = site == self.gone and orders[site]["what"] == "reply" and orders[site]["round"] in LOSSES[self.loss]
+            lost = site == self.gone and trains(orders[site]) and orders[site]["round"] in LOSSES[self.loss]
             if not lost:
                 inbox.accept(site, self.agents[site].answer(orders[site]))
             elif self.loss == "during":
@@ -281,7 +243,9 @@ def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_m
     assert bool(refusal) == carrier.too_few, refusal
     if refusal:
         assert "can't be closed" in refusal
-        assert any(word in about(name).lost for word in ("can't be closed", "refused", "waits")), about(name).lost
+        assert any(word in about(name).lost_site for word in ("can't be closed", "refused", "waits")), about(
+            name
+        ).lost_site
         return
     rounds = record.content["rounds"]
     asked = [number for number, row in enumerate(rounds) if "site-2" in row["bytes_sent"]]
@@ -331,7 +295,9 @@ def _nan(weights):
 )
 def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    task = scheme.assign(scheme.start(model_of(plan), sites_of(name), 7), 0, sites_of(name))["site-1"]
+    task = scheme.assign(
+        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7), 0, sites_of(name)
+    )["site-1"]
     report = scheme.reply(task, tiny_learner(plan), {})[0]
     check_report(report, task, scheme, "hospital-b, round 0")
     if not report.weights and spoil(report) == report:
@@ -359,7 +325,8 @@ def test_a_docs_row_and_a_job_stand_for_it(name):
     from brainct.job.folders import JOBS
 
     assert name in {row["scheme"] for row in JOBS.values()}
-    assert all(len(text) > 3 for field, text in vars(about(name)).items() if not field.startswith("no_"))
+    row = dict(vars(about(name)))
+    assert all(len(text) > 3 for text in [*row.pop("blocks").values(), *row.values()])
 
 
 def test_an_unknown_scheme_or_argument_is_refused_with_what_is_known():

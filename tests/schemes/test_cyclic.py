@@ -5,7 +5,7 @@ import torch
 from brainct.core.learner import Model
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.schemes.cyclic import cyclic
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
@@ -14,7 +14,7 @@ SITES = ["site-1", "site-2", "site-3"]
 
 def test_one_model_is_trained_by_one_site_after_the_other():
     plan, scheme = tiny_plan("cyclic"), cyclic()
-    memory, chain = scheme.start(model_of(plan), SITES, 0), first_weights(plan)
+    memory, chain = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0), first_weights(plan)
     for number in range(5):
         site = SITES[number % 3]
         tasks = scheme.assign(memory, number, SITES)

@@ -59,9 +59,9 @@ def test_a_site_uses_its_own_model_once_it_has_one_and_the_outside_gets_the_shar
     last = play(scheme, plan)[-1]
     model = scheme.model(last.memory)
     for site in SITES:
-        used = scheme.use(Task(model), tiny_learner(plan, site), last.keeps[site])
+        used = scheme.personalise(Task(model), tiny_learner(plan, site), last.keeps[site])
         assert sha256(used) == sha256(last.keeps[site]["own"]) != sha256(model)
-    assert sha256(scheme.use(Task(model), tiny_learner(plan), {})) == sha256(model)
+    assert sha256(scheme.personalise(Task(model), tiny_learner(plan), {})) == sha256(model)
 
 
 def test_no_personal_model_travels():

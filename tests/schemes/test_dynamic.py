@@ -11,13 +11,13 @@ from brainct.core.learner import Fitted, Model
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.core.weights import nbytes, sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.dynamic import dynamic
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
-from tests.conftest import tiny_learner, tiny_plan
+from tests.conftest import seeded_model, tiny_learner, tiny_plan
 
 SITES = [f"site-{number}" for number in range(1, 9)]
 FIRST = Model({"w": torch.zeros(500), "steps": torch.tensor(0)})
@@ -104,7 +104,10 @@ def test_without_a_delta_or_with_a_period_of_one_it_is_fedavg_with_equal_weights
     plan, sites = tiny_plan(), SITES[:3]
     hashes = []
     for scheme in (dynamic(**how), fedavg(weight_by="equal")):
-        memory, keeps = scheme.start(model_of(plan), sites, 5), {site: {} for site in sites}
+        memory, keeps = (
+            scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 5),
+            {site: {} for site in sites},
+        )
         for number in range(3):
             tasks, reports = scheme.assign(memory, number, sites), {}
             for count, site in enumerate(sites, 5):
@@ -114,7 +117,7 @@ def test_without_a_delta_or_with_a_period_of_one_it_is_fedavg_with_equal_weights
                     reports[site] = report
             memory = scheme.combine(memory, number, reports)
         model = scheme.model(memory)
-        hashes.append([sha256(model), *(sha256(scheme.use(Task(model), None, keeps[site])) for site in sites)])
+        hashes.append([sha256(model), *(sha256(scheme.personalise(Task(model), None, keeps[site])) for site in sites)])
     assert hashes[0] == hashes[1]
 
 
@@ -189,11 +192,11 @@ def test_every_sync_every_rounds_all_synchronise_and_then_use_what_is_delivered(
     for number, _, _, memory, keeps in play(scheme, 6, uneven):
         model = scheme.model(memory)
         if number % 3 < 2:
-            assert sha256(scheme.use(Task(model), None, keeps["site-5"])) == sha256(keeps["site-5"]["model"])
+            assert sha256(scheme.personalise(Task(model), None, keeps["site-5"])) == sha256(keeps["site-5"]["model"])
         else:
             steps = [sum(uneven(site, earlier) for earlier in range(number + 1)) for site in SITES]
             assert model["w"][0].item() == pytest.approx(sum(steps) / 8, abs=1e-6)
-            assert sha256(scheme.use(Task(model), None, keeps["site-5"])) == sha256(model)
+            assert sha256(scheme.personalise(Task(model), None, keeps["site-5"])) == sha256(model)
 
 
 def test_the_period_comes_before_a_balancing_that_is_under_way():
@@ -265,5 +268,5 @@ def test_in_the_last_round_all_synchronise_whatever_their_period(sync_every):
     for number, last in ((1, False), (4, True)):
         tasks = scheme.assign(memory, number, SITES)
         assert {task.extra["do"] for task in tasks.values()} == {"synchronise" if last else "train"}
-    nested = swa(sitenorm(scheme)).start(replace(model_of(tiny_plan()), rounds=6), SITES, 0)
+    nested = swa(sitenorm(scheme)).start(replace(seeded_model(tiny_plan()), rounds=6), SITES, 0)
     assert nested["inner"]["inner"]["last"] == 4

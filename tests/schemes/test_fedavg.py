@@ -6,10 +6,10 @@ import torch
 from brainct.core.learner import Model
 from brainct.core.scheme import Report
 from brainct.core.weights import add, scale
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
+from brainct.training.data import Dataset, Fold
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -19,12 +19,12 @@ COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
 def test_one_full_batch_step_at_each_site_is_gradient_descent_on_the_pooled_scans():
     rate, plan = 0.3, tiny_plan("fedavg", fit={"rate": 0.3, "batch_size": 100})
     scheme = fedavg()
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     learners = {site: tiny_learner(plan, site, scans=COUNTS[site]) for site in SITES}
     pooled = tiny_learner(plan, "pooled")
-    folds = [learner.scans.folds["train"] for learner in learners.values()]
-    union = Fold(torch.cat([fold.images for fold in folds]), torch.cat([fold.labels for fold in folds]))
-    pooled.scans = Dataset("pooled", {"train": union}, "", (), 100)
+    folds = [learner.data.folds["train"] for learner in learners.values()]
+    union = Fold(torch.cat([fold.inputs for fold in folds]), torch.cat([fold.labels for fold in folds]))
+    pooled.data = Dataset("pooled", {"train": union}, "", (), 100)
     descended = memory["weights"]
     for number in range(3):
         tasks = scheme.assign(memory, number, SITES)

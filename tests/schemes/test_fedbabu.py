@@ -4,7 +4,7 @@ import pytest
 
 from brainct.core.scheme import Task
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedbabu import fedbabu
 from tests.conftest import first_weights, tiny_learner, tiny_plan
@@ -34,7 +34,7 @@ def test_a_site_tunes_the_head_alone_when_it_uses_the_model_and_keeps_nothing_of
     last = play(scheme, plan)[-1]
     model, client_state = scheme.model(last.memory), last.keeps["site-2"]
     before = sha256(client_state["own"])
-    used = scheme.use(Task(model), tiny_learner(plan, "site-2", 3), client_state)
+    used = scheme.personalise(Task(model), tiny_learner(plan, "site-2", 3), client_state)
     assert {key for key in used if not used[key].equal(model[key])} == HEAD
     by_hand = tiny_learner(plan, "site-2", 3).fit(model, epochs=3, frozen=model.keys() - HEAD).weights
     assert sha256(used) == sha256(by_hand)
@@ -46,12 +46,12 @@ def test_a_hospital_outside_does_what_every_site_does():
     last = play(scheme, plan)[-1]
     model = scheme.model(last.memory)
     used = [
-        scheme.use(Task(model), tiny_learner(plan, "site-2", 3), client_state)
+        scheme.personalise(Task(model), tiny_learner(plan, "site-2", 3), client_state)
         for client_state in ({}, last.keeps["site-2"])
     ]
     assert sha256(used[0]) == sha256(used[1])
     learner = tiny_learner(plan, "outside")
-    tuned = scheme.use(Task(model), learner, {})
+    tuned = scheme.personalise(Task(model), learner, {})
     assert learner.gradient(tuned).loss < learner.gradient(model).loss
 
 
@@ -59,10 +59,10 @@ def test_another_head_is_fixed_when_it_is_named():
     plan, scheme = tiny_plan(), fedbabu(["norm2", "head"])
     row = play(scheme, plan, 1)[0]
     model = scheme.model(row.memory)
-    used = scheme.use(Task(model), tiny_learner(plan), row.keeps["site-1"])
+    used = scheme.personalise(Task(model), tiny_learner(plan), row.keeps["site-1"])
     moved = {key for key in used if not used[key].equal(model[key])}
     assert moved == HEAD | {"norm2.weight", "norm2.bias"} == set(row.keeps["site-1"]["own"])
-    assert row.reports["site-1"].weights.keys() == model_of(plan).weights.keys() - moved
+    assert row.reports["site-1"].weights.keys() == model_of(plan.network, plan.seed, plan.rounds).weights.keys() - moved
 
 
 def test_epochs_out_of_range_are_refused():

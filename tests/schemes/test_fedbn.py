@@ -3,12 +3,13 @@
 import pytest
 
 from brainct.core.weights import sha256
-from brainct.ct.learner import described, model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedbn import fedbn, silobn
+from brainct.training.networks import described
 from tests.conftest import tiny_plan
-from tests.schemes.test_partial import STATISTICS, batchnorm_learner, batchnorm_network
+from tests.support.batchnorm import STATISTICS, batchnorm_learner, batchnorm_network
 from tests.support.by_hand import SITES, play
 
 AFFINE = {"1.weight", "1.bias"}
@@ -21,7 +22,7 @@ def with_batchnorm(scheme, rounds=2):
 def test_normalisation_of_the_networks_here_stays_and_differs_from_site_to_site():
     plan = tiny_plan()
     last = play(fedbn(), plan)[-1]
-    kept = {key for key in model_of(plan).weights if key.startswith("norm")}
+    kept = {key for key in model_of(plan.network, plan.seed, plan.rounds).weights if key.startswith("norm")}
     assert all(set(last.keeps[site]["own"]) == kept for site in SITES)
     assert len({sha256(last.keeps[site]["own"]) for site in SITES}) == 3
 

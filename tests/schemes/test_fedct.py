@@ -9,11 +9,11 @@ import torch
 from scipy.stats import binom
 
 from brainct.core import serialization
+from brainct.core.learner import PublicLabels
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.core.weights import sha256
-from brainct.ct.folds import Fold, Public
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.run.record import model_sha256
 from brainct.run.rehearse import rehearse
@@ -21,7 +21,10 @@ from brainct.run.rounds import _same_public, load_model
 from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
 from brainct.schemes.fedct import VOTES, fedct
+from brainct.security.credentials import SiteCredentials, digest_of, offline
+from brainct.training.data import Fold, Public
 from tests.conftest import PUBLIC, first_weights, tiny_learner, tiny_model, tiny_plan, tiny_scans
+from tests.support.by_hand import play
 
 SITES = ["site-1", "site-2", "site-3"]
 BALLOT = Ballot(["any"])
@@ -69,20 +72,14 @@ def test_an_unqualified_vote_gives_no_label():
     assert labels[[0, 2], 0].tolist() == [True, False]
 
 
-def played(scheme, rounds, *, lost=(), plan=None, sites=SITES):
+def played(scheme, rounds, *, plan=None, **choices):
     """A run by hand: memory, keeps, and every round's tasks and reports."""
     plan = plan or tiny_plan()
-    memory, keeps, seen = scheme.start(tiny_model(plan), sites, 3), {site: {} for site in sites}, []
-    for number in range(rounds):
-        tasks, reports = scheme.assign(memory, number, sites), {}
-        for site, task in tasks.items():
-            if (site, number) in lost:
-                continue
-            reports[site], keeps[site] = scheme.reply(task, tiny_learner(plan, site, number), keeps[site])
-            check_report(reports[site], task, scheme, site)
-        seen.append((tasks, reports))
-        memory = scheme.combine(memory, number, reports)
-    return memory, keeps, seen
+    rows = play(scheme, plan, rounds, **{"model": tiny_model(plan), "sites": SITES, "counts": {}, "seed": 3, **choices})
+    for row in rows:
+        for site, report in row.reports.items():
+            check_report(report, row.tasks[site], scheme, site)
+    return rows[-1].memory, rows[-1].keeps, [(row.tasks, row.reports) for row in rows]
 
 
 def nbytes(weights):
@@ -114,7 +111,7 @@ def test_a_site_trains_on_its_scans_and_the_consensus():
     memory, _, seen = played(scheme, 2)
     pseudo = delivered(scheme.extra(played(scheme, 1)[0]))
     first = tiny_learner(plan, "site-1", 0).fit(first_weights(plan)).weights
-    by_hand = tiny_learner(plan, "site-1", 1).fit(first, pseudo=pseudo, own=0.75)
+    by_hand = tiny_learner(plan, "site-1", 1).fit(first, public_labels=PublicLabels(pseudo, 0.75))
     wanted = BALLOT.filled(tiny_learner(plan, "site-1", 1).predict(by_hand.weights, "public"), torch.zeros(1, 6))
     assert torch.equal(seen[1][1]["site-1"].weights["labels"], packed(wanted))
     assert seen[1][1]["site-1"].metrics["loss"] == by_hand.loss
@@ -124,7 +121,7 @@ def test_a_site_trains_on_its_scans_and_the_consensus():
 
 def test_a_flipped_bit_is_as_rare_as_epsilon_says():
     for epsilon in (0.5, 2.0):
-        uniform = tiny_learner(tiny_plan()).hidden(40_000, "flips")
+        uniform = tiny_learner(tiny_plan()).credentials.private_uniform(40_000, "flips")
         turned = flipped(np.zeros((40_000, 1), bool), flip_rate(epsilon), uniform).sum()
         low, high = binom.interval(0.9999, 40_000, 1 / (1 + math.exp(epsilon)))
         assert low <= turned <= high
@@ -134,8 +131,9 @@ def test_a_flipped_bit_is_as_rare_as_epsilon_says():
 def large(plan, site, number, secret="s", scans=1000):
     """A learner whose public set is so large that flips can be counted."""
     images = torch.from_numpy(np.random.default_rng(3).random((scans, 3, 32, 32), dtype=np.float32))
-    data = replace(tiny_learner(plan, site).scans, public=lambda: Public(images, ""))
-    return SiteLearner(network_of(plan), data, plan, site, number, secret)
+    data = replace(tiny_learner(plan, site).data, public=lambda: Public(images, ""))
+    context = offline(plan, site, number)
+    return learner_of(plan, data, replace(context, credentials=replace(context.credentials, secret=secret)))
 
 
 def test_a_site_flips_its_labels_at_the_rate_by_its_secret_and_sends_no_loss():
@@ -162,17 +160,19 @@ def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
     assert "weights" not in keeps["site-2"]
     assert serialization.unpack(serialization.pack(keeps["site-2"])).keys() == keeps["site-2"].keys()
     learner, task = tiny_learner(plan, "site-2", 2), Task(scheme.model(memory), scheme.extra(memory))
-    trees = scheme.see(task, learner, keeps["site-2"]).predict(task.weights)
+    trees = scheme.adapt_input(task, learner, keeps["site-2"]).predict(task.weights)
     network = learner.predict(task.weights)
     assert not torch.allclose(trees, network, atol=0.05)
-    assert torch.equal(trees, scheme.see(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights))
-    assert scheme.see(task, learner, keeps["site-1"]) is learner
+    assert torch.equal(
+        trees, scheme.adapt_input(task, tiny_learner(plan, "site-2", 0), keeps["site-2"]).predict(task.weights)
+    )
+    assert scheme.adapt_input(task, learner, keeps["site-1"]) is learner
 
 
 def test_a_forest_has_no_answers_for_a_fold_without_scans():
     learner = tiny_learner(tiny_plan())
-    folds = {**learner.scans.folds, "valid": Fold(torch.empty(0, 3, 32, 32), torch.empty(0, 6))}
-    learner.scans = replace(learner.scans, folds=folds)
+    folds = {**learner.data.folds, "valid": Fold(torch.empty(0, 3, 32, 32), torch.empty(0, 6))}
+    learner.data = replace(learner.data, folds=folds)
     assert forest(learner, None, 0.5)("valid").shape == (0, 6)
 
 
@@ -232,7 +232,7 @@ def test_a_hospital_outside_learns_from_the_consensus():
     assert pseudo.shape == (PUBLIC, 6)
     outside, weights = tiny_learner(plan, "outside"), first_weights(plan)
     for _ in range(20):
-        weights = outside.fit(weights, pseudo=pseudo, own=0.5).weights
+        weights = outside.fit(weights, public_labels=PublicLabels(pseudo)).weights
     agree = (outside.predict(weights, "public")[:, 5] >= 0.5) == pseudo[:, 5].bool()
     assert agree.float().mean() >= 0.8
 
@@ -248,14 +248,15 @@ def test_with_own_1_the_votes_change_nothing_in_training():
 
 
 def test_flips_of_two_epsilons_have_nothing_in_common():
-    class Noting(SiteLearner):
-        def hidden(self, count, *words):
-            asked.append(super().hidden(count, *words))
+    class Noting(SiteCredentials):
+        def private_uniform(self, count, *words):
+            asked.append(super().private_uniform(count, *words))
             return asked[-1]
 
     plan, asked = tiny_plan("fedct"), []
     for epsilon in (0.1, 0.4, 0.4):
-        learner = Noting(network_of(plan), tiny_scans(1), plan, "site-1", 4)
+        context = replace(offline(plan, "site-1", 4), credentials=Noting(plan.seed, "site-1", 4, digest_of(plan)))
+        learner = learner_of(plan, tiny_scans(1), context)
         fedct(1, 0, epsilon=epsilon).reply(Task({}, {"scans": PUBLIC, "vote": True, "forest": False}), learner, {})
     assert not set(asked[0].tolist()) & set(asked[1].tolist())
     assert asked[1].tolist() == asked[2].tolist()

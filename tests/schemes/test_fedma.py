@@ -9,11 +9,12 @@ import torch
 from brainct.core.matching import permuted
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
-from brainct.ct.learner import described, model_of, network_like
-from brainct.ct.networks import build, parameters_of
+from brainct.ct.model import model_of, network_like
+from brainct.ct.networks import build
 from brainct.errors import Refused
 from brainct.schemes._sequential import chain_of
 from brainct.schemes.fedma import fedma
+from brainct.training.networks import described, parameters_of
 from tests.conftest import tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -94,7 +95,7 @@ def test_in_each_round_one_more_layer_is_frozen_and_the_same_at_all_sites():
 
 def test_a_site_trains_and_sends_only_what_is_not_frozen():
     plan = tiny_plan("fedma", fit={"steps": 3})  # a first step alone would be the same with nothing frozen
-    weights = dict(model_of(plan).weights)
+    weights = dict(model_of(plan.network, plan.seed, plan.rounds).weights)
     task = Task(weights, {"frozen": ["conv1.weight", "conv1.bias"]})
     report, client_state = fedma().reply(task, tiny_learner(plan), {})
     assert report.weights.keys() == weights.keys() - {"conv1.weight", "conv1.bias"}
@@ -212,15 +213,17 @@ def test_a_run_grows_is_evaluated_and_leaves_a_model_that_loads(small_site, tmp_
     assert all(set(row["bytes_received"]) == {"site-1", "site-2"} for row in record["rounds"])
     assert set(record["test"]) == {"site-1", "site-2"}
     weights = load_model(tmp_path / "out" / "model.safetensors")
-    loaded = network_like(plan, weights)
+    loaded = network_like(plan.network, plan.seed, weights)
     loaded.load_state_dict(weights)
     assert len(weights["conv1.weight"]) == 12
-    assert parameters_of(loaded) > parameters_of(network_like(plan, model_of(plan).weights))
+    assert parameters_of(loaded) > parameters_of(
+        network_like(plan.network, plan.seed, model_of(plan.network, plan.seed, plan.rounds).weights)
+    )
 
 
 def test_a_learner_trains_and_judges_weights_of_other_widths_and_then_its_own_again():
     plan = tiny_plan("fedma")
-    learner, own = tiny_learner(plan), dict(model_of(plan).weights)
+    learner, own = tiny_learner(plan), dict(model_of(plan.network, plan.seed, plan.rounds).weights)
     wide = {key: value for key, value in network(widths=(11, 5), hidden=9).state_dict().items()}
     assert {key: value.shape for key, value in learner.fit(wide).weights.items()} == {
         key: value.shape for key, value in wide.items()
@@ -234,4 +237,4 @@ def test_a_learner_trains_and_judges_weights_of_other_widths_and_then_its_own_ag
 def test_a_network_whose_widths_are_its_plans_refuses_others():
     plan = tiny_plan("fedavg")
     with pytest.raises(Refused, match="head.bias has shape"):
-        tiny_learner(plan).fit({**model_of(plan).weights, "head.bias": torch.zeros(7)})
+        tiny_learner(plan).fit({**model_of(plan.network, plan.seed, plan.rounds).weights, "head.bias": torch.zeros(7)})

@@ -6,7 +6,7 @@ import torch
 from brainct.core.learner import Model
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedopt import fedadagrad, fedadam, fedavgm, fedyogi
@@ -71,7 +71,7 @@ def test_two_steps_with_momentum_by_hand():
 def test_without_momentum_at_rate_1_it_is_fedavg_to_the_bit():
     plan, sites, hashes = tiny_plan(), ["site-1", "site-2"], []
     for scheme in (fedavgm(1.0, 0.0), fedavg()):
-        memory = scheme.start(model_of(plan), sites, 0)
+        memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 0)
         for number in range(3):
             tasks = scheme.assign(memory, number, sites)
             reports = {

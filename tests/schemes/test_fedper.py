@@ -3,7 +3,7 @@
 import pytest
 
 from brainct.core.weights import mean, sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedper import fedper
 from tests.conftest import tiny_learner, tiny_plan
@@ -16,7 +16,7 @@ HEAD = {"head.weight", "head.bias"}
 def test_each_site_trains_the_mean_body_together_with_its_own_head(weight_by):
     """Two rounds written out: body and head of each site by hand, with real training of the whole network."""
     plan = tiny_plan()
-    body = dict(model_of(plan).weights)
+    body = dict(model_of(plan.network, plan.seed, plan.rounds).weights)
     heads = {site: {key: body.pop(key) for key in sorted(HEAD)} for site in SITES[:1]}
     heads = dict.fromkeys(SITES, heads["site-1"])
     for number in range(2):
@@ -47,5 +47,5 @@ def test_in_the_first_round_the_body_is_that_of_fedavg():
 def test_a_hospital_outside_gets_the_initial_head():
     plan = tiny_plan()
     given = fedper().model(play(fedper(), plan)[-1].memory)
-    first = model_of(plan).weights
+    first = model_of(plan.network, plan.seed, plan.rounds).weights
     assert {key for key in given if given[key].equal(first[key])} == HEAD

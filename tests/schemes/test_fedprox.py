@@ -5,7 +5,7 @@ import torch
 
 from brainct.core.scheme import Task
 from brainct.core.weights import sha256, squared_distance
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedprox import fedprox
@@ -29,7 +29,7 @@ def test_the_penalty_is_half_mu_times_the_squared_distance_from_the_model_sent()
 def test_with_mu_0_it_is_fedavg_to_the_bit():
     plan, sites, hashes = tiny_plan(), ["site-1", "site-2"], []
     for scheme in (fedprox(0.0), fedavg()):
-        memory = scheme.start(model_of(plan), sites, 0)
+        memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 0)
         for number in range(2):
             tasks = scheme.assign(memory, number, sites)
             reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site, number), {})[0] for site in sites}

@@ -4,7 +4,7 @@ import pytest
 
 from brainct.core.scheme import Task
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedper import fedper
 from brainct.schemes.fedrep import fedrep
@@ -16,7 +16,7 @@ HEAD = {"head.weight", "head.bias"}
 
 def test_the_head_is_fitted_first_under_the_frozen_body_then_the_body_under_that_head():
     plan, calls = tiny_plan(), []
-    first = model_of(plan).weights
+    first = model_of(plan.network, plan.seed, plan.rounds).weights
     learner = tiny_learner(plan)
     fit = learner.fit
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from brainct.core.learner import Fitted, Model
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
+from brainct.training.data import Dataset, Fold
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
@@ -16,7 +16,7 @@ COUNTS = {"site-1": 4, "site-2": 9, "site-3": 14}
 
 def rounds(scheme, plan, count):
     """The model after each round on sites of different sizes."""
-    memory = scheme.start(model_of(plan), list(COUNTS), 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), list(COUNTS), 0)
     for number in range(count):
         reports = {
             site: scheme.reply(task, tiny_learner(plan, site, number, scans=COUNTS[site]), {})[0]
@@ -29,10 +29,10 @@ def rounds(scheme, plan, count):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_it_is_one_optimiser_on_the_union_of_the_sites_batches(momentum):
     plan = tiny_plan("fedsgd")
-    folds = [tiny_learner(plan, site, scans=count).scans.folds["train"] for site, count in COUNTS.items()]
-    union = Fold(torch.cat([fold.images for fold in folds]), torch.cat([fold.labels for fold in folds]))
+    folds = [tiny_learner(plan, site, scans=count).data.folds["train"] for site, count in COUNTS.items()]
+    union = Fold(torch.cat([fold.inputs for fold in folds]), torch.cat([fold.labels for fold in folds]))
     pooled = tiny_learner(plan, "pooled")
-    pooled.scans = Dataset("pooled", {"train": union}, "", (), 100)
+    pooled.data = Dataset("pooled", {"train": union}, "", (), 100)
     descended = {key: torch.nn.Parameter(value) for key, value in first_weights(plan).items()}
     optimiser = torch.optim.SGD(descended.values(), lr=0.3, momentum=momentum)
     for model in rounds(fedsgd(0.3, momentum), plan, 4):

@@ -22,7 +22,7 @@ def test_the_rounds_are_those_of_fedavg_to_the_bit_and_sites_keep_nothing(argume
 def test_a_site_uses_the_model_after_the_passes_asked_for_over_its_own_scans():
     plan, scheme = tiny_plan(), finetune(epochs=4)
     model = scheme.model(play(scheme, plan)[-1].memory)
-    used = scheme.use(Task(model), tiny_learner(plan, "site-2", 3), {})
+    used = scheme.personalise(Task(model), tiny_learner(plan, "site-2", 3), {})
     assert sha256(used) == sha256(tiny_learner(plan, "site-2", 3).fit(model, epochs=4).weights)
     learner = tiny_learner(plan, "site-2")
     assert learner.gradient(used).loss < learner.gradient(model).loss
@@ -39,7 +39,7 @@ def test_a_site_tunes_at_the_full_rate_after_the_last_round_of_a_falling_one():
     learner = tiny_learner(plan, round=3)
     weights = learner.initial().weights
     assert sha256(learner.fit(weights).weights) == sha256(weights)
-    assert learner.gradient(finetune().use(Task(weights), learner, {})).loss < learner.gradient(weights).loss
+    assert learner.gradient(finetune().personalise(Task(weights), learner, {})).loss < learner.gradient(weights).loss
 
 
 @pytest.mark.parametrize("epochs", [0, -2, 0.5, True])

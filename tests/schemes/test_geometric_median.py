@@ -5,22 +5,22 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.geometric_median import geometric_median
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (5, 1), (3, 2), (5, 4)])
-def test_as_many_liars_as_stated_move_it_no_further_than_the_bound(truthful, liars, lie):
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(2, 1), (5, 1), (3, 2), (5, 4)])
+def test_as_many_byzantine_sites_as_stated_move_it_no_further_than_the_bound(sound, liars, factor):
     """|z - c| <= 2/(m - 2f) sum |x_i - c| over the honest.
 
     z has the least sum of distances to all: sum_all |x - z| <= sum_all |x - c|. An honest one has
-    |x - z| >= |z - c| - |x - c|, a liar |x - z| >= |x - c| - |z - c|; their sum is (m - 2f) |z - c| <= 2 sum |x - c|.
+    |x - z| >= |z - c| - |x - c|, another |x - z| >= |x - c| - |z - c|; together (m - 2f) |z - c| <= 2 sum |x - c|.
     """
-    told = honest(truthful)
+    told = honest(sound)
     points = torch.stack([flat(weights) for weights in told])
-    found = flat(close_a_round(geometric_median(liars), told + lying(lie, liars)))
+    found = flat(close_a_round(geometric_median(liars), told + byzantine(factor, liars)))
     for center in (points.mean(0), points[0], torch.full((5,), 5.0, dtype=torch.float64)):
-        most = 2 / (truthful - liars) * float((points - center).norm(dim=1).sum())
+        most = 2 / (sound - liars) * float((points - center).norm(dim=1).sum())
         assert float((found - center).norm()) <= most * (1 + 1e-6)
 
 

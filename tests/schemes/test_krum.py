@@ -5,23 +5,23 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.krum import krum, multikrum
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same, within
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(4, 1), (6, 1), (5, 2), (6, 3)])
-def test_as_many_liars_as_stated_and_krum_is_an_honest_model_to_the_bit(truthful, liars, lie):
-    told = honest(truthful, spread=0.1)
-    for models in (told + lying(lie, liars), lying(lie, liars) + told):
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(4, 1), (6, 1), (5, 2), (6, 3)])
+def test_as_many_byzantine_sites_as_stated_and_krum_is_an_honest_model_to_the_bit(sound, liars, factor):
+    told = honest(sound, spread=0.1)
+    for models in (told + byzantine(factor, liars), byzantine(factor, liars) + told):
         assert any(same(close_a_round(krum(liars), models), weights) for weights in told)
         assert within(close_a_round(multikrum(liars), models), told)
 
 
-def test_liars_that_agree_on_a_lie_are_too_few_to_be_their_own_neighbours():
+def test_byzantine_sites_that_agree_on_a_model_are_too_few_to_be_their_own_neighbours():
     told = honest(5)
-    lie = lying(1e6, 1)[0]
-    assert any(same(close_a_round(krum(2), [*told, lie, lie]), weights) for weights in told)
-    assert same(close_a_round(krum(1), [*told[:2], lie, lie, lie]), lie)
+    common = byzantine(1e6, 1)[0]
+    assert any(same(close_a_round(krum(2), [*told, common, common]), weights) for weights in told)
+    assert same(close_a_round(krum(1), [*told[:2], common, common, common]), common)
 
 
 def test_the_choice_is_the_least_sum_of_squares_to_the_nearest_others():

@@ -1,7 +1,7 @@
 """What is true of LG-FedAvg alone."""
 
 from brainct.core.weights import sha256
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.schemes.fedper import fedper
 from brainct.schemes.lgfedavg import lgfedavg
 from tests.conftest import tiny_plan
@@ -24,6 +24,6 @@ def test_it_shares_what_fedper_keeps_and_keeps_what_fedper_shares():
 
 def test_both_parts_are_trained_at_once():
     plan = tiny_plan()
-    seen, first = play(lgfedavg(), plan, 1)[0], model_of(plan).weights
+    seen, first = play(lgfedavg(), plan, 1)[0], model_of(plan.network, plan.seed, plan.rounds).weights
     trained = {**seen.reports["site-1"].weights, **seen.keeps["site-1"]["own"]}
     assert not any(trained[key].equal(first[key]) for key in first)

@@ -5,20 +5,20 @@ import torch
 
 from brainct.errors import Refused
 from brainct.schemes.median import median
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same, within
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (3, 1), (3, 2), (4, 3)])
-def test_as_many_liars_as_stated_leave_each_coordinate_among_the_honest_ones(truthful, liars, lie):
-    told = honest(truthful)
-    for models in (told + lying(lie, liars), lying(lie, liars) + told):
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(2, 1), (3, 1), (3, 2), (4, 3)])
+def test_as_many_byzantine_sites_as_stated_leave_each_coordinate_among_the_honest_ones(sound, liars, factor):
+    told = honest(sound)
+    for models in (told + byzantine(factor, liars), byzantine(factor, liars) + told):
         assert within(close_a_round(median(liars=liars), models), told)
 
 
-def test_one_liar_more_than_half_is_believed_so_the_bound_is_sharp():
+def test_one_byzantine_site_more_than_half_is_believed_so_the_bound_is_sharp():
     told = honest(2)
-    assert not within(close_a_round(median(liars=0), told + lying(1e6, 3)), told)
+    assert not within(close_a_round(median(liars=0), told + byzantine(1e6, 3)), told)
 
 
 def test_of_an_odd_number_it_is_the_middle_value_and_of_an_even_number_the_mean_of_the_middle_two():
@@ -29,7 +29,7 @@ def test_of_an_odd_number_it_is_the_middle_value_and_of_an_even_number_the_mean_
         assert torch.equal(flat(close_a_round(median(), models)), wanted.float().double())
 
 
-def test_a_counter_of_a_liar_is_still_the_largest_as_in_every_mean():
+def test_a_counter_of_a_byzantine_site_is_still_the_largest_as_in_every_mean():
     told = honest(3)
     assert close_a_round(median(), told[:2] + [{**told[2], "steps": torch.tensor(9)}])["steps"] == 9
 
@@ -51,6 +51,6 @@ def test_too_few_sites_or_reports_are_refused_with_the_number_that_it_takes():
 
 
 @pytest.mark.parametrize("liars", [-1, 1.0, True])
-def test_a_number_of_liars_out_of_range_is_refused(liars):
+def test_a_number_of_byzantine_sites_out_of_range_is_refused(liars):
     with pytest.raises(Refused, match="median: liars is .*; wanted a whole number of at least 0"):
         median(liars=liars)

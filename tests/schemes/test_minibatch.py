@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from brainct.core.weights import sha256
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.fedsgd import fedsgd
 from brainct.schemes.minibatch import minibatch
+from brainct.training.data import Dataset, Fold
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 COUNTS = {"site-1": 3, "site-2": 9, "site-3": 14}
@@ -18,7 +18,7 @@ COUNTS = {"site-1": 3, "site-2": 9, "site-3": 14}
 
 def rounds(scheme, plan, count, counts=COUNTS):
     """After each round the model, and the scans that went through the sites' networks in it."""
-    memory = scheme.start(model_of(plan), list(counts), 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), list(counts), 0)
     for number in range(count):
         reports, batches = {}, []
         for site, task in scheme.assign(memory, number, list(counts)).items():
@@ -26,14 +26,14 @@ def rounds(scheme, plan, count, counts=COUNTS):
             seen = []
             learner.network.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0].detach()))
             reports[site], _ = scheme.reply(task, learner, {})
-            batches.append(batch_of(learner.scans.folds["train"], torch.cat(seen)))
+            batches.append(batch_of(learner.data.folds["train"], torch.cat(seen)))
         memory = scheme.combine(memory, number, reports)
         yield scheme.model(memory), batches
 
 
 def batch_of(fold, images):
     """The scans of a fold that were seen, with their labels."""
-    index = [next(i for i, known in enumerate(fold.images) if torch.equal(known, image)) for image in images]
+    index = [next(i for i, known in enumerate(fold.inputs) if torch.equal(known, image)) for image in images]
     return Fold(images, fold.labels[index])
 
 
@@ -46,9 +46,9 @@ def test_it_is_one_optimiser_on_the_union_of_the_rounds_batches(momentum):
     drawn = []
     for model, batches in rounds(minibatch(0.3, momentum), plan, 4):
         assert [len(batch) for batch in batches] == [3, 4, 4]
-        drawn.append(batches[2].images)
-        union = Fold(torch.cat([x.images for x in batches]), torch.cat([x.labels for x in batches]))
-        pooled.scans = Dataset("pooled", {"train": union}, "", (), 100)
+        drawn.append(batches[2].inputs)
+        union = Fold(torch.cat([x.inputs for x in batches]), torch.cat([x.labels for x in batches]))
+        pooled.data = Dataset("pooled", {"train": union}, "", (), 100)
         gradient = pooled.gradient({key: value.detach() for key, value in descended.items()}).weights
         for key, value in descended.items():
             value.grad = gradient[key].clone()
@@ -64,7 +64,7 @@ def test_it_is_the_average_of_models_after_every_single_step_on_a_batch(augment)
     plan = tiny_plan(fit={"rate": 0.3, "steps": 1, "batch_size": 4, "augment": augment})
     models = []
     for scheme in (minibatch(0.3), fedavg(weight_by="equal")):
-        memory = scheme.start(model_of(plan), list(counts), 0)
+        memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), list(counts), 0)
         for number in range(4):
             tasks = scheme.assign(memory, number, list(counts))
             learners = {site: tiny_learner(plan, site, number, scans=counts[site]) for site in counts}

@@ -10,17 +10,18 @@ from brainct.core.learner import Layer, Model
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Task
 from brainct.core.weights import mean, sha256
-from brainct.ct.learner import SiteLearner, described, model_of
+from brainct.ct.model import model_of
 from brainct.ct.networks import NETWORKS, build
 from brainct.errors import Refused
 from brainct.schemes import build as scheme_of
-from brainct.schemes._partial import NORMALISATION, head_of, of_kind, paths_of, under
-from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
+from brainct.schemes._partial import NORMALISATION, head_of, of_kind, under
+from brainct.training.networks import described
+from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
+from tests.support.batchnorm import STATISTICS, batchnorm_learner, batchnorm_network
 from tests.support.by_hand import COUNTS, SITES, play
 
 HEAD, BODY = {"head.weight", "head.bias"}, {"conv1.weight", "conv2.weight"}
 NORM = {f"norm{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
-STATISTICS = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
 STAYS = [
     ("fedper", {}, HEAD),
     ("fedper", {"head": ["norm2", "head"]}, HEAD | {"norm2.weight", "norm2.bias"}),
@@ -37,23 +38,12 @@ every_choice = pytest.mark.parametrize(
 )
 
 
-def batchnorm_network():
-    """Convolution, BatchNorm, head: no network here has a BatchNorm, so one is built for those who look for it."""
-    torch.manual_seed(3)
-    parts = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6))
-    return nn.Sequential(*parts)
-
-
-def batchnorm_learner(plan, site="site-1", round=0, **scans):
-    return SiteLearner(batchnorm_network(), tiny_scans(sum(site.encode()), **scans), plan, site, round)
-
-
 def played(name, arguments, rounds=3, **options):
     """The rounds, the model that they started from, and the scheme; silobn on a network that has BatchNorm."""
     plan, scheme = tiny_plan(name, arguments=arguments), scheme_of(name, arguments)
     if name == "silobn":
         options = {"model": described(batchnorm_network(), "bn"), "learner": batchnorm_learner, **options}
-    model = options.pop("model", model_of(plan))
+    model = options.pop("model", model_of(plan.network, plan.seed, plan.rounds))
     return play(scheme, plan, rounds, model=model, **options), model, scheme
 
 
@@ -84,12 +74,12 @@ def test_a_site_would_use_the_delivered_part_with_what_it_kept_and_takes_nothing
     delivered = {key: torch.ones_like(value) for key, value in model.weights.items()}
     client_state = seen[-1].keeps["site-2"]
     learner = (batchnorm_learner if name == "silobn" else tiny_learner)(tiny_plan(name), "site-2")
-    used = scheme.use(Task(delivered), learner, client_state)
+    used = scheme.personalise(Task(delivered), learner, client_state)
     shared = model.weights.keys() - stays
     assert sha256({key: used[key] for key in shared}) == sha256({key: delivered[key] for key in shared})
     if name != "fedbabu":
         assert sha256({key: used[key] for key in stays}) == sha256(client_state["own"])
-        assert sha256(scheme.use(Task(delivered), learner, {})) == sha256(delivered)
+        assert sha256(scheme.personalise(Task(delivered), learner, {})) == sha256(delivered)
     assert used.keys() == model.weights.keys()
 
 
@@ -108,7 +98,9 @@ def test_all_parts_start_from_the_runs_checkpoint(name):
     """A site that began from the seeded head, not the checkpoint's, would give another report."""
     scheme, plan = scheme_of(name, {}), tiny_plan(name)
     trained = tiny_learner(plan, "elsewhere").fit(first_weights(plan), epochs=3).weights
-    task = scheme.assign(scheme.start(replace(model_of(plan), weights=trained), SITES, 7), 0, SITES)["site-1"]
+    task = scheme.assign(
+        scheme.start(replace(model_of(plan.network, plan.seed, plan.rounds), weights=trained), SITES, 7), 0, SITES
+    )["site-1"]
     assert sha256({**task.weights, **task.extra["own"]}) == sha256(trained)
     from_checkpoint = scheme.reply(task, tiny_learner(plan), {})[0]
     seeded = scheme.reply(Task(task.weights), tiny_learner(plan), {})[0]
@@ -119,7 +111,7 @@ def test_all_parts_start_from_the_runs_checkpoint(name):
 @pytest.mark.parametrize("name", ["fedper", "fedrep", "fedbabu", "lgfedavg", "fedbn", "layerwise", "ditto"])
 def test_training_that_diverges_is_refused_at_the_site_before_anything_is_kept(name):
     scheme, plan = scheme_of(name, {}), tiny_plan(name)
-    task = scheme.assign(scheme.start(model_of(plan), SITES, 7), 0, SITES)["site-1"]
+    task = scheme.assign(scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 7), 0, SITES)["site-1"]
     learner = tiny_learner(plan)
     fit = learner.fit
     learner.fit = lambda weights, **asked: replace(
@@ -177,7 +169,7 @@ def test_many_known_layers_are_not_all_listed():
 
 @pytest.mark.parametrize("name", ["fedper", "fedrep", "fedbabu", "lgfedavg"])
 def test_a_head_that_is_no_part_of_the_network_is_refused(name):
-    model = model_of(tiny_plan())
+    model = seeded_model(tiny_plan())
     with pytest.raises(Refused, match=f"{name}: head names 'fc', where cnn has no layer; known are conv1, .*, head"):
         scheme_of(name, {"head": ["fc"]}).start(model, SITES, 0)
     with pytest.raises(Refused, match=f"{name}: head is the whole network"):
@@ -190,9 +182,3 @@ def test_a_head_that_is_no_part_of_the_network_is_refused(name):
         scheme_of(name, {"head": "head"})
     with pytest.raises(Refused, match="weight_by is 'size'; wanted one of examples, equal"):
         scheme_of(name, {"weight_by": "size"})
-
-
-@pytest.mark.parametrize("value", ["head", 3, None, [1], [""], {"head": 1}])
-def test_what_is_no_list_of_paths_is_refused(value):
-    with pytest.raises(Refused, match="wanted a list of module paths"):
-        paths_of(value, "x")

@@ -10,12 +10,12 @@ from sklearn.preprocessing import StandardScaler
 from brainct.core.learner import Model
 from brainct.core.report_check import check_report
 from brainct.core.robust import radon_point
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.schemes.radon import fitting_levels, machine, radon
-from tests.conftest import tiny_learner, tiny_plan
-from tests.core.test_robust import in_hull
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
+from tests.conftest import seeded_model, tiny_learner, tiny_plan
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same, within
+from tests.support.hulls import in_hull
 
 
 def points(models):
@@ -29,19 +29,19 @@ def test_whole_models_give_their_radon_point():
     assert same(found, close_a_round(radon(part="sketch"), models)), "a model of r - 2 numbers is its own sketch"
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("place", [0, 3, 6])
-def test_of_whole_models_one_liar_leaves_the_result_in_the_honest_hull(lie, place):
+def test_of_whole_models_one_byzantine_site_leaves_the_result_in_the_honest_hull(factor, place):
     told = honest(6)
-    models = [*told[:place], *lying(lie, 1), *told[place:]]
+    models = [*told[:place], *byzantine(factor, 1), *told[place:]]
     assert in_hull(flat(close_a_round(radon(part="whole"), models)).numpy(), points(told), slack=1e-6)
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_of_sketches_one_liar_leaves_the_sketch_in_the_honest_hull_and_the_model_near(lie):
+@pytest.mark.parametrize("factor", FACTORS)
+def test_of_sketches_one_byzantine_site_leaves_the_sketch_in_the_honest_hull_and_the_model_near(factor):
     told = honest(4)
     for seed in range(5):
-        found = close_a_round(radon(), told + lying(lie, 1), seed=seed)
+        found = close_a_round(radon(), told + byzantine(factor, 1), seed=seed)
         assert float((flat(found) - 5.0).norm()) < 100
 
 
@@ -55,11 +55,11 @@ def test_a_sketch_is_drawn_anew_in_each_round_from_the_servers_seed():
     assert not same(found[0], found[3])
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_coordinates_survive_three_liars_of_nine(lie):
+@pytest.mark.parametrize("factor", FACTORS)
+def test_coordinates_survive_three_byzantine_sites_of_nine(factor):
     told = honest(6)
     for order in ([0, 1, 2], [0, 3, 6], [0, 4, 8]):
-        models, false = list(told), lying(lie, 3)
+        models, false = list(told), byzantine(factor, 3)
         for place, weights in zip(order, false, strict=True):
             models.insert(place, weights)
         assert within(close_a_round(radon(levels=2, part="coordinate"), models), told)
@@ -162,14 +162,14 @@ def test_on_fourier_features_the_machine_fails_as_seldom_as_the_paper_says(tabul
     assert np.median(found) < np.median(alone)
 
 
-@pytest.mark.parametrize("lie", [1e6, -1e6, 1e30])
-def test_on_fourier_features_three_arbitrary_models_of_25_make_it_no_worse_than_the_worst_honest_one(tabular, lie):
+@pytest.mark.parametrize("factor", [1e6, -1e6, 1e30])
+def test_on_fourier_features_three_arbitrary_models_of_25_make_it_no_worse_than_the_worst_honest_one(tabular, factor):
     rng = np.random.default_rng(1)
     for _ in range(20):
         models = [trained_alone(tabular, rng) for _ in range((D + 2) ** LEVELS)]
         false = rng.choice(len(models), 2**LEVELS - 1, replace=False)
         told = [models[index] for index in range(len(models)) if index not in false]
-        models = [lie * (1 + rng.random(D)) if index in false else model for index, model in enumerate(models)]
+        models = [factor * (1 + rng.random(D)) if index in false else model for index, model in enumerate(models)]
         assert risk(tabular, aggregated(models, rng)) <= max(risk(tabular, model) for model in told) + 1e-6
         assert risk(tabular, np.mean(models, 0)) > 1e6
 
@@ -180,7 +180,7 @@ EIGHT = [f"site-{number}" for number in range(1, 9)]
 
 def a_round_of_heads(spoil=()):
     plan, scheme = tiny_plan(network=HEADED, fit={"rate": 1.0, "epochs": 5}), radon(part="head")
-    memory = scheme.start(model_of(plan), EIGHT, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), EIGHT, 0)
     reports = {}
     for site, task in scheme.assign(memory, 0, EIGHT).items():
         reports[site], _ = scheme.reply(task, tiny_learner(plan, site), {})
@@ -210,7 +210,7 @@ def test_only_the_head_is_trained_sent_and_replaced_by_each_findings_radon_point
         np.testing.assert_allclose(rows_of(found)[finding], radon_point(models), rtol=1e-5, atol=1e-6)
 
 
-def test_one_liar_leaves_every_findings_head_in_the_honest_hull():
+def test_one_byzantine_site_leaves_every_findings_head_in_the_honest_hull():
     _, reports, found = a_round_of_heads(spoil=["site-3"])
     for finding in range(6):
         told = [rows_of(report.weights)[finding] for site, report in reports.items() if site != "site-3"]
@@ -218,7 +218,7 @@ def test_one_liar_leaves_every_findings_head_in_the_honest_hull():
 
 
 def test_a_head_that_the_sites_can_not_afford_is_refused_with_the_number_that_would_work():
-    model = model_of(tiny_plan(network=HEADED))
+    model = seeded_model(tiny_plan(network=HEADED))
     with pytest.raises(Refused, match="radon: 7 models; with levels 1 and part head it takes 8"):
         radon(part="head").start(model, EIGHT[:7], 0)
     with pytest.raises(Refused, match="the network does not end in a linear layer"):

@@ -10,12 +10,13 @@ from brainct.core.matching import Link, permuted
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
-from brainct.ct.learner import described, model_of
+from brainct.ct.model import model_of
 from brainct.ct.networks import build
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.rebasin import rebasin, repaired
-from tests.conftest import tiny_learner, tiny_plan
+from brainct.training.networks import described
+from tests.conftest import seeded_model, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
 CNN = {"widths": (8, 12), "groups": 4}
@@ -67,7 +68,7 @@ def test_the_share_of_a_site_is_its_number_of_training_scans(name, options, dims
 def test_where_no_better_order_is_found_it_is_fedavg_to_the_bit(weight_by):
     plan, hashes = tiny_plan(), []
     for scheme in (rebasin(weight_by=weight_by), fedavg(weight_by=weight_by)):
-        memory = scheme.start(model_of(plan), SITES, 5)
+        memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 5)
         for number in range(2):
             tasks = scheme.assign(memory, number, SITES)
             learners = {site: tiny_learner(plan, site, number, scans=5 + n) for n, site in enumerate(SITES)}
@@ -116,7 +117,7 @@ def repairing(architecture, rounds, repair=True, lost=(), weight_by="examples"):
     network = {"architecture": architecture, "size": 32, "options": CHAINS[architecture]}
     plan = tiny_plan("rebasin", rounds=12, network=network, fit={"rate": 0.3, "epochs": 3, "batch_size": 3})
     scheme = rebasin(repair=repair, weight_by=weight_by)
-    memory, seen = scheme.start(model_of(plan), SITES, 5), []
+    memory, seen = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 5), []
     for number in range(rounds):
         reports = {}
         for count, (site, task) in enumerate(scheme.assign(memory, number, SITES).items()):
@@ -140,7 +141,7 @@ def measured(plan, model, layers, weight_by):
         for layer in layers:
             out = []
             hook = learner.network.get_submodule(layer).register_forward_hook(lambda _, __, y, out=out: out.append(y))
-            learner.network(learner.scans.folds["train"].images)
+            learner.network(learner.data.folds["train"].inputs)
             hook.remove()
             values = out[0].detach().double().transpose(0, 1).flatten(1).numpy()
             total[layer] = total[layer] + share * np.stack([values.mean(1), values.std(1)])
@@ -167,7 +168,7 @@ def test_statistics_move_with_their_units(architecture):
     """Each unit tells a number of its own, its bias; so the first site's numbers are all sites' mean."""
     network = {"architecture": architecture, "size": 32, "options": CHAINS[architecture]}
     plan, scheme = tiny_plan("rebasin", rounds=12, network=network), rebasin(repair=True)
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     random, layers = torch.Generator().manual_seed(3), [Link(**row).last for row in memory["chain"][:-1]]
     weights = {key: torch.randn(value.shape, generator=random) for key, value in memory["weights"].items()}
     models = {site: shuffled(weights, memory, seed) for seed, site in enumerate(SITES)}
@@ -209,6 +210,6 @@ def test_a_repair_that_is_no_choice_is_refused():
 
 
 def test_a_run_that_would_end_amid_a_repair_is_refused_at_start():
-    rebasin(repair=True).start(model_of(tiny_plan(rounds=6)), SITES, 0)
+    rebasin(repair=True).start(seeded_model(tiny_plan(rounds=6)), SITES, 0)
     with pytest.raises(Refused, match="REPAIR has cycles of 3 rounds; wanted a multiple, not 7"):
-        rebasin(repair=True).start(model_of(tiny_plan(rounds=7)), SITES, 0)
+        rebasin(repair=True).start(seeded_model(tiny_plan(rounds=7)), SITES, 0)

@@ -14,12 +14,12 @@ from brainct.core.learner import Layer, Model
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import model_of, network_of
+from brainct.ct.model import model_of, network_of
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
-from brainct.schemes.ridge import matrices, ridge
+from brainct.schemes.ridge import head_inputs, matrices, ridge
 from brainct.schemes.sitenorm import sitenorm
+from brainct.training.data import Dataset, Fold
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -47,8 +47,12 @@ def solve(features, labels, owners, scheme=None, lost=(), rounds=1):
         reports = {}
         for site, task in scheme.assign(memory, number, sites).items():
             mine = torch.tensor([site == f"site-{owner}" for owner in owners])
-            asked = {"features": lambda weights, layer, mine=mine: (features[mine], labels[mine])}
-            learner = SimpleNamespace(initial=lambda: network, **asked)
+
+            def observe(weights, layers, record, mine=mine):
+                record(layers[0], features[mine], None)
+                return labels[mine]
+
+            learner = SimpleNamespace(initial=lambda: network, observe=observe)
             report, _ = scheme.reply(task, learner, {})
             check_report(report, task, scheme, site)
             if (site, number) not in lost:
@@ -139,7 +143,7 @@ def test_a_lost_site_is_asked_again_and_then_nothing_changes_any_more():
 
 def test_what_travels_once_is_two_triangles_a_finding_in_double_precision_and_then_a_count():
     plan, scheme = tiny_plan("ridge"), ridge()
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     task = scheme.assign(memory, 0, SITES)["site-1"]
     report, client_state = scheme.reply(task, tiny_learner(plan), {})
     assert 0 < serialization.size(report.weights) - 8 * 6 * (8 + 1) * (8 + 2) < 100
@@ -152,13 +156,13 @@ def test_what_travels_once_is_two_triangles_a_finding_in_double_precision_and_th
 
 def test_only_the_head_changes_and_its_logits_are_twice_the_scores():
     plan, scheme = tiny_plan("ridge"), ridge(LAM)
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     learners = {site: tiny_learner(plan, site) for site in SITES}
     tasks = scheme.assign(memory, 0, SITES)
     reports = {site: scheme.reply(tasks[site], learners[site], {})[0] for site in SITES}
     model, before = scheme.model(scheme.combine(memory, 0, reports)), first_weights(plan)
     assert [key for key in before if not torch.equal(before[key], model[key])] == ["head.weight", "head.bias"]
-    found = [learners[site].features(before, "head") for site in SITES]
+    found = [head_inputs(learners[site], before, "head") for site in SITES]
     features, labels = torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
     logits = torch.cat([learners[site].predict(model).double().logit() for site in SITES])
     for j in range(6):
@@ -169,13 +173,13 @@ def test_only_the_head_changes_and_its_logits_are_twice_the_scores():
 def test_the_features_are_what_enters_the_head_in_the_order_of_the_fold_without_augmentation():
     plan = tiny_plan(fit={"augment": {"scanner": 1.0}})
     learner, weights = tiny_learner(plan, batch_size=3), first_weights(plan)
-    features, labels = learner.features(weights, "head")
-    fold, network = learner.scans.folds["train"], network_of(plan)
+    features, labels = head_inputs(learner, weights, "head")
+    fold, network = learner.data.folds["train"], network_of(plan.network, plan.seed)
     body = torch.nn.Sequential(*list(network)[:-1])
-    torch.testing.assert_close(features, body(fold.images).detach(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(features, body(fold.inputs).detach(), rtol=0, atol=1e-6)
     assert torch.equal(labels, fold.labels)
     assert not features.requires_grad
-    assert not learner.network.get_submodule("head")._forward_pre_hooks
+    assert not learner.network.get_submodule("head")._forward_hooks
 
 
 def test_one_scan_of_a_class_can_be_read_off_its_matrix():
@@ -188,7 +192,7 @@ def test_one_scan_of_a_class_can_be_read_off_its_matrix():
 
 def test_around_it_the_scans_can_be_normalised_per_site():
     plan, scheme = tiny_plan(), sitenorm(ridge(LAM))
-    memory = scheme.start(model_of(plan), SITES, 0)
+    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), SITES, 0)
     for number in range(3):
         tasks = scheme.assign(memory, number, SITES)
         reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in SITES}
@@ -220,7 +224,7 @@ def test_what_it_can_not_work_with_is_refused():
     with pytest.raises(Refused, match="last features are the same for all scans"):
         solve(torch.zeros(N, D), pooled()[1], [1, 2] * 30)
     learner = tiny_learner(tiny_plan(), "st-elsewhere")
-    fold = learner.scans.folds["train"]
-    learner.scans = Dataset("", {"train": Fold(fold.images, torch.full_like(fold.labels, math.nan))}, "")
+    fold = learner.data.folds["train"]
+    learner.data = Dataset("", {"train": Fold(fold.inputs, torch.full_like(fold.labels, math.nan))}, "")
     with pytest.raises(Refused, match="st-elsewhere has no labelled training scan"):
-        learner.features(first_weights(tiny_plan()), "head")
+        head_inputs(learner, first_weights(tiny_plan()), "head")

@@ -5,27 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct.ct.learner import model_of
 from brainct.schemes import SCHEMES, about
-from tests.conftest import tiny_learner, tiny_plan
-from tests.schemes.test_contract import sites_of
+from tests.conftest import tiny_plan
+from tests.support.by_hand import play, sites_of
 
-SUMMED = sorted(name for name in SCHEMES if not about(name).no_secure_aggregation)
-NOISED = sorted(name for name in SCHEMES if not about(name).no_noise)
+SUMMED = sorted(name for name in SCHEMES if "secure_aggregation" not in about(name).blocks)
+NOISED = sorted(name for name in SCHEMES if "update_noise" not in about(name).blocks)
 
 
-def rounds(name, count=2, change=lambda reports: reports):
+def rounds(name, count=2, **choices):
     """(tasks, reports) of each round, and at last the model."""
-    scheme, plan, keeps = SCHEMES[name](), tiny_plan(name), {}
-    memory, seen = scheme.start(model_of(plan), sites_of(name), 7), []
-    for number in range(count):
-        tasks, reports = scheme.assign(memory, number, sites_of(name)), {}
-        for site, task in sorted(tasks.items()):
-            learner = tiny_learner(plan, site, number)
-            reports[site], keeps[site] = scheme.reply(task, learner, keeps.get(site, {}))
-        memory = scheme.combine(memory, number, change(reports))
-        seen.append((tasks, reports))
-    return seen, scheme.model(memory)
+    scheme = SCHEMES[name]()
+    rows = play(scheme, tiny_plan(name), count, sites=sites_of(name), counts={}, **choices)
+    return [(row.tasks, row.reports) for row in rows], scheme.model(rows[-1].memory)
 
 
 def passed_on(reports):

@@ -28,7 +28,9 @@ from tests.conftest import tiny_model, tiny_plan
 from tests.support.hostile import ATTACKS
 from tests.support.summing import SITES, Federation, moved, played
 
-INNER = sorted(name for name, make in SCHEMES.items() if make().coefficient is not None and not make().sealed)
+INNER = sorted(
+    name for name, make in SCHEMES.items() if make().aggregation_weight is not None and not make().hides_updates
+)
 
 
 @pytest.mark.parametrize("name", INNER)
@@ -274,9 +276,9 @@ def test_a_site_that_demands_secure_aggregation_takes_part_where_every_sum_is_ma
     assert said is None if allowed else 'take the scheme "secagg"' in said
 
 
-def test_a_scheme_has_a_coefficient_if_its_row_says_that_the_sum_is_enough():
+def test_a_scheme_has_an_aggregation_weight_if_its_row_does_not_block_secure_aggregation():
     for name, make in SCHEMES.items():
-        assert (make().coefficient is None) == bool(about(name).no_secure_aggregation)
+        assert (make().aggregation_weight is None) == ("secure_aggregation" in about(name).blocks)
 
 
 def test_without_a_desk_too_no_round_is_masked_or_opened_twice():
@@ -314,8 +316,8 @@ def test_within_wrappers_the_follow_up_goes_through():
 
 def test_with_fixed_members_a_loss_changes_nothing_and_costs_the_next_round_too():
     scheme, plan = secagg(members="fixed"), tiny_plan(rounds=9)
-    assert scheme.fixed
-    assert not secagg().fixed
+    assert scheme.fixed_members
+    assert not secagg().fixed_members
     federation = played(scheme, plan, 2)
     before = sha256(federation.model())
     federation.round(["site-2"])

@@ -19,6 +19,7 @@ from tests.conftest import tiny_plan, tiny_scans
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
 from tests.support.kit import Authority, hospital_kit
+from tests.support.requests import request, task_of, trains
 from tests.support.summing import SITES
 
 
@@ -45,7 +46,7 @@ class Carrying:
     def __call__(self, orders, inbox):
         for site in sorted(orders):
             answer = self.change(site, self.agents[site].answer(self.change(site, orders[site])))
-            self.sent += [serialization.sha256(answer)] if orders[site]["what"] == "reply" else []
+            self.sent += [serialization.sha256(answer)] if trains(orders[site]) else []
             inbox.accept(site, answer)
 
 
@@ -66,17 +67,11 @@ def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit
 
 
 def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
-    scans, orders = tiny_scans(1), {"what": "reply", "round": 0, "sites": SITES, "run": "run", "exchange": "round 0"}
-    order = {**orders, "plan": tiny_plan("secagg").model_dump(), "task": {"weights": {}, "extra": {ROUND: 0}}}
-    keys = [Agreed("site-1", tmp_path, None, lambda *_: scans).answer(order)["extra"] for _ in range(2)]
+    scans, asked = tiny_scans(1), request(tiny_plan("secagg"), sites=SITES, task=task_of({}, {ROUND: 0}))
+    sites = ("site-1", "site-1", "site-2", "site-3")
+    keys = [Agreed(site, tmp_path, None, lambda *_: scans).answer(asked)["extra"] for site in sites]
     assert keys[0] == keys[1]
-    assert all(
-        first != second for first, second in itertools.pairwise([keys[0], *_other_sites(tmp_path, order, scans)])
-    )
-
-
-def _other_sites(folder, order, scans):
-    return [Agreed(site, folder, None, lambda *_: scans).answer(order)["extra"] for site in ("site-2", "site-3")]
+    assert all(first != second for first, second in itertools.pairwise(keys[1:]))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +151,7 @@ def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(t
             agent, extra = carrier.agents[site], what["task"]["extra"]
             assert serialization.sha256(agent.answer(what)) == serialization.sha256(agent.answer(what))
             opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
-            refused.append(agent.answer({**what, "task": {"weights": {}, "extra": {**extra, OPEN: opening}}}))
+            refused.append(agent.answer({**what, "task": task_of({}, {**extra, OPEN: opening})}))
         return what
 
     carrier = Carrying(tmp_path / "client_state", change=asked_again)

@@ -9,22 +9,25 @@ import torch
 from safetensors import safe_open
 
 from brainct.core import serialization
-from brainct.core.learner import Moments
 from brainct.core.scheme import Report, Task, every
 from brainct.core.weights import sha256
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
 from brainct.schemes import build
+from brainct.schemes._moments import Moments, moments, normalising
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
 from brainct.schemes.fedprox import fedprox
 from brainct.schemes.finetune import finetune
+from brainct.schemes.ridge import head_inputs
 from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
 from brainct.schemes.swa import swa
-from tests.conftest import first_weights, tiny_learner, tiny_plan
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold
+from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
 from tests.support.agreed import Agreed
+from tests.support.requests import request, task_of
 
 SITES = ["site-1", "site-2", "site-3"]
 COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
@@ -32,24 +35,24 @@ COUNTS = {"site-1": 4, "site-2": 7, "site-3": 10}
 
 def seen_through(scans, change):
     """The same scans after a change of their images."""
-    return replace(scans, folds={name: Fold(change(fold.images), fold.labels) for name, fold in scans.folds.items()})
+    return replace(scans, folds={name: Fold(change(fold.inputs), fold.labels) for name, fold in scans.folds.items()})
 
 
-def learner_of(site, number, changes):
+def learner_at(site, number, changes):
     """A site's learner in a round; `changes` says through which scanner a site sees its scans."""
     learner = tiny_learner(tiny_plan(), site, number, scans=COUNTS[site])
-    learner.scans = seen_through(learner.scans, changes.get(site, lambda images: images))
+    learner.data = seen_through(learner.data, changes.get(site, lambda images: images))
     return learner
 
 
 def run(scheme, rounds, changes=None, first=0, lost=()):
     """Rounds by hand; `first` is the number that learners get in round 0; the memory, each site's keep, all reports."""
-    memory, keeps, heard = scheme.start(model_of(tiny_plan()), SITES, 3), {site: {} for site in SITES}, []
+    memory, keeps, heard = scheme.start(seeded_model(tiny_plan()), SITES, 3), {site: {} for site in SITES}, []
     for number in range(rounds):
         reports = {}
         for site, task in sorted(scheme.assign(memory, number, SITES).items()):
             if (site, number) not in lost:
-                learner = learner_of(site, number + first, changes or {})
+                learner = learner_at(site, number + first, changes or {})
                 reports[site], keeps[site] = scheme.reply(task, learner, keeps[site])
         heard.append(reports)
         memory = scheme.combine(memory, number, reports)
@@ -59,18 +62,18 @@ def run(scheme, rounds, changes=None, first=0, lost=()):
 def answers(scheme, memory, client_state, learner):
     """What a site, or a hospital outside, gets for its test fold from the model that leaves the federation."""
     task = Task(scheme.model(memory), scheme.extra(memory))
-    seeing = scheme.see(task, learner, client_state)
-    return seeing.predict(scheme.use(task, seeing, client_state))
+    seeing = scheme.adapt_input(task, learner, client_state)
+    return seeing.predict(scheme.personalise(task, seeing, client_state))
 
 
 def pixels(sites=SITES, changes=None):
     """(C, all pixels) of the sites' training scans in float64."""
-    images = [learner_of(site, 0, changes or {}).scans.folds["train"].images.double() for site in sites]
+    images = [learner_at(site, 0, changes or {}).data.folds["train"].inputs.double() for site in sites]
     return torch.cat(images).transpose(0, 1).flatten(1)
 
 
 def test_sums_over_the_sites_are_those_of_the_pooled_scans():
-    parts = [learner_of(site, 0, {}).moments() for site in SITES]
+    parts = [moments(learner_at(site, 0, {})) for site in SITES]
     scans, mean = sum(part.scans for part in parts), sum(part.sum for part in parts) / sum(part.scans for part in parts)
     torch.testing.assert_close(mean, pixels().mean(1), rtol=0, atol=1e-14)
     # the law of total variance: pooled = within + between
@@ -119,7 +122,7 @@ def test_a_gain_and_an_offset_of_one_scanner_change_no_answer_when_kappa_is_0(in
         for changes in ({}, {"site-2": lambda images: 0.3 * images + 0.5}):
             scheme = sitenorm(inner, kappa)
             memory, keeps, _ = run(scheme, 4, changes)
-            found += [torch.cat([answers(scheme, memory, keeps[x], learner_of(x, 4, changes)) for x in SITES])]
+            found += [torch.cat([answers(scheme, memory, keeps[x], learner_at(x, 4, changes)) for x in SITES])]
         return (found[0] - found[1]).abs().max().item()
 
     assert difference(0.0) < 1e-4
@@ -131,7 +134,7 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
         fedavg(),
         quorum=every,
         expects=lambda task, report: {"expected": torch.ones(1)},
-        use=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
+        personalise=lambda task, learner, client_state: {"used": task.weights["w"], "kept": client_state["w"]},
         extra=lambda memory: {"more": 1},
     )
     scheme, memory = sitenorm(inner), {"inner": {}, "statistics": {STATISTICS: {"mean": [0.0], "variance": [1.0]}}}
@@ -140,21 +143,21 @@ def test_what_the_inner_scheme_says_of_quorum_reports_use_and_extra_holds():
     assert scheme.quorum(5) == 5
     assert set(scheme.expects(task, report)) == {"expected"}
     assert scheme.expects(Task(task.weights), report) is task.weights
-    assert set(scheme.use(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
+    assert set(scheme.personalise(task, None, {"w": torch.ones(1)})) == {"used", "kept"}
 
 
 def test_sites_train_and_answer_through_their_own_statistics():
     scheme = sitenorm(kappa=2.0)
     memory, keeps, _ = run(scheme, 3)
-    learner = learner_of("site-2", 3, {})
-    own, common = learner.moments(), scheme.extra(memory)[STATISTICS]
+    learner = learner_at("site-2", 3, {})
+    own, common = moments(learner), scheme.extra(memory)[STATISTICS]
     mean = (own.sum + 2 * torch.tensor(common["mean"]).double()) / 9
     variance = (own.scatter + 2 * torch.tensor(common["variance"]).double()) / 9
-    by_hand = (learner.scans.folds["test"].images - mean.reshape(1, 3, 1, 1)) / variance.reshape(1, 3, 1, 1).sqrt()
+    by_hand = (learner.data.folds["test"].inputs - mean.reshape(1, 3, 1, 1)) / variance.reshape(1, 3, 1, 1).sqrt()
     learner.network.load_state_dict(scheme.model(memory))
     wanted = learner.network(by_hand.float()).sigmoid().detach()
     torch.testing.assert_close(answers(scheme, memory, keeps["site-2"], learner), wanted, rtol=0, atol=1e-5)
-    seeing = scheme.see(Task({}, scheme.extra(memory)), learner, {})
+    seeing = scheme.adapt_input(Task({}, scheme.extra(memory)), learner, {})
     assert not torch.equal(seeing.predict(scheme.model(memory)), learner.predict(scheme.model(memory)))
 
 
@@ -163,11 +166,11 @@ def test_training_sees_the_normalised_inputs_in_fit_gradient_and_features_alike(
     mean, variance = [0.1, 0.2, 0.3], [0.5, 0.25, 2.0]
     learner, by_hand = tiny_learner(plan), tiny_learner(plan)
     shift, spread = torch.tensor(mean).reshape(1, 3, 1, 1), torch.tensor(variance).reshape(1, 3, 1, 1).sqrt()
-    by_hand.scans = seen_through(by_hand.scans, lambda images: (images - shift) / spread)
-    seeing = learner.normalised(mean, variance)
+    by_hand.data = seen_through(by_hand.data, lambda images: (images - shift) / spread)
+    seeing = learner.adapted(inputs=normalising(mean, variance))
     assert sha256(seeing.fit(weights).weights) == sha256(by_hand.fit(weights).weights)
     assert sha256(seeing.gradient(weights).weights) == sha256(by_hand.gradient(weights).weights)
-    assert torch.equal(seeing.features(weights, "head")[0], by_hand.features(weights, "head")[0])
+    assert torch.equal(head_inputs(seeing, weights, "head")[0], head_inputs(by_hand, weights, "head")[0])
     assert torch.equal(seeing.predict(weights), by_hand.predict(weights))
     assert sha256(learner.fit(weights).weights) != sha256(by_hand.fit(weights).weights)
 
@@ -181,11 +184,11 @@ def test_nothing_but_two_sums_a_channel_and_a_count_travels_in_round_0():
 
 
 def test_no_label_is_needed_for_the_statistics():
-    learner = learner_of("site-1", 0, {})
-    before = learner.moments()
-    fold = learner.scans.folds["train"]
-    learner.scans = Dataset("", {"train": Fold(fold.images, torch.full_like(fold.labels, math.nan))}, "")
-    after = learner.moments()
+    learner = learner_at("site-1", 0, {})
+    before = moments(learner)
+    fold = learner.data.folds["train"]
+    learner.data = Dataset("", {"train": Fold(fold.inputs, torch.full_like(fold.labels, math.nan))}, "")
+    after = moments(learner)
     assert (after.scans, before.scans) == (4, 4)
     assert torch.equal(after.sum, before.sum)
     assert torch.equal(after.scatter, before.scatter)
@@ -201,10 +204,10 @@ def test_a_site_lost_in_round_0_has_no_share_in_the_statistics_and_takes_part_la
 def test_a_hospital_outside_without_any_scan_of_its_own_uses_the_common_statistics():
     scheme = sitenorm(kappa=0.0)
     memory, _, _ = run(scheme, 2)
-    outside = learner_of("site-2", 9, {})
-    outside.scans = Dataset("", {"test": outside.scans.folds["test"]}, "")
+    outside = learner_at("site-2", 9, {})
+    outside.data = Dataset("", {"test": outside.data.folds["test"]}, "")
     common = scheme.extra(memory)[STATISTICS]
-    wanted = outside.normalised(common["mean"], common["variance"]).predict(scheme.model(memory))
+    wanted = outside.adapted(inputs=normalising(common["mean"], common["variance"])).predict(scheme.model(memory))
     assert torch.equal(answers(scheme, memory, {}, outside), wanted)
 
 
@@ -217,14 +220,16 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
 
 def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
-    task = {"weights": first_weights(plan), "extra": {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}}}
-    order = {"what": "evaluate", "round": plan.rounds, "sites": ["site-1"], "run": "run", "plan": plan.model_dump()}
-    found = agent.answer({**order, "task": task, "fold": "test"})["scores"]["any"]["brier"]
-    learner = SiteLearner(network_of(plan), agent._data[1], plan, "site-1", 1)
-    own = learner.moments()
-    seeing = learner.normalised((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
-    assert found == seeing.evaluate(task["weights"])["any"]["brier"]
-    assert found != learner.evaluate(task["weights"])["any"]["brier"]
+    weights = first_weights(plan)
+    task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})
+    asked = request(plan, "evaluate", round=plan.rounds, task=task, fold="test")
+    found = agent.answer(asked)["scores"]["any"]["brier"]
+    learner = learner_of(plan, agent._data[1], offline(plan, "site-1", 1))
+    own = moments(learner)
+    change = normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
+    seeing = learner.adapted(inputs=change)
+    assert found == seeing.evaluate(weights)["any"]["brier"]
+    assert found != learner.evaluate(weights)["any"]["brier"]
 
 
 @pytest.mark.usefixtures("small_site")
@@ -249,7 +254,7 @@ def test_a_kappa_out_of_range_is_refused(kappa):
 
 def test_a_run_in_which_nobody_would_train_is_refused():
     with pytest.raises(Refused, match="sitenorm: the run has 1 round"):
-        sitenorm().start(model_of(tiny_plan(rounds=1)), SITES, 0)
+        sitenorm().start(seeded_model(tiny_plan(rounds=1)), SITES, 0)
 
 
 @pytest.mark.parametrize("inner", [sitenorm(), swa(sitenorm(feddc()))], ids=lambda inner: inner.name)
@@ -259,9 +264,9 @@ def test_site_normalisation_within_itself_is_refused(inner):
 
 
 def test_the_moments_of_a_data_set_are_taken_once():
-    learner = learner_of("site-1", 0, {})
-    again = SiteLearner(learner.network, learner.scans, tiny_plan(), "site-1", 5)
-    assert learner.moments().scatter is again.moments().scatter
-    other = replace(learner.scans, folds={"train": Fold(learner.scans.folds["train"].images * 2, torch.zeros(4, 6))})
-    again.scans = other
-    torch.testing.assert_close(again.moments().sum, 2 * learner.moments().sum)
+    learner = learner_at("site-1", 0, {})
+    again = replace(learner)
+    assert moments(learner).scatter is moments(again).scatter
+    other = replace(learner.data, folds={"train": Fold(learner.data.folds["train"].inputs * 2, torch.zeros(4, 6))})
+    again.data = other
+    torch.testing.assert_close(moments(again).sum, 2 * moments(learner).sum)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from brainct.ct.learner import model_of
 from brainct.errors import Refused
 from brainct.schemes import build
 from brainct.schemes.fedavg import fedavg
@@ -13,7 +12,7 @@ from brainct.schemes.feddc import feddc
 from brainct.schemes.fedexp import fedexp
 from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
-from tests.conftest import tiny_plan
+from tests.conftest import seeded_model, tiny_plan
 from tests.support.quadratic import run, sites_that_differ
 
 
@@ -77,14 +76,14 @@ def test_arguments_out_of_range_are_refused(arguments, words):
 
 @pytest.mark.parametrize(("rounds", "counted"), [(8, [6, 7]), (30, list(range(22, 30))), (1, [0])])
 def test_by_default_the_last_quarter_of_the_runs_rounds_counts(rounds, counted):
-    memory = swa().start(model_of(tiny_plan(rounds=rounds)), ["site-1"], 0)
+    memory = swa().start(seeded_model(tiny_plan(rounds=rounds)), ["site-1"], 0)
     assert list(range(memory["begin"], rounds)) == counted
 
 
 def test_a_begin_that_the_run_never_reaches_is_refused_at_start():
-    swa(begin=7).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)
+    swa(begin=7).start(seeded_model(tiny_plan(rounds=8)), ["site-1"], 0)
     with pytest.raises(Refused, match="swa: begin is 8, but the run has 8 rounds"):
-        swa(begin=8).start(model_of(tiny_plan(rounds=8)), ["site-1"], 0)
+        swa(begin=8).start(seeded_model(tiny_plan(rounds=8)), ["site-1"], 0)
 
 
 @pytest.mark.parametrize("inner", ["fedma", "sitenorm"])

@@ -6,19 +6,19 @@ import torch
 from brainct.errors import Refused
 from brainct.schemes.median import median
 from brainct.schemes.trimmed_mean import trimmed_mean
-from tests.support.byzantine import LIES, close_a_round, flat, honest, lying, same, within
+from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, honest, same, within
 
 
-@pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize(("truthful", "liars"), [(2, 1), (4, 1), (3, 2), (6, 2)])
-def test_as_many_liars_as_are_trimmed_leave_each_coordinate_among_the_honest_ones(truthful, liars, lie):
-    told = honest(truthful)
-    assert within(close_a_round(trimmed_mean(trim=liars), told + lying(lie, liars)), told)
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("sound", "liars"), [(2, 1), (4, 1), (3, 2), (6, 2)])
+def test_as_many_byzantine_sites_as_are_trimmed_leave_each_coordinate_among_the_honest_ones(sound, liars, factor):
+    told = honest(sound)
+    assert within(close_a_round(trimmed_mean(trim=liars), told + byzantine(factor, liars)), told)
 
 
-def test_one_liar_more_than_is_trimmed_gets_through_so_the_bound_is_sharp():
+def test_one_byzantine_site_more_than_is_trimmed_gets_through_so_the_bound_is_sharp():
     told = honest(6)
-    assert not within(close_a_round(trimmed_mean(trim=1), told + lying(1e6, 2)), told)
+    assert not within(close_a_round(trimmed_mean(trim=1), told + byzantine(1e6, 2)), told)
 
 
 @pytest.mark.parametrize(("trim", "count"), [(0, 4), (1, 3), (1, 6), (2, 7)])

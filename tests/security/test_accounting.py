@@ -8,8 +8,9 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.signal import fftconvolve
 
+from brainct.core.privacy_event import KINDS, Event
 from brainct.errors import Refused
-from brainct.security.accounting import COARSEST, KINDS, POINTS, UNITS, Event, as_row, epsilon, of_row
+from brainct.security.accounting import COARSEST, POINTS, UNITS, as_row, epsilon, of_row
 
 EVENTS = (
     Event("update", mu=0.5),

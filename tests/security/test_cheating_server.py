@@ -2,59 +2,24 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainct.ct.folds import Dataset, Fold
 from brainct.protocol.terms import evaluations
 from brainct.security.disclosures import check_answer, leaves, row_of
-from brainct.security.reply_filter import FilteredAgent, reply_filter_of
-from brainct.site.agent import SiteAgent
-from tests.conftest import CHAIN, first_weights, tiny_plan, tiny_public
+from tests.conftest import CHAIN, first_weights, tiny_plan
+from tests.support.guarded import SITE, SITES, begun, door, hospital, moved, request
 from tests.support.hostile import ATTACKS
+from tests.support.requests import task_of
 
-SITE, SITES = "site-1", ["site-1", "site-2", "site-3"]
 STANDARD = {
     "limits": {"networks": ["cnn", {"architecture": "cnn", "options": {"widths": [8, 8]}}], "runs_a_day": 20},
     "scores": {"form": "rounded"},
     "least_class": 5,
 }
 NOISY = {"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 50.0}}
-
-
-def hospital(seed, scans=20, fingerprint="0" * 64):
-    """Scans that differ by the seed in their pixels alone: ten of each label in each fold, so that counts are equal."""
-    rng = np.random.default_rng(seed)
-    images = torch.from_numpy(rng.random((scans, 3, 32, 32), dtype=np.float32))
-    labels = (torch.arange(scans) % 2).float()[:, None].repeat(1, 6)
-    folds = {name: Fold(images, labels) for name in ("train", "valid", "test")}
-    return Dataset("random", folds, fingerprint, ("twenty scans",), 8, public=tiny_public)
-
-
-def door(folder, scans=None, policy=None):
-    """A site as a server meets it: its desk, and behind a policy the guard."""
-    held = scans or hospital(0)
-    agent = SiteAgent(SITE, folder / "client_state", None, lambda *_: held)
-    return FilteredAgent(agent, reply_filter_of({**(policy or {}), "folder": str(folder / "privacy")}, folder, SITE))
-
-
-def order(plan, what="reply", **changes):
-    task = {"weights": first_weights(plan), "extra": {}}
-    known = {"run": "a-run", "round": 0, "sites": SITES, "plan": plan.model_dump(), "task": task, "exchange": "x"}
-    return {"what": what, **known, **changes}
-
-
-def moved(weights, by):
-    return {"weights": {key: value + by for key, value in weights.items()}, "extra": {}}
-
-
-def begun(folder, plan, **choices):
-    site = door(folder, **choices)
-    assert "about" in site.answer(order(plan, "describe"))
-    return site
 
 
 # D1: another plan under the same round ---------------------------------------------------------------------------
@@ -73,7 +38,7 @@ def begun(folder, plan, **choices):
 @pytest.mark.parametrize("what", ["reply", "evaluate"])
 def test_what_a_run_is_can_not_change_after_the_roll_call(tmp_path, what, change, named):
     site = begun(tmp_path, tiny_plan())
-    found = order(tiny_plan(**change), what, fold="test", round=3 if what == "evaluate" else 0)
+    found = request(tiny_plan(**change), what, fold="test", round=3 if what == "evaluate" else 0)
     error = site.answer(found)["error"]
     assert error.startswith(ATTACKS["run that changes"].line)
     assert named in error
@@ -81,23 +46,23 @@ def test_what_a_run_is_can_not_change_after_the_roll_call(tmp_path, what, change
 
 def test_other_sites_than_at_the_roll_call_are_not_answered(tmp_path):
     site = begun(tmp_path, tiny_plan())
-    assert "(sites)" in site.answer(order(tiny_plan(), sites=SITES[:2]))["error"]
+    assert "(sites)" in site.answer(request(tiny_plan(), sites=SITES[:2]))["error"]
 
 
 def test_nothing_is_answered_without_a_roll_call_nor_in_a_run_that_begins_twice(tmp_path):
-    assert "has heard of no roll call" in door(tmp_path).answer(order(tiny_plan()))["error"]
+    assert "has heard of no roll call" in door(tmp_path).answer(request(tiny_plan()))["error"]
     site = begun(tmp_path, tiny_plan())
-    assert "weights" in site.answer(order(tiny_plan()))
-    assert site.answer(order(tiny_plan(), "describe"))["error"] == ATTACKS["run that begins again"].line
-    assert "(seed)" in site.answer(order(tiny_plan(seed=5), "describe", new=False))["error"]
+    assert "weights" in site.answer(request(tiny_plan()))
+    assert site.answer(request(tiny_plan(), "describe"))["error"] == ATTACKS["run that begins again"].line
+    assert "(seed)" in site.answer(request(tiny_plan(seed=5), "describe", new=False))["error"]
 
 
 def test_an_order_that_comes_again_gets_the_same_bytes_whatever_became_of_the_scans(tmp_path):
     plan = tiny_plan()
-    first = begun(tmp_path, plan, scans=hospital(0)).answer(order(plan))
-    again = door(tmp_path, hospital(1)).answer(order(plan))
+    first = begun(tmp_path, plan, scans=hospital(0)).answer(request(plan))
+    again = door(tmp_path, hospital(1)).answer(request(plan))
     assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
-    error = door(tmp_path).answer(order(plan, task=moved(first_weights(plan), 1)))["error"]
+    error = door(tmp_path).answer(request(plan, task=moved(first_weights(plan), 1)))["error"]
     assert ATTACKS["second order for a round"].line in error
 
 
@@ -111,7 +76,7 @@ def test_a_server_gets_the_scores_of_as_many_models_as_the_plan_says_and_no_more
     for number in range(40):
         task = moved(first_weights(plan), number / 100)
         for fold in ("valid", "test"):
-            got += "scores" in site.answer(order(plan, "evaluate", fold=fold, round=number % 6, task=task))
+            got += "scores" in site.answer(request(plan, "evaluate", fold=fold, round=number % 6, task=task))
     assert got == evaluations(plan) == 3
 
 
@@ -122,8 +87,8 @@ def test_the_oracle_of_thresholds_isolates_no_scan_any_more(tmp_path):
     answers = []
     for bias in (-1.0, -0.5, 0.5, 1.0):
         weights = {**first_weights(plan), "head.bias": torch.full((6,), bias)}
-        task = {"weights": weights, "extra": {}}
-        answers.append(site.answer(order(plan, "evaluate", fold="test", round=3, task=task)))
+        task = task_of(weights)
+        answers.append(site.answer(request(plan, "evaluate", fold="test", round=3, task=task)))
     assert sum("scores" in answer for answer in answers) == 1
     assert answers[0]["scores"]["any"]["confusion"] is None
     assert all(answer["error"] == ATTACKS["scores as an oracle"].line for answer in answers[1:])
@@ -131,10 +96,10 @@ def test_the_oracle_of_thresholds_isolates_no_scan_any_more(tmp_path):
 
 def test_as_many_runs_begin_in_a_day_as_the_policy_says(tmp_path):
     site = door(tmp_path, policy={"limits": {"runs_a_day": 3}})
-    answers = [site.answer(order(tiny_plan(seed=n), "describe", run=f"run-{n}")) for n in range(5)]
+    answers = [site.answer(request(tiny_plan(seed=n), "describe", run=f"run-{n}")) for n in range(5)]
     assert ["about" in answer for answer in answers] == [True] * 3 + [False] * 2
     assert answers[-1]["error"].startswith(ATTACKS["many runs a day"].line)
-    assert "about" in site.answer(order(tiny_plan(seed=0), "describe", run="run-0", new=False))
+    assert "about" in site.answer(request(tiny_plan(seed=0), "describe", run="run-0", new=False))
 
 
 def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
@@ -143,8 +108,8 @@ def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
     for number in range(12):
         plan = tiny_plan(seed=number, evaluate_every=0)
         site = door(tmp_path, policy=policy)
-        if "about" in site.answer(order(plan, "describe", run=f"run-{number}")):
-            told += "scores" in site.answer(order(plan, "evaluate", fold="test", round=3, run=f"run-{number}"))
+        if "about" in site.answer(request(plan, "describe", run=f"run-{number}")):
+            told += "scores" in site.answer(request(plan, "evaluate", fold="test", round=3, run=f"run-{number}"))
     spent = door(tmp_path, policy=policy)._guard.ledger.spent(1e-5)
     assert 1 <= told < 12
     assert spent["scores"] == spent["all"] <= 3.0
@@ -157,15 +122,16 @@ def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
 def test_what_a_failed_training_says_does_not_depend_on_the_scans(tmp_path, policy):
     plan = tiny_plan(fit={"rate": 3e38})
     answers = [
-        begun(tmp_path / str(seed), plan, scans=hospital(seed), policy=policy).answer(order(plan)) for seed in range(3)
+        begun(tmp_path / str(seed), plan, scans=hospital(seed), policy=policy).answer(request(plan))
+        for seed in range(3)
     ]
-    assert answers == [{"error": ATTACKS["failure as an oracle"].line, "exchange": "x"}] * 3
+    assert answers == [{"error": ATTACKS["failure as an oracle"].line, "exchange": "round 0"}] * 3
 
 
 def test_under_noise_a_failed_training_looks_like_any_other_and_is_paid_for(tmp_path):
     plan = tiny_plan(fit={"rate": 3e38})
     site = begun(tmp_path, plan, policy=NOISY)
-    answer = site.answer(order(plan))
+    answer = site.answer(request(plan))
     assert set(answer) == {"weights", "examples", "metrics", "extra", "exchange"}
     assert answer["examples"] == 20
     gap = torch.cat([(answer["weights"][key] - value).flatten() for key, value in first_weights(plan).items()])
@@ -180,7 +146,7 @@ def test_a_fingerprint_says_nothing_to_who_guesses_at_the_scans_and_stays_the_sa
     held = hospital(0, fingerprint="a" * 64)
 
     def said(folder, run, scans=held):
-        return door(folder, scans).answer(order(tiny_plan(), "describe", run=run))["about"]["fingerprint"]
+        return door(folder, scans).answer(request(tiny_plan(), "describe", run=run))["about"]["fingerprint"]
 
     first = said(tmp_path / "here", "one")
     assert first == said(tmp_path / "here", "two") != held.fingerprint
@@ -196,11 +162,11 @@ def test_a_fingerprint_says_nothing_to_who_guesses_at_the_scans_and_stays_the_sa
 
 def votes(site, seed, epsilon, run):
     plan = tiny_plan("fedct", arguments={"epsilon": epsilon, "warmup": 0, "period": 1}, seed=seed)
-    about = site.answer(order(plan, "describe", run=run))
+    about = site.answer(request(plan, "describe", run=run))
     if "error" in about:
         return about
-    task = {"weights": {}, "extra": {"scans": 10, "vote": True, "forest": False}}
-    return site.answer(order(plan, task=task, run=run))
+    task = task_of({}, {"scans": 10, "vote": True, "forest": False})
+    return site.answer(request(plan, task=task, run=run))
 
 
 def test_labels_leave_at_the_sites_own_epsilon_and_while_its_budget_lasts(tmp_path, monkeypatch):
@@ -225,7 +191,7 @@ def test_a_network_that_the_site_does_not_list_gets_nothing_out(tmp_path, scheme
         plan = tiny_plan(scheme, network=network)
         site = door(tmp_path, policy=STANDARD)
         for what in ("describe", "reply", "evaluate"):
-            found = order(plan, what, run=f"run-{number}", fold="test", round=3 if what == "evaluate" else 0)
+            found = request(plan, what, run=f"run-{number}", fold="test", round=3 if what == "evaluate" else 0)
             error = site.answer(found)["error"]
             assert error.startswith(ATTACKS["network of a job's making"].line)
 
@@ -245,7 +211,7 @@ def orders(draw):
         task["extra"] = draw(st.dictionaries(st.sampled_from(["do", "arrived", "own", "measure"]), st.integers()))
     if draw(st.integers(0, 9)) == 0:
         task["weights"].pop(draw(st.sampled_from(sorted(task["weights"]))))
-    found = order(plan, draw(st.sampled_from(["describe", "reply", "reply", "evaluate"])), task=task)
+    found = request(plan, draw(st.sampled_from(["describe", "reply", "reply", "evaluate"])), task=task)
     found["run"] = draw(st.sampled_from(["a-run", "another", "../../elsewhere", ""]))
     found["round"] = draw(st.sampled_from([0, 0, 1, 2, 3, -1, 10**12, True, "1"]))
     found["step"] = draw(st.sampled_from([0, 0, 0, 1, 2]))
@@ -269,7 +235,7 @@ def test_whatever_a_server_asks_it_gets_the_listed_values_alone_and_words_that_n
     """Two hospitals whose scans differ and whose counts do not: every word that they say is the same."""
     folder = tmp_path_factory.mktemp("cheated")
     sites = [door(folder / str(seed), hospital(seed), policy) for seed in range(2)]
-    first = order(PLANS[0], "describe")
+    first = request(PLANS[0], "describe")
     for one in (first, *asked):
         answers = [site.answer(one) for site in sites]
         for answer in answers:

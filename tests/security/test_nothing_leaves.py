@@ -9,8 +9,8 @@ import pytest
 from brainct.core.names import site_names
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from tests.flare.test_simulator import simulate, small_job, workspace  # noqa: F401  (a fixture)
 from tests.support.forged import head, write_dicom, write_png
+from tests.support.simulator import simulate, small_job
 
 PATIENT, WARD = "DOE^JANE", "ward_seven"
 MARKS = (PATIENT, "doe_jane", "MRN-4711", WARD, "19530217", "St. Elsewhere")

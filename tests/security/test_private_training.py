@@ -7,23 +7,26 @@ import pytest
 import torch
 from scipy import stats
 
+from brainct.core.learner import PublicLabels
 from brainct.core.scheme import followed
 from brainct.core.weights import difference, sha256, squared_distance
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, network_of
+from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES, about, build
+from brainct.schemes._moments import moments, normalising
 from brainct.security import policy as policies
-from brainct.security.policy import Training
-from brainct.security.private_training import PrivateTraining, Steps, clipped_sums, private_training, sampled
+from brainct.security.credentials import offline
+from brainct.security.private_training import private_training
+from brainct.training.data import Dataset, Fold
+from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
-from tests.schemes.test_contract import sites_of
+from tests.support.by_hand import sites_of
 
 ONE = {"rate": 0.5, "steps": 1}
 """A single step of SGD at a rate that keeps what was added to the weights clear of rounding."""
 
 
-def learner_of(
+def private_learner(
     plan=None, terms=None, *, secret=b"secret", scans=None, patients=None, charged=None, round=0, site="site-1"
 ):
     """A site that must train privately; what it pays goes onto the list `charged`."""
@@ -35,12 +38,12 @@ def learner_of(
     terms = Training(**{"clip": 1.0, "noise": 1.0, "sampling": 0.5, **(terms or {})})
     private = PrivateTraining(terms, secret, lambda digest, event: charged.append((digest, event)))
     plan = plan or tiny_plan()
-    return SiteLearner(network_of(plan), scans, plan, site, round, private=private)
+    return learner_of(plan, scans, offline(plan, site, round, private=private))
 
 
 def moved(learner, **asked):
     """What training adds to the weights, as one vector."""
-    weights = first_weights(learner.plan)
+    weights = learner.initial().weights
     gap = difference(learner.fit(weights, **asked).weights, weights)
     return torch.cat([gap[key].flatten() for key in sorted(gap)])
 
@@ -53,8 +56,8 @@ def test_without_clipping_noise_and_sampling_a_step_is_one_of_plain_training_on_
     options = {"widths": [8, 8]} if architecture == "cnn" else {}
     plan = tiny_plan(fit=ONE, network={"architecture": architecture, "size": 32, "options": options})
     scans = tiny_scans(1, scans=4)
-    plainly = SiteLearner(network_of(plan), scans, plan, "site-1", 0)
-    own, all_at_once = moved(learner_of(plan, SILENT, scans=scans)), moved(plainly)
+    plainly = learner_of(plan, scans, offline(plan, "site-1", 0))
+    own, all_at_once = moved(private_learner(plan, SILENT, scans=scans)), moved(plainly)
     assert float((own - all_at_once).norm() / all_at_once.norm()) < 1e-4
     assert float(all_at_once.norm()) > 0
 
@@ -62,19 +65,19 @@ def test_without_clipping_noise_and_sampling_a_step_is_one_of_plain_training_on_
 @pytest.mark.parametrize("chunk", [1, 3, 8])
 def test_how_many_scans_are_held_at_a_time_changes_nothing_but_memory(chunk):
     scans = tiny_scans(1, batch_size=chunk)
-    found = moved(learner_of(tiny_plan(fit=ONE), SILENT, scans=scans, patients=[0, 0, 0, 0, 0, 1, 2, 2]))
-    whole = moved(learner_of(tiny_plan(fit=ONE), SILENT, patients=[0, 0, 0, 0, 0, 1, 2, 2]))
+    found = moved(private_learner(tiny_plan(fit=ONE), SILENT, scans=scans, patients=[0, 0, 0, 0, 0, 1, 2, 2]))
+    whole = moved(private_learner(tiny_plan(fit=ONE), SILENT, patients=[0, 0, 0, 0, 0, 1, 2, 2]))
     assert float((found - whole).norm() / whole.norm()) < 1e-4
 
 
 def clipped_sum(fold, patients, clip, chunk=3):
     """The sum of clipped gradients over all patients of the fold, at the first weights."""
     scans = Dataset("", {"train": replace(fold, patients=torch.tensor(patients))}, "", ())
-    learner = learner_of(scans=scans)
+    learner = private_learner(scans=scans)
     moving = dict(learner.network.named_parameters())
     rng = np.random.default_rng(0)
     train = scans.folds["train"]
-    gradients = lambda index: learner._per_scan(train, moving, lambda images, _: images, index, rng)  # noqa: E731
+    gradients = lambda index: learner._sample_gradients(train, moving, index, rng)  # noqa: E731
     return sum(clipped_sums(train.units, gradients, clip, chunk))
 
 
@@ -83,7 +86,7 @@ def clipped_sum(fold, patients, clip, chunk=3):
 def test_a_patient_adds_at_most_c_however_many_scans_it_has(clip, patient):
     fold, patients = tiny_scans(1).folds["train"], [0, 1, 1, 1, 1, 1, 2, 2]
     rest = [at for at, whose in enumerate(patients) if whose != patient]
-    without = Fold(fold.images[rest], fold.labels[rest])
+    without = Fold(fold.inputs[rest], fold.labels[rest])
     added = clipped_sum(fold, patients, clip) - clipped_sum(without, [patients[at] for at in rest], clip)
     assert float(added.norm()) <= clip * (1 + 1e-6)
     if clip == 1e-3:
@@ -92,7 +95,7 @@ def test_a_patient_adds_at_most_c_however_many_scans_it_has(clip, patient):
 
 def test_two_scans_of_a_patient_are_clipped_together_and_apart_where_patients_are_unknown():
     twice = tiny_scans(1, scans=1).folds["train"]
-    fold = Fold(twice.images.repeat(2, 1, 1, 1), twice.labels.repeat(2, 1))
+    fold = Fold(twice.inputs.repeat(2, 1, 1, 1), twice.labels.repeat(2, 1))
     assert float(clipped_sum(fold, [7, 7], 1e-3).norm()) == pytest.approx(1e-3)
     assert float(clipped_sum(fold, [7, 8], 1e-3).norm()) == pytest.approx(2e-3)
     assert [unit.tolist() for unit in fold.units] == [[0], [1]]
@@ -118,8 +121,8 @@ def test_a_gradient_that_is_not_finite_adds_nothing_and_is_not_told():
 
 
 def test_weights_at_which_training_overflows_are_answered_with_noise():
-    learner = learner_of(tiny_plan(fit=ONE), {"sampling": 1.0})
-    weights = {key: torch.full_like(value, 1e38) for key, value in first_weights(learner.plan).items()}
+    learner = private_learner(tiny_plan(fit=ONE), {"sampling": 1.0})
+    weights = {key: torch.full_like(value, 1e38) for key, value in learner.initial().weights.items()}
     found = learner.fit(weights).weights
     assert all(torch.isfinite(value).all() for value in found.values())
 
@@ -132,7 +135,7 @@ def test_the_noise_of_a_step_has_the_variance_that_was_asked_for():
     labels[0] = 0.5
     scans = replace(scans, folds={"train": replace(train, labels=labels)})
     terms = {"clip": 1e-6, "noise": 3e6, "sampling": 0.25}
-    drawn = moved(learner_of(tiny_plan(fit=ONE), terms, scans=scans)).numpy() / (0.5 * 3 / (0.25 * 8))
+    drawn = moved(private_learner(tiny_plan(fit=ONE), terms, scans=scans)).numpy() / (0.5 * 3 / (0.25 * 8))
     squares, values = float((drawn**2).sum()), len(drawn)
     assert values > 500
     assert 1e-4 < stats.chi2.sf(squares, values) < 1 - 1e-4
@@ -149,8 +152,8 @@ def test_patients_take_part_with_the_probability_that_was_asked_for_and_independ
 
 
 def test_a_step_in_which_nobody_takes_part_is_noise_alone():
-    learner = learner_of(tiny_plan(fit={**ONE, "steps": 3}), {"sampling": 1e-9, "clip": 1e-6})
-    assert learner.fit(first_weights(learner.plan)).steps == 3
+    learner = private_learner(tiny_plan(fit={**ONE, "steps": 3}), {"sampling": 1e-9, "clip": 1e-6})
+    assert learner.fit(learner.initial().weights).steps == 3
     found = moved(learner)
     assert torch.isfinite(found).all()
     assert float(found.norm()) > 0
@@ -158,16 +161,16 @@ def test_a_step_in_which_nobody_takes_part_is_noise_alone():
 
 def test_the_same_secret_gives_the_same_bits_and_another_gives_others():
     plan = tiny_plan(fit={"augment": {"scanner": 0.5}, "optimizer": "adamw", "epochs": 2})
-    first = sha256(learner_of(plan).fit(first_weights(plan)).weights)
+    first = sha256(private_learner(plan).fit(first_weights(plan)).weights)
     torch.manual_seed(5)
-    assert sha256(learner_of(plan).fit(first_weights(plan)).weights) == first
-    assert sha256(learner_of(plan, secret=b"another").fit(first_weights(plan)).weights) != first
+    assert sha256(private_learner(plan).fit(first_weights(plan)).weights) == first
+    assert sha256(private_learner(plan, secret=b"another").fit(first_weights(plan)).weights) != first
 
 
 def noise_in(learner, weights, **asked):
     """What a silent twin of the learner does not have: its noise, as one vector."""
-    quiet = replace(learner._private, terms=learner._private.terms.model_copy(update={"noise": 1e-12}))
-    twin = SiteLearner(network_of(learner.plan), learner.scans, learner.plan, "site-1", learner.round, private=quiet)
+    quiet = replace(learner.context.private, terms=learner.context.private.terms.model_copy(update={"noise": 1e-12}))
+    twin = replace(learner, context=replace(learner.context, private=quiet))
     gap = difference(learner.fit(weights, **asked).weights, twin.fit(weights, **asked).weights)
     return torch.cat([gap[key].flatten() for key in sorted(gap)])
 
@@ -189,7 +192,7 @@ def test_no_two_trainings_that_differ_get_the_same_noise_and_each_is_paid_for(wh
     plan, charged = tiny_plan(fit=ONE), []
     weights, asked = first_weights(plan), {}
     known = {"plan": plan, "terms": {"sampling": 1.0}, "charged": charged}
-    first = noise_in(learner_of(**known), weights)
+    first = noise_in(private_learner(**known), weights)
     if what == "weights":
         weights = {**weights, "head.bias": weights["head.bias"] + 1e-3}
     if what == "frozen":
@@ -198,7 +201,7 @@ def test_no_two_trainings_that_differ_get_the_same_noise_and_each_is_paid_for(wh
         asked = {"correction": {"head.bias": torch.ones(6) * 1e-3}}
     if what == "penalty":
         asked = {"penalty": lambda now: 1e-3 * squared_distance(now, first_weights(plan))}
-    other = noise_in(learner_of(**{**known, **SWAPS.get(what, {})}), weights, **asked)
+    other = noise_in(private_learner(**{**known, **SWAPS.get(what, {})}), weights, **asked)
     assert len({digest for digest, _ in charged}) == (3 if what == "noise" else 4)  # each with its silent twin
     kept = other != 0
     assert abs(float(torch.corrcoef(torch.stack([first[kept], other[kept]]))[0, 1])) < 0.2
@@ -206,9 +209,9 @@ def test_no_two_trainings_that_differ_get_the_same_noise_and_each_is_paid_for(wh
 
 def test_penalties_that_part_two_trainings_after_the_first_step_part_their_noise():
     """Even where the context were the same: a step's key has the weights that the step starts from."""
-    learner = learner_of()
+    learner = private_learner()
     moving = dict(learner.network.named_parameters())
-    steps = Steps(learner._private, "context", learner.scans.folds["train"].units, moving, 8)
+    steps = Steps(learner.context.private, "context", learner.data.folds["train"].units, moving, 8)
 
     def nothing(scans, rng):
         return torch.zeros(len(scans), sum(value.numel() for value in moving.values()))
@@ -233,8 +236,8 @@ def test_penalties_that_part_two_trainings_after_the_first_step_part_their_noise
 )
 def test_a_training_is_paid_for_before_it_starts_at_the_steps_it_has(choices, asked, steps):
     charged = []
-    learner = learner_of(tiny_plan(fit=choices), {"sampling": 0.3, "noise": 2.0}, charged=charged)
-    fitted = learner.fit(first_weights(learner.plan), **asked)
+    learner = private_learner(tiny_plan(fit=choices), {"sampling": 0.3, "noise": 2.0}, charged=charged)
+    fitted = learner.fit(learner.initial().weights, **asked)
     assert (fitted.steps, fitted.examples, fitted.loss, fitted.metrics) == (steps, 8, None, {})
     assert [event for _, event in charged] == [Training(clip=1, noise=2, sampling=0.3).event(steps)]
 
@@ -243,11 +246,11 @@ def test_a_training_that_the_budget_does_not_pay_for_reads_no_scan():
     def refuse(digest, event):
         raise Refused("spent")
 
-    learner = learner_of()
-    learner._private = replace(learner._private, spend=refuse)
-    learner._per_scan = None
+    learner = private_learner()
+    learner.context = replace(learner.context, private=replace(learner.context.private, spend=refuse))
+    learner._sample_gradients = None
     with pytest.raises(Refused, match="spent"):
-        learner.fit(first_weights(learner.plan))
+        learner.fit(learner.initial().weights)
 
 
 def test_penalty_correction_and_frozen_do_what_they_do_in_plain_training():
@@ -257,8 +260,8 @@ def test_penalty_correction_and_frozen_do_what_they_do_in_plain_training():
     correction = {key: torch.full_like(value, 0.3) for key, value in start.items()}
     asked = {"penalty": lambda now: 0.5 * squared_distance(now, anchor), "correction": correction}
     frozen = [key for key in start if key.startswith("conv")]
-    plainly = SiteLearner(network_of(plan), tiny_scans(1), plan, "site-1", 0).fit(start, **asked, frozen=frozen)
-    privately = learner_of(plan, SILENT).fit(start, **asked, frozen=frozen)
+    plainly = learner_of(plan, tiny_scans(1), offline(plan, "site-1", 0)).fit(start, **asked, frozen=frozen)
+    privately = private_learner(plan, SILENT).fit(start, **asked, frozen=frozen)
     for key, value in plainly.weights.items():
         assert torch.allclose(privately.weights[key], value, atol=1e-5), key
     assert all(torch.equal(privately.weights[key], start[key]) for key in frozen)
@@ -274,23 +277,23 @@ def test_a_policy_without_training_asks_for_none_and_draws_no_secret():
 
 READS = {
     "gradient": lambda learner, weights: learner.gradient(weights),
-    "features": lambda learner, weights: learner.features(weights, "head"),
-    "activations": lambda learner, weights: learner.activations(weights, ["head"]),
-    "moments": lambda learner, weights: learner.moments(),
-    "fold": lambda learner, weights: learner.fold("train"),
+    "layers": lambda learner, weights: learner.observe(weights, ["head"], lambda *_: None),
+    "moments": lambda learner, weights: moments(learner),
+    "samples": lambda learner, weights: learner.samples("train"),
     "predict": lambda learner, weights: learner.predict(weights, "train"),
     "evaluate": lambda learner, weights: learner.evaluate(weights, "train"),
-    "pseudo": lambda learner, weights: learner.fit(weights, pseudo=torch.zeros(10, 6)),
+    "pseudo": lambda learner, weights: learner.fit(weights, public_labels=PublicLabels(torch.zeros(10, 6))),
 }
 
 
 @pytest.mark.parametrize("what", READS)
 def test_whatever_else_reads_training_scans_is_refused(what):
-    learner = learner_of()
-    for one in (learner, learner.normalised([0.0] * 3, [1.0] * 3), learner.answering(lambda fold: torch.zeros(8, 6))):
+    learner = private_learner()
+    normalised = learner.adapted(inputs=normalising([0.0] * 3, [1.0] * 3))
+    for one in (learner, normalised, learner.adapted(predictor=lambda fold: torch.zeros(8, 6))):
         with pytest.raises(Refused, match="site-1 reads its training scans through noise alone .* asks for"):
-            READS[what](one, first_weights(learner.plan))
-    assert len(learner.predict(first_weights(learner.plan), "test")) == 8
+            READS[what](one, learner.initial().weights)
+    assert len(learner.predict(learner.initial().weights, "test")) == 8
 
 
 def replies(name, rounds=3):
@@ -302,7 +305,9 @@ def replies(name, rounds=3):
 
         def ask(site, task, number=number):
             charged = []
-            learner = learner_of(plan, charged=charged, round=number, site=site, scans=tiny_scans(sum(site.encode())))
+            learner = private_learner(
+                plan, charged=charged, round=number, site=site, scans=tiny_scans(sum(site.encode()))
+            )
             report, keeps[site] = scheme.reply(task, learner, keeps[site])
             found.append(([event for _, event in charged], report.metrics))
             return report
@@ -319,7 +324,7 @@ POLICY = policies.policy_of({"training": {"clip": 1, "noise": 1, "sampling": 0.5
 @pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"rebasin"}))
 def test_a_scheme_trains_privately_and_pays_what_the_roll_call_said_or_gives_the_reason_why_not(name):
     said = policies.objection(POLICY, build(name, {}))
-    if reason := about(name).no_private_training:
+    if reason := about(name).blocks.get("private_training"):
         assert said == f"training scans are read through noise alone (DP-SGD), which `{name}` does not allow: {reason}"
         with pytest.raises(Refused, match=r"through noise alone|public"):
             replies(name)
@@ -340,8 +345,8 @@ def test_a_scheme_within_another_is_refused_for_its_own_reason():
 def test_tuning_before_evaluations_is_planned_for():
     plan = tiny_plan("finetune", rounds=6, evaluate_every=2, arguments={"epochs": 3})
     assert policies.evaluations(POLICY, plan) == [POLICY.training.event(6)] * 4
-    learner = learner_of(plan, charged=(charged := []))
+    learner = private_learner(plan, charged=(charged := []))
     task = type("Task", (), {"weights": first_weights(plan)})
-    plan.build().use(task, learner, {})
+    plan.build().personalise(task, learner, {})
     assert [event for _, event in charged] == [POLICY.training.event(6)]
     assert policies.evaluations(POLICY, tiny_plan("fedavg")) == []

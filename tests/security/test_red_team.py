@@ -22,7 +22,8 @@ from brainct.security.reply_filter import FilteredAgent, reply_filter_in, reply_
 from brainct.security.score_rules import nothing_of
 from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, tiny_plan
-from tests.security.test_cheating_server import SITE, SITES, begun, door, hospital, moved, order
+from tests.support.guarded import SITE, SITES, begun, door, hospital, moved, request
+from tests.support.requests import task_of
 from tests.support.summing import COUNTS, played
 from tests.support.summing import SITES as FOUR
 
@@ -38,31 +39,32 @@ def test_a_run_that_was_refused_at_the_roll_call_gets_nothing_afterwards_either(
     told = []
     for number in range(5):
         plan, run = tiny_plan(seed=number), f"run-{number}"
-        site.answer(order(plan, "describe", run=run))
-        told.append("scores" in site.answer(order(plan, "evaluate", fold="test", round=3, run=run)))
-        told.append("weights" in site.answer(order(plan, run=run)))
+        site.answer(request(plan, "describe", run=run))
+        told.append("scores" in site.answer(request(plan, "evaluate", fold="test", round=3, run=run)))
+        told.append("weights" in site.answer(request(plan, run=run)))
     assert told == [True] * 2 + [False] * 8
 
 
 def test_of_two_processes_that_are_asked_for_the_same_round_one_answers(tmp_path):
     """Two jobs side by side with one run's name: each held its own idea of the last round, so both made an update."""
     plan, sites = tiny_plan(), [door(tmp_path), door(tmp_path)]
-    assert all("about" in site.answer(order(plan, "describe")) for site in sites)
-    first = sites[0].answer(order(plan))
-    assert "answers each order once" in sites[1].answer(order(plan, task=moved(first_weights(plan), 1)))["error"]
-    again = sites[1].answer(order(plan))
+    assert all("about" in site.answer(request(plan, "describe")) for site in sites)
+    first = sites[0].answer(request(plan))
+    assert "answers each order once" in sites[1].answer(request(plan, task=moved(first_weights(plan), 1)))["error"]
+    again = sites[1].answer(request(plan))
     assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
-    sites[1].answer(order(plan, round=1))
+    sites[1].answer(request(plan, round=1))
     assert (
-        "answers each order once" in sites[0].answer(order(plan, round=1, task=moved(first_weights(plan), 1)))["error"]
+        "answers each order once"
+        in sites[0].answer(request(plan, round=1, task=moved(first_weights(plan), 1)))["error"]
     )
 
 
 def test_an_order_waits_while_another_one_of_the_same_run_is_answered(tmp_path):
     one, other = (SiteAgent(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
-    one.answer(order(tiny_plan(), "describe"))
+    one.answer(request(tiny_plan(), "describe"))
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(other.answer(order(tiny_plan()))))
+    thread = threading.Thread(target=lambda: answers.append(other.answer(request(tiny_plan()))))
     with one.state.alone("a-run"):
         thread.start()
         thread.join(timeout=0.5)
@@ -83,11 +85,11 @@ def test_a_listed_network_is_trained_in_its_own_widths_alone(tmp_path, scheme):
     wide = tiny_plan(scheme, network={**PLAIN, "options": {"widths": [3, 3, 3], "hidden": 2048}})
     site = begun(tmp_path, plan, policy={"limits": {"networks": ["vgg-small"]}})
     for what, number in (("reply", 0), ("evaluate", 3)):
-        task = {"weights": first_weights(wide), "extra": {}}
-        error = site.answer(order(plan, what, fold="test", round=number, task=task))["error"]
+        task = task_of(first_weights(wide))
+        error = site.answer(request(plan, what, fold="test", round=number, task=task))["error"]
         assert "came in the shape of another network; it trains vgg-small" in error
     assert "weights" in begun(tmp_path / "own", plan, policy={"limits": {"networks": ["vgg-small"]}}).answer(
-        order(plan)
+        request(plan)
     )
 
 
@@ -97,8 +99,8 @@ def test_a_scheme_that_widens_networks_may_double_a_listed_one_and_no_more(tmp_p
     for hidden in (63, 96, 129):
         wide = tiny_plan("fedma", network={**PLAIN, "options": {"hidden": hidden}})
         site = begun(tmp_path / str(hidden), plan, policy={"limits": {"networks": ["vgg-small"]}})
-        task = {"weights": first_weights(wide), "extra": {"frozen": []}}
-        told.append("weights" in site.answer(order(plan, task=task)))
+        task = task_of(first_weights(wide), {"frozen": []})
+        told.append("weights" in site.answer(request(plan, task=task)))
     assert told == [False, True, False]
 
 
@@ -107,7 +109,7 @@ def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task
     """Which part stays followed from the task: with the head in it, the site sent the head that it had trained."""
     plan = tiny_plan(scheme)
     site = begun(tmp_path, plan)
-    error = site.answer(order(plan))["error"]
+    error = site.answer(request(plan))["error"]
     assert "which stays at each site by this job; it sends nothing" in error
 
 
@@ -118,7 +120,7 @@ def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unaske
     for period, forest in ((None, False), (2, False), (1, True)):
         plan = tiny_plan("fedct", arguments={"warmup": 0, "period": period}, rounds=4)
         site, task = begun(tmp_path / f"{period}", plan), {"scans": 10, "vote": True, "forest": forest}
-        orders = [order(plan, round=number, task={"weights": {}, "extra": task}) for number in range(4)]
+        orders = [request(plan, round=number, task=task_of({}, task)) for number in range(4)]
         told.append([bool(site.answer(one).get("weights")) for one in orders])
     assert told == [[False] * 4, [False, True, False, True], [False] * 4]
 
@@ -131,8 +133,8 @@ def test_rebasin_measures_what_its_job_says_and_no_layer_beside(tmp_path, repair
     asked = [(False, ["head"]), (True, ["conv1"]), (False, ["conv1"])]
     told = []
     for number, (train, measure) in enumerate(asked):
-        task = {"weights": weights, "extra": {"train": train, "measure": measure}}
-        told.append("weights" in site.answer(order(plan, round=number, task=task)))
+        task = task_of(weights, {"train": train, "measure": measure})
+        told.append("weights" in site.answer(request(plan, round=number, task=task)))
     assert told == [False, False, repair]
 
 
@@ -141,14 +143,14 @@ def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_
     plan = tiny_plan("ridge", network=PLAIN)
     weights = first_weights(plan)
     head = {key: value + 1 for key, value in weights.items() if key.startswith("head.")}
-    task, solved = ({"weights": each, "extra": {"head": "head"}} for each in (weights, {**weights, **head}))
+    task, solved = (task_of(each, {"head": "head"}) for each in (weights, {**weights, **head}))
     site = begun(tmp_path, plan)
-    other = site.answer(order(plan, task={"weights": weights, "extra": {"head": "hidden"}}))
+    other = site.answer(request(plan, task=task_of(weights, {"head": "hidden"})))
     assert "the server asks for the input of another layer than head" in other["error"]
-    assert "weights" in site.answer(order(plan, task=task))
-    assert "weights" in site.answer(order(plan, round=1, task=solved)), "one that was lost is asked again"
-    more = {"weights": moved(weights, 0.1)["weights"], "extra": {"head": "head"}}
-    assert "a site tells those of one model in a run" in site.answer(order(plan, round=2, task=more))["error"]
+    assert "weights" in site.answer(request(plan, task=task))
+    assert "weights" in site.answer(request(plan, round=1, task=solved)), "one that was lost is asked again"
+    more = {**moved(weights, 0.1), "extra": {"head": "head"}}
+    assert "a site tells those of one model in a run" in site.answer(request(plan, round=2, task=more))["error"]
 
 
 # Failures as a channel ------------------------------------------------------------------------------------------------
@@ -181,13 +183,13 @@ def behind(folder, scans, scores):
 def test_whether_an_evaluation_fails_tells_nothing_of_a_scan_and_costs_what_others_cost(tmp_path, scores):
     """Twelve evaluations found the brightest pixel of all test scans to 5e-5, under `never`, and nothing counted."""
     plan, scans = tiny_plan(network=PLAIN), hospital(0)
-    brightest = float(scans.folds["test"].images[:, 0].max())
+    brightest = float(scans.folds["test"].inputs[:, 0].max())
     sites = [behind(tmp_path / str(number), scans, scores) for number in range(2)]
     told = []
     for site, threshold in zip(sites, (brightest - 1e-3, brightest + 1e-3), strict=True):
-        site.answer(order(plan, "describe"))
-        task = {"weights": bright(plan, threshold), "extra": {}}
-        told.append(site.answer(order(plan, "evaluate", fold="test", round=3, task=task))["scores"])
+        site.answer(request(plan, "describe"))
+        task = task_of(bright(plan, threshold))
+        told.append(site.answer(request(plan, "evaluate", fold="test", round=3, task=task))["scores"])
     assert [one.keys() for one in told] == [nothing_of(told[0]).keys()] * 2
     if scores["form"] == "never":
         assert told == [nothing_of(told[0])] * 2
@@ -197,8 +199,8 @@ def test_whether_an_evaluation_fails_tells_nothing_of_a_scan_and_costs_what_othe
 
 def test_that_a_site_fails_however_it_scores_is_never_said_where_no_score_leaves(tmp_path):
     site = begun(tmp_path, tiny_plan(), policy={"scores": {"form": "never"}})
-    task = {"weights": {}, "extra": {}}
-    answer = site.answer(order(tiny_plan(), "evaluate", fold="test", round=3, task=task))
+    task = task_of({})
+    answer = site.answer(request(tiny_plan(), "evaluate", fold="test", round=3, task=task))
     assert answer["scores"]["any"]["reason"] == "withheld"
 
 
@@ -259,16 +261,16 @@ def test_two_runs_that_differ_in_one_site_tell_its_update(members):
 def test_with_named_sites_no_sum_of_any_run_is_over_others(tmp_path):
     together = {"secure_aggregation": True, "together": SITES}
     fixed, free = (tiny_plan("secagg", arguments={"members": members}) for members in ("fixed", "any"))
-    assert "about" in begun(tmp_path, fixed, policy=together).answer(order(fixed, "describe"))
-    four = order(fixed, "describe", run="another", sites=[*SITES, "site-4"])
+    assert "about" in begun(tmp_path, fixed, policy=together).answer(request(fixed, "describe"))
+    four = request(fixed, "describe", run="another", sites=[*SITES, "site-4"])
     assert "every sum must be over site-1, site-2, site-3" in door(tmp_path, policy=together).answer(four)["error"]
-    assert "`members`" in door(tmp_path / "free", policy=together).answer(order(free, "describe"))["error"]
-    task = {"weights": {}, "extra": {MEMBERS: SITES[:2], ROUND: 1}}
+    assert "`members`" in door(tmp_path / "free", policy=together).answer(request(free, "describe"))["error"]
+    task = task_of({}, {MEMBERS: SITES[:2], ROUND: 1})
     less = reply_filter_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).answer(
-        order(fixed, round=1, task=task), {}
+        request(fixed, round=1, task=task), {}
     )
     assert "and the server's is over others" in less["error"]
-    assert "about" in door(tmp_path / "local", policy=together).answer(order(tiny_plan("local"), "describe"))
+    assert "about" in door(tmp_path / "local", policy=together).answer(request(tiny_plan("local"), "describe"))
 
 
 # Counts that a policy withholds ---------------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ def rare(known=True):
 
 def test_a_count_that_is_withheld_does_not_follow_from_those_that_are_told(tmp_path):
     """Four with a finding were withheld, but 16 without it told, of 20 scans."""
-    about = door(tmp_path, scans=rare(), policy={"least_class": 5}).answer(order(tiny_plan(), "describe"))["about"]
+    about = door(tmp_path, scans=rare(), policy={"least_class": 5}).answer(request(tiny_plan(), "describe"))["about"]
     train = about["folds"]["train"]
     assert "epidural" not in {**train["positives"], **train["negatives"]}
     assert train["positives"]["any"] == train["negatives"]["any"] == 10
@@ -294,11 +296,11 @@ def test_a_count_that_is_withheld_does_not_follow_from_those_that_are_told(tmp_p
 
 def test_a_small_count_of_labelled_scans_leaves_as_none(tmp_path):
     plan = tiny_plan("fedma")
-    task = {"weights": first_weights(plan), "extra": {"frozen": []}}
+    task = task_of(first_weights(plan), {"frozen": []})
     told = []
     for least in (1, 5):
         site = begun(tmp_path / str(least), plan, scans=rare(known=False), policy={"least_class": least})
-        told.append(site.answer(order(plan, task=task))["extra"]["labelled"])
+        told.append(site.answer(request(plan, task=task))["extra"]["labelled"])
     assert told == [[2] + [20] * 5, [0] + [20] * 5]
 
 
@@ -306,6 +308,6 @@ def test_a_small_count_of_labelled_scans_leaves_as_none(tmp_path):
 def test_no_job_trains_on_single_scans_where_the_policy_has_a_least_number(tmp_path, scheme):
     """From the gradient by the last layer's bias the six labels of a scan were read: 12 of 12, and whose they were."""
     plan = tiny_plan(scheme, fit={"batch_size": 1, "steps": 1})
-    error = door(tmp_path, policy={"limits": {"scans": 5}}).answer(order(plan, "describe"))["error"]
+    error = door(tmp_path, policy={"limits": {"scans": 5}}).answer(request(plan, "describe"))["error"]
     assert "the job trains on 1 scans at a time; it takes part from 5 on" in error
-    assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).answer(order(plan))
+    assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).answer(request(plan))

@@ -8,17 +8,19 @@ import torch
 
 from brainct.cli.main import app
 from brainct.core import serialization
+from brainct.core.privacy_event import Event
 from brainct.core.weights import difference
 from brainct.errors import Refused, failed
 from brainct.run.rehearse import rehearse
 from brainct.security import policy as policies
 from brainct.security import reply_filter
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
 from brainct.security.ledger import Ledger
 from brainct.security.reply_filter import FilteredAgent, filtered, reply_filter_of
-from tests.conftest import first_weights, tiny_plan
+from tests.conftest import tiny_plan
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
+from tests.support.requests import request
 
 pytestmark = pytest.mark.usefixtures("small_site")
 NOISY = {"clip": 1.0, "noise": 20.0}
@@ -28,12 +30,6 @@ def allowed_by(policy):
     """The rounds that a fresh budget pays for."""
     policy = policies.policy_of(policy)
     return policies.rounds_left(policy.budget, [], [policies.update(policy)], 99)
-
-
-def order(plan, what="reply", **changes):
-    task = {"weights": first_weights(plan), "extra": {}}
-    known = {"run": "run", "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task}
-    return {"what": what, "exchange": "round 0", **known, **changes}
 
 
 @pytest.fixture
@@ -52,7 +48,7 @@ def length(answer, given):
 
 
 def test_what_leaves_is_as_long_as_the_policy_allows(site):
-    found = order(tiny_plan(fit={"rate": 1.0}))
+    found = request(tiny_plan(fit={"rate": 1.0}))
     free = length(site().answer(found), found["task"]["weights"])
     assert free > 0.01
     assert length(site(clip=0.01).answer(found), found["task"]["weights"]) == pytest.approx(0.01, rel=1e-3)
@@ -60,7 +56,7 @@ def test_what_leaves_is_as_long_as_the_policy_allows(site):
 
 
 def test_a_noised_answer_has_noise_and_no_training_loss(site):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     plainly, noised = site().answer(found), site(**NOISY).answer(found)
     size = sum(value.numel() for value in plainly["weights"].values())
     assert "loss" in plainly["metrics"]
@@ -69,14 +65,14 @@ def test_a_noised_answer_has_noise_and_no_training_loss(site):
 
 
 def test_a_withheld_layer_comes_back_as_it_was_given(site):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     answer = site(withhold=["head"]).answer(found)
     same = [key for key, value in found["task"]["weights"].items() if torch.equal(value, answer["weights"][key])]
     assert same == ["head.weight", "head.bias"]
 
 
 def test_the_same_update_has_the_same_noise_and_costs_once(site, tmp_path):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     first = site(**NOISY).answer(found)
     assert serialization.sha256(site(**NOISY).answer(found)) == serialization.sha256(first)
     rows = json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())
@@ -86,7 +82,7 @@ def test_the_same_update_has_the_same_noise_and_costs_once(site, tmp_path):
 
 
 def test_noise_differs_from_site_to_site_whatever_the_jobs_seed(site, tmp_path):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     here, there = site(**NOISY).answer(found)["weights"], site("other", **NOISY).answer(found)["weights"]
     plainly = site().answer(found)["weights"]
     noises = [torch.cat([(w[key] - plainly[key]).flatten() for key in plainly]) for w in (here, there)]
@@ -100,7 +96,7 @@ def test_noise_differs_from_round_to_round(site):
     plan = tiny_plan()
     noises = []
     for number in (0, 1):
-        found = order(plan, round=number)
+        found = request(plan, round=number)
         gap = difference(site(**NOISY).answer(found)["weights"], site().answer(found)["weights"])
         noises.append(torch.cat([value.flatten() for value in gap.values()]))
     assert abs(float(torch.corrcoef(torch.stack(noises))[0, 1])) < 0.1
@@ -113,7 +109,7 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
     answers = []
     for number in range(allowed + 1):
         plan = tiny_plan(seed=number)  # each another run, by a new process
-        answers.append(site(**policy).answer(order(plan, run=f"run-{number}")))
+        answers.append(site(**policy).answer(request(plan, run=f"run-{number}")))
     assert all("weights" in answer for answer in answers[:-1])
     assert answers[-1]["error"].startswith("site-1 does not take part: the privacy budget of its patients (epsilon 0.9")
     assert "weights" not in answers[-1]
@@ -122,10 +118,10 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
 def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     allowed = allowed_by(policy)
-    about = site(**policy).answer(order(tiny_plan(rounds=allowed), "describe"))["about"]
+    about = site(**policy).answer(request(tiny_plan(rounds=allowed), "describe"))["about"]
     said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
     assert about["notes"][-1] == f"its privacy policy: {said}"
-    error = site(**policy).answer(order(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
+    error = site(**policy).answer(request(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
     assert re.search(rf"this run needs {allowed + 1} rounds, and its privacy policy leaves room for {allowed}:", error)
 
 
@@ -133,8 +129,8 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     plan = tiny_plan(rounds=allowed_by(policy))
     for run in ("one", "again"):
-        assert "error" not in site(**policy).answer(order(plan, "describe", run=run))
-        orders = [order(plan, round=number, run=run) for number in range(plan.rounds)]
+        assert "error" not in site(**policy).answer(request(plan, "describe", run=run))
+        orders = [request(plan, round=number, run=run) for number in range(plan.rounds)]
         assert all("error" not in site(**policy).answer(one) for one in orders)
 
 
@@ -148,7 +144,7 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
     ],
 )
 def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(site, what, scheme, policy, words):
-    found = order(tiny_plan(scheme), what, fold="test", round=3 if what == "evaluate" else 0)
+    found = request(tiny_plan(scheme), what, fold="test", round=3 if what == "evaluate" else 0)
     error = site(**policy).answer(found)["error"]
     assert error.startswith("site-1 does not take part: by its privacy policy ")
     assert words in error
@@ -156,12 +152,12 @@ def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(s
 
 
 def test_a_layer_that_the_network_does_not_have_can_not_be_withheld(site):
-    error = site(withhold=["hed"]).answer(order(tiny_plan(), "describe"))["error"]
+    error = site(withhold=["hed"]).answer(request(tiny_plan(), "describe"))["error"]
     assert "withholds hed, which network cnn does not have" in error
 
 
 def test_an_update_of_another_shape_does_not_leave(site, caplog):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     answer = {"weights": {"w": torch.ones(2)}, "examples": 1, "metrics": {}, "extra": {}}
     error = site(clip=1)._guard.answer(found, answer)["error"]
     assert error == failed("site-1")
@@ -230,9 +226,9 @@ def test_a_privacy_file_without_our_filter_is_refused_and_not_taken_for_no_polic
 
 
 def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path, caplog):
-    site(**NOISY).answer(order(tiny_plan()))
+    site(**NOISY).answer(request(tiny_plan()))
     (tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").write_text("{")
-    assert site(**NOISY).answer(order(tiny_plan(), round=1))["error"] == failed("site-1")
+    assert site(**NOISY).answer(request(tiny_plan(), round=1))["error"] == failed("site-1")
     assert "ledger.json can't be read" in caplog.text
 
 
@@ -254,7 +250,7 @@ def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("what", ["train", "", "Reply"])
 def test_an_order_that_nobody_knows_gets_nothing_out_whatever_answered_it(site, what):
     policy = {**NOISY, "withhold": ["head"], "budget": {"epsilon": 0.9}}
-    found = order(tiny_plan(), what=what)
+    found = request(tiny_plan(), what=what)
     assert set(site(**policy).answer(found)) == {"error", "exchange"}
     trained = {"weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}, "exchange": "round 0"}
     said = site(**policy)._guard.answer(found, trained)
@@ -269,14 +265,14 @@ def test_an_order_that_nobody_knows_gets_nothing_out_whatever_answered_it(site, 
 def test_an_answer_to_an_order_for_scores_holds_scores_and_nothing_else(site):
     known = {"scores": {}, "exchange": "round 0"}
     answer = {**known, "weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}}
-    found = order(tiny_plan(), what="evaluate", fold="test")
+    found = request(tiny_plan(), what="evaluate", fold="test")
     assert site(clip=1.0)._guard.answer(found, answer) == known
     assert "error" in site(clip=1.0)._guard.answer({**found, "fold": "train"}, answer)
 
 
 def test_another_policy_draws_other_noise_and_is_paid_for(site, tmp_path):
     """The same noise at two sizes would tell the update: 2 (w + z) - (w + 2 z) = w."""
-    found, sent = order(tiny_plan()), []
+    found, sent = request(tiny_plan()), []
     for noise in (1.0, 2.0):
         sent.append(site(clip=1000.0, noise=noise).answer(found)["weights"])
     plainly = site().answer(found)["weights"]
@@ -287,11 +283,11 @@ def test_another_policy_draws_other_noise_and_is_paid_for(site, tmp_path):
 
 def test_a_layer_is_withheld_whatever_network_comes_after_the_roll_call(site):
     door = site(withhold=["head"])
-    assert "about" in door.answer(order(tiny_plan(), what="describe", new=True))
+    assert "about" in door.answer(request(tiny_plan(), what="describe", new=True))
     other = tiny_plan(network={"architecture": "densenet-small", "size": 32, "options": {}})
-    answer = door.answer(order(other))
-    assert "differs from what site-1 agreed to at the roll call of run run (network)" in answer["error"]
-    answer = door.answer(order(other, run="another"))
+    answer = door.answer(request(other))
+    assert "differs from what site-1 agreed to at the roll call of run a-run (network)" in answer["error"]
+    answer = door.answer(request(other, run="another"))
     assert "withholds head, which network densenet-small does not have" in answer["error"]
 
 
@@ -301,7 +297,7 @@ TRAINING = {"clip": 1.0, "noise": 4.0, "sampling": 0.5}
 def test_private_training_is_paid_for_once_from_the_same_ledger_and_refused_beyond_it(tmp_path):
     budget = epsilon([Event("training", noise=4.0, sampling=0.5, steps=10)], 1e-5)
     door = reply_filter_of({"training": TRAINING, "budget": {"epsilon": budget * 1.001}}, tmp_path, "site-1")
-    private = door.private_training(order(tiny_plan()))
+    private = door.private_training(request(tiny_plan()))
     for digest in ("a", "a", "b", "a"):
         private.spend(digest, private.terms.event(5))
     with pytest.raises(Refused, match="is spent, so it makes no more releases"):
@@ -313,7 +309,7 @@ def test_private_training_is_paid_for_once_from_the_same_ledger_and_refused_beyo
         f"training: 2, epsilon {said}, for one patient of the training fold, or one scan where patients are unknown",
         f"epsilon spent in all, over 1 runs: {said} of {budget * 1.001:g} (delta 1e-05)",
     ]
-    assert reply_filter_of(NOISY, tmp_path, "site-1").private_training(order(tiny_plan())) is None
+    assert reply_filter_of(NOISY, tmp_path, "site-1").private_training(request(tiny_plan())) is None
 
 
 @pytest.mark.parametrize(
@@ -326,7 +322,7 @@ def test_a_run_whose_trainings_need_more_than_is_left_is_refused_at_the_roll_cal
     run += [Event("training", noise=4.0, sampling=0.5, steps=4)] * (3 if scheme == "finetune" else 0)
     needed = epsilon(run, 1e-5)
     for budget, left in ((needed * 1.001, 4), (needed * 0.999, 3)):
-        answer = site(training=TRAINING, budget={"epsilon": budget}).answer(order(plan, "describe"))
+        answer = site(training=TRAINING, budget={"epsilon": budget}).answer(request(plan, "describe"))
         said = f"this run needs 4 rounds, and its privacy policy leaves room for {left}:"
         assert ("error" not in answer) if left == 4 else said in answer["error"]
 
@@ -337,7 +333,7 @@ def test_rows_of_version_0_1_0_are_spent_and_stay_as_they_are(site, tmp_path):
     old = {"run": "r", "round": 0, "day": "2026-01-01", "loss": 0.04}
     file.write_text(json.dumps({"0" * 64: old}))
     door = site(**NOISY)
-    door.answer(order(tiny_plan()))
+    door.answer(request(tiny_plan()))
     rows = json.loads(file.read_text())
     assert (rows.pop("0" * 64), len(rows)) == (old, 1)
     events = [Event("update", mu=0.2), Event("update", mu=0.1)]

@@ -6,29 +6,24 @@ import pytest
 import torch
 
 from brainct.core import serialization
-from brainct.core.scheme import Report, registered
-from brainct.ct.learner import network_of
+from brainct.core.scheme import About, Report, registered
+from brainct.ct.model import network_of
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent, site_file_of
 from tests.conftest import PHANTOM, first_weights, tiny_plan
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
+from tests.support.requests import request, task_of
 
 pytestmark = pytest.mark.usefixtures("small_site")
-
-
-def order(plan, what="reply", **changes):
-    task = {"weights": first_weights(plan), "extra": {}}
-    run = {"run": "a-run", "exchange": f"round {changes.get('round', 0)}"}
-    return {"what": what, "round": 0, "sites": ["site-1"], "plan": plan.model_dump(), "task": task, **run, **changes}
 
 
 @pytest.fixture
 def counting(monkeypatch):
     """A scheme whose sites count their rounds, and tell."""
 
-    @registered
+    @registered(About(paper="none", family="averaging", summary="A toy.", when="never"))
     def counting():
         def reply(task, learner, client_state):
             count = client_state.get("count", torch.tensor(0)) + 1
@@ -37,7 +32,7 @@ def counting(monkeypatch):
         return replace(
             fedavg(),
             reply=reply,
-            use=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
+            personalise=lambda task, learner, client_state: {**task.weights, "head.bias": torch.ones(6) * 50},
         )
 
     monkeypatch.setitem(SCHEMES, "counting", counting)
@@ -50,9 +45,9 @@ def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
         agent = Agreed(
             "site-1", tmp_path / "client_state", small_site
         )  # a new one each time, as a respawned process has
-        counts.append(agent.answer(order(plan, round=len(counts)))["metrics"]["distance"])
+        counts.append(agent.answer(request(plan, round=len(counts)))["metrics"]["distance"])
     agent = Agreed("site-1", tmp_path / "client_state", small_site)
-    counts += [agent.answer(order(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
+    counts += [agent.answer(request(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
     names = sorted(path.name for path in (tmp_path / "client_state").rglob("*.*"))
     assert names == ["site-1.lock", "site-1.safetensors", "site-1.terms.json"]
@@ -65,7 +60,7 @@ def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_
     plan, counts = tiny_plan("counting"), []
     for number in (0, 1, 1, 2):
         agent = Agreed("site-1", tmp_path / "client_state", small_site)
-        answers = [agent.answer(order(plan, round=number)) for _ in range(2)]
+        answers = [agent.answer(request(plan, round=number)) for _ in range(2)]
         counts.append([answer["metrics"]["distance"] for answer in answers])
     assert counts == [[1, 1], [2, 2], [2, 2], [3, 3]]
 
@@ -73,15 +68,15 @@ def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_
 def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, small_site):
     agent = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan("counting")
-    mine = agent.answer(order(plan, "evaluate", fold="test", round=3, run="one"))["scores"]["any"]
+    mine = agent.answer(request(plan, "evaluate", fold="test", round=3, run="one"))["scores"]["any"]
     plan = tiny_plan("fedavg")
-    theirs = agent.answer(order(plan, "evaluate", fold="test", round=3, run="other"))["scores"]["any"]
+    theirs = agent.answer(request(plan, "evaluate", fold="test", round=3, run="other"))["scores"]["any"]
     assert mine["brier"] != theirs["brier"]
     assert mine["balanced_accuracy"] == 0.5
 
 
 def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
-    about = SiteAgent("site-1", tmp_path, small_site).answer(order(tiny_plan(), "describe"))["about"]
+    about = SiteAgent("site-1", tmp_path, small_site).answer(request(tiny_plan(), "describe"))["about"]
     counts = about["folds"]["train"]
     assert counts["scans"] == counts["positives"]["any"] + counts["negatives"]["any"] == 8
     assert str(small_site.parent) not in str(about)
@@ -98,7 +93,7 @@ def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
     ],
 )
 def test_an_order_that_can_not_be_followed_is_answered_in_words(tmp_path, small_site, change, words):
-    found = order(tiny_plan())
+    found = request(tiny_plan())
     change(found)
     assert words in Agreed("site-1", tmp_path, small_site, redact=False).answer(found)["error"]
 
@@ -116,20 +111,20 @@ def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
 def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     agent = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan(fit={"rate": 0.5})
-    agent.answer(order(plan, "describe"))
-    fold = agent._data[1].folds["train"]
+    agent.answer(request(plan, "describe"))
+    fold = agent._scans[1].folds["train"]
     fold.labels[:, :5] = torch.nan
-    before, after = first_weights(plan), agent.answer(order(plan))["weights"]
+    before, after = first_weights(plan), agent.answer(request(plan))["weights"]
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
     assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
-    assert network_of(plan).state_dict().keys() == after.keys()
+    assert network_of(plan.network, plan.seed).state_dict().keys() == after.keys()
 
 
 @pytest.mark.parametrize(("redact", "told"), [(True, False), (False, True)])
 def test_words_that_name_a_sites_files_stay_at_the_site(tmp_path, redact, told, caplog):
     (tmp_path / "site.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
     agent = SiteAgent("site-1", tmp_path, tmp_path / "site.yaml", redact=redact)
-    error = agent.answer(order(tiny_plan(), "describe"))["error"]
+    error = agent.answer(request(tiny_plan(), "describe"))["error"]
     assert error.startswith("site-1")
     assert ("DOE_JANE" in error) == told
     assert ("DOE_JANE" in caplog.text) == redact
@@ -139,7 +134,7 @@ def test_an_unexpected_fault_tells_the_server_nothing_of_itself_and_the_site_the
     def fail(*_):
         raise OSError("/scans/DOE_JANE is gone")
 
-    error = SiteAgent("site-1", tmp_path, small_site, fail).answer(order(tiny_plan(), "describe"))["error"]
+    error = SiteAgent("site-1", tmp_path, small_site, fail).answer(request(tiny_plan(), "describe"))["error"]
     assert error == "site-1 can't answer this; the reason is in the site's own log"
     assert "DOE_JANE is gone" in caplog.text
 
@@ -147,27 +142,27 @@ def test_an_unexpected_fault_tells_the_server_nothing_of_itself_and_the_site_the
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"what": "train"}, "the server's order is 'train'; wanted one of describe, reply, evaluate"),
-        ({"what": "evaluate", "fold": "train"}, ATTACKS["scores of training scans"].line),
-        ({"what": "a\nb"}, "the server's order is 'a b'"),
+        ({"kind": "train"}, "the server's order is 'train'; wanted one of describe, reply, evaluate"),
+        ({"kind": "evaluate", "fold": "train"}, ATTACKS["scores of training scans"].line),
+        ({"kind": "a\nb"}, "the server's order is 'a b'"),
     ],
 )
 def test_an_order_for_anything_else_is_refused(changes, words, tmp_path, small_site):
-    answer = SiteAgent("site-1", tmp_path / "client_state", small_site).answer(order(tiny_plan(), **changes))
+    answer = SiteAgent("site-1", tmp_path / "client_state", small_site).answer(request(tiny_plan(), **changes))
     assert words in answer["error"]
 
 
 def test_an_older_round_is_not_answered_with_what_is_kept_from_a_later_one(counting, tmp_path, small_site):
     plan, agent = tiny_plan("counting", rounds=9), Agreed("site-1", tmp_path / "client_state", small_site)
     for number in (0, 3):
-        assert "error" not in agent.answer(order(plan, round=number))
-    other = {"weights": {key: value + 1 for key, value in first_weights(plan).items()}, "extra": {}}
+        assert "error" not in agent.answer(request(plan, round=number))
+    other = task_of({key: value + 1 for key, value in first_weights(plan).items()})
     for changes in ({"round": 2}, {"round": 3, "task": other}):
-        error = Agreed("site-1", tmp_path / "client_state", small_site).answer(order(plan, **changes))["error"]
+        error = Agreed("site-1", tmp_path / "client_state", small_site).answer(request(plan, **changes))["error"]
         assert "site-1 keeps what it had after round 3 of this run and answers each order once" in error
-    assert "error" not in agent.answer(order(plan, round=3))
-    assert agent.answer(order(plan, what="describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
-    error = agent.answer(order(plan, what="describe"))["error"]
+    assert "error" not in agent.answer(request(plan, round=3))
+    assert agent.answer(request(plan, "describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
+    error = agent.answer(request(plan, "describe"))["error"]
     assert error == "run a-run has begun at site-1 before; resume it, or begin a run of another name"
     again = SiteAgent("site-1", tmp_path / "client_state", small_site, reused=True)
-    assert again.answer(order(plan, what="describe"))["about"]["kept"] == {"round": -1, "empty": True}
+    assert again.answer(request(plan, "describe"))["about"]["kept"] == {"round": -1, "empty": True}

@@ -14,7 +14,7 @@ from brainct.errors import failed
 from brainct.site.agent import SiteAgent
 from brainct.site.worker import Worker, context
 from tests.conftest import tiny_plan
-from tests.site.test_agent import order
+from tests.support.requests import request
 
 pytestmark = pytest.mark.usefixtures("small_site")
 
@@ -42,12 +42,12 @@ def children():
 @pytest.mark.parametrize("threads", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_forked_and_a_fresh_process_answer_as_a_desk_does_to_the_bit(threads, hired, tmp_path, small_site):
     plan = tiny_plan("fedavg")
-    asked = order(plan, "describe")
+    asked = request(plan, "describe")
     worker, agent = hired(threads), SiteAgent("site-1", tmp_path / "other", small_site)
     mine, its = agent.answer(asked)["about"], worker.ask("site-1", asked)["about"]
     assert mine.pop("fingerprint") != its.pop("fingerprint"), "each site folder has a secret of its own"
     assert mine == its
-    asked = order(plan)
+    asked = request(plan)
     mine, its = agent.answer(asked), worker.ask("site-1", asked)
     assert sha256(mine["weights"]) == sha256(its["weights"])
 
@@ -55,10 +55,10 @@ def test_a_forked_and_a_fresh_process_answer_as_a_desk_does_to_the_bit(threads, 
 def test_a_killed_process_is_started_again_and_its_order_answered(hired):
     lines = []
     worker = hired(threads=False, log=lines.append)
-    worker.ask("site-1", order(tiny_plan(), "describe"))
-    wanted = worker.ask("site-1", order(tiny_plan()))
+    worker.ask("site-1", request(tiny_plan(), "describe"))
+    wanted = worker.ask("site-1", request(tiny_plan()))
     children()[0].kill()
-    assert sha256(worker.ask("site-1", order(tiny_plan()))["weights"]) == sha256(wanted["weights"])
+    assert sha256(worker.ask("site-1", request(tiny_plan()))["weights"]) == sha256(wanted["weights"])
     assert len(lines) == 1
     assert "was killed by signal 9 (SIGKILL); started again, the order is repeated" in lines[0]
 
@@ -73,18 +73,18 @@ def test_an_order_that_kills_its_process_twice_is_an_error_and_the_next_is_answe
 
     monkeypatch.setattr(SiteAgent, "answer", answer)
     worker = hired(threads=False)
-    worker.ask("site-1", order(tiny_plan(), "describe"))
-    error = worker.ask("site-1", order(tiny_plan(), round=1))["error"]
+    worker.ask("site-1", request(tiny_plan(), "describe"))
+    error = worker.ask("site-1", request(tiny_plan(), round=1))["error"]
     assert error == failed("site-1")  # how a process ended may follow from the scans; the site's own log says it
     assert caplog.messages[-1].endswith("of site-1 was killed by signal 9 (SIGKILL), twice in this exchange")
-    assert "weights" in worker.ask("site-1", order(tiny_plan(), round=2))
+    assert "weights" in worker.ask("site-1", request(tiny_plan(), round=2))
 
 
 def test_an_order_is_dropped_and_its_process_ended_when_it_is_told_to_stop(hired, monkeypatch):
     monkeypatch.setattr(SiteAgent, "answer", lambda agent, asked: time.sleep(1000))
     worker = hired(threads=False)
     began = time.monotonic()
-    assert worker.ask("site-1", order(tiny_plan()), lambda: time.monotonic() - began > 0.3) == {
+    assert worker.ask("site-1", request(tiny_plan()), lambda: time.monotonic() - began > 0.3) == {
         "error": "site-1 was told to stop"
     }
     assert not children()
@@ -94,7 +94,7 @@ def test_what_is_for_the_sites_own_people_is_said_in_the_sites_own_process(hired
     (tmp_path / "bad.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
     worker = hired(threads=False, site_file=tmp_path / "bad.yaml")
     with caplog.at_level(logging.INFO):
-        error = worker.ask("site-1", order(tiny_plan(), "describe"))["error"]
+        error = worker.ask("site-1", request(tiny_plan(), "describe"))["error"]
     assert "DOE_JANE" not in error
     assert "DOE_JANE" in caplog.text
 
@@ -104,7 +104,7 @@ def test_a_process_in_the_middle_of_an_order_ends_with_its_parent(tmp_path, smal
 
     def parent(pipe):
         worker = Worker(["site-1"], tmp_path, small_site, print, redact=True, context=context(threads=False))
-        worker.send("site-1", order(tiny_plan()))
+        worker.send("site-1", request(tiny_plan()))
         pipe.send(psutil.Process().children()[0].pid)
         time.sleep(1000)
 

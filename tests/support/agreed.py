@@ -6,6 +6,7 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.protocol.terms import terms_of
 from brainct.site.agent import SiteAgent
+from tests.support.requests import describes
 
 
 class Agreed(SiteAgent):
@@ -13,7 +14,7 @@ class Agreed(SiteAgent):
 
     def answer(self, order):
         run = order.get("run")
-        if run and order.get("what") != "describe" and self.state.terms(run) is None and "plan" in order:
+        if run and not describes(order) and self.state.terms(run) is None and "plan" in order:
             with suppress(Refused):
                 self.state.fix(run, terms_of(plan_of(order["plan"], "the job"), order["sites"]))
         return super().answer(order)

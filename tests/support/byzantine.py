@@ -1,12 +1,12 @@
-"""Federations in which some sites lie, for the tests of the robust schemes."""
+"""Federations with Byzantine sites, for the tests of the robust schemes."""
 
 import torch
 
 from brainct.core.learner import Model
 from brainct.core.scheme import Report
 
-LIES = [1e30, -1e30, 1e6, 0.0]
-"""What a liar's numbers are multiplied by, after a sign and a shift of its own."""
+FACTORS = [1e30, -1e30, 1e6, 0.0]
+"""How far off the models of Byzantine sites are."""
 
 
 def model(*numbers, steps=1):
@@ -21,10 +21,10 @@ def honest(count, seed=0, spread=1.0, around=5.0):
     return [model(*(around + spread * torch.randn(5, generator=rng))) for _ in range(count)]
 
 
-def lying(lie, count, seed=1):
-    """Models far off, no two the same."""
+def byzantine(factor, count, seed=1):
+    """Models of Byzantine sites: numbers about the factor, no two models the same."""
     rng = torch.Generator().manual_seed(seed)
-    return [model(*(lie * (1 + torch.rand(5, generator=rng)) - index)) for index in range(count)]
+    return [model(*(factor * (1 + torch.rand(5, generator=rng)) - index)) for index in range(count)]
 
 
 def close_a_round(scheme, models, previous=None, number=0, seed=3, lost=0):
@@ -54,5 +54,5 @@ def within(result, models):
 
 
 def same(left, right):
-    """Equal to the bit, in every tensor."""
+    """Bit-identical, in every tensor."""
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)

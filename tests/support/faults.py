@@ -23,7 +23,7 @@ from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, ROOT
-from tests.flare.test_simulator import small_job
+from tests.support.simulator import small_job
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c", "hospital-d"]
 LEAD = "lead@consortium.example"

@@ -13,9 +13,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FOLDS, Dataset
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset
 
 
 def head(seed: int, height: int = 40, width: int = 32) -> np.ndarray:
@@ -91,7 +91,7 @@ def opened(folder: Path, size: int = 32, dims: int = 2, **choices: object) -> Da
 
 def everything(data: Dataset) -> list[np.ndarray]:
     """All images of the data set, whatever their fold, as numpy (C, H, W[, D])."""
-    return [image.numpy() for fold in data.folds.values() for image in fold.images]
+    return [image.numpy() for fold in data.folds.values() for image in fold.inputs]
 
 
 def png_set(folder: Path, ids: range = range(20), header: str = "id, hemorrhage") -> None:

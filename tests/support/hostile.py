@@ -134,14 +134,14 @@ ATTACKS = {
     "patients in counts": Attack(
         "a site's label set names patients",
         SERVER,
-        "b, the roll call: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not repeated "
-        "here, as they might name a patient",
+        "b, the roll call: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not "
+        "repeated here, as they might name a patient",
     ),
     "patients in scores": Attack(
         "a site's scores name patients",
         SERVER,
-        "b, its scores: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not repeated "
-        "here, as they might name a patient",
+        "b, its scores: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not "
+        "repeated here, as they might name a patient",
     ),
     "patients in metrics": Attack(
         "a site's measurements name patients",

@@ -3,6 +3,7 @@
 import torch
 
 from brainct.core.learner import Fitted, Model
+from tests.support.by_hand import play
 
 START = {"w": torch.tensor([3.0, -1.0], dtype=torch.float64)}
 
@@ -52,15 +53,13 @@ def optimum(sites):
 
 def run(scheme, sites, rounds, lost=()):
     """Memory and keeps after these rounds, without the reports of the (site, round) that were lost."""
-    memory, keeps = scheme.start(Model(START), sorted(sites), 0), {site: {} for site in sites}
-    for number in range(rounds):
-        tasks, reports = scheme.assign(memory, number, sorted(sites)), {}
-        for site in sorted(tasks):
-            report, keeps[site] = scheme.reply(tasks[site], sites[site], keeps[site])
-            if (site, number) not in lost:
-                reports[site] = report
-        memory = scheme.combine(memory, number, reports)
-    return memory, keeps
+
+    def learner(plan, site, round, scans):
+        return sites[site]
+
+    names = sorted(sites)
+    rows = play(scheme, None, rounds, model=Model(START), sites=names, seed=0, learner=learner, unheard=lost)
+    return (rows[-1].memory, rows[-1].keeps) if rows else (scheme.start(Model(START), names, 0), {})
 
 
 def rests_at(scheme, sites, rounds=400):

@@ -1,7 +1,7 @@
 """Rows of a ledger and tiny designs, for tests."""
 
-from brainct.compare.design import design_of
-from brainct.compare.ledger import Point, Row, Site, Times
+from brainct.compare.comparison_file import comparison_of
+from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
 from tests.conftest import TINY
 
 FIT = {"optimizer": "sgd", "rate": 0.05, "epochs": 1, "augment": None}
@@ -12,7 +12,8 @@ TINY_DESIGN = {"network": TINY, "fit": FIT, "rounds": 1, "evaluate_every": 1, "s
 def row(name="fedavg", seed=1, auroc=(0.7, 0.8), **changes):
     """A row of a run on as many sites as there are AUROCs."""
     sites = {
-        f"site-{at}": Site(train=16, test=40, scores={"auroc": one, "brier": 0.2}) for at, one in enumerate(auroc, 1)
+        f"site-{at}": SiteResult(train=16, test=40, scores={"auroc": one, "brier": 0.2})
+        for at, one in enumerate(auroc, 1)
     }
     whole = {
         "key": f"{name}-{seed}-{changes.get('budget', 1)}-{changes.get('grid', '')}",
@@ -26,14 +27,14 @@ def row(name="fedavg", seed=1, auroc=(0.7, 0.8), **changes):
         "sites": sites,
         "kib_per_site": 100.0,
         "validation": [
-            Point(round=5, auroc=0.6, brier=0.2, kib=50.0),
-            Point(round=10, auroc=0.7, brier=0.2, kib=100.0),
+            CurvePoint(round=5, auroc=0.6, brier=0.2, kib=50.0),
+            CurvePoint(round=10, auroc=0.7, brier=0.2, kib=100.0),
         ],
         "times": Times(ended="2026-01-01T00:00:00+00:00", wall=1.0, cpu=1.0),
     }
-    return Row(**whole | changes)
+    return RunRow(**whole | changes)
 
 
 def tiny_design(**changes):
     """A design whose runs take a second: two sites with four training scans each, one round."""
-    return design_of(TINY_DESIGN | changes, "the test's plan")
+    return comparison_of(TINY_DESIGN | changes, "the test's plan")

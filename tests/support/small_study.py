@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from brainct.ct.folds import Fold, Public
 from brainct.leakage.design import Spec, study_of, wanted
 from brainct.leakage.observe import federation
+from brainct.training.data import Fold, Public
 from tests.conftest import TINY, tiny_scans
 
 FEDERATION = {"sites": 2, "scans": 8, "skew": "iid", "valid": 0, "test": 6, "outside": 0, "batch_size": 8}
@@ -31,14 +31,14 @@ def random_pictures(study):
 
 def _of_any(scans):
     unknown = torch.full((len(scans.folds["train"]), 5), torch.nan)
-    folds = {name: Fold(of.images, torch.cat([unknown, of.labels[:, 5:]], 1)) for name, of in scans.folds.items()}
+    folds = {name: Fold(of.inputs, torch.cat([unknown, of.labels[:, 5:]], 1)) for name, of in scans.folds.items()}
     return replace(scans, folds=folds)
 
 
 def public_pools(study):
     """The same, with all pools together as the public set."""
     opened = random_pictures(study)
-    public = Public(torch.cat([scans.folds["train"].images for scans in opened.values()]), "1" * 64)
+    public = Public(torch.cat([scans.folds["train"].inputs for scans in opened.values()]), "1" * 64)
     return {site: replace(scans, public=lambda: public) for site, scans in opened.items()}
 
 

@@ -19,16 +19,21 @@ from brainct.core.learner import Layer
 from brainct.core.weights import Weights, check, difference
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, described, model_of, network_like, network_of
-from brainct.ct.networks import masked_bce
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of, network_like
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.report.run_folder import read_run
 from brainct.run.rounds import load_model
+from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
 from brainct.site.worker import agents
+from brainct.training.data import Dataset
+from brainct.training.learner import TorchLearner
+from brainct.training.losses import masked_bce
+from brainct.training.networks import described
 
 AT_ONCE = 64
 """Images in one forward pass."""
@@ -41,13 +46,16 @@ class Subject:
     plan: Plan
     models: Mapping[str, Weights]
     updates: Sequence[Weights]
-    learners: Mapping[str, SiteLearner]
+    learners: Mapping[str, TorchLearner]
 
     @property
     def layers(self) -> Sequence[Layer]:
         """The network's layers, in order."""
         first = next(iter(self.models.values()))
-        return described(network_like(self.plan, first), ct_choices(self.plan).network.architecture).layers
+        return described(
+            network_like(ct_choices(self.plan).network, self.plan.seed, first),
+            ct_choices(self.plan).network.architecture,
+        ).layers
 
 
 def of_run(run: Path, epochs: int | None = None) -> Subject:
@@ -62,24 +70,29 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
     task, models, updates, learners = delivered(run / "model.safetensors"), {}, [], {}
     for site, agent in agents(sites, run / "state" / "client_state", site_file_of(None), redact=False).items():
         learner, start = agent.delivered(plan, task, sites, "run")
-        assert isinstance(learner, SiteLearner)
-        _same_scans(learner.scans, site, run)
-        if learner.answered:
+        assert isinstance(learner, TorchLearner)
+        _same_scans(learner.data, site, run)
+        if learner.predictor is not None:
             raise Refused(f"{site} of {run} uses a model that is no network; barriers are between networks")
-        models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, decay=False).weights
-        updates.append(difference(models[site], model_of(plan).weights if epochs == 0 else start))
+        models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, constant_rate=True).weights
+        updates.append(
+            difference(
+                models[site],
+                model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights if epochs == 0 else start,
+            )
+        )
         learners[site] = learner
     return Subject(plan, models, updates, learners)
 
 
 def of_files(files: Sequence[Path]) -> Subject:
     """Models that runs wrote as RUN/model.safetensors; the loss is on the scans of all these runs' sites together."""
-    models, updates, found = {}, [], dict[str, SiteLearner]()
+    models, updates, found = {}, [], dict[str, TorchLearner]()
     first, _ = _plan_of(files[0].parent)
     for name, file in zip(_names(files), files, strict=True):
         plan, sites = _plan_of(file.parent)
         weights = load_model(file)
-        start = model_of(plan).weights
+        start = model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
         check(weights, start, f"{file}, for network {ct_choices(plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
@@ -104,13 +117,17 @@ def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
     """
     one_of("--fold", fold, ("train", "valid", "test"))
     one_of("--finding", finding, ("all", *FINDINGS))
-    images = torch.cat([one.seen(one.scans.folds[fold].images) for one in subject.learners.values()])
-    labels = torch.cat([one.scans.folds[fold].labels for one in subject.learners.values()])
+    images = torch.cat([one.network_input(one.data.folds[fold].inputs) for one in subject.learners.values()])
+    labels = torch.cat([one.data.folds[fold].labels for one in subject.learners.values()])
     outputs = slice(None) if finding == "all" else slice(FINDINGS.index(finding), FINDINGS.index(finding) + 1)
     if not labels[:, outputs].isfinite().any():
         raise Refused(f"fold {fold} of these sites has no scan with a label of {finding}; choose another fold")
-    device = next(iter(subject.learners.values())).scans.device
-    network = network_like(subject.plan, next(iter(subject.models.values()))).to(device).eval()
+    device = next(iter(subject.learners.values())).data.device
+    network = (
+        network_like(ct_choices(subject.plan).network, subject.plan.seed, next(iter(subject.models.values())))
+        .to(device)
+        .eval()
+    )
     batches, known = torch.split(images, AT_ONCE), labels[:, outputs]
 
     @torch.no_grad()
@@ -123,7 +140,7 @@ def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
 
 
 def _count(subject: Subject, fold: str) -> int:
-    return sum(len(learner.scans.folds[fold]) for learner in subject.learners.values())
+    return sum(len(learner.data.folds[fold]) for learner in subject.learners.values())
 
 
 def _plan_of(run: Path) -> tuple[Plan, list[str]]:
@@ -134,7 +151,7 @@ def _plan_of(run: Path) -> tuple[Plan, list[str]]:
     return plan_of(record.plan, f"{file}: the plan"), sorted(record.sites)
 
 
-def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLearner]:
+def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, TorchLearner]:
     path = site_file_of(None)
     found = open_sites(
         read_site_file(path) if path else None, sites, ct_choices(plan).network.size, ct_choices(plan).network.dims
@@ -142,7 +159,7 @@ def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, SiteLear
     for site, scans in found.items():
         _same_scans(scans, site, run)
     one_thread()
-    return {site: SiteLearner(network_of(plan), found[site], plan, site, plan.rounds) for site in sites}
+    return {site: learner_of(ct_choices(plan), found[site], offline(plan, site, plan.rounds)) for site in sites}
 
 
 def _same_scans(scans: Dataset, site: str, run: Path) -> None:

@@ -1,50 +1,49 @@
-"""docs/schemes.md and docs/rounds/, made from the registry: a row a scheme, a picture a family, the rules for all."""
+"""docs/schemes.md, made from the registry: a short table, and for each family a diagram and a block a scheme."""
 
+import json
 from pathlib import Path
+from typing import Any, get_args
 
-from brainct.catalogue.round_diagrams import PICTURED, file_of, says, svg
+from brainct.catalogue.families import FAMILIES
 from brainct.catalogue.traffic import traffic
+from brainct.core.arguments import in_words
+from brainct.core.scheme import Capability, arguments_schema
 from brainct.errors import Refused
 from brainct.schemes import SCHEMES, about
 from brainct.security.page import with_list
 
-COLUMNS = (
-    "scheme",
-    "paper",
-    "travels in a round",
-    "bytes to / from",
-    "a site keeps",
-    "lost",
-    "quorum",
-    "arguments",
-    "use",
-    "privacy",
-    "secure aggregation",
-    "clipping and noise",
-    "private training",
-)
 HEAD = """# Schemes
 
-Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date. P is the bytes of
-the model (107,736 for the default network), H those of its head, m the number of sites asked. `quorum` is the least
-number of replies that closes a round. The last three columns say what a site's privacy policy may demand of a scheme
-([privacy.md](privacy.md)); a wrapper allows no more than the scheme within it. Ranges of the arguments, with the
-paper's symbols: each scheme's docstring.
+Made by `brainct schemes --write` from the registry; `brainct jobs check` says when it is out of date.
 
-`bytes`: to and from a site in a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run. Not every
-network suits every scheme: a job that names another than the default has the bytes of that one.
+**bytes** are those to and from a site in a round of the scheme's job, the mean over 5 sites and 5 rounds of a dry run;
+a job with another network than the default has the bytes of that one. In the blocks below P is the bytes of the model
+(107,736 for the default network), H those of its head, and m the number of sites asked.
 
+| scheme | in one sentence | bytes to / from a site | choose it when |
+|---|---|---|---|
 """
-ROUNDS = """
-## One round, by family
-
-Made from `custom/brainct/catalogue/round_diagrams.py` by the same command.
-"""
+CAPABILITIES = {
+    "secure_aggregation": "secure aggregation",
+    "update_noise": "clipping and noise on updates",
+    "private_training": "private training (DP-SGD)",
+}
+"""Capability -> its name on the page; [privacy.md](privacy.md) describes the policies that demand it."""
+NEEDS = {
+    "network": "a layered network",
+    "images": "image channels",
+    "samples": "the raw inputs of a fold",
+    "labels": "0/1 labels",
+    "public": "a public set",
+}
+"""What a scheme may need of a workload -> its name on the page."""
 TAIL = """
-## Rules that hold for all
+## Rules that hold for all schemes
 
-- Floating tensors are averaged, BatchNorm's running statistics included; integer and boolean tensors are counters: the
-  elementwise largest is kept. The networks here have no BatchNorm, and building one that has is refused.
+- A wrapper allows no capability that the scheme inside it rules out; [privacy.md](privacy.md) describes the policies
+  that demand one.
+- Floating tensors are averaged, BatchNorm's running statistics included; integer and boolean tensors are counters, of
+  which the elementwise largest is kept. The networks here have no BatchNorm, and building one that has it is refused.
 - Sums run in float64 over the sites' names in sorted order, never in order of arrival.
 - The optimiser starts anew in every round; its state never travels.
 - A scheme is pure functions that run without FLARE; its whole state is plain data, hashed and saved without pickle.
@@ -53,48 +52,40 @@ TAIL = """
 
 def schemes() -> str:
     """The whole page."""
-    titles = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
-    rows = "".join(_row(name) for name in sorted(SCHEMES))
-    return HEAD + titles + rows + ROUNDS + "".join(_pictured(family) for family in families()) + TAIL
+    members = families()
+    rows = "".join(_row(name) for names in members.values() for name in names)
+    return HEAD + rows + "".join(_section(family, names) for family, names in members.items()) + TAIL
 
 
 def families() -> dict[str, list[str]]:
-    """The registry's families and their schemes, both sorted."""
-    found: dict[str, list[str]] = {}
+    """The registry's families in the page's order, those without a diagram last, and their schemes, sorted."""
+    found: dict[str, list[str]] = {family: [] for family in FAMILIES}
     for name in sorted(SCHEMES):
         found.setdefault(about(name).family, []).append(name)
-    return dict(sorted(found.items()))
+    return {family: names for family, names in found.items() if names}
 
 
-def pages() -> dict[str, str]:
-    """What is made: text by its path below docs."""
-    return {"schemes.md": schemes()} | {f"rounds/{file_of(one)}": svg(one) for one in families() if one in PICTURED}
-
-
-def write(docs: Path) -> None:
-    """Write all pages."""
-    for path, text in pages().items():
-        (docs / path).parent.mkdir(parents=True, exist_ok=True)
-        (docs / path).write_text(text)
+def write_docs(docs: Path) -> None:
+    """Write docs/schemes.md, and the list of what leaves a site into docs/privacy.md, if that is there."""
+    docs.mkdir(parents=True, exist_ok=True)
+    (docs / "schemes.md").write_text(schemes())
     if (docs / "privacy.md").is_file():
         (docs / "privacy.md").write_text(with_list((docs / "privacy.md").read_text()))
 
 
-def check(docs: Path) -> list[str]:
-    """What is out of date below docs, in sentences."""
+def check_docs(docs: Path) -> list[str]:
+    """What is out of date in docs, in sentences."""
     findings = [
-        f"family {family!r} has no picture of its round; add a row to PICTURED in pictures_of_rounds.py"
+        f"family {family!r} has no diagram of its round; add it to FAMILIES in catalogue/families.py"
         for family in families()
-        if family not in PICTURED
+        if family not in FAMILIES
     ]
-    for path, text in pages().items():
-        if not (docs / path).is_file() or (docs / path).read_text() != text:
-            findings.append(f"docs/{path} is not what the registry says; run `brainct schemes --write`")
-    strange = sorted(path.name for path in (docs / "rounds").glob("*") if f"rounds/{path.name}" not in pages())
+    if not (docs / "schemes.md").is_file() or (docs / "schemes.md").read_text() != schemes():
+        findings.append("docs/schemes.md differs from the registry; run `brainct schemes --write`")
     page = docs / "privacy.md"
     if page.is_file() and with_list(page.read_text()) != page.read_text():
         findings.append("docs/privacy.md does not list what may leave a site; run `brainct schemes --write`")
-    return findings + [f"docs/rounds/{name} is of no family; remove it" for name in strange]
+    return findings
 
 
 def bytes_of(name: str) -> str:
@@ -102,36 +93,68 @@ def bytes_of(name: str) -> str:
     return " / ".join(f"{count:,}" for count in traffic(name))
 
 
-def _row(name: str) -> str:
-    scheme, row = SCHEMES[name](), about(name)
-    if not scheme.quorum.__doc__:
-        raise Refused(f"{name}: its `quorum` has no docstring; give it one line, which its row in the docs shows")
-    quorum = scheme.quorum.__doc__.splitlines()[0].rstrip(".").lower()
-    arguments = ", ".join(f"`{key}={value}`" for key, value in scheme.arguments.items()) or "none"
-    cells = [
-        f"`{name}`",
-        row.paper,
-        row.sends,
-        bytes_of(name),
-        row.keeps,
-        row.lost,
-        quorum,
-        arguments,
-        row.use,
-        row.privacy,
-        _allowed(row.no_secure_aggregation),
-        _allowed(row.no_noise),
-        _allowed(row.no_private_training),
+def block(name: str) -> str:
+    """All that the page says of one scheme."""
+    factory, row = SCHEMES[name], about(name)
+    scheme = factory()
+    lines = [
+        f"\n### `{name}`\n",
+        f"{row.summary} Choose it when {row.when}.\n",
+        f"- Paper: {row.paper}",
+        f"- Sends: {row.sends}; bytes to / from a site in a round: {bytes_of(name)}",
+        f"- Client state: {row.client_state}",
+        f"- Lost site: {row.lost_site}",
+        f"- Quorum: {_quorum(name)}",
+        f"- Privacy: {row.privacy}",
+        *_capabilities(name),
     ]
-    return "| " + " | ".join(cells) + " |\n"
+    if scheme.needs:
+        lines.append(f"- Needs of the workload: {', '.join(NEEDS[need] for need in NEEDS if need in scheme.needs)}")
+    return "\n".join(lines) + "\n" + _arguments(arguments_schema(factory)["properties"])
 
 
-def _pictured(family: str) -> str:
-    names = ", ".join(f"`{name}`" for name in families()[family])
-    if family not in PICTURED:
-        return f"\n**{family}**: {names}\n"
-    return f"\n**{family}**: {names}\n\n![{says(family)}](rounds/{file_of(family)})\n"
+def _row(name: str) -> str:
+    row = about(name)
+    return _cells(f"[`{name}`](#{name})", row.summary, bytes_of(name), row.when)
 
 
-def _allowed(reason: str) -> str:
-    return f"no: {reason}" if reason else "possible"
+def _section(family: str, names: list[str]) -> str:
+    title, blocks = f"\n## {family.capitalize()}\n", "".join(block(name) for name in names)
+    if family not in FAMILIES:
+        return title + blocks
+    return f"{title}\n{FAMILIES[family].says}\n\n{FAMILIES[family].diagram()}{blocks}"
+
+
+def _quorum(name: str) -> str:
+    """The first line of the docstring of a scheme's quorum."""
+    words = SCHEMES[name]().quorum.__doc__
+    if not words:
+        raise Refused(f"{name}: its `quorum` has no docstring; give it one line, which its block in the docs shows")
+    return words.splitlines()[0].rstrip(".").lower()
+
+
+def _capabilities(name: str) -> list[str]:
+    """A line for those that are possible, and one with the reason for each that is not."""
+    blocks = about(name).blocks
+    possible = [CAPABILITIES[one] for one in get_args(Capability) if one not in blocks]
+    ruled_out = [f"- Not possible: {CAPABILITIES[one]}, because {why}" for one, why in blocks.items()]
+    return ([f"- Possible: {', '.join(possible)}"] if possible else []) + ruled_out
+
+
+def _arguments(properties: dict[str, dict[str, Any]]) -> str:
+    if not properties:
+        return "\nNo arguments.\n"
+    rows = [
+        _cells(f"`{name}`", f"`{json.dumps(one['default'])}`" if "default" in one else "", in_words(one), _meaning(one))
+        for name, one in properties.items()
+    ]
+    return "\n| argument | default | range | meaning |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _meaning(argument: dict[str, Any]) -> str:
+    return str(argument.get("description", ""))
+
+
+def _cells(*cells: str) -> str:
+    """A row of a table."""
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
-from brainct.core.learner import Fitted, Learner, Model, Moments
+from brainct.core.learner import Credentials, Fitted, Learner, Model, Record, Transform
 from brainct.core.scheme import Report, Task, followed
 from brainct.core.weights import Weights, filled
 from brainct.ct.config import ct_choices
-from brainct.ct.learner import model_of
+from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
 from brainct.job.folders import JOBS
 from brainct.security.signing import PROOF
@@ -36,7 +36,7 @@ def traffic(name: str) -> tuple[int, int]:
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
     keeps = {site: dict[str, Any]() for site in sites}
-    memory = scheme.start(replace(model_of(plan), public=PUBLIC), sites, 0)
+    memory = scheme.start(replace(model_of(ct_choices(plan).network, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
 
@@ -64,7 +64,7 @@ class Stepping:
 
     def initial(self) -> Model:
         """The seeded model."""
-        return model_of(self.plan)
+        return model_of(ct_choices(self.plan).network, self.plan.seed, self.plan.rounds)
 
     def fit(self, weights: Weights, **_: Any) -> Fitted:
         """A step of each number, as long as the site's number says."""
@@ -76,60 +76,31 @@ class Stepping:
         """A gradient of ones."""
         return Fitted(filled(weights, 1.0), SCANS, 1, ct_choices(self.plan).fit.rate, 0.5)
 
-    def features(self, weights: Weights, layer: str) -> tuple[Tensor, Tensor]:
-        """Random features of scans, every other one with all findings."""
-        width, outputs = weights[f"{layer}.weight"].shape[1], len(weights[f"{layer}.weight"])
-        labels = (torch.arange(SCANS) % 2).float()[:, None].expand(-1, outputs)
-        drawn = generator(self.plan.seed, self.site, layer).standard_normal((SCANS, width))
-        return torch.from_numpy(drawn).float(), labels
+    @property
+    def credentials(self) -> Credentials:
+        """Of the real sizes."""
+        return _Sized(self.site)
 
-    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, Tensor], int]:
-        """Each unit with mean 0 and deviation 1."""
-        units = {layer: len(weights[f"{layer}.weight"]) for layer in layers}
-        return {layer: torch.tensor([[0.0, 1.0]] * count).double() for layer, count in units.items()}, SCANS
+    def samples(self, fold: str = "train") -> tuple[Tensor, Tensor]:
+        """Samples of one pixel each, every other one with all findings."""
+        scans = PUBLIC if fold == "public" else SCANS
+        labels = (torch.arange(scans) % 2).float()[:, None].expand(-1, 6)
+        return torch.zeros(scans, ct_choices(self.plan).network.channels, 1, 1), labels
 
-    def moments(self) -> Moments:
-        """Scans of mean 0 and variance 1."""
-        channels = ct_choices(self.plan).network.channels
-        return Moments(SCANS, torch.zeros(channels).double(), torch.full((channels,), float(SCANS)).double())
+    def observe(self, weights: Weights, layers: Sequence[str], record: Record) -> Tensor:
+        """Random inputs and outputs of the layers; every other scan with all findings."""
+        outputs = 6
+        for layer in layers:
+            shape = weights[f"{layer}.weight"].shape
+            width, outputs = shape[1] if len(shape) > 1 else shape[0], shape[0]
+            rng = generator(self.plan.seed, self.site, layer)
+            drawn = (torch.from_numpy(rng.standard_normal((SCANS, count))).float() for count in (width, outputs))
+            record(layer, *drawn)
+        return (torch.arange(SCANS) % 2).float()[:, None].expand(-1, outputs)
 
-    def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> Learner:
-        """Itself: it sees nothing."""
+    def adapted(self, inputs: Transform | None = None, predictor: Callable[[str], Tensor] | None = None) -> Learner:
+        """Itself: it sees nothing, and its answers are made up in any case."""
         return self
-
-    def fold(self, name: str = "train") -> tuple[Tensor, Tensor]:
-        """Scans of one number each, every other one with all findings."""
-        scans = PUBLIC if name == "public" else SCANS
-        return torch.zeros(scans, ct_choices(self.plan).network.channels), (torch.arange(scans) % 2).float()[
-            :, None
-        ].expand(-1, 6)
-
-    def answering(self, predict: Callable[[str], Tensor]) -> Learner:
-        """Itself: its answers are made up in any case."""
-        return self
-
-    def key(self) -> bytes:
-        """Its name, in 32 bytes."""
-        return self.site.encode().ljust(32)
-
-    def choices(self) -> str:
-        """As long as a real one."""
-        return "0" * 64
-
-    def vouch(self, *words: str) -> str:
-        """As long as a proof with FLARE's certificates."""
-        return "0" * PROOF
-
-    def check_vouched(self, site: str, proof: str, *words: str) -> None:
-        """It believes everything."""
-
-    def seed(self, *words: str | int) -> int:
-        """The same for all words."""
-        return 0
-
-    def hidden(self, count: int, *words: str | int) -> NDArray[np.float64]:
-        """One half each."""
-        return np.full(count, 0.5)
 
     def predict(self, weights: Weights, fold: str = "test") -> Tensor:
         """One half for every finding."""
@@ -138,3 +109,33 @@ class Stepping:
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
         """Half of the scans with each finding."""
         return {str(finding): {"positives": SCANS // 2, "negatives": SCANS // 2} for finding in range(6)}
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """Credentials of the real sizes, of no worth."""
+
+    site: str
+
+    def seed(self, *words: str | int) -> int:
+        """The same for all words."""
+        return 0
+
+    def private_uniform(self, count: int, *words: str | int) -> NDArray[np.float64]:
+        """One half each."""
+        return np.full(count, 0.5)
+
+    def run_key(self) -> bytes:
+        """Its name, in 32 bytes."""
+        return self.site.encode().ljust(32)
+
+    def job_digest(self) -> str:
+        """As long as a real one."""
+        return "0" * 64
+
+    def sign(self, *words: str) -> str:
+        """As long as a proof with FLARE's certificates."""
+        return "0" * PROOF
+
+    def verify(self, site: str, proof: str, *words: str) -> None:
+        """It believes everything."""

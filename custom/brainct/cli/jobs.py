@@ -23,14 +23,14 @@ def render(folder: JobsFolder = Path("jobs")) -> None:
 
 @app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
-    """Check that the job folders, docs/schemes.md and docs/rounds match the registry; exit code 1 if not."""
+    """Check that the job folders, docs/schemes.md and docs/privacy.md match the registry; exit code 1 if not."""
     from brainct.catalogue import schemes_page
     from brainct.job import folders
 
     differences = folders.check(folder)
     docs = folder.resolve().parent / "docs"
     if (docs / "schemes.md").is_file():
-        differences += schemes_page.check(docs)
+        differences += schemes_page.check_docs(docs)
     for difference in differences:
         print(difference, file=sys.stderr)
     if differences:

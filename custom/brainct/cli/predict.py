@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 
 UNTRAINED = {
@@ -32,10 +33,9 @@ def predict(
 
     from brainct.core import serialization
     from brainct.core.scheme import Task
-    from brainct.ct.config import ct_choices
     from brainct.ct.dataset import every_scan
     from brainct.ct.folds import FINDINGS
-    from brainct.ct.learner import SiteLearner, network_of
+    from brainct.ct.learner import learner_of
     from brainct.ct.read.label_table import cell
     from brainct.ct.read.opened import decoding
     from brainct.ct.site_config import read_site_file
@@ -43,6 +43,7 @@ def predict(
     from brainct.job.config import plan_of
     from brainct.run.model_file import WANTED, beside, check_network
     from brainct.run.rounds import load_model
+    from brainct.security.credentials import offline
     from brainct.site.agent import site_file_of
 
     if out.exists():
@@ -61,9 +62,9 @@ def predict(
         read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims
     )
     CT.check(scans, ct_choices(plan), site)
-    learner = SiteLearner(network_of(plan), scans, plan, site, 0)
+    learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
-        seeing = plan.build().see(Task(weights, said["extra"]), learner, {})
+        seeing = plan.build().adapt_input(Task(weights, said["extra"]), learner, {})
     found = seeing.predict(weights)
     if not found.isfinite().all():
         raise Refused(

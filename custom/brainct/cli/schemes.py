@@ -1,5 +1,6 @@
-"""`brainct schemes`: the table of schemes."""
+"""`brainct schemes`: the table of schemes, or one of them in full."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,23 +8,32 @@ import typer
 
 
 def schemes(
-    write: Annotated[bool, typer.Option(help="Write docs/schemes.md and docs/rounds instead.")] = False,
+    name: Annotated[str, typer.Argument(help="One scheme, to be shown in full.")] = "",
+    schema: Annotated[bool, typer.Option(help="Show the JSON schema of the scheme's arguments.")] = False,
+    write: Annotated[bool, typer.Option(help="Write the generated pages of the docs instead.")] = False,
     docs: Annotated[Path, typer.Option(help="Folder of the docs.")] = Path("docs"),
 ) -> None:
-    """List the schemes: paper, family, bytes per site and round, client state, arguments."""
+    """List the schemes with the bytes to and from a site in a round, or show one of them."""
     from rich.console import Console
     from rich.table import Table
 
     from brainct.catalogue import schemes_page
-    from brainct.schemes import SCHEMES, about
+    from brainct.core.scheme import arguments_schema
+    from brainct.schemes import SCHEMES, about, factory_of
 
     if write:
-        schemes_page.write(docs)
+        schemes_page.write_docs(docs)
         return
-    table = Table("scheme", "paper; family", "bytes to / from a site", "client state", "arguments", show_lines=True)
-    for name, make in sorted(SCHEMES.items()):
-        row = about(name)
+    if name:
+        factory = factory_of(name)
+        print(json.dumps(arguments_schema(factory), indent=2) if schema else schemes_page.block(name))
+        return
+    table = Table(
+        "scheme", "in one sentence; family", "bytes to / from a site", "client state", "arguments", show_lines=True
+    )
+    for one, make in sorted(SCHEMES.items()):
+        row = about(one)
         arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
-        table.add_row(name, f"{row.paper}; {row.family}", schemes_page.bytes_of(name), row.keeps, arguments)
+        table.add_row(one, f"{row.summary} ({row.family})", schemes_page.bytes_of(one), row.client_state, arguments)
     Console(width=120).print(table, markup=False, highlight=False)
     print("bytes: of one round of the scheme's job, mean over 5 sites and 5 rounds of a dry run")

@@ -1,4 +1,4 @@
-"""Does the runs of a design, each in a process of its own, and writes each into the ledger the moment it ends."""
+"""Does the runs of a comparison, each in its own process, and writes each into the ledger the moment it ends."""
 
 import multiprocessing.connection
 import os
@@ -6,83 +6,60 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from brainct.compare import ledger
-from brainct.compare.design import Design, Spec, wanted
-from brainct.compare.ledger import Row
-from brainct.compare.one_run import failed, run, sentence
+from brainct.compare.comparison import Comparison
+from brainct.compare.ended_runs import EndedRuns
+from brainct.compare.ledger import LEDGER, append_row, read_rows
+from brainct.compare.one_run import describe_error, failed_row, run_one
+from brainct.compare.planned_runs import PlannedRun, planned_runs
+from brainct.compare.run_row import RunRow
 from brainct.core.determinism import one_thread
 from brainct.ct.config import ct_choices
-from brainct.ct.folds import Dataset
 from brainct.errors import Refused
 from brainct.site.worker import cause, context
+from brainct.training.data import Dataset
 
-LEDGER = "ledger.jsonl"
 Log = Callable[[str], None]
-PERIOD = 1.0
-"""Seconds between two looks at whether to stop."""
-HELD = 2
-"""Federations whose scans are held in memory at a time."""
+POLL_SECONDS = 1.0
+"""Seconds between two checks for an interrupt."""
+OPEN_FEDERATIONS = 2
+"""Federations whose scans are in memory at a time."""
 
 
-def compare(design: Design, folder: Path, workers: int = 1, accept: Collection[str] = (), log: Log = print) -> int:
-    """Do what a design asks for and the ledger below this folder does not have yet; returns how many runs failed.
+def compare(
+    comparison: Comparison, folder: Path, workers: int = 1, accept: Collection[str] = (), log: Log = print
+) -> int:
+    """Do the runs of a comparison that the ledger in this folder lacks; returns how many runs failed.
 
     workers: runs at a time, each in a process with one thread. accept: beginnings of code hashes whose rows count as
-    done, though the code has changed since. A run that failed in an earlier call is tried again.
+    done although the code has changed. A run that failed in an earlier call is tried again.
     """
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
     one_thread()
     path = folder / LEDGER
-    before = ledger.read(path)
-    found = Ended((row for row in before if row.status == "done"), accept)
-    _say_what_is_there(design, found, log)
-    Session(design, path, workers, found, log, len(before))()
-    return sum(row.status == "failed" for spec in wanted(design, found) if (row := found(spec)))
+    before = read_rows(path)
+    ended = EndedRuns((row for row in before if row.status == "done"), accept)
+    _log_start(comparison, ended, log)
+    Campaign(comparison, path, workers, ended, log, len(before))()
+    return sum(row.status == "failed" for run in planned_runs(comparison, ended) if (row := ended(run)))
 
 
-class Ended:
-    """The runs that have ended, by key; rows of accepted codes stand in for those of today's code."""
-
-    def __init__(self, rows: Iterable[Row], accept: Collection[str] = ()):
-        self._rows: dict[str, list[Row]] = {}
-        self._accept = tuple(accept)
-        for row in rows:
-            self.add(row)
-
-    def add(self, row: Row) -> None:
-        """One more run has ended."""
-        self._rows.setdefault(row.key, []).append(row)
-
-    def __call__(self, spec: Spec) -> Row | None:
-        """The row of this run, one that is done before one that failed; None if it has not ended."""
-        rows = self._rows.get(spec.key, [])
-        mine = [row for row in rows if row.code == spec.code or row.code.startswith(self._accept)]
-        done = [row for row in mine if row.status == "done"]
-        return done[0] if done else mine[-1] if mine else None
-
-    def codes(self, spec: Spec) -> set[str]:
-        """Of which code there are rows of this run."""
-        return {row.code for row in self._rows.get(spec.key, [])}
-
-
-def _say_what_is_there(design: Design, found: Ended, log: Log) -> None:
-    specs = wanted(design, found)
-    done = sum(row.status == "done" for spec in specs if (row := found(spec)))
-    log(f"{len(specs)} runs, {done} of them done already")
-    strange: dict[str, int] = {}
-    for spec in specs:
-        if found(spec) is None:
-            for code in found.codes(spec):
-                strange[code] = strange.get(code, 0) + 1
-    for code, count in sorted(strange.items()):
+def _log_start(comparison: Comparison, ended: EndedRuns, log: Log) -> None:
+    runs = planned_runs(comparison, ended)
+    done = sum(row.status == "done" for run in runs if (row := ended(run)))
+    log(f"{len(runs)} runs, {done} of them done already")
+    outdated: dict[str, int] = {}
+    for run in runs:
+        for code in ended.codes(run) if ended(run) is None else ():
+            outdated[code] = outdated.get(code, 0) + 1
+    for code, count in sorted(outdated.items()):
         log(
             f"{count} of them were computed by other code, {code[:12]}, and are done again; "
             f"to count them as done: --accept {code[:12]}"
@@ -90,137 +67,134 @@ def _say_what_is_there(design: Design, found: Ended, log: Log) -> None:
 
 
 @dataclass
-class Session:
-    """Starts runs until none is left."""
+class Campaign:
+    """Starts the runs that are left, so many at a time. lines: rows of the ledger before the first of them."""
 
-    design: Design
+    comparison: Comparison
     path: Path
     workers: int
-    found: "Ended"
+    ended: EndedRuns
     log: Log
     lines: int
-    _busy: dict[int, tuple[BaseProcess, Spec, float]] = field(default_factory=dict)
+    _busy: dict[int, tuple[BaseProcess, PlannedRun, float]] = field(default_factory=dict)
     _opened: dict[tuple[object, ...], Mapping[str, Dataset]] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
     _seconds: float = 0.0
     _work: float = 0.0
 
     def __call__(self) -> None:
-        """All runs; whatever ends this early, the runs that are under way end with it."""
+        """Do all runs; if this ends early, the runs that are under way end too."""
         try:
-            with _heeding() as stopped:
-                self._all(stopped)
+            with _watch_for_interrupt() as interrupted:
+                self._do_all(interrupted)
         finally:
             for process, _, _ in self._busy.values():
                 process.terminate()
             for process, _, _ in self._busy.values():
                 process.join()
 
-    def _all(self, stopped: Callable[[], bool]) -> None:
-        while (spec := self._next()) or self._busy:
-            if stopped():
+    def _do_all(self, interrupted: Callable[[], bool]) -> None:
+        while (run := next(iter(self._left()), None)) or self._busy:
+            if interrupted():
                 raise KeyboardInterrupt
-            if spec is None or len(self._busy) == self.workers:
-                self._wait(stopped)
+            if run is None or len(self._busy) == self.workers:
+                self._wait(interrupted)
             else:
-                self._start(spec)
+                self._start(run)
 
-    def _next(self) -> Spec | None:
-        return next(iter(self._left()), None)
+    def _left(self) -> list[PlannedRun]:
+        runs = planned_runs(self.comparison, self.ended)
+        return [run for run in runs if run.key not in self._tried and not self.ended(run)]
 
-    def _left(self) -> list[Spec]:
-        return [
-            spec for spec in wanted(self.design, self.found) if spec.key not in self._tried and not self.found(spec)
-        ]
-
-    def _start(self, spec: Spec) -> None:
-        self._tried.add(spec.key)
-        opened = self._open(spec)
+    def _start(self, run: PlannedRun) -> None:
+        self._tried.add(run.key)
+        opened = self._open(run)
         if opened is None:
             return
-        process = context(threads=False).Process(target=_child, args=(spec, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
+        process = context(threads=False).Process(target=_run_in_process, args=(run, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
         process.start()
-        self._busy[process.sentinel] = (process, spec, time.monotonic())
+        self._busy[process.sentinel] = (process, run, time.monotonic())
 
-    def _open(self, spec: Spec) -> Mapping[str, Dataset] | None:
-        """The scans, made once for all runs on them; where they can't be opened, the run has failed."""
-        network = ct_choices(spec.plan).network
-        key = (spec.federation.digest, spec.seed, network.size, network.dims)
+    def _open(self, run: PlannedRun) -> Mapping[str, Dataset] | None:
+        """The scans, made once for all runs on them; if they can't be opened, the run has failed."""
+        network = ct_choices(run.plan).network
+        key = (run.federation.digest, run.seed, network.size, network.dims)
         try:
             if key not in self._opened:
-                for old in list(self._opened)[: 1 - HELD]:
+                for old in list(self._opened)[: 1 - OPEN_FEDERATIONS]:
                     del self._opened[old]
-                self._opened[key] = spec.federation.open(spec.seed, network.size, network.dims)
+                self._opened[key] = run.federation.open(run.seed, network.size, network.dims)
         except Exception as error:  # scans that can't be read must not end the runs on others
-            self._note(spec, failed(spec, sentence(error)))
+            self._add_failure(run, describe_error(error))
             return None
         return self._opened[key]
 
-    def _wait(self, stopped: Callable[[], bool]) -> None:
-        """Until a run has ended, or somebody asked to stop."""
+    def _wait(self, interrupted: Callable[[], bool]) -> None:
+        """Wait until a run has ended, or for an interrupt."""
         ready: list[Any] = []
-        while not ready and not stopped():
-            ready = multiprocessing.connection.wait(list(self._busy), PERIOD)
+        while not ready and not interrupted():
+            ready = multiprocessing.connection.wait(list(self._busy), POLL_SECONDS)
         for sentinel in [one for one in self._busy if one in ready]:
-            process, spec, began = self._busy.pop(sentinel)
+            process, run, began = self._busy.pop(sentinel)
             process.join()
             self._seconds += time.monotonic() - began
-            self._work += spec.work
-            if row := self._written(spec):
-                self._report(spec, row)
+            self._work += run.work
+            if row := self._row_of(run):
+                self._report(run, row)
             else:
-                self._note(spec, failed(spec, f"its process {cause(process.exitcode)}"))
+                self._add_failure(run, f"its process {cause(process.exitcode)}")
 
-    def _written(self, spec: Spec) -> Row | None:
+    def _row_of(self, run: PlannedRun) -> RunRow | None:
         """The row that the run's own process wrote."""
-        return next((row for row in ledger.read(self.path)[self.lines :] if row.key == spec.key), None)
+        return next((row for row in read_rows(self.path)[self.lines :] if row.key == run.key), None)
 
-    def _note(self, spec: Spec, row: Row) -> None:
-        ledger.append(self.path, row)
-        self._report(spec, row)
+    def _add_failure(self, run: PlannedRun, reason: str) -> None:
+        row = failed_row(run, reason)
+        append_row(self.path, row)
+        self._report(run, row)
 
-    def _report(self, spec: Spec, row: Row) -> None:
-        self.found.add(row)
+    def _report(self, run: PlannedRun, row: RunRow) -> None:
+        self.ended.add(row)
         left = self._left()
         mean = row.mean()
         result = f"AUROC {mean:.3f}" if mean is not None else f"failed: {row.error}" if row.error else "no AUROC"
-        self.log(f"{spec}: {result}, {row.times.wall:.0f} s; {len(left)} to start{self._remaining(left)}")
+        self.log(f"{run}: {result}, {row.times.wall:.0f} s; {len(left)} to start{self._remaining_time(left)}")
 
-    def _remaining(self, left: list[Spec]) -> str:
+    def _remaining_time(self, left: list[PlannedRun]) -> str:
         if not self._work or not left:
             return ""
-        under_way = sum(spec.work for _, spec, _ in self._busy.values()) / 2
-        work = sum(spec.work for spec in left) + under_way
+        under_way = sum(run.work for _, run, _ in self._busy.values()) / 2
+        work = sum(run.work for run in left) + under_way
         minutes = self._seconds / self._work * work / self.workers / 60
         return f", about {minutes:.0f} min" if minutes < 120 else f", about {minutes / 60:.1f} h"
 
 
 @contextmanager
-def _heeding() -> Iterator[Callable[[], bool]]:
-    """Whether somebody pressed Ctrl-C: Python drops the exception where it falls into a hook that runs at a fork."""
-    before, asked = signal.getsignal(signal.SIGINT), list[int]()
+def _watch_for_interrupt() -> Iterator[Callable[[], bool]]:
+    """Gives whether Ctrl-C was pressed: Python drops the exception where it is raised in a hook that runs at a fork."""
+    before, received = signal.getsignal(signal.SIGINT), list[int]()
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
 
     def handler(number: int, _: object) -> None:
-        asked.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, handler)
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _child(spec: Spec, opened: Mapping[str, Dataset], path: Path, parent: int) -> None:
-    """A run's process: it writes its own row, so that a run that ended is never lost; an orphan stops after a round."""
+def _run_in_process(run: PlannedRun, opened: Mapping[str, Dataset], path: Path, parent: int) -> None:
+    """One run's process: it writes its own row, so that no finished run is lost; an orphan stops after a round."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
-    def closed(_: object) -> None:
+    def stop_orphan(_: object) -> None:
         if os.getppid() != parent:
             sys.exit(1)
 
-    ledger.append(path, run(spec, opened, closed))
+    append_row(path, run_one(run, opened, stop_orphan))

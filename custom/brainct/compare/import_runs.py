@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare import ledger
-from brainct.compare.ledger import Row, Site, Times
 from brainct.compare.one_run import curve_of, kib_of
+from brainct.compare.run_row import RunRow, SiteResult, Times
 from brainct.core import json_file
 from brainct.errors import Refused
 
@@ -23,17 +23,17 @@ def add(records: Sequence[Path], path: Path, federation: str = "", name: str = "
     way and the sites, and the scheme.
     """
     rows = [row_of(each / "record.json" if each.is_dir() else each, federation, name) for each in records]
-    there = {(row.key, row.code) for row in ledger.read(path)}
+    there = {(row.key, row.code) for row in ledger.read_rows(path)}
     added = 0
     for row in rows:
         if (row.key, row.code) not in there:
-            ledger.append(path, row)
+            ledger.append_row(path, row)
             there.add((row.key, row.code))
             added += 1
     return added, len(rows) - added
 
 
-def row_of(path: Path, federation: str = "", name: str = "") -> Row:
+def row_of(path: Path, federation: str = "", name: str = "") -> RunRow:
     """The row of a record; of a run that did not finish, a failed one.
 
     Its key is over the plan, the sites' names and fingerprints and the way; its code, over the versions. What only a
@@ -47,13 +47,13 @@ def row_of(path: Path, federation: str = "", name: str = "") -> Row:
         raise Refused(f"{path} is no record as brainct writes it ({kind}); wanted the record.json of a run") from None
 
 
-def _row(record: Mapping[str, Any], path: Path, federation: str, name: str) -> Row:
+def _row(record: Mapping[str, Any], path: Path, federation: str, name: str) -> RunRow:
     sites = sorted(record["sites"])
     asked = {site: record["sites"][site]["fingerprint"] for site in sites}
     whole = [record["plan"], asked, record.get("way"), federation, name]
     plan, done = record["plan"], "test" in record
     kib = kib_of(record, sites)
-    row = Row(
+    row = RunRow(
         key=_sha256(whole),
         code=_sha256(record["versions"]),
         name=name or record["scheme"],
@@ -80,9 +80,9 @@ def _row(record: Mapping[str, Any], path: Path, federation: str, name: str) -> R
     )
 
 
-def _site(site: str, record: Mapping[str, Any]) -> Site:
+def _site(site: str, record: Mapping[str, Any]) -> SiteResult:
     about, found = record["sites"][site], record["test"].get(site, {})
-    return Site(
+    return SiteResult(
         train=about["folds"].get("train", {}).get("scans", 0),
         test=about["folds"].get("test", {}).get("scans", 0),
         missed=sum(site in row["lost"] for row in record["rounds"]),

@@ -1,4 +1,4 @@
-"""One run of a comparison: rehearsed, judged at every site and at the hospital outside, and told as a ledger's row."""
+"""One run of a comparison: rehearse it, evaluate it at each site and at a held-out site, return a ledger row."""
 
 import platform
 import resource
@@ -12,39 +12,34 @@ from typing import Any
 import numpy as np
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from brainct.compare.design import Spec
-from brainct.compare.ledger import Point, Row, Site, Times
-from brainct.compare.simulated_sites import OUTSIDE, POOLED, pooled, shared_test
+from brainct.compare.evaluation import Evaluation, Opened, Prediction, mean_of_known, opener
+from brainct.compare.planned_runs import PlannedRun
+from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
+from brainct.compare.simulated_sites import HELD_OUT_SITE, POOLED, pool_sites, share_test_scans
 from brainct.core.scheme import Task
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_of
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
-from brainct.job.config import Plan
 from brainct.run.model_file import beside
 from brainct.run.rehearse import rehearse
 from brainct.run.rounds import load_model
-from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset
 
-Opened = Mapping[str, Dataset]
-Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 KIB = 1024
-NUMBERS = ("auroc", "balanced_accuracy", "sensitivity_at_90_specificity", "brier", "ece")
-"""The scores of which a mean over models says something."""
+OnRoundClosed = Callable[[Mapping[str, Any]], None]
 
 
-def run(spec: Spec, opened: Opened, closed: Callable[[Mapping[str, Any]], None] = lambda row: None) -> Row:
-    """Do a run on these scans and give its row; a run that can't be done gives a `failed` row with the reason.
+def run_one(run: PlannedRun, opened: Opened, on_round_closed: OnRoundClosed = lambda row: None) -> RunRow:
+    """Do a run on these scans and return its row; a run that can't be done gives a `failed` row with the reason.
 
-    opened: as `Federation.open` gives it. closed: gets each closed round's row of the record.
+    opened: see `SimulatedFederation.open`. on_round_closed: is given each closed round's row of the record.
     """
     began, cpu, steps = time.monotonic(), time.process_time(), [0]
     counting = register_optimizer_step_post_hook(lambda *_: steps.__setitem__(0, steps[0] + 1))
     try:
         with tempfile.TemporaryDirectory(prefix="brainct-") as folder:
-            row = _done(spec, opened, Path(folder) / "run", closed)
+            row = _train_and_evaluate(run, opened, Path(folder) / "run", on_round_closed)
     except Exception as error:  # one run's fault must not end the others
-        row = failed(spec, sentence(error))
+        row = failed_row(run, describe_error(error))
     finally:
         counting.remove()
     times = Times(
@@ -57,135 +52,83 @@ def run(spec: Spec, opened: Opened, closed: Callable[[Mapping[str, Any]], None] 
     return row.model_copy(update={"steps": steps[0] if row.status == "done" else None, "times": times})
 
 
-def failed(spec: Spec, error: str) -> Row:
-    """The row of a run that came to nothing."""
-    return Row(**_choices(spec), status="failed", error=error, times=Times(ended=_now(), wall=0))
+def failed_row(run: PlannedRun, error: str) -> RunRow:
+    """The row of a run that could not be done."""
+    return RunRow(**_choices(run), status="failed", error=error, times=Times(ended=_now(), wall=0))
 
 
-def sentence(error: Exception) -> str:
-    """What a row says of an error; one that is no refusal by its type."""
+def describe_error(error: Exception) -> str:
+    """The sentence of a refusal; any other error with its type."""
     return str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
 
 
-def _choices(spec: Spec) -> dict[str, Any]:
+def _choices(run: PlannedRun) -> dict[str, Any]:
     return {
-        "key": spec.key,
-        "code": spec.code,
-        "name": spec.entry.called,
-        "scheme": spec.plan.scheme,
-        "arguments": spec.plan.arguments,
-        "grid": dict(spec.point),
-        "federation": spec.federation.called,
-        "choices": spec.federation.model_dump(mode="json", exclude={"data"})
-        | {"data": spec.federation.data.name if spec.federation.data else "phantom"},
-        "seed": spec.seed,
-        "budget": spec.budget,
-        "rounds": spec.plan.rounds,
-        "plan": spec.plan.model_dump(mode="json"),
+        "key": run.key,
+        "code": run.code,
+        "name": run.entry.label,
+        "scheme": run.plan.scheme,
+        "arguments": run.plan.arguments,
+        "grid": dict(run.point),
+        "federation": run.federation.label,
+        "choices": run.federation.model_dump(mode="json", exclude={"data"})
+        | {"data": run.federation.data.name if run.federation.data else "phantom"},
+        "seed": run.seed,
+        "budget": run.budget,
+        "rounds": run.plan.rounds,
+        "plan": run.plan.model_dump(mode="json"),
     }
 
 
-def _done(spec: Spec, opened: Opened, folder: Path, closed: Callable[[Mapping[str, Any]], None]) -> Row:
-    names, plan = spec.federation.names, spec.plan
-    asked = [POOLED] if spec.entry.pooled else names
-    scans = {**opened, POOLED: pooled(opened, names)} if spec.entry.pooled else opened
-    record = rehearse(plan, asked, folder, opener=_opener(scans), log=lambda line: None, closed=closed).content
+def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_closed: OnRoundClosed) -> RunRow:
+    names, plan = run.federation.names, run.plan
+    trained = [POOLED] if run.entry.pooled else names
+    scans = {**opened, POOLED: pool_sites(opened, names)} if run.entry.pooled else opened
+    record = rehearse(
+        plan, trained, folder, opener=opener(scans), log=lambda line: None, closed=on_round_closed
+    ).content
     task = delivered(folder / "model.safetensors")
-    judged = _Judged(plan, task, opened, folder / "state" / "client_state")
-    test, valid = judged.at(names, "test"), judged.at(names, "valid")
-    kib = kib_of(record, asked)
+    evaluation = Evaluation(plan, task, opened, folder / "state" / "client_state")
+    test, valid = evaluation.at_sites(names, "test"), evaluation.at_sites(names, "valid")
+    kib = kib_of(record, trained)
     curve = curve_of(record, kib)
-    return Row(
-        **_choices(spec),
+    held_out = evaluation.at_held_out_site(names) if HELD_OUT_SITE in opened else None
+    validation = [scores(*prediction)["any"] for prediction in valid.values()]
+    return RunRow(
+        **_choices(run),
         versions=record["versions"],
         status="done",
-        sites={site: _site(site, record, opened[site], test[site]) for site in names},
-        pooled=_told(_over_all(test, shared_test(opened, names))),
-        unseen=_told(_unseen(judged, names, spec.plan.scheme == "local")) if OUTSIDE in opened else None,
+        sites={site: _site_result(site, record, opened[site], test[site]) for site in names},
+        pooled=_short_scores(_scores_over_all(test, share_test_scans(opened, names))),
+        unseen=None if held_out is None else _short_scores(held_out),
         validation=curve,
-        valid_auroc=_mean([one["any"]["auroc"] for one in map(_scores, valid.values())]),
-        valid_brier=_mean([one["any"]["brier"] for one in map(_scores, valid.values())]),
-        reached={str(level): _reached(curve, level) for level in spec.levels},
-        kib_per_site=None if spec.entry.pooled else kib[-1],
+        valid_auroc=mean_of_known([one["auroc"] for one in validation]),
+        valid_brier=mean_of_known([one["brier"] for one in validation]),
+        reached={str(level): _first_round_at(curve, level) for level in run.levels},
+        kib_per_site=None if run.entry.pooled else kib[-1],
         model_sha256=record["model_sha256"],
         model_bytes=record["model_bytes"],
         times=Times(ended=_now(), wall=0),
     )
 
 
-Judgement = tuple[Probabilities, Probabilities]
-"""(N, 6) labels and (N, 6) probabilities."""
-
-
-class _Judged:
-    """What each site would answer with the delivered model, scan by scan."""
-
-    def __init__(self, plan: Plan, task: Task, opened: Opened, client_state: Path):
-        self.plan, self.task, self.opened = plan, task, opened
-        self._desks = {site: SiteAgent(site, client_state, None, _opener(opened), redact=False) for site in opened}
-        self._used = {
-            site: agent.delivered(plan, task, [site], "run") for site, agent in self._desks.items() if site != OUTSIDE
-        }
-
-    def at(self, sites: Sequence[str], fold: str) -> dict[str, Judgement]:
-        """Labels and probabilities of a fold at each of the sites, by the model that the site would use."""
-        found = {}
-        for site in sites:
-            learner, weights = self._used[site]
-            found[site] = (self._labels(site, fold), learner.predict(weights, fold).double().numpy())
-        return found
-
-    def outside(self) -> Judgement:
-        """The hospital outside, which has scans but no labels: where a scheme would tune, the model stays as it is."""
-        scheme = self.plan.build()
-        learner = SiteLearner(network_of(self.plan), self.opened[OUTSIDE], self.plan, OUTSIDE, self.plan.rounds)
-        seeing = scheme.see(self.task, learner, {})
-        try:
-            weights = scheme.use(self.task, seeing, {})
-        except Refused:
-            weights = self.task.weights
-        return self._labels(OUTSIDE, "test"), seeing.predict(weights, "test").double().numpy()
-
-    def lent(self, site: str) -> Judgement:
-        """The hospital outside with the model that one site uses itself."""
-        _, weights = self._used[site]
-        learner = SiteLearner(network_of(self.plan), self.opened[OUTSIDE], self.plan, OUTSIDE, self.plan.rounds)
-        return self._labels(OUTSIDE, "test"), learner.predict(weights, "test").double().numpy()
-
-    def _labels(self, site: str, fold: str) -> Probabilities:
-        labels: Probabilities = self.opened[site].folds[fold].labels.double().numpy()
-        return labels
-
-
-def _unseen(judged: _Judged, names: Sequence[str], nothing_travels: bool) -> dict[str, Any]:
-    """Scores outside; where every site trained alone, the mean over the sites' own models."""
-    if not nothing_travels:
-        return _scores(judged.outside())
-    each = [_scores(judged.lent(site)) for site in names]
-    return {finding: {name: _mean([one[finding][name] for one in each]) for name in NUMBERS} for finding in FINDINGS}
-
-
-def _told(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """As a row has it: every score of `any`, the single numbers of the other findings."""
+def _short_scores(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every score of `any`, the single numbers of the other findings."""
     return {
         finding: {name: value for name, value in one.items() if finding == "any" or not isinstance(value, list | dict)}
         for finding, one in found.items()
     }
 
 
-def _scores(judgement: Judgement) -> dict[str, Any]:
-    return scores(*judgement)
-
-
-def _over_all(test: Mapping[str, Judgement], shared: bool) -> dict[str, Any]:
-    """Scores of all sites' test scans together; no interval where the sites share the scans, which then count often."""
+def _scores_over_all(test: Mapping[str, Prediction], shared: bool) -> dict[str, Any]:
+    """Scores of all sites' test scans together. Sites that share the scans count each one often: no interval then."""
     found = scores(*(np.concatenate([each[at] for each in test.values()]) for at in (0, 1)))
     return {name: one | {"auroc_interval": None} for name, one in found.items()} if shared else found
 
 
-def _site(site: str, record: Mapping[str, Any], scans: Dataset, judgement: Judgement) -> Site:
-    found = _scores(judgement)
-    return Site(
+def _site_result(site: str, record: Mapping[str, Any], scans: Dataset, prediction: Prediction) -> SiteResult:
+    found = scores(*prediction)
+    return SiteResult(
         train=len(scans.folds["train"]),
         test=len(scans.folds["test"]),
         missed=sum(site in row["lost"] for row in record["rounds"]),
@@ -196,41 +139,29 @@ def _site(site: str, record: Mapping[str, Any], scans: Dataset, judgement: Judge
 
 
 def kib_of(record: Mapping[str, Any], sites: Sequence[str]) -> list[float]:
-    """After each round: KiB sent and received so far, mean over the sites."""
+    """KiB sent and received up to each round, mean over the sites."""
     rounds = [sum(row["bytes_sent"].values()) + sum(row["bytes_received"].values()) for row in record["rounds"]]
     return [round(float(value) / KIB / len(sites), 3) for value in np.cumsum(rounds)]
 
 
-def curve_of(record: Mapping[str, Any], kib: Sequence[float]) -> list[Point]:
-    """The validation curve of a record, given `kib_of` it."""
+def curve_of(record: Mapping[str, Any], kib: Sequence[float]) -> list[CurvePoint]:
+    """The validation curve of a record. kib: `kib_of` the record."""
     return [_point(row, kib[row["round"]]) for row in record["rounds"] if "validation" in row]
 
 
-def _point(row: Mapping[str, Any], kib: float) -> Point:
+def _point(row: Mapping[str, Any], kib: float) -> CurvePoint:
     found = [site["any"] for site in row["validation"].values()]
-    auroc, brier = (_mean([one[name] for one in found]) for name in ("auroc", "brier"))
-    return Point(round=row["round"] + 1, auroc=auroc, brier=brier, kib=kib)
+    auroc, brier = (mean_of_known([one[name] for one in found]) for name in ("auroc", "brier"))
+    return CurvePoint(round=row["round"] + 1, auroc=auroc, brier=brier, kib=kib)
 
 
-def _reached(curve: Sequence[Point], level: float) -> int | None:
+def _first_round_at(curve: Sequence[CurvePoint], level: float) -> int | None:
     return next((point.round for point in curve if point.auroc is not None and point.auroc >= level), None)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
 def delivered(path: Path) -> Task:
-    """The model of a model.safetensors, and what a site needs beside it."""
+    """The task of a model.safetensors: its weights, and the extra values that a site needs with them."""
     return Task(load_model(path), beside(path)["extra"])
-
-
-def _opener(scans: Opened) -> Callable[..., Dataset]:
-    def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
-        return scans[site]
-
-    return opened
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
-"""Scanners, simulated: what each hospital's own device and export would have made of scans that come from one archive.
+"""Simulated scanners: how each hospital's own device and export would have changed scans of one archive.
 
-Gamma, gain, offset, blur and the level of the noise are a hospital's; the noise itself is new in each scan. The ranges
-are those of the scanner augmentation at full strength, which draws them anew for every image (see ct.augment).
+A hospital has one gamma, gain, offset, blur and noise level; the noise itself is new in each scan. The ranges are those
+of the scanner augmentation at full strength, which draws all five anew for every image (see ct.augment).
 """
 
 from dataclasses import astuple, dataclass, replace
@@ -13,12 +13,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from brainct.ct.augment import BLUR, GAIN, GAMMA, NOISE, OFFSET
-from brainct.ct.folds import Dataset
+from brainct.training.data import Dataset
 
 
 @dataclass(frozen=True)
-class Simulated:
-    """One hospital's scanner: gain * x^gamma + offset + noise of this standard deviation, then a blur, in [0, 1]."""
+class SimulatedScanner:
+    """gain * x^gamma + offset + noise of this standard deviation, then a blur; the result is cut to [0, 1]."""
 
     gamma: float
     gain: float
@@ -27,9 +27,9 @@ class Simulated:
     blur: float
 
 
-def a_scanner(rng: np.random.Generator) -> Simulated:
-    """Any scanner of the augmentation's ranges."""
-    return Simulated(
+def draw_scanner(rng: np.random.Generator) -> SimulatedScanner:
+    """A scanner drawn from the augmentation's ranges."""
+    return SimulatedScanner(
         gamma=float(GAMMA ** rng.uniform(-1, 1)),
         gain=float(1 + rng.uniform(-GAIN, GAIN)),
         offset=float(rng.uniform(-OFFSET, OFFSET)),
@@ -38,17 +38,19 @@ def a_scanner(rng: np.random.Generator) -> Simulated:
     )
 
 
-def through(scans: Dataset, scanner: Simulated, rng: np.random.Generator) -> Dataset:
-    """The scans as this scanner would have taken them; labels, folds and public scans are what they were."""
-    folds = {name: replace(fold, images=_seen(fold.images, scanner, rng)) for name, fold in scans.folds.items()}
+def rescan(scans: Dataset, scanner: SimulatedScanner, rng: np.random.Generator) -> Dataset:
+    """The scans as this scanner would have taken them; labels, folds and public scans stay the same."""
+    folds = {
+        name: replace(fold, inputs=_rescan_images(fold.inputs, scanner, rng)) for name, fold in scans.folds.items()
+    }
     words = f"{scans.fingerprint} {astuple(scanner)}"
     return replace(scans, folds=folds, fingerprint=sha256(words.encode()).hexdigest())
 
 
-def _seen(images: Tensor, scanner: Simulated, rng: np.random.Generator) -> Tensor:
+def _rescan_images(images: Tensor, scanner: SimulatedScanner, rng: np.random.Generator) -> Tensor:
     """(N, C, H, W[, D]) in [0, 1]; the noise of a scan is the same in all of its windows."""
     noise = rng.standard_normal((len(images), 1, *images.shape[2:]), np.float32)
-    seen = scanner.gain * images.cpu().numpy() ** scanner.gamma + scanner.offset + scanner.noise * noise
+    values = scanner.gain * images.cpu().numpy() ** scanner.gamma + scanner.offset + scanner.noise * noise
     axes = tuple(range(2, images.ndim))
-    blurred = ndimage.gaussian_filter(seen.astype(np.float32), scanner.blur, axes=axes, mode="nearest")
+    blurred = ndimage.gaussian_filter(values.astype(np.float32), scanner.blur, axes=axes, mode="nearest")
     return torch.from_numpy(blurred).clamp(0, 1).to(images.device)

@@ -1,4 +1,4 @@
-"""Federations to compare schemes on: how many sites and scans, how they differ, and a hospital that is outside."""
+"""Simulated federations: how many sites and scans, how the sites differ, and a held-out site."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,24 @@ import numpy as np
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from brainct.compare.simulated_scanners import a_scanner, through
+from brainct.compare.simulated_scanners import draw_scanner, rescan
 from brainct.core.determinism import generator
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.folds import FOLDS, Dataset, Fold
 from brainct.ct.phantom import SCANNERS, Scanner
 from brainct.ct.site_choices import Partition, PhantomChoices, Split
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset, Fold
 
-OUTSIDE = "outside"
-"""The hospital that does not take part; the delivered model is tried on its scans."""
+HELD_OUT_SITE = "outside"
+"""The site that takes no part in training; the delivered model is evaluated on its scans."""
 
 POOLED = "pooled"
-"""The one site of a run that has everybody's scans."""
+"""The one site of a pooled run, which has all sites' scans."""
 
 SIMULATED = "simulated_scanner"
-"""The skew of scans on disk that come from one archive, seen through a scanner of its own at each site."""
+"""The skew of scans on disk that come from one archive: each site gets a simulated scanner of its own."""
 
 Skew = Literal["scanner", "simulated_scanner", "label", "size"]
 
@@ -42,23 +42,22 @@ def _words(value: Any) -> Any:
     return value
 
 
-class Federation(BaseModel):
-    """One federation.
+class SimulatedFederation(BaseModel):
+    """One federation whose sites are all on this machine. Every seed has other scans, or another partition of them.
 
     sites: site-1 ... site-N. scans: training scans a site; with `size` skew their mean.
-    skew: `iid`, or any of `scanner`, `label`, `size`, joined by +. On the phantom: without `scanner` all sites have one
-    scanner, which the seed picks; with it the sites take turns through all scanners but one, which the seed picks for
-    the hospital outside. `label`: a site's share of bleeding is drawn from a Dirichlet distribution around its
-    scanner's. `size`: the training scans are shared out by a Dirichlet distribution, with FEWEST at least.
-    alpha: the concentration of both; small is very unequal.
-    valid, test: the phantom's scans in these folds of every site. outside: those in the test fold of the hospital
-    outside; 0 for none such. difficulty: the phantom's. batch_size: at each site.
-    data: a site file of scans on disk, which are dealt out (see ct.sitefile.Deal) in place of the phantom. There the
-    hospital outside has the shared test fold, and the folds' sizes are the site file's business. With
-    `simulated_scanner` in its skew each site, and the hospital outside, sees its scans, those of the test fold too,
-    through a simulated scanner of its own (study.scanners). public: how many of
-    them are set aside, unlabelled, for schemes that need a public set; the phantom has one of its own.
-    Every seed has other scans, or another deal.
+    skew: `iid`, or any of `scanner`, `label`, `size`, joined by +. On the phantom, all sites have one scanner, which
+    the seed picks; with `scanner` the sites take turns through all scanners but one, and the held-out site has that
+    one. `label`: a site's share of bleeding is drawn from a Dirichlet distribution around its scanner's. `size`: a
+    Dirichlet distribution divides the training scans, at least FEWEST a site.
+    alpha: the concentration of both distributions; a small one makes sites very unequal.
+    valid, test: scans of every phantom site in these folds. outside: scans in the test fold of the held-out phantom
+    site; 0 for no such site. difficulty: the phantom's. batch_size: at each site.
+    data: a site file of scans on disk, which are partitioned (see ct.site_config) instead of the phantom. The held-out
+    site then has the shared test fold, and the site file states the folds' sizes. With `simulated_scanner` in the skew,
+    each site and the held-out site has its scans, test scans included, through a simulated scanner of its own (see
+    simulated_scanners). public: number of scans set aside, unlabelled, for schemes that need a public set; the phantom
+    has its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,45 +76,45 @@ class Federation(BaseModel):
     public: int | None = Field(None, ge=1)
 
     @property
-    def called(self) -> str:
-        """Its name; without one, what it is."""
+    def label(self) -> str:
+        """Its name; default: its size and skew."""
         data = f"{self.data.stem} " if self.data else ""
         return self.name or f"{data}{self.sites}x{self.scans} {'+'.join(self.skew) or 'iid'}"
 
     @property
     def names(self) -> list[str]:
-        """Of the sites."""
+        """The sites' names."""
         return site_names(self.sites)
 
     @property
     def has_validation(self) -> bool:
-        """Whether its sites have scans to tune on."""
+        """Whether its sites have validation scans."""
         return bool(self.valid) if self.data is None else read_site_file(self.data).split.valid > 0
 
     @cached_property
     def digest(self) -> str:
-        """What the result depends on, without the name: the choices, and of scans on disk the site file and a listing.
+        """SHA-256 of all that the result depends on: the choices without the name, and for scans on disk a listing.
 
-        Of each file its path below the root and its size, and the label table's content: enough to see that data
-        changed, on any machine, without reading every scan. The scans' own fingerprints stand in each row.
+        The listing holds the site file, the label table's content, and each file's path below the root and its size:
+        on any machine, a change of the data shows without reading every scan. Rows hold the scans' own fingerprints.
         """
         choices = self.model_dump_json(exclude_defaults=True, exclude={"name", "data"})
         return hashlib.sha256("\n".join([choices, *(_listing(self.data) if self.data else ())]).encode()).hexdigest()
 
     def open(self, seed: int, size: int, dims: int) -> dict[str, Dataset]:
-        """The scans of every site, and of OUTSIDE if there is such a hospital, whose training labels are unknown."""
+        """The scans of every site, and of HELD_OUT_SITE if there is one, without its training labels."""
         if self.data is not None:
-            return self._dealt(self.data, seed, size, dims)
+            return self._partition(self.data, seed, size, dims)
         files = self.files(seed)
         opened = {site: open_site(file, site, [], size, dims) for site, file in files.items()}
-        if OUTSIDE in opened:
-            opened[OUTSIDE] = _unlabelled(opened[OUTSIDE])
+        if HELD_OUT_SITE in opened:
+            opened[HELD_OUT_SITE] = _without_labels(opened[HELD_OUT_SITE])
         return opened
 
     def files(self, seed: int) -> dict[str, SiteFile]:
-        """The phantom's site file of each site, and of OUTSIDE: what `brainct.yaml` would say there."""
+        """Each phantom site's site file, and that of HELD_OUT_SITE, as its `brainct.yaml` would state it."""
         if SIMULATED in self.skew:
-            raise Refused(f"federation {self.called}: the phantom has scanners of its own; skew it by `scanner`")
+            raise Refused(f"federation {self.label}: the phantom has scanners of its own; skew it by `scanner`")
         rng = generator(seed, "federation")
         turn = int(rng.integers(len(SCANNERS)))
         others = [SCANNERS[(turn + at) % len(SCANNERS)] for at in range(1, len(SCANNERS))]
@@ -126,7 +125,7 @@ class Federation(BaseModel):
             scanner = inside[at % len(inside)]
             found[site] = self._file(seed, scanner, sizes[at], self.test, self._prevalence(scanner, rng))
         if self.outside:
-            found[OUTSIDE] = self._file(seed, SCANNERS[turn], self.scans, self.outside, None)
+            found[HELD_OUT_SITE] = self._file(seed, SCANNERS[turn], self.scans, self.outside, None)
         return found
 
     def _sizes(self, rng: np.random.Generator) -> list[int]:
@@ -134,7 +133,7 @@ class Federation(BaseModel):
             return [self.scans] * self.sites
         spare = self.sites * (self.scans - FEWEST)
         if spare < 0:
-            raise Refused(f"federation {self.called}: {self.scans} scans a site; `size` skew needs {FEWEST} at least")
+            raise Refused(f"federation {self.label}: {self.scans} scans a site; `size` skew needs {FEWEST} at least")
         ends = np.round(np.cumsum(rng.dirichlet([self.alpha] * self.sites)) * spare).astype(int)
         return [FEWEST + int(more) for more in np.diff(ends, prepend=0)]
 
@@ -152,17 +151,18 @@ class Federation(BaseModel):
         split = Split(train=train / scans, valid=self.valid / scans, test=test / scans, seed=seed)
         return SiteFile(kind="phantom", phantom=choices, split=split, batch_size=self.batch_size)
 
-    def _dealt(self, path: Path, seed: int, size: int, dims: int) -> dict[str, Dataset]:
-        by = [word for word in self.skew if word != SIMULATED]
-        if "scanner" in by or len(by) > 1:
+    def _partition(self, path: Path, seed: int, size: int, dims: int) -> dict[str, Dataset]:
+        skews = [word for word in self.skew if word != SIMULATED]
+        if "scanner" in skews or len(skews) > 1:
             raise Refused(
-                f"federation {self.called}: scans on disk are dealt by `iid`, `label` or `size`, one of them, and seen "
-                f"as they are or with `{SIMULATED}`"
+                f"federation {self.label}: scans on disk are partitioned by one of `iid`, `label` and `size`, "
+                f"optionally with `{SIMULATED}`"
             )
         file = read_site_file(path)
-        how: dict[str, Any] = {"how": "dirichlet" if by == ["label"] else "size", "alpha": self.alpha}
+        how: dict[str, Any] = {"how": "dirichlet" if skews == ["label"] else "size", "alpha": self.alpha}
         held = file.partition.test_scans if file.partition else None
-        partition = Partition(**(how if by else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
+        choices = how if skews else {}
+        partition = Partition(**choices, seed=seed, scans=self.scans, test_scans=held, public=self.public)
         changes = {
             "partition": partition,
             "batch_size": self.batch_size,
@@ -170,43 +170,43 @@ class Federation(BaseModel):
         }
         opened = open_sites(file.model_copy(update=changes), self.names, size, dims)
         first = opened[self.names[0]]
-        nothing = {fold: _part(first.folds["test"], slice(0)) for fold in FOLDS}
-        opened[OUTSIDE] = replace(first, folds={**nothing, "test": first.folds["test"]}, notes=())
-        return {site: self._through(site, scans, seed) for site, scans in opened.items()}
+        nothing = {fold: _slice(first.folds["test"], slice(0)) for fold in FOLDS}
+        opened[HELD_OUT_SITE] = replace(first, folds={**nothing, "test": first.folds["test"]}, notes=())
+        return {site: self._rescan(site, scans, seed) for site, scans in opened.items()}
 
-    def _through(self, site: str, scans: Dataset, seed: int) -> Dataset:
-        """The site's scans as its own scanner would have taken them."""
+    def _rescan(self, site: str, scans: Dataset, seed: int) -> Dataset:
+        """The scans as the site's own simulated scanner would have taken them."""
         if SIMULATED not in self.skew:
             return scans
-        return through(scans, a_scanner(generator(seed, "scanner", site)), generator(seed, "noise", site))
+        return rescan(scans, draw_scanner(generator(seed, "scanner", site)), generator(seed, "noise", site))
 
 
-def pooled(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
-    """One site that has all sites' scans."""
+def pool_sites(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
+    """One site with all sites' scans."""
     one = opened[names[0]]
-    folds = {fold: _together([opened[site].folds[fold] for site in names]) for fold in FOLDS}
+    folds = {fold: _concatenate([opened[site].folds[fold] for site in names]) for fold in FOLDS}
     fingerprint = hashlib.sha256("".join(opened[site].fingerprint for site in names).encode()).hexdigest()
     return Dataset(one.kind, folds, fingerprint, (), one.batch_size, one.device)
 
 
-def shared_test(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
+def share_test_scans(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
     """Whether all sites test on the same scans."""
-    tests = [opened[site].folds["test"].images for site in names]
+    tests = [opened[site].folds["test"].inputs for site in names]
     return len(tests) > 1 and all(torch.equal(tests[0], other) for other in tests[1:])
 
 
-def _together(folds: Sequence[Fold]) -> Fold:
+def _concatenate(folds: Sequence[Fold]) -> Fold:
     images, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("images", "labels"))
     known = [fold.patients for fold in folds if fold.patients is not None]
     apart = [patients + at * len(images) for at, patients in enumerate(known)]
     return Fold(images, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
-def _part(fold: Fold, which: slice) -> Fold:
-    return Fold(fold.images[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
+def _slice(fold: Fold, which: slice) -> Fold:
+    return Fold(fold.inputs[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
 
 
-def _unlabelled(scans: Dataset) -> Dataset:
+def _without_labels(scans: Dataset) -> Dataset:
     train = scans.folds["train"]
     return replace(
         scans, folds={**scans.folds, "train": replace(train, labels=torch.full_like(train.labels, torch.nan))}

@@ -62,16 +62,29 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Moments:
-    """The training scans' input channels in sums; the mean over a scan's pixels counts once, all pixels in it.
+class PublicLabels:
+    """Labels of the public set to train on, together with the site's own samples.
 
-    scans: n, >= 0. sum: (C,) float64, of the scans' means. scatter: (C,) float64, of the scans' mean squared deviations
-    from sum / n: a site's variance is scatter / n, and the mean variance within sites is a ratio of sums as well.
+    labels: (|U|, F), 0, 1, or NaN for none. own: share of the site's own samples in the loss, in [0, 1].
     """
 
-    scans: int
-    sum: torch.Tensor
-    scatter: torch.Tensor
+    labels: torch.Tensor
+    own: float = 0.5
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What a network's input goes through after augmentation.
+
+    apply: a batch to a batch of the same shape. known: plain data from which `apply` follows entirely.
+    """
+
+    apply: Callable[[torch.Tensor], torch.Tensor]
+    known: Any
+
+
+Record = Callable[[str, torch.Tensor, torch.Tensor], None]
+"""Called with a module's path, its input and its output for one batch."""
 
 
 class Credentials(Protocol):
@@ -103,7 +116,11 @@ class Credentials(Protocol):
 
 
 class Learner(Protocol):
-    """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it."""
+    """What a scheme may ask of a site. Bound to one site and one round, which seed all that is random in it.
+
+    Folds are `train`, `valid`, `test` and `public`, the public set, whose labels are all NaN. Where the site's privacy
+    policy has it train with DP-SGD, whatever else would read the training fold is Refused.
+    """
 
     @property
     def site(self) -> str: ...
@@ -111,7 +128,12 @@ class Learner(Protocol):
     @property
     def round(self) -> int: ...
 
-    def initial(self) -> Model: ...
+    @property
+    def credentials(self) -> Credentials: ...
+
+    def initial(self) -> Model:
+        """The model before round 0; the same at every site, without any traffic."""
+        ...
 
     def fit(
         self,
@@ -122,37 +144,39 @@ class Learner(Protocol):
         penalty: Callable[[Weights], torch.Tensor] | None = None,
         correction: Weights | None = None,
         frozen: Collection[str] = (),
-        decay: bool = True,
-        pseudo: torch.Tensor | None = None,
-        own: float = 0.5,
-    ) -> Fitted: ...
+        constant_rate: bool = False,
+        public_labels: PublicLabels | None = None,
+    ) -> Fitted:
+        """Train from these weights for the job's epochs or steps, or for those given here.
 
-    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted: ...
+        penalty: added to each batch's loss; maps the parameters by name to a scalar with a gradient. correction: added
+        to the gradient, by parameter name. frozen: parameters that stay as they are. constant_rate: train at the job's
+        full learning rate, whatever the round.
+        """
+        ...
 
-    def features(self, weights: Weights, layer: str) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """The gradient of the mean loss over the training fold, or over the first mini-batch of `fit`."""
+        ...
 
-    def activations(self, weights: Weights, layers: Sequence[str]) -> tuple[dict[str, torch.Tensor], int]: ...
+    def samples(self, fold: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (N, ...) and labels (N, F) of a fold; no sample where the site has no such fold."""
+        ...
 
-    def moments(self) -> Moments: ...
+    def observe(self, weights: Weights, layers: Sequence[str], record: Record) -> torch.Tensor:
+        """Run the training fold, not augmented, and record each layer's batches; returns the labels (N, F)."""
+        ...
 
-    def normalised(self, mean: Sequence[float], variance: Sequence[float]) -> "Learner": ...
+    def adapted(
+        self, inputs: Transform | None = None, predictor: Callable[[str], torch.Tensor] | None = None
+    ) -> "Learner":
+        """This learner with another input, or with predictions (N, F) for a fold from a function."""
+        ...
 
-    def fold(self, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]: ...
+    def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor:
+        """(N, F) predictions for a fold, in its order."""
+        ...
 
-    def answering(self, predict: Callable[[str], torch.Tensor]) -> "Learner": ...
-
-    def seed(self, *words: str | int) -> int: ...
-
-    def key(self) -> bytes: ...
-
-    def choices(self) -> str: ...
-
-    def vouch(self, *words: str) -> str: ...
-
-    def check_vouched(self, site: str, proof: str, *words: str) -> None: ...
-
-    def hidden(self, count: int, *words: str | int) -> "np.typing.NDArray[np.float64]": ...
-
-    def predict(self, weights: Weights, fold: str = "test") -> torch.Tensor: ...
-
-    def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]: ...
+    def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
+        """The workload's scores on a fold."""
+        ...

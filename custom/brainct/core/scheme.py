@@ -39,17 +39,25 @@ A complete scheme, in which every site sends what it was given:
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec
+from typing import Annotated, Any, Generic, Literal, ParamSpec
 
+from pydantic import InstanceOf, WithJsonSchema
+
+from brainct.core.arguments import WANTED, check_arguments, schema_of
 from brainct.core.learner import Learner, Model
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 
 Memory = Mapping[str, Any]
 ClientState = Mapping[str, Any]
+Capability = Literal["secure_aggregation", "update_noise", "private_training"]
+"""What a site's policy may demand of a scheme: that nobody sees a single site's update; that a site clips its update
+and adds noise before it leaves; that it trains with DP-SGD."""
+Need = Literal["network", "images", "samples", "labels", "public"]
+"""What a scheme may need of a workload: a layered torch model with named parts; channels whose brightness can be
+normalised; raw inputs of a fold, for models that are no network; a 0/1 label for each output; a public set."""
 P = ParamSpec("P")
 
 
@@ -80,8 +88,8 @@ class Report:
     followed: "Report | None" = None
 
 
-def alike(task: Task, report: Report) -> float:
-    """A report's share where all have the same, and where reports are sums already."""
+def equal_weight(task: Task, report: Report) -> float:
+    """The aggregation weight 1: every report counts the same, or is a sum already."""
     return 1.0
 
 
@@ -97,25 +105,26 @@ def every(asked: int) -> int:
 
 @dataclass(frozen=True)
 class Scheme:
-    """One aggregation scheme, closed over its hyper-parameters; see the module for the five functions.
+    """One aggregation scheme, closed over its hyper-parameters; the module describes its functions.
 
-    quorum: of how many sites asked, the least number of replies that may close a round.
-    expects: what a report's weights must look like (keys, shapes, dtypes), given its task and the report itself; by
-    default like the task's. use: the model that a site would use itself, given the delivered one; by default that one.
-    see: the learner with which a site asks that model, given the same; by default its own; `use` gets this learner too.
-    extra: what a model needs beside its weights, as plain data that JSON can hold: it comes in the `extra` of the task
-    in which a model is delivered, and in the metadata of model.safetensors, and the model's hash covers it; by default
-    nothing. public: whether sites need the public set, which the server then finds to be the same at all of them.
-    coefficient: a_k > 0 of a report, given its task, where `combine` depends on the reports' weights w_k through
-    sum_k a_k w_k alone: what secure aggregation sums. None, the default, where it needs more than that; `registered`
-    sees to it that it is None if the scheme's row says so. sealed: whether nobody but the site sees the weights that
-    it sends. fits: a site's local trainings in one round, and tunes: those whenever it evaluates, each as the passes
-    asked of Learner.fit, None for the job's; what private training costs follows from them. label_epsilon: where sites
-    send labels, the epsilon of each of them, infinity where they go as they are; None where they send none. fixed:
-    whether, beyond `sealed`, all sums of a run are over the same sites, so that no difference of two sums
-    is a single site's. needs: what a workload must offer (see core.workload). follow: see the module;
-    its replies are checked as all others are, by `expects` too.
-    name, arguments: set by `registered`; plain data that a record states and a site rebuilds the scheme from.
+    quorum: the least number of replies that may close a round, given how many sites were asked.
+    expects: the keys, shapes and dtypes of a report's weights, given its task and the report; by default the task's.
+    adapt_input: the learner that a site uses to evaluate the delivered model; by default its own.
+    personalise: the model that a site itself uses, given the delivered one and that learner; by default the delivered.
+    extra: what a model needs in addition to its weights, as JSON data. It is in the `extra` of the task that delivers a
+    model and in the metadata of model.safetensors, and the model's hash covers it.
+    public: whether sites need the public set; the server then checks that all sites hold the same one.
+    aggregation_weight: a_k > 0 of a report, given its task, if `combine` depends on the reports' weights w_k through
+    sum_k a_k w_k alone, which is what secure aggregation sums. None if it needs more than that sum.
+    hides_updates: whether only the site itself sees the weights that it sends.
+    fits: the local trainings of a site in one round, and tunes: those of an evaluation, each as the passes that
+    Learner.fit is given, None for the job's own; they determine the cost of private training.
+    label_epsilon: if sites send labels, the epsilon of each label, infinity without noise; else None.
+    fixed_members: whether, in addition to `hides_updates`, all sums of a run are over the same sites, so that no
+    difference of two sums is one site's update.
+    needs: what the workload must offer.
+    follow: see the module; its replies are checked like all others, by `expects` too.
+    name, arguments: set by `registered`; a record states them, and a site rebuilds the scheme from them.
     """
 
     start: Callable[[Model, Sequence[str], int], Memory]
@@ -125,20 +134,27 @@ class Scheme:
     model: Callable[[Memory], Weights]
     quorum: Callable[[int], int] = majority
     expects: Callable[[Task, Report], Weights] = lambda task, report: task.weights
-    use: Callable[[Task, Learner, ClientState], Weights] = lambda task, learner, client_state: task.weights
-    see: Callable[[Task, Learner, ClientState], Learner] = lambda task, learner, client_state: learner
+    personalise: Callable[[Task, Learner, ClientState], Weights] = lambda task, learner, client_state: task.weights
+    adapt_input: Callable[[Task, Learner, ClientState], Learner] = lambda task, learner, client_state: learner
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
     public: bool = False
-    coefficient: Callable[[Task, Report], float] | None = None
-    sealed: bool = False
+    aggregation_weight: Callable[[Task, Report], float] | None = None
+    hides_updates: bool = False
     fits: tuple[int | None, ...] = (None,)
     tunes: tuple[int, ...] = ()
     label_epsilon: float | None = None
-    fixed: bool = False
-    needs: frozenset[str] = frozenset()
+    fixed_members: bool = False
     follow: Callable[[Memory, int, Mapping[str, Report]], Mapping[str, Task]] = lambda memory, round, reports: {}
+    needs: frozenset[Need] = frozenset()
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+Inner = Annotated[
+    InstanceOf[Scheme],
+    WithJsonSchema({"type": "object", WANTED: '{"scheme": NAME, "arguments": {...}}'}),
+]
+"""A scheme within a scheme, as the type of an argument."""
 
 
 def followed(
@@ -156,51 +172,65 @@ def followed(
 
 @dataclass(frozen=True)
 class About:
-    """A scheme's row in docs/schemes.md, beside what can be read off the code. Each scheme's module has it in ABOUT.
+    """What docs/schemes.md says of a scheme in addition to what follows from its code.
 
-    sends: what travels in a round, with P for the bytes of the model and m for the sites asked. keeps: at a site.
-    lost: what a lost site costs. privacy: who sees what.
-    no_secure_aggregation: why the replies can't be added up before anyone sees them; empty where their sum is enough.
-    no_noise: why a site can't clip and noise what it sends; empty where that is an update of its task's weights, and
-    nothing else in it follows from scans but counts. no_private_training: why a site can't train with DP-SGD; empty
-    where its training scans are read by `Learner.fit` alone. All are clauses that a clinician understands.
+    family: the section of the page. summary: one plain sentence. when: completes "choose it when ...".
+    sends: what travels in a round; P is the bytes of the model, m the number of sites asked.
+    client_state: what stays at a site between rounds. lost_site: what a lost site costs. privacy: who sees what.
+    blocks: for each capability that the scheme rules out the reason, as a clause that a clinician understands. Secure
+    aggregation is possible if the server needs only a sum of what sites send; noise on updates if a site sends an
+    update of its task's weights and, besides it, nothing but counts; private training if only `Learner.fit` reads the
+    training scans.
     """
 
     paper: str
     family: str
-    sends: str
-    keeps: str
-    lost: str
-    use: str
-    privacy: str
-    no_secure_aggregation: str
-    no_noise: str
-    no_private_training: str = ""
+    summary: str
+    when: str
+    sends: str = "P to and P from each site asked"
+    client_state: str = "nothing"
+    lost_site: str = "left out of the round's mean"
+    privacy: str = "as `fedavg`"
+    blocks: Mapping[Capability, str] = field(default_factory=dict)
 
 
-def registered(make: Callable[P, Scheme]) -> Callable[P, Scheme]:
-    """Have a factory's schemes carry their name and full arguments, and refuse arguments that it does not take."""
-    signature = inspect.signature(make)
+class Factory(Generic[P]):
+    """What makes a scheme: it checks the arguments, and the scheme carries its name and its full arguments."""
 
-    @functools.wraps(make)
-    def named(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+    __name__: str
+
+    def __init__(self, make: Callable[P, Scheme], about: About) -> None:
+        functools.update_wrapper(self, make)
+        self.make, self.about = make, about
+        self._signature = inspect.signature(make)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Scheme:
+        """The scheme with these arguments; Refused where one is unknown or out of its range."""
         try:
-            bound = signature.bind(*args, **kwargs)
+            bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise Refused(f"scheme {make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
+            takes = ", ".join(self._signature.parameters)
+            raise Refused(f"scheme {self.__name__}: {error}; it takes {takes}") from None
         bound.apply_defaults()
+        check_arguments(self.make, bound.arguments)
+        scheme = self.make(*args, **kwargs)
+        weight = None if "secure_aggregation" in self.about.blocks else scheme.aggregation_weight
         arguments = {key: _plain(value) for key, value in bound.arguments.items()}
-        scheme = make(*args, **kwargs)
-        coefficient = scheme.coefficient if _is_summable(make) else None
-        return replace(scheme, name=make.__name__, arguments=arguments, coefficient=coefficient)
-
-    return named
+        return replace(scheme, name=self.__name__, arguments=arguments, aggregation_weight=weight)
 
 
-def _is_summable(make: Callable[P, Scheme]) -> bool:
-    """Whether the row of the scheme, in its module's ABOUT, has no reason against secure aggregation."""
-    rows: Mapping[str, About] = getattr(sys.modules[make.__module__], "ABOUT", {})
-    return make.__name__ in rows and not rows[make.__name__].no_secure_aggregation
+def registered(about: About) -> Callable[[Callable[P, Scheme]], Factory[P]]:
+    """Make a function that returns a scheme its factory; the types in its signature state the arguments' ranges."""
+
+    def factory(make: Callable[P, Scheme]) -> Factory[P]:
+        return Factory(make, about)
+
+    return factory
+
+
+def arguments_schema(factory: Factory[...]) -> dict[str, Any]:
+    """The JSON schema of a scheme's arguments: type, range, default and description by name."""
+    return schema_of(factory.make, _plain)
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.folds import FINDINGS, FOLDS, Dataset, Fold
+from brainct.ct.folds import FINDINGS
 from brainct.ct.partition import PUBLIC, partition_scans
 from brainct.ct.public import public_of, public_phantom_of
 from brainct.ct.read.label_table import ANY
@@ -17,6 +17,7 @@ from brainct.ct.shared_views import shared_views
 from brainct.ct.site_config import SiteFile
 from brainct.ct.split import Ints, split
 from brainct.errors import Refused
+from brainct.training.data import FOLDS, Dataset, Fold
 
 COMMON = ("", "public")
 """The key of the images that a partition sets aside as public, among those by site and fold."""

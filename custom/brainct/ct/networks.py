@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from brainct.core.weights import Weights
 from brainct.ct.folds import FINDINGS
 from brainct.errors import Refused
+from brainct.training.networks import seeded, without_batchnorm
 
 Options = Mapping[str, Any]
 
@@ -54,33 +53,7 @@ def build(
     smallest = network.smallest(chosen)
     if size < smallest:
         raise Refused(f"size is {size}; {name} with these options needs at least {smallest} pixels an edge")
-    return without_batchnorm(_seeded(seed, partial(_made, name, network, channels, dims, chosen)), name)
-
-
-def parameters_of(module: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def without_batchnorm(module: nn.Module, name: str) -> nn.Module:
-    """The module itself; refused, naming the layers, if any is a BatchNorm, whose statistics belong to one site."""
-    found = [layer for layer, part in module.named_modules() if isinstance(part, _BatchNorm)]
-    if found:
-        raise Refused(f"{name} has {len(found)} BatchNorm layers ({', '.join(found)}); use GroupNorm in their place")
-    return module
-
-
-def masked_bce(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
-    """Mean binary cross-entropy over the labelled outputs; 0 with a zero gradient when none is labelled.
-
-    logits: (N, 6). labels: (N, 6), 0, 1, or NaN where unlabelled. shares: (N, 6), what each output counts in a
-    scan's sum; the loss is then the mean of these sums.
-    """
-    known = ~labels.isnan()
-    losses = binary_cross_entropy_with_logits(logits, labels.where(known, 0.0), reduction="none")
-    if shares is not None:
-        return (losses * shares).where(known, 0.0).sum() / len(logits)
-    return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)
+    return without_batchnorm(seeded(seed, partial(_made, name, network, channels, dims, chosen)), name)
 
 
 def _densenet(
@@ -256,12 +229,3 @@ def _made(name: str, network: Network, channels: int, dims: int, chosen: Options
         return network.make(channels, dims, **chosen)
     except ValueError as error:
         raise Refused(f"{name}: {error}; choose groups that divide the channels of every layer") from error
-
-
-def _seeded(seed: int | None, make: Callable[[], nn.Module]) -> nn.Module:
-    if seed is None:
-        return make()
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would reseed every GPU as well, which fork_rng without devices does not undo.
-        torch.default_generator.manual_seed(seed)
-        return make()

@@ -7,12 +7,12 @@ from functools import cache, lru_cache, partial
 import torch
 from torch import Tensor
 
-from brainct.ct.folds import Public, no_public
 from brainct.ct.preprocess import Pixels, rendered
 from brainct.ct.scans import Scans, read_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
+from brainct.training.data import Public, no_public
 
 
 def public_of(

@@ -14,11 +14,13 @@ from brainct.ct import reply_schema
 from brainct.ct.config import CtChoices
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.disclosures import PARTS, ROWS, SCORE_KEYS
-from brainct.ct.folds import FINDINGS, Dataset, Fold
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of, network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
+from brainct.training.data import Dataset, Fold
 
 HEADLINES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "brier": "Brier score"}
 OFFERS = frozenset({"network", "images", "samples", "labels", "public"})
@@ -43,7 +45,7 @@ class CtWorkload:
 
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
-        return replace(model_of(_plan(choices)), outputs=FINDINGS)
+        return replace(model_of(choices.network, seed, rounds), outputs=FINDINGS)
 
     def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""
@@ -67,7 +69,7 @@ class CtWorkload:
 
     def check(self, data: Dataset, choices: CtChoices, site: str) -> None:
         """Refuse scans with another number of HU windows than the network has channels."""
-        found = next(fold.images.shape[1] for fold in data.folds.values() if len(fold))
+        found = next(fold.inputs.shape[1] for fold in data.folds.values() if len(fold))
         if found != choices.network.channels:
             raise Refused(f"{site} has {found} HU windows, the job's network takes {choices.network.channels} channels")
 
@@ -76,13 +78,13 @@ class CtWorkload:
         data.public()
 
     def describe(self, data: Dataset, public: bool = False) -> dict[str, Any]:
-        """Counts, a fingerprint, notes; no path, no patient. public: also the number of public scans and their digest."""
+        """Counts, a fingerprint, notes; no path, no patient. public: also how many public scans, and their digest."""
         folds = {name: _counts(fold) for name, fold in data.folds.items()}
         about = {"kind": data.kind, "folds": folds, "fingerprint": data.fingerprint, "notes": list(data.notes)}
         if not public:
             return about
         found = data.public()
-        return {**about, "public": {"scans": len(found.images), "fingerprint": found.fingerprint}}
+        return {**about, "public": {"scans": len(found.inputs), "fingerprint": found.fingerprint}}
 
     def samples(self, description: Mapping[str, Any], fold: str) -> int:
         """Scans in a fold."""
@@ -98,17 +100,15 @@ class CtWorkload:
 
     def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
         """The network that the job chooses."""
-        return network_of(_plan(choices))
+        return network_of(choices.network, seed)
 
     def learner(self, choices: CtChoices, data: Dataset, context: Context, prepared: nn.Module) -> Learner:
-        """A SiteLearner on the network that the job chooses."""
-        own: Any = context.credentials
-        words = (own.secret, own.run_secret, own.identity, context.private, context.always)
-        return SiteLearner(prepared, data, _plan(choices), context.site, context.round, *words)
+        """A TorchLearner on the network that the job chooses."""
+        return learner_of(choices, data, context, prepared)
 
     def fits(self, weights: Weights, choices: CtChoices) -> None:
         """Refuse other tensors than those of the network that the job chooses."""
-        wanted = model_of(_plan(choices)).weights
+        wanted = model_of(choices.network, 0).weights
         check(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
@@ -123,10 +123,6 @@ class CtWorkload:
 
 
 CT = CtWorkload()
-
-
-def _plan(choices: CtChoices) -> Any:
-    return choices
 
 
 def _counts(fold: Fold) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from brainct.core.weights import Weights, difference, filled
-from brainct.ct.folds import FINDINGS, Fold
-from brainct.ct.learner import model_of
+from brainct.ct.config import ct_choices
+from brainct.ct.folds import FINDINGS
+from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
 from brainct.security.reply_filter import Answers
+from brainct.training.data import Fold
 
 ANY = FINDINGS.index("any")
 CLEAR = 35.0
@@ -102,12 +104,12 @@ def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size:
     or one whose report is a model, such as `fedavg`: after one step of plain SGD it has moved along the gradient.
     """
     server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
-    given = imprinting(model_of(plan).weights)
+    given = imprinting(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
     answer = server.reply(given)
     moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
     pictures = read_imprint(moved) if moved else []
     what = "gradient" if scheme == "fedsgd" else "update"
-    return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.images)
+    return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.inputs)
 
 
 def imprinting(weights: Weights) -> Weights:
@@ -153,12 +155,16 @@ def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> O
     """
     edge = size // 2
     server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH * len(PARTS)))
-    reader = _Reader(server, _passing(model_of(plan).weights), int(fold.labels.isfinite().sum()))
+    reader = _Reader(
+        server,
+        _passing(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights),
+        int(fold.labels.isfinite().sum()),
+    )
     found = next((found for part in PARTS if (found := reader.border(_part(part, edge)))), None)
     values = [reader.value(*found, pixel) for pixel in range(edge**2)] if found else []
     known = [value for value in values if value is not None]
     whole = [torch.tensor(known).reshape(1, edge, edge)] if len(known) == edge**2 else []
-    return _outcome(f"threshold that isolates a scan, loss of fedavg at {size} px", server, whole, fold.images[:, :1])
+    return _outcome(f"threshold that isolates a scan, loss of fedavg at {size} px", server, whole, fold.inputs[:, :1])
 
 
 class _Reader:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from brainct.compare.code_hash import code_of
-from brainct.compare.design import FIT
-from brainct.compare.simulated_sites import Federation
+from brainct.compare.comparison import FIT
+from brainct.compare.simulated_sites import SimulatedFederation
 from brainct.core.determinism import generator
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
@@ -71,7 +71,7 @@ class Study(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schemes: Annotated[list[Variant], BeforeValidator(_variants), Field(min_length=1)]
-    federation: Federation = Federation(sites=4, scans=14, valid=0, outside=0)
+    federation: SimulatedFederation = SimulatedFederation(sites=4, scans=14, valid=0, outside=0)
     federations: int = Field(16, ge=4)
     seed: int = Field(1, ge=0)
     seeds: Literal["same", "own"] = "same"

@@ -12,7 +12,6 @@ from typing import Any
 from brainct.compare.one_run import delivered, kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
-from brainct.ct.folds import Dataset, Fold
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.leakage.design import Spec, halves
@@ -25,6 +24,7 @@ from brainct.schemes._votes import VOTES
 from brainct.security import policy as policies
 from brainct.security.reply_filter import Answers, FilteredAgent, reply_filter_of
 from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset, Fold
 
 Opened = Mapping[str, Dataset]
 
@@ -96,7 +96,7 @@ def epsilon_of(plan: Plan, scans: Dataset, heard: Sequence[Heard]) -> float | No
     if each is None:
         return None
     votes = max(Counter(one.site for one in heard if VOTES in one.sent).values(), default=0)
-    return float(each * votes * len(plan.arguments["findings"]) * len(scans.public().images))
+    return float(each * votes * len(plan.arguments["findings"]) * len(scans.public().inputs))
 
 
 def sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
@@ -107,7 +107,7 @@ def sizes(opened: Opened, names: Sequence[str]) -> dict[str, int]:
 def trained_on(scans: Dataset, members: Any) -> Dataset:
     """The site's scans with only the members in the training fold."""
     pool = scans.folds["train"]
-    return replace(scans, folds={**scans.folds, "train": Fold(pool.images[members], pool.labels[members])})
+    return replace(scans, folds={**scans.folds, "train": Fold(pool.inputs[members], pool.labels[members])})
 
 
 def behind(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Answers:

@@ -11,8 +11,8 @@ from brainct.pages.drawing import picture
 from brainct.pages.page import Page, Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.scatter import scatter
-from brainct.report import wording
-from brainct.report.wording import decimals, listing
+from brainct.pages.wording import decimals, listing
+from brainct.report import definitions
 
 CHANCE = {"chance": 0.5}
 TERMS = {
@@ -47,7 +47,7 @@ def leakage_page(found: Sequence[Summary], placed: Sequence[Place], tried: Seque
         answers=_answers(found, tried),
         first=parts[0],
         sections=parts[1:],
-        footer=f"Made by brainct. {wording.NOT_A_DEVICE}",
+        footer=f"Made by brainct. {definitions.NOT_A_DEVICE}",
     )
 
 

@@ -77,12 +77,12 @@ def written(values: Any) -> str:
 
 def append(path: Path, row: Row) -> None:
     """Add one line, whole; see study.ledger.append."""
-    ledger.append(path, row)
+    ledger.append_row(path, row)
 
 
 def read(path: Path) -> list[Row]:
     """The rows in the order in which they were written; see study.ledger.read."""
-    return ledger.read(path, Row)
+    return ledger.read_rows(path, Row)
 
 
 def done(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from brainct.compare.markdown import markdown
+from brainct.compare.markdown import table_lines
 from brainct.core import serialization
 from brainct.errors import Refused
 from brainct.leakage import rows, table
-from brainct.leakage.page import leakage_page
+from brainct.leakage.page import _table, leakage_page
 from brainct.leakage.results import Summary, summaries
 from brainct.leakage.rows import LEDGER
 from brainct.leakage.tradeoff import Place, places
@@ -57,9 +57,9 @@ def _crafted(folder: Path) -> list[dict[str, Any]]:
 def _text(found: list[Summary], placed: list[Place], tried: list[dict[str, Any]]) -> str:
     parts = ["# What leaked", *table.notes(found)]
     if found:
-        parts += ["## Accuracy and leakage", "\n".join(markdown(*table.accuracy(found, placed)))]
-        parts += ["## Every attack", "\n".join(markdown(*table.every(found)))]
+        parts += ["## Accuracy and leakage", "\n".join(table_lines(_table("", *table.accuracy(found, placed))))]
+        parts += ["## Every attack", "\n".join(table_lines(_table("", *table.every(found))))]
         parts += [f"- {attacker}: {sees}." for attacker, sees in table.attackers(found).items()]
     if tried:
-        parts += ["## Crafted networks", "\n".join(markdown(*table.crafted(tried)))]
+        parts += ["## Crafted networks", "\n".join(table_lines(_table("", *table.crafted(tried))))]
     return "\n\n".join(parts) + "\n"

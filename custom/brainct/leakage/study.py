@@ -10,7 +10,6 @@ from typing import Any
 
 from brainct.compare.campaign import Log
 from brainct.ct.config import ct_choices
-from brainct.ct.folds import Dataset, Fold
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.leakage import crafted, rows
@@ -20,6 +19,7 @@ from brainct.leakage.rows import LEDGER, Row
 from brainct.security.reply_filter import Answers
 from brainct.site.agent import SiteAgent
 from brainct.site.worker import context
+from brainct.training.data import Dataset, Fold
 
 _opened: dict[str, Mapping[str, Dataset]] = {}
 """The scans that a worker process opened."""

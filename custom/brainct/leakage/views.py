@@ -12,12 +12,16 @@ from brainct.core import serialization
 from brainct.core.learner import Learner
 from brainct.core.scheme import Scheme, Task
 from brainct.core.weights import Weights
-from brainct.ct.folds import Dataset, Fold
-from brainct.ct.learner import SiteLearner, model_of, network_of
+from brainct.ct.config import ct_choices
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.leakage.rows import View, written
 from brainct.schemes._votes import KNOWN, VOTES
+from brainct.security.credentials import offline
+from brainct.training.data import Dataset, Fold
+from brainct.training.learner import TorchLearner
 
 SERVER, SERVER_ALL = "server, last report", "server, all reports"
 NEXT, FINAL, OWN = "next hospital", "final model", "own model, stolen"
@@ -48,17 +52,17 @@ class Spy:
     """Asks models about the pool of one site, whatever it trained on."""
 
     def __init__(self, plan: Plan, site: str, scans: Dataset):
-        self.initial = dict(model_of(plan).weights)
+        self.initial = dict(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
         self.pool: Fold = scans.folds["train"]
-        self.learner = SiteLearner(network_of(plan), scans, plan, site, plan.rounds)
+        self.learner = learner_of(ct_choices(plan), scans, offline(plan, site, plan.rounds))
 
     def asks(self, weights: Weights, learner: Learner | None = None) -> list[float]:
         """The confidence of a model, or of the initial one with a part in place of its own, on each scan."""
         asked = learner or self.learner
-        if not isinstance(asked, SiteLearner) or asked.answered:
+        if not isinstance(asked, TorchLearner) or asked.predictor is not None:
             raise Refused("a site whose model is no network can't be attacked: take `forests` out of the plan")
         with torch.no_grad():
-            logits = asked.loaded({**self.initial, **weights})(self.pool.images.to(asked.scans.device))
+            logits = asked.module({**self.initial, **weights})(self.pool.inputs.to(asked.data.device))
         return confidence(logits.cpu(), self.pool.labels).tolist()
 
 
@@ -89,7 +93,7 @@ def views(
     found = {FINAL: final} if (final := _final(scheme, spies, task)) else {}
     if any(VOTES in one.sent for one in heard):
         found[SERVER] = View(votes={site: _votes(heard, site) for site in sorted(spies)})
-    elif scheme.sealed:
+    elif scheme.hides_updates:
         found |= {SERVER: final} if final else {}
     else:
         found |= _reports(spies, heard)
@@ -108,7 +112,9 @@ def _final(scheme: Scheme, spies: Mapping[str, Spy], task: Task) -> View | None:
         return View(votes=dict.fromkeys(sorted(spies), heard))
     if same(task.weights, next(iter(spies.values())).initial):
         return None
-    asked = {site: spy.asks(task.weights, scheme.see(task, spy.learner, {})) for site, spy in sorted(spies.items())}
+    asked = {
+        site: spy.asks(task.weights, scheme.adapt_input(task, spy.learner, {})) for site, spy in sorted(spies.items())
+    }
     return View(signals=asked)
 
 

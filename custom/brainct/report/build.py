@@ -1,37 +1,46 @@
-"""`brainct report`: one self-contained HTML page, and its pictures beside it, of a run, of several, or of a ledger."""
+"""`brainct report`: one self-contained HTML page, and its pictures next to it, of a run, of several, or of a ledger."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from brainct.compare.ledger import read
+from brainct.compare.ledger import read_rows
 from brainct.errors import Refused
-from brainct.pages import page
+from brainct.pages.page import write_page
 from brainct.report.ledger_page import ledger_page
-from brainct.report.run_folder import read_run
+from brainct.report.run_folder import cleaned, read_run
 from brainct.report.run_page import run_page
 from brainct.report.runs_page import runs_page
 
 DOCTYPE = b"<!doctype html>"
 MOST_RUNS = 8
-"""Runs side by side; more are a ledger's."""
+"""Runs side by side; more belong into a ledger."""
 
 
-def report(what: Sequence[Path], out: Path | None = None) -> list[Path]:
+def report(sources: Sequence[Path], out: Path | None = None) -> list[Path]:
     """Write the page and its pictures; all paths, the page first.
 
-    what: folders of runs, or one ledger. out: the page; by default report.html in the run's folder, reports.html in the
-    first of several, or a ledger's name with the ending .html beside it. What is there and no page is not replaced.
+    sources: folders of runs, or one ledger. out: the page; default: report.html in the run's folder, reports.html in
+    the first of several, or NAME.html next to a ledger NAME. A file that is not a page is never overwritten.
     """
-    if out is not None and out.exists() and not (out.is_file() and out.read_bytes()[:15].lower() == DOCTYPE):
-        raise Refused(f"{out} is there and no report; name another file")
-    if len(what) > MOST_RUNS:
-        raise Refused(f"got {len(what)} runs; {MOST_RUNS} fit side by side: name fewer, or a ledger")
-    ledgers = [path for path in what if path.is_file()]
-    if ledgers and len(what) > 1:
-        raise Refused(f"{ledgers[0]} is a file among {len(what)} names; wanted folders of runs, or one ledger alone")
+    if out is not None and out.exists() and not _is_page(out):
+        raise Refused(f"{out} exists and is not a report; name another file")
+    if len(sources) > MOST_RUNS:
+        raise Refused(f"got {len(sources)} runs; {MOST_RUNS} fit side by side: name fewer, or a ledger")
+    ledgers = [path for path in sources if path.is_file()]
+    if ledgers and len(sources) > 1:
+        raise Refused(f"{ledgers[0]} is a file among {len(sources)} names; wanted folders of runs, or one ledger alone")
     if ledgers:
-        return page.write_page(ledger_page(read(ledgers[0]), ledgers[0]), out or ledgers[0].with_suffix(".html"))
-    runs = [read_run(path) for path in what]
+        return _report_ledger(ledgers[0], out)
+    runs = [read_run(path) for path in sources]
     if len(runs) == 1:
-        return page.write_page(run_page(runs[0]), out or what[0] / "report.html")
-    return page.write_page(runs_page(runs), out or what[0] / "reports.html")
+        return write_page(run_page(runs[0]), out or sources[0] / "report.html")
+    return write_page(runs_page(runs), out or sources[0] / "reports.html")
+
+
+def _is_page(path: Path) -> bool:
+    return path.is_file() and path.read_bytes()[: len(DOCTYPE)].lower() == DOCTYPE
+
+
+def _report_ledger(ledger: Path, out: Path | None) -> list[Path]:
+    rows = read_rows(ledger, prepare=cleaned)
+    return write_page(ledger_page(rows, ledger.name), out or ledger.with_suffix(".html"))

@@ -1,160 +1,152 @@
-"""The pictures of one setting of a ledger's page; number: of the setting on the page, part of their file names."""
+"""The pictures of one setting of a ledger's page; the setting's number is a part of their file names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from brainct.compare.design import BASELINE
-from brainct.compare.ledger import Row
-from brainct.compare.statistics import Difference, Place, mean_of
+from brainct.compare.comparison import BASELINE
+from brainct.compare.run_row import RunRow
+from brainct.compare.score import NAME, SUBJECT
+from brainct.compare.setting import BOUNDS, Setting
 from brainct.pages.charts import MOST_ROWS, Dot, Line, curves, dots, reliability, rows_high, stacks
 from brainct.pages.drawing import picture
 from brainct.pages.picture import Picture
 from brainct.pages.scatter import scatter
-from brainct.report import wording
-from brainct.report.ranking import BOUNDS, Groups, answers, bins, curve, leaders, middle, ranked, title
-from brainct.report.sections.quality import pooled_bins
-from brainct.report.wording import decimals
+from brainct.pages.wording import decimals, percent
+from brainct.report.pooling import bins_of_runs, confusion_of_runs, pool_bins, reliability_points
 
 ANSWERS = ("found", "missed", "false alarms", "rightly passed")
+SPOKEN = 40
+"""Schemes that the text of a picture names."""
+CROWDED = "Where dots are close together, only some have their names; the table has all."
 
 
-def standings(place: Place, groups: Groups, gaps: Mapping[str, Difference], number: int) -> list[Picture]:
-    """Dots and whiskers: each method's AUROC, and its difference to the baseline."""
-    order = ranked(groups)
-    means = {name: mean_of([row.mean() for row in groups[name]]) for name in order}
-    rows = [Dot(name, found.mean, found.interval) for name, found in means.items() if found]
-    bounds = {name: score for name in BOUNDS if name in groups and (score := middle(groups[name])) is not None}
-    spoken = "; ".join(f"{row.label} {decimals(row.value, 3)}" for row in rows[:40])
+def standings(setting: Setting) -> list[Picture]:
+    """Dots and whiskers: each scheme's score, and its difference to the baseline."""
+    gaps = {name: setting.differences[name] for name in setting.schemes if name in setting.differences}
+    rows = [Dot(name, gap.mean, gap.interval) for name, gap in gaps.items()]
+    return [_leaderboard(setting), *([_differences(setting, rows)] if rows else [])]
+
+
+def _leaderboard(setting: Setting) -> Picture:
+    rows = [Dot(name, setting.means[name].mean, setting.means[name].interval) for name in setting.schemes]
+    bounds = {name: setting.means[name].mean for name in BOUNDS if name in setting.means}
+    spoken = "; ".join(f"{row.label} {decimals(row.value, 3)}" for row in rows[:SPOKEN])
     spoken += "".join(f"; {name} {value:.3f}" for name, value in bounds.items())
-    drawn = [
-        picture(
-            f"leaderboard-{number}",
-            f"Dot plot of the mean test AUROC by method in {title(place)}, best first: {spoken}.",
-            f"{title(place)}: AUROC of any bleeding, mean over hospitals and seeds; whiskers: 95 % interval over "
-            f"seeds.{_cut(rows)}",
-            dots(rows, "AUROC, test scans", bounds),
-            rows_high(len(rows), 1.0),
-        )
-    ]
-    if found := [Dot(name, gaps[name].mean, gaps[name].interval) for name in order if name in gaps]:
-        spoken = "; ".join(f"{dot.label} {dot.value:+.3f}" for dot in found[:40])
-        drawn.append(
-            picture(
-                f"differences-{number}",
-                f"Dot plot of the paired difference in AUROC to {BASELINE} by method in {title(place)}: {spoken}.",
-                f"{title(place)}: difference to {BASELINE}, seed by seed; a whisker that crosses 0 shows no "
-                f"difference (before correction for the number of methods).{_cut(found)}",
-                dots(found, f"AUROC minus {BASELINE}'s", {"no difference": 0.0}),
-                rows_high(len(found), 1.0),
-            )
-        )
-    return drawn
+    return picture(
+        f"leaderboard-{setting.number}",
+        f"Dot plot of the mean test {NAME} by scheme in {setting.title}, best first: {spoken}.",
+        f"{setting.title}: {NAME} of {SUBJECT}, mean over hospitals and seeds; whiskers: 95 % interval over "
+        f"seeds.{_cut(rows)}",
+        dots(rows, f"{NAME}, test scans", bounds),
+        rows_high(len(rows), 1.0),
+    )
+
+
+def _differences(setting: Setting, rows: Sequence[Dot]) -> Picture:
+    spoken = "; ".join(f"{row.label} {row.value:+.3f}" for row in rows[:SPOKEN])
+    return picture(
+        f"differences-{setting.number}",
+        f"Dot plot of the paired difference in {NAME} to {BASELINE} by scheme in {setting.title}: {spoken}.",
+        f"{setting.title}: difference to {BASELINE}, seed by seed; a whisker that crosses 0 shows no difference "
+        f"(before correction for the number of schemes).{_cut(rows)}",
+        dots(rows, f"{NAME} minus {BASELINE}'s", {"no difference": 0.0}),
+        rows_high(len(rows), 1.0),
+    )
 
 
 def _cut(rows: Sequence[Dot]) -> str:
-    return f" The best {MOST_ROWS} of {len(rows)} methods." if len(rows) > MOST_ROWS else ""
+    return f" The best {MOST_ROWS} of {len(rows)} schemes." if len(rows) > MOST_ROWS else ""
 
 
-def prices(place: Place, groups: Groups, number: int) -> list[Picture]:
-    """Scatters: mean AUROC against traffic, and the worst hospital's against the mean."""
-    order = ranked(groups)
-    scores = {name: middle(groups[name]) or 0.0 for name in order}
-    paid = [(name, kib, scores[name]) for name in order if (kib := middle(groups[name], lambda row: row.kib_per_site))]
-    served = [(name, scores[name], worst) for name in order if (worst := middle(groups[name], Row.worst)) is not None]
-    drawn = []
-    if paid:
-        drawn.append(
-            picture(
-                f"traffic-{number}",
-                f"Scatter of mean AUROC against traffic by method in {title(place)}: "
-                + "; ".join(f"{name} {value:.3f} at {kib:,.0f} KiB" for name, kib, value in paid[:40])
-                + ".",
-                f"{title(place)}: what accuracy costs in traffic. Up and to the left is better. {_NAMED}",
-                scatter(paid, "KiB a hospital over the run", "mean AUROC", log=True),
-                3.4,
-            )
-        )
-    if served:
-        drawn.append(
-            picture(
-                f"fairness-{number}",
-                f"Scatter of the worst hospital's AUROC against the mean by method in {title(place)}: "
-                + "; ".join(f"{name} mean {mean:.3f}, worst {worst:.3f}" for name, mean, worst in served[:40])
-                + ".",
-                f"{title(place)}: the worst served hospital against the mean. Higher is fairer. {_NAMED}",
-                scatter(served, "mean AUROC over hospitals", "AUROC at the worst hospital"),
-                3.4,
-            )
-        )
-    return drawn
+def prices(setting: Setting) -> list[Picture]:
+    """Scatter plots: mean score against traffic, and the worst hospital's against the mean."""
+    scores = {name: setting.means[name].mean for name in setting.schemes}
+    traffic = {name: setting.middle(name, lambda row: row.kib_per_site) for name in scores}
+    worst = {name: setting.middle(name, RunRow.worst) for name in scores}
+    paid = [(name, kib, scores[name]) for name, kib in traffic.items() if kib]
+    served = [(name, scores[name], value) for name, value in worst.items() if value is not None]
+    return [*([_traffic(setting, paid)] if paid else []), *([_fairness(setting, served)] if served else [])]
 
 
-_NAMED = "Where dots crowd only some have their names; the table has all."
+def _traffic(setting: Setting, points: Sequence[tuple[str, float, float]]) -> Picture:
+    spoken = "; ".join(f"{name} {value:.3f} at {kib:,.0f} KiB" for name, kib, value in points[:SPOKEN])
+    return picture(
+        f"traffic-{setting.number}",
+        f"Scatter plot of mean {NAME} against traffic by scheme in {setting.title}: {spoken}.",
+        f"{setting.title}: {NAME} and traffic. Up and to the left is better. {CROWDED}",
+        scatter(points, "KiB a hospital over the run", f"mean {NAME}", log=True),
+        3.4,
+    )
 
 
-def learning(place: Place, groups: Groups, number: int) -> list[Picture]:
-    """Validation AUROC over the rounds and over the bytes; the leaders by name, the other methods as thin lines."""
-    strong = leaders(groups)
-    thin = [name for name in ranked(groups) if name not in strong]
-    found = {name: points for name in (*strong, *thin) if (points := curve(groups[name]))}
-    if not found:
+def _fairness(setting: Setting, points: Sequence[tuple[str, float, float]]) -> Picture:
+    spoken = "; ".join(f"{name} mean {mean:.3f}, worst {worst:.3f}" for name, mean, worst in points[:SPOKEN])
+    return picture(
+        f"fairness-{setting.number}",
+        f"Scatter plot of the worst hospital's {NAME} against the mean by scheme in {setting.title}: {spoken}.",
+        f"{setting.title}: the worst served hospital against the mean. Higher is fairer. {CROWDED}",
+        scatter(points, f"mean {NAME} over hospitals", f"{NAME} at the worst hospital"),
+        3.4,
+    )
+
+
+def learning(setting: Setting) -> list[Picture]:
+    """Validation scores over the rounds and over the bytes; leaders by name, the other schemes as thin lines."""
+    strong = setting.leaders()
+    thin = [name for name in setting.schemes if name not in strong]
+    points = {name: found for name in (*strong, *thin) if (found := setting.curve(name))}
+    if not points:
         return []
-    drawn = []
-    for kind, at, x in (("rounds", 0, "rounds closed"), ("bytes", 1, "MiB a hospital so far")):
-        end = max((points[-1][at] for name, points in found.items() if name in strong), default=float("inf"))
-        lines = [
-            Line(name, [(one[at] / (1024 if at else 1), one[2]) for one in points if one[at] <= end], name in strong)
-            for name, points in found.items()
-        ]
-        spoken = "; ".join(
-            f"{line.label} ends at {decimals(line.points[-1][1])} with {line.points[-1][0]:.4g}"
-            for line in lines
-            if line.strong
-        )
-        drawn.append(
-            picture(
-                f"validation-by-{kind}-{number}",
-                f"Validation AUROC against {x} in {title(place)}: {spoken}.",
-                f"{title(place)}: validation AUROC, mean over hospitals and seeds. Named: the best on the test scans, "
-                f"and {BASELINE}. Thin: the others, as far as that.",
-                curves(lines, x, "validation AUROC", whole=not at),
-                3.0,
-            )
-        )
-    return drawn
+    by_round = {name: [(float(at), value) for at, _, value in found] for name, found in points.items()}
+    by_bytes = {name: [(kib / 1024, value) for _, kib, value in found] for name, found in points.items()}
+    return [
+        _learning(setting, "rounds", "rounds closed", by_round),
+        _learning(setting, "bytes", "MiB a hospital so far", by_bytes),
+    ]
 
 
-def calibration(place: Place, groups: Groups, number: int) -> Picture | None:
-    """Reliability of the best method and of the baseline."""
-    found = {name: pooled_bins(bins(groups[name])) for name in leaders(groups, 1)}
-    models = {
-        name: [(one.mean_probability or 0.0, one.positives / one.scans, one.scans) for one in each]
-        for name, each in found.items()
-        if each
-    }
+def _learning(setting: Setting, kind: str, x: str, points: dict[str, list[tuple[float, float]]]) -> Picture:
+    strong = setting.leaders()
+    end = max((found[-1][0] for name, found in points.items() if name in strong), default=float("inf"))
+    lines = [Line(name, [one for one in found if one[0] <= end], name in strong) for name, found in points.items()]
+    spoken = "; ".join(
+        f"{line.label} ends at {decimals(line.points[-1][1])} with {line.points[-1][0]:.4g}"
+        for line in lines
+        if line.strong
+    )
+    return picture(
+        f"validation-by-{kind}-{setting.number}",
+        f"Validation {NAME} against {x} in {setting.title}: {spoken}.",
+        f"{setting.title}: validation {NAME}, mean over hospitals and seeds. Named: the best on the test scans, and "
+        f"{BASELINE}. Thin: the others, up to the same point.",
+        curves(lines, x, f"validation {NAME}", whole=kind == "rounds"),
+        3.0,
+    )
+
+
+def calibration(setting: Setting) -> Picture | None:
+    """Reliability of the best scheme and of the baseline."""
+    pooled = {name: pool_bins(bins_of_runs(setting.groups[name])) for name in setting.leaders(1)}
+    models = {name: reliability_points(bins) for name, bins in pooled.items() if bins}
     if not models:
         return None
     spoken = ". ".join(
-        f"{name}: "
-        + "; ".join(f"said {wording.percent(guess)}, true of {wording.percent(share)}" for guess, share, _ in points)
+        f"{name}: " + "; ".join(f"said {percent(guess)}, true of {percent(share)}" for guess, share, _ in points)
         for name, points in models.items()
     )
     return picture(
-        f"calibration-{number}",
-        f"Reliability diagram of any bleeding in {title(place)}. {spoken}.",
-        f"{title(place)}: what the models say and how often it is true, all hospitals' test scans and all seeds "
-        "together. Below the dashed line a model is too sure of a bleeding. A larger dot: more scans.",
+        f"calibration-{setting.number}",
+        f"Reliability diagram of {SUBJECT} in {setting.title}. {spoken}.",
+        f"{setting.title}: the probability that a model gives, and how often it is true; all hospitals' test scans and "
+        "all seeds together. Below the dashed line a model is too sure. A larger dot: more scans.",
         reliability(models),
         3.4,
     )
 
 
-def confusion(place: Place, groups: Groups, number: int) -> Picture | None:
+def confusion(setting: Setting) -> Picture | None:
     """Right and wrong answers of the leaders as stacked bars."""
-    rows = [
-        (name, (given.tp, given.fn, given.fp, given.tn))
-        for name in leaders(groups)
-        if (given := answers(groups[name])) is not None
-    ]
+    given = {name: confusion_of_runs(setting.groups[name]) for name in setting.leaders()}
+    rows = [(name, (one.tp, one.fn, one.fp, one.tn)) for name, one in given.items() if one is not None]
     if not rows:
         return None
     spoken = "; ".join(
@@ -162,9 +154,9 @@ def confusion(place: Place, groups: Groups, number: int) -> Picture | None:
         for name, counts in rows
     )
     return picture(
-        f"confusion-{number}",
-        f"Stacked bars of right and wrong answers by method in {title(place)}: {spoken}.",
-        f"{title(place)}: answers on the test scans of all hospitals and seeds; the best methods and {BASELINE}.",
+        f"confusion-{setting.number}",
+        f"Stacked bars of right and wrong answers by scheme in {setting.title}: {spoken}.",
+        f"{setting.title}: answers on the test scans of all hospitals and seeds; the best schemes and {BASELINE}.",
         stacks(rows, ANSWERS, "answers"),
         rows_high(len(rows), 1.1),
     )

@@ -20,7 +20,7 @@ from pydantic import (
 from brainct.core import json_file
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
-from brainct.report.wording import ANY
+from brainct.report.ct.definitions import ANY
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -19,19 +19,23 @@ from brainct.core.scheme import Task
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
-from brainct.ct.folds import FINDINGS, Dataset
-from brainct.ct.learner import SiteLearner, network_like
+from brainct.ct.folds import FINDINGS
+from brainct.ct.learner import learner_of
 from brainct.ct.metrics import THRESHOLD
+from brainct.ct.model import network_like
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.pages.page import Example, Section
 from brainct.pages.picture import Picture
+from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.report.wording import percent
 from brainct.run.model_file import beside
 from brainct.run.rounds import load_model
+from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
+from brainct.training.data import Dataset
+from brainct.training.learner import TorchLearner
 
 MOST_SITES, MOST_RIGHT, MOST_WRONG = 4, 4, 4
 EDGE = 208
@@ -60,7 +64,7 @@ class Case:
 class _Asked:
     """What a hospital outside the federation would be given, and the learner that asks it as the scheme wants."""
 
-    learner: SiteLearner
+    learner: TorchLearner
     weights: Weights
 
 
@@ -119,17 +123,19 @@ def may_show(file: SiteFile | None) -> bool:
 def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
     path = run.folder / "model.safetensors"
     weights = load_model(path)
-    own = SiteLearner(network_like(plan, weights), scans, plan, site, 0)
-    learner = plan.build().see(Task(weights, _extra(path)), own, {})
-    assert isinstance(learner, SiteLearner)
+    own = learner_of(
+        ct_choices(plan), scans, offline(plan, site), network_like(ct_choices(plan).network, plan.seed, weights)
+    )
+    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
+    assert isinstance(learner, TorchLearner)
     return _Asked(learner, weights)
 
 
 def _cases(asked: _Asked) -> Iterator[Case]:
     learner = asked.learner
-    fold = learner.scans.folds["test"]
+    fold = learner.data.folds["test"]
     guesses = learner.predict(asked.weights, "test")[:, ANY]
-    for image, labels, guess in zip(fold.images, fold.labels, guesses, strict=True):
+    for image, labels, guess in zip(fold.inputs, fold.labels, guesses, strict=True):
         if labels[ANY].isfinite():
             found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
             yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
@@ -161,8 +167,8 @@ def _in_turn(cases: Sequence[Case], most: int) -> list[Case]:
 
 
 def _example(case: Case, number: int, asked: _Asked) -> Example:
-    model = asked.learner.loaded(asked.weights)
-    heat = looked_at(model, case.image.to(asked.learner.scans.device))
+    model = asked.learner.module(asked.weights)
+    heat = looked_at(model, case.image.to(asked.learner.data.device))
     kinds = ", ".join(case.findings) or ("a bleeding of a kind not labelled" if case.truth else "no bleeding")
     truth = f"there is {kinds}" if not case.truth or not case.findings else f"there is a bleeding ({kinds})"
     verdict = "Right" if case.right else "Wrong"

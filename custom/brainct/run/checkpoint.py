@@ -1,16 +1,17 @@
 """What a run goes on from: the server's memory and the record so far, one file, closed to disk after each round."""
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainct.core import json_file, serialization
+from brainct.core.file_lock import AT_ONCE, locked
 from brainct.core.scheme import Memory
 from brainct.errors import Refused
 from brainct.job.config import Plan
@@ -135,11 +136,10 @@ def same_copies(state: State, folder: Path, sites: Mapping[str, Any], run: str) 
 
 @contextmanager
 def lock(folder: Path, run: str) -> Iterator[None]:
-    """Held by the one process that writes a run's state; the system lets go of it when that process ends."""
-    serialization.folder_for(folder / "lock", private=True)
-    with (folder / "lock").open("w") as file:
+    """Held by the one process that writes a run's state; refused while another process holds it."""
+    with ExitStack() as held:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held.enter_context(locked(folder / "lock", timeout=AT_ONCE))
+        except Timeout:
             raise Refused(f"run {run} is still running in another process; wait for it or end it first") from None
         yield

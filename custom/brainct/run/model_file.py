@@ -8,7 +8,8 @@ from safetensors import SafetensorError, safe_open
 
 from brainct.core import json_file
 from brainct.core.weights import Weights
-from brainct.ct.learner import network_of
+from brainct.ct.config import ct_choices
+from brainct.ct.model import network_of
 from brainct.errors import Refused
 from brainct.job.config import Plan
 
@@ -31,7 +32,7 @@ def check_network(weights: Weights, plan: Plan, whose: str) -> None:
     """Refuse weights that are not of the plan's network, before that is built: it could be of any size."""
     try:
         with torch.device("meta"):
-            wanted = network_of(plan).state_dict()
+            wanted = network_of(ct_choices(plan).network, plan.seed).state_dict()
     except Exception as error:  # options are the architecture's own, and it says in its own way what it can't build
         kind = type(error).__name__
         raise Refused(f"{whose}: the network that it names can't be built ({kind}); wanted {WANTED}") from None

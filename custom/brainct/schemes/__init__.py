@@ -1,10 +1,10 @@
 """The one registry: every scheme by name; the jobs, the docs and the tests are made from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from brainct.core.scheme import About, Scheme
+from brainct.core.scheme import About, Factory, Scheme
 from brainct.errors import Refused
 
 MODULES = (
@@ -43,18 +43,29 @@ MODULES = (
     "swa",
     "trimmed_mean",
 )
-"""The files; the names in a file's ABOUT are its schemes."""
+"""The files; the factories that a file registers are its schemes."""
 
-_FILES = [import_module(f"brainct.schemes.{module}") for module in MODULES]
-_ABOUT: dict[str, About] = {name: row for file in _FILES for name, row in file.ABOUT.items()}
-SCHEMES: dict[str, Callable[..., Scheme]] = {
-    name: getattr(file, name) for file in _FILES for name in sorted(file.ABOUT)
-}
+
+def _factories(module: str) -> dict[str, Factory[...]]:
+    """The schemes that this file registers, by name and sorted; not those that it imports."""
+    file = import_module(f"brainct.schemes.{module}")
+    found = [value for value in vars(file).values() if isinstance(value, Factory)]
+    return {one.__name__: one for one in sorted(found, key=lambda one: one.__name__) if one.__module__ == file.__name__}
+
+
+SCHEMES: dict[str, Factory[...]] = {name: factory for module in MODULES for name, factory in _factories(module).items()}
 
 
 def about(name: str) -> About:
-    """The row of a registered scheme in the table of schemes."""
-    return _ABOUT[name]
+    """What the docs say of a registered scheme."""
+    return SCHEMES[name].about
+
+
+def factory_of(name: str) -> Factory[...]:
+    """The factory of a registered scheme; Refused where there is none of this name."""
+    if not isinstance(name, str) or name not in SCHEMES:
+        raise Refused(f"unknown scheme {name!r}; known are {', '.join(sorted(SCHEMES))}")
+    return SCHEMES[name]
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
@@ -62,11 +73,10 @@ def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
 
     An argument {"scheme": NAME, "arguments": {...}} is built first: a wrapper around another scheme.
     """
-    if not isinstance(name, str) or name not in SCHEMES:
-        raise Refused(f"unknown scheme {name!r}; known are {', '.join(sorted(SCHEMES))}")
+    factory = factory_of(name)
     if not isinstance(arguments, Mapping):
         raise Refused(f"scheme {name}: arguments are {arguments!r}; wanted a value for each argument by its name")
-    return SCHEMES[name](**{key: _inner(value) for key, value in arguments.items()})
+    return factory(**{key: _inner(value) for key, value in arguments.items()})
 
 
 def _inner(value: Any) -> Any:

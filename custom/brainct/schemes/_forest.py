@@ -42,16 +42,16 @@ def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str
     pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. A finding of which the site and
     the votes know one class only has that class's probability, 0.5 where they know none. Grown anew whenever asked.
     """
-    images, labels = learner.fold("train")
-    seen, public = features(images), features(learner.fold("public")[0])
+    images, labels = learner.samples("train")
+    seen, public = features(images), features(learner.samples("public")[0])
     given = torch.full((len(public), labels.shape[1]), torch.nan) if pseudo is None else pseudo
     grown = [
-        _grown(seen, public, labels[:, j].numpy(), given[:, j].numpy(), own, learner.seed("forest", j))
+        _grown(seen, public, labels[:, j].numpy(), given[:, j].numpy(), own, learner.credentials.seed("forest", j))
         for j in range(labels.shape[1])
     ]
 
     def predict(fold: str) -> Tensor:
-        asked = learner.fold(fold)[0]
+        asked = learner.samples(fold)[0]
         if not len(asked):  # scikit-learn's trees refuse to be asked about nothing
             return torch.empty(0, len(grown))
         x = features(asked)

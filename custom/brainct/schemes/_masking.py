@@ -25,9 +25,9 @@ COUNTS = ("steps",)
 
 def masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
     """The inner scheme's report under masks, without its metrics; and the site's keys for the next sum."""
-    round, within, choices = _later(task, client_state), within_of(task), learner.choices()
+    round, within, choices = _later(task, client_state), within_of(task), learner.credentials.job_digest()
     name, keys = _members(task.extra[MEMBERS], round, learner, client_state, terms)
-    _check_fixed(within, sorted(keys), client_state) if terms.fixed else None
+    _check_fixed(within, sorted(keys), client_state) if terms.fixed_members else None
     report, kept = terms.inner.reply(within, learner, client_state.get("inner", {}))
     check_report(report, within, terms.inner, "its own update")
     once = {
@@ -35,7 +35,7 @@ def masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms
         **{key: serialization.sha256(within.extra[key]) for key in ONCE if key in within.extra},
     }
     given = _given(within, choices, once)
-    values = masking.fixed(report.weights, terms.coefficient(within, report), len(keys))
+    values = masking.fixed(report.weights, terms.aggregation_weight(within, report), len(keys))
     own = _secagg_keys.private(learner, round), _secagg_keys.seed(learner, round)
     hidden = masking.masked(values, *own, name, keys, [given, round])
     extra = {**_in_clear(report.extra, terms), KEYS: _secagg_keys.own(learner, round + 1), GIVEN: given}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from brainct.core import weights as w
-from brainct.core.arguments import one_of
+from brainct.core.arguments import WeightBy
 from brainct.core.learner import Fitted, Learner, Model
 from brainct.core.scheme import ClientState, Memory, Report, Scheme, Task
 from brainct.errors import Declined, Refused
@@ -20,9 +20,9 @@ NORMALISATION = ("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm")
 
 def partly(
     stays: Callable[[Model], Keys],
-    weight_by: str = "examples",
+    weight_by: WeightBy = "examples",
     train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
-    use: Callable[[Task, Learner, ClientState], w.Weights] | None = None,
+    personalise: Callable[[Task, Learner, ClientState], w.Weights] | None = None,
 ) -> Scheme:
     """FedAvg on some tensors, while those that `stays` names never leave a site once it began.
 
@@ -31,7 +31,6 @@ def partly(
     is in: so all start alike, from a checkpoint too. A site that lost what it kept starts from the seeded values again.
     Training that ends in NaN or infinity changes nothing at the site.
     """
-    one_of("weight_by", weight_by, ("examples", "equal"))
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         own, shared = split(model.weights, stays(model))
@@ -56,10 +55,19 @@ def partly(
     def model(memory: Memory) -> w.Weights:
         return {**memory["own"], **memory["shared"]}
 
-    def coefficient(task: Task, report: Report) -> float:
+    def aggregation_weight(task: Task, report: Report) -> float:
         return share(report.examples, weight_by)
 
-    return Scheme(start, assign, reply, combine, model, use=use or personal, coefficient=coefficient)
+    return Scheme(
+        start,
+        assign,
+        reply,
+        combine,
+        model,
+        personalise=personalise or personal,
+        aggregation_weight=aggregation_weight,
+        needs=frozenset({"network"}),
+    )
 
 
 def _check_stays(task: Task, own: Keys) -> None:
@@ -114,7 +122,7 @@ def of_kind(model: Model, kinds: Sequence[str]) -> set[str]:
 
 def head_of(paths: Sequence[str] | None, whose: str) -> Callable[[Model], set[str]]:
     """What chooses the head's keys: the layers at these module paths; None for the last layer that holds tensors."""
-    if paths is not None and not paths_of(paths, f"{whose}: head"):
+    if paths is not None and not paths:
         raise Refused(f"{whose}: head is an empty list; wanted module paths, or null for the network's last layer")
     return partial(_head, paths=paths, whose=whose)
 
@@ -126,10 +134,3 @@ def _head(model: Model, paths: Sequence[str] | None, whose: str) -> set[str]:
     if keys == model.weights.keys():
         raise Refused(f"{whose}: head is the whole network; wanted a part of it, so that a body is left")
     return keys
-
-
-def paths_of(value: Any, whose: str) -> list[str]:
-    """A list of module paths, as a job states them."""
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) and x for x in value):
-        raise Refused(f"{whose} is {value!r}; wanted a list of module paths, such as ['head']")
-    return list(value)

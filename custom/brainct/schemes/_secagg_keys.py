@@ -14,7 +14,6 @@ from brainct.core import masking, secret_sharing, serialization
 from brainct.core.learner import Learner
 from brainct.core.scheme import Report, Scheme, Task
 from brainct.errors import Declined, Refused
-from brainct.schemes._ranges import a_scheme
 
 KEYS = "secagg"
 """In a report's `extra`: the site's keys for the next sum, see `own`."""
@@ -28,27 +27,31 @@ class Terms:
     """What the sites of a run sum, and of whom: see `secagg.secagg`."""
 
     inner: Scheme
-    coefficient: Callable[[Task, Report], float]
+    aggregation_weight: Callable[[Task, Report], float]
     least: int
-    fixed: bool
+    fixed_members: bool
 
     def enough(self, there: Collection[str], of: Collection[str]) -> bool:
         """Whether so many of those that masked together may be summed."""
         return len(there) >= max(self.least, secret_sharing.threshold(len(of))) and not (
-            self.fixed and len(there) < len(of)
+            self.fixed_members and len(there) < len(of)
         )
 
 
-def coefficient(inner: Scheme) -> Callable[[Task, Report], float]:
+def weight_of(inner: Scheme) -> Callable[[Task, Report], float]:
     """The inner scheme's; refused where its reports can't be summed before anyone sees them."""
-    found = a_scheme("secagg: inner", inner).coefficient
-    if found is None or inner.sealed:
-        why = "shows nobody a site's weights anyway" if inner.sealed else "needs more than a sum of what sites send"
+    found = inner.aggregation_weight
+    if found is None or inner.hides_updates:
+        why = (
+            "shows nobody a site's weights anyway"
+            if inner.hides_updates
+            else "needs more than a sum of what sites send"
+        )
         raise Refused(f"secagg: {inner.name} {why}; docs/schemes.md says with which schemes it is possible")
     return found
 
 
-def alike(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
+def same_tensors(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
     """The tasks that ask for the same tensors, of those the most: a site that is asked for others is left out."""
     kinds = {site: tuple(sorted(task.weights)) for site, task in tasks.items()}
     most = Counter(kinds.values()).most_common(1)
@@ -58,17 +61,17 @@ def alike(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
 def secret(learner: Learner, *words: str | int) -> bytes:
     """32 bytes that follow from the site's secret of the run and these words."""
     info = json.dumps(["brainct", *words]).encode()
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(learner.key())
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(learner.credentials.run_key())
 
 
 def private(learner: Learner, round: int) -> bytes:
     """The private key of a site's masks in the sum of this round."""
-    return secret(learner, "mask", learner.choices(), round)
+    return secret(learner, "mask", learner.credentials.job_digest(), round)
 
 
 def seed(learner: Learner, round: int) -> bytes:
     """What a site's own mask in the sum of this round is made of."""
-    return secret(learner, "seed", learner.choices(), round)
+    return secret(learner, "seed", learner.credentials.job_digest(), round)
 
 
 def committed(seed: bytes) -> str:
@@ -87,11 +90,11 @@ def own(learner: Learner, round: int) -> dict[str, str]:
         "mask": masking.public_key(private(learner, round)),
         "seed": committed(seed(learner, round)),
     }
-    return {**found, "proof": learner.vouch(*_said(learner, round, found))}
+    return {**found, "proof": learner.credentials.sign(*_said(learner, round, found))}
 
 
 def _said(learner: Learner, round: int, one: Mapping[str, str]) -> list[str]:
-    return [KEYS, learner.choices(), str(round), one["cipher"], one["mask"], one["seed"]]
+    return [KEYS, learner.credentials.job_digest(), str(round), one["cipher"], one["mask"], one["seed"]]
 
 
 def is_own(said: Any) -> bool:
@@ -107,7 +110,7 @@ def agreed(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int, 
         if not is_own(one):
             raise Declined(f"{LIST} has none for {site}; it sends nothing")
         try:
-            learner.check_vouched(site, one["proof"], *_said(learner, round, one))
+            learner.credentials.verify(site, one["proof"], *_said(learner, round, one))
         except Refused as error:
             raise Declined(f"{LIST} has a key for {site}, but {error}; it sends nothing") from None
     mine = masking.public_key(private(learner, round))

@@ -20,11 +20,11 @@ NO_SUM: Mapping[str, Any] = {"keys": {}, "holders": [], BOXES: {}}
 def adding(memory: Memory, terms: Terms) -> Mapping[str, Task]:
     """The inner scheme's tasks of the next sum; none where too few sites dealt shares."""
     there, inner = sorted(memory["keys"]), terms.inner
-    if not terms.enough(there, memory["sites"] if terms.fixed else memory["holders"]):
+    if not terms.enough(there, memory["sites"] if terms.fixed_members else memory["holders"]):
         return {}
-    tasks = _secagg_keys.alike(inner.assign(memory["inner"], memory["summed"], there))
-    if 0 < len(tasks) < (len(there) if terms.fixed else terms.least):
-        wanted = "all, as `members` is fixed," if terms.fixed else f"at least {terms.least}"
+    tasks = _secagg_keys.same_tensors(inner.assign(memory["inner"], memory["summed"], there))
+    if 0 < len(tasks) < (len(there) if terms.fixed_members else terms.least):
+        wanted = "all, as `members` is fixed," if terms.fixed_members else f"at least {terms.least}"
         raise Refused(f"secagg: {inner.name} asks {len(tasks)} of {len(there)} sites; wanted {wanted} in a sum")
     return tasks
 
@@ -41,7 +41,7 @@ def asked(memory: Memory, round: int, reports: Mapping[str, Report], terms: Term
     """The follow-up's tasks: shares of this round's sum, of all that hold some; and shares for the next, from all."""
     survivors, lost = added(memory, reports, terms)
     said = {site: report.extra[KEYS] for site, report in reports.items()}
-    if len(said) < (len(memory["sites"]) if terms.fixed else terms.least):
+    if len(said) < (len(memory["sites"]) if terms.fixed_members else terms.least):
         said = {}
     tasks = {}
     for site in reports:
@@ -73,10 +73,10 @@ def mean(memory: Memory, round: int, reports: Mapping[str, Report], terms: Terms
     public = {site: memory["keys"][site]["mask"] for site in tasks}
     words = {site: [report.extra[GIVEN], round] for site, report in there.items()}
     total = masking.total({site: report.weights for site, report in there.items()}, *secrets, public, words)
-    coefficients = sum(terms.coefficient(tasks[site], report) for site, report in there.items())
+    total_weight = sum(terms.aggregation_weight(tasks[site], report) for site, report in there.items())
     like = terms.inner.expects(tasks[survivors[0]], there[survivors[0]])
     found = {
-        site: replace(report, weights=masking.mean(total, coefficients, like), followed=None)
+        site: replace(report, weights=masking.mean(total, total_weight, like), followed=None)
         for site, report in there.items()
     }
     for site, report in found.items():

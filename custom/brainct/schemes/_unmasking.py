@@ -72,7 +72,9 @@ def _check(
     if (dealt["name"] in survivors) != masked or (masked and every != client_state["members"]) or dealt["name"] in lost:
         raise Declined(f"the server's list of survivors of round {round} is not of those that masked; none is shown")
     if not terms.enough(survivors, every):
-        wanted = "all, as `members` is fixed" if terms.fixed else f"more than two thirds, and at least {terms.least}"
+        wanted = (
+            "all, as `members` is fixed" if terms.fixed_members else f"more than two thirds, and at least {terms.least}"
+        )
         raise Declined(f"the server says that {len(survivors)} of {len(every)} sites are in the sum; wanted {wanted}")
     if masked and client_state.get("helped", {}).get(client_state["given"], _of(survivors)) != _of(survivors):
         raise Declined("the server asks for a sum over other sites of a model that was summed before; none is shown")
@@ -96,7 +98,7 @@ def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[s
         return {}, {}
     name, context = (
         _secagg_keys.agreed(said, learner, round, least),
-        _secagg_keys.context(said, learner.choices(), round),
+        _secagg_keys.context(said, learner.credentials.job_digest(), round),
     )
     holders, cipher = sorted(said), _secagg_keys.secret(learner, "cipher")
     pairs = [

@@ -10,30 +10,26 @@ from brainct.core.learner import Model
 from brainct.core.scheme import About, Memory, Report, Scheme, Task, registered
 from brainct.schemes.fedavg import reply
 
-ABOUT = {
-    "cyclic": About(
-        paper="Chang et al., JAMIA 2018",
-        family="daisy-chaining",
-        sends="P to and P from one site",
-        keeps="nothing",
-        lost="its round closes empty, and the model goes on to the next site as it was",
-        use="a few sites with a handful of scans each that train one after the other; m rounds make one cycle",
-        privacy="each site receives the model that the site before it trained, and knows which one that was; there is "
-        "no sum, so secure aggregation is impossible",
-        no_secure_aggregation="sites train one after the other, so there is no sum",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="Chang et al., JAMIA 2018",
+    family="daisy-chaining",
+    summary="One model travels from site to site, and each site trains it in turn.",
+    when="a few sites have a handful of scans each and can train one after the other; m rounds make one cycle",
+    sends="P to and P from one site",
+    lost_site="its round closes empty, and the unchanged model goes to the next site",
+    privacy="each site receives the model that the site before it trained, and knows which site that was; there is no "
+    "sum, so secure aggregation is impossible",
+    blocks={"secure_aggregation": "sites train one after the other, so there is no sum"},
+)
 
 
-@registered
+@registered(ABOUT)
 def cyclic() -> Scheme:
-    """In round t the model is trained by site t mod m alone, in the order of the sites' names, and goes on to the next.
+    """In round t site t mod m alone trains the model, in the order of the sites' names; then the next site gets it.
 
     It is FedDC with one model and a fixed order, without an average. m rounds make one cycle: compare it with other
-    schemes at equal training, not at equal rounds. The site that comes last in the run has the last word.
-
-    A site keeps nothing. A lost site's round closes empty and the model goes on as it was. Peak memory: 2 models.
+    schemes at equal training, not at equal rounds. The last site of a run has the greatest influence on the model.
+    Peak memory: 2 models.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:

@@ -1,4 +1,4 @@
-"""Ditto: FedAvg, and beside it a personal model at each site that is pulled towards the shared one.
+"""Ditto: FedAvg, and in addition a personal model at each site that is pulled towards the shared one.
 
 Li, Hu, Beirami, Smith: Ditto: Fair and Robust Federated Learning Through Personalization, ICML 2021, Algorithm 1.
 """
@@ -7,31 +7,31 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from brainct.core.arguments import Count, Fraction, NotNegative, WeightBy
 from brainct.core.learner import Learner
 from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
 from brainct.core.weights import Weights, squared_distance
 from brainct.schemes._partial import personal, refuse_nan
-from brainct.schemes._ranges import number, whole
 from brainct.schemes.fedavg import fedavg
 
-ABOUT = {
-    "ditto": About(
-        paper="Li, Hu, Beirami, Smith, ICML 2021, Algorithm 1",
-        family="personalisation",
-        sends="P to and P from each site",
-        keeps="its personal model, P",
-        lost="left out of the round's mean; goes on with its personal model",
-        use="each site wants a model of its own that is never far from the common one; the worst site counts",
-        privacy="personal models never leave; for the common one as `fedavg`",
-        no_secure_aggregation="",
-        no_noise="",
-    ),
-}
+ABOUT = About(
+    paper="Li, Hu, Beirami, Smith, ICML 2021, Algorithm 1",
+    family="personalisation",
+    summary="FedAvg trains a shared model, and each site trains a personal model near it for its own use.",
+    when="each site wants a model of its own that stays near the shared one, and the worst site counts",
+    sends="P to and P from each site",
+    client_state="its personal model, P",
+    lost_site="left out of the round's mean; it continues with its personal model",
+    privacy="personal models never leave; for the shared one as `fedavg`",
+)
 
 
-@registered
+@registered(ABOUT)
 def ditto(
-    lam: float = 1.0, personal_epochs: int | None = None, fraction: float = 1.0, weight_by: str = "examples"
+    lam: NotNegative = 1.0,
+    personal_epochs: Count | None = None,
+    fraction: Fraction = 1.0,
+    weight_by: WeightBy = "examples",
 ) -> Scheme:
     """FedAvg on w; and v_k <- v_k - eta (grad f_k(v_k) + lambda (v_k - w)) at each site asked, w as delivered.
 
@@ -39,13 +39,10 @@ def ditto(
     personal_epochs: passes over the site's scans for v_k in a round, >= 1; null for the job's epochs or steps.
     fraction, weight_by: as in `fedavg`.
 
-    A site uses v_k in place of w; v_k starts at the first w that the site gets. A round costs it two trainings. A
-    hospital outside gets w. A lost site goes on with its v_k and has no share in the round's mean. Peak memory at the
-    server is as in `fedavg`; a site has w and v_k, two models, beside its training.
+    A site uses v_k instead of w; v_k starts at the first w that the site gets. A round costs it two trainings. A
+    held-out site gets w. Peak memory at the server is as in `fedavg`; a site has w and v_k, two models, in addition to
+    its training.
     """
-    number("ditto: lam", lam, least=0)
-    if personal_epochs is not None:
-        whole("ditto: personal_epochs", personal_epochs, 1)
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         def pull(weights: Weights) -> Tensor:
@@ -57,4 +54,4 @@ def ditto(
         metrics = {**fitted.metrics, **{f"personal_{name}": value for name, value in own.metrics.items()}}
         return Report(fitted.weights, fitted.examples, metrics), {**client_state, "own": own.weights}
 
-    return replace(fedavg(fraction, weight_by), reply=reply, use=personal, fits=(None, personal_epochs))
+    return replace(fedavg(fraction, weight_by), reply=reply, personalise=personal, fits=(None, personal_epochs))

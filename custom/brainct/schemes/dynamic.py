@@ -11,45 +11,44 @@ from typing import Any
 import torch
 
 from brainct.core import weights as w
-from brainct.core.arguments import period
+from brainct.core.arguments import NotNegative, Period, rounds_of
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._ranges import number
 
-ABOUT = {
-    "dynamic": About(
-        paper="Kamp et al., ECML-PKDD 2014 and 2018, Algorithm 1",
-        family="communication",
-        sends="P from sites that moved far and those asked to balance them, then P to each; P both ways at syncs",
-        keeps="its model and the reference, 2P",
-        lost="goes on from what it kept, outside this balancing; what it was to get is sent again",
-        use="the network to a hospital is slow or dear, or sites learn little that is new",
-        privacy="the server sees single models, and each round a site's distance from the reference: how unlike it is",
-        no_secure_aggregation="the server must see the models of the few sites that moved",
-        no_noise="a site's silence, and how far it says that its model moved, come from its scans without any noise",
-    )
-}
+ABOUT = About(
+    paper="Kamp et al., ECML-PKDD 2014 and 2018, Algorithm 1",
+    family="communication",
+    summary="A site sends its model only when it has moved too far from the last average of all.",
+    when="the network to a site is slow or expensive, or sites learn little that is new",
+    sends="P from sites that moved far and those asked to balance them, then P to each; P both ways at syncs",
+    client_state="its model and the reference, 2P",
+    lost_site="continues from its client state, outside this balancing; what it was to get is sent again",
+    privacy="the server sees single models, and each round a site's distance from the reference: how unlike it is",
+    blocks={
+        "secure_aggregation": "the server must see the models of the few sites that moved",
+        "update_noise": "a site's silence, and how far it says that its model moved, come from its scans without noise",
+    },
+)
 
 
-@registered
-def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = True) -> Scheme:
+@registered(ABOUT)
+def dynamic(delta: NotNegative = 2.0, sync_every: Period = 10, relative: bool = True) -> Scheme:
     """Each site trains its own model on and sends it if |w_i - r|^2 > Delta; the server then balances or averages all.
 
-    delta: Delta >= 0; 0 is periodic averaging: FedAvg with equal weights. relative: Delta is `delta` times the mean
-    |w_i - r|^2 of round 0, when all synchronise; false: Delta is `delta`. sync_every: s >= 1, all synchronise in rounds
-    t mod s = s-1, or null for never; in the run's last round they do in any case: what is delivered is the reference.
+    delta: Delta >= 0; 0 is periodic averaging: FedAvg with equal weights.
+    sync_every: s >= 1, all synchronise in rounds t mod s = s-1, or null for never; in the run's last round they do in
+    any case: what is delivered is the reference.
+    relative: whether Delta is `delta` times the mean |w_i - r|^2 of round 0, when all synchronise; else it is `delta`.
 
-    The senders B are averaged. If B is all, this is the new reference; if |mean - r|^2 <= Delta, B go on from it; else
-    the server asks 2|B| more sites at random, or all if B would then be half of them. Asking takes rounds of its own,
-    in which nobody trains, as in the paper balancing comes before more training. While no condition is violated,
-    (1/m) sum |w_i - mean|^2 <= Delta. Sites lost while training are not asked. All sites count the same.
-    Peak memory: m + 2 models. A violation may reveal that a site is unlike the others. No secure aggregation.
+    The senders B are averaged. If B is all, this is the new reference; if |mean - r|^2 <= Delta, B continue from it;
+    else the server asks 2|B| more sites at random, or all if B would then be half of them. As in the paper, balancing
+    comes before more training: asking takes rounds of its own, in which no site trains. While no condition is violated,
+    (1/m) sum |w_i - mean|^2 <= Delta. Sites lost while training are not asked. Peak memory: m + 2 models.
     """
-    number("dynamic: delta", delta, least=0)
-    every = period("dynamic: sync_every", sync_every)
+    every = rounds_of(sync_every)
 
     def together(memory: Memory, round: int) -> bool:
         return delta == 0 or round % every == every - 1 or (relative and round == 0) or round == memory["last"]
@@ -78,7 +77,8 @@ def dynamic(delta: float = 2.0, sync_every: int | None = 10, relative: bool = Tr
         others = [site for site in reports if site not in sent]
         return _balance({**memory, "news": news}, round, sent, others)
 
-    return Scheme(start, assign, _reply, combine, lambda memory: memory["reference"], expects=_expects, use=_use)
+    five = (start, assign, _reply, combine, lambda memory: memory["reference"])
+    return Scheme(*five, expects=_expects, personalise=_personalise)
 
 
 def _new_reference(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:
@@ -125,14 +125,12 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     gap = _gap(fitted.weights, reference)
     sends = do == "synchronise" or gap > extra["delta"]
     report = Report(fitted.weights if sends else {}, fitted.examples, {**fitted.metrics, "distance": gap})
-    if do == "synchronise":  # the next task brings the average, so nothing is kept: the delivered model is in use
+    if do == "synchronise":  # the next task brings the average: until then the delivered model is in use
         return report, {}
     return report, {"model": fitted.weights, "reference": reference, "examples": fitted.examples}
 
 
-def _use(
-    task: Task, learner: Learner, client_state: ClientState
-) -> w.Weights:  # nothing is kept after all synchronised
+def _personalise(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
     return {**task.weights, **client_state.get("model", {})}
 
 

@@ -8,37 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct.core import weights as w
-from brainct.core.arguments import one_of
+from brainct.core.arguments import Fraction, WeightBy
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
-from brainct.schemes._ranges import number
 
-ABOUT = {
-    "fedavg": About(
-        paper="McMahan et al., AISTATS 2017, Algorithm 1",
-        family="averaging",
-        sends="P to and P from each site asked",
-        keeps="nothing",
-        lost="left out of the round's mean",
-        use="first: the baseline that is hard to beat",
-        privacy="the server sees each site's model, or with `secagg` around it their sum alone",
-        no_secure_aggregation="",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="McMahan et al., AISTATS 2017, Algorithm 1",
+    family="averaging",
+    summary="Each site trains the model on its own scans, and the server averages the trained models.",
+    when="you begin: it is the baseline that is hard to beat",
+    privacy="the server sees each site's model; with `secagg` around it, only their sum",
+)
 
 
-@registered
-def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
-    """w <- sum_k n_k/n w_k over the sites that answered.
+@registered(ABOUT)
+def fedavg(fraction: Fraction = 1.0, weight_by: WeightBy = "examples") -> Scheme:
+    """w <- sum_k n_k/n w_k over the sites that replied.
 
     fraction: C in Algorithm 1, the share of sites asked in a round, in (0, 1]; at least one site is asked.
     weight_by: `examples` for n_k/n as in the paper, `equal` for 1/m.
-    A lost site is left out of the round's mean. Peak memory of a round, beside its reports: the mean and two tensors.
+
+    Peak memory of a round, without its reports: the mean and two tensors.
     """
-    number("fedavg: fraction", fraction, above=0, most=1)
-    one_of("fedavg: weight_by", weight_by, ("examples", "equal"))
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         return {"weights": model.weights, "seed": seed}
@@ -51,14 +43,16 @@ def fedavg(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
         models = [(share(report.examples, weight_by), report.weights) for report in reports.values()]
         return {**memory, "weights": w.mean(models)}
 
-    def coefficient(task: Task, report: Report) -> float:
+    def aggregation_weight(task: Task, report: Report) -> float:
         return share(report.examples, weight_by)
 
-    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], coefficient=coefficient)
+    return Scheme(
+        start, assign, reply, combine, model=lambda memory: memory["weights"], aggregation_weight=aggregation_weight
+    )
 
 
 def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
-    """Train what came, send it back, keep nothing."""
+    """Train the task's weights and send them back; the client state stays as it is."""
     fitted = learner.fit(task.weights)
     return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), client_state
 

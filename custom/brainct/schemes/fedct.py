@@ -1,4 +1,4 @@
-"""FedCT: federated co-training; sites share hard labels of a public set, and train on what most of them say.
+"""FedCT: federated co-training; sites share hard labels of a public set and train on the majority's labels.
 
 Abourayya, Kleesiek, Rao, Ayday, Rao, Webb, Kamp: Little is Enough: Boosting Privacy by Sharing Only Hard Labels in
 Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weight of a site's own scans are additions.
@@ -6,70 +6,73 @@ Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weigh
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from brainct.core import weights as w
-from brainct.core.arguments import period as rounds
+from brainct.core.arguments import CountOrZero, Period, Positive, rounds_of
 from brainct.core.determinism import generator
-from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, majority, registered
+from brainct.core.learner import Learner, Model, PublicLabels
+from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, majority, registered
 from brainct.errors import Refused
 from brainct.schemes._forest import forest
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._ranges import number, whole
 from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
 
-ABOUT = {
-    "fedct": About(
-        paper="Abourayya et al., AAAI 2025",
-        family="co-training",
-        sends="each `period` F(|U|+1)/8 bytes from a site, F|U|/8 back (twice with `agreement`); F findings, U public",
-        keeps="its model, P, and the last consensus",
-        lost="one vote fewer; it gets the consensus with its next task",
-        use="sites want different models, or no model may leave a site; it needs a public set like their scans",
-        privacy="the server sees each site's labels of the public scans, by choice flipped at random, and no weights",
-        no_secure_aggregation="sites send votes as packed bits, of which there is no sum",
-        no_noise="sites send labels, no update; `epsilon` flips each: F |U| epsilon a vote, added up over the votes",
-        no_private_training="sites also send which labels they have; its own `epsilon` is the noise on their votes",
-    )
-}
+ABOUT = About(
+    paper="Abourayya et al., AAAI 2025",
+    family="co-training",
+    summary="Sites send no model: each labels a shared public set, and all train on the labels of the majority.",
+    when="sites want different models, or no model may leave a site; it needs a public set like their scans",
+    sends="each `period` F(|U|+1)/8 bytes from a site, F|U|/8 back (twice with `agreement`); F findings, U public",
+    client_state="its model, P, and the last consensus",
+    lost_site="one vote fewer; it gets the consensus with its next task",
+    privacy="the server sees each site's labels of the public scans, optionally flipped at random, and no weights",
+    blocks={
+        "secure_aggregation": "sites send votes as packed bits, which can't be summed",
+        "update_noise": "sites send labels, not updates; `epsilon` flips each: F |U| epsilon a vote, added up over the "
+        "votes",
+        "private_training": "sites also send which labels they have; its own `epsilon` is the noise on their votes",
+    },
+)
+
+Half = Annotated[float, Field(ge=0.5, le=1)]
 
 
-@registered
+@registered(ABOUT)
 def fedct(
-    period: int | None = 2,
-    warmup: int = 4,
+    period: Period = 2,
+    warmup: CountOrZero = 4,
     findings: Sequence[str] = ("any",),
-    agreement: float | None = None,
-    own: float = 0.5,
+    agreement: Half | None = None,
+    own: Half = 0.5,
     forests: Sequence[str] = (),
-    epsilon: float | None = None,
+    epsilon: Positive | None = None,
 ) -> Scheme:
-    """P(x) is what most sites say of x in U, and site i trains on D_i and {(x, P(x)): x in U}; P is empty at first.
+    """P(x) is the label that most sites give x in U; site i trains on D_i and {(x, P(x)): x in U}; P is empty at first.
 
-    period: b, rounds between two votes, >= 1, null for never. warmup: rounds before the first vote, >= 0. findings:
-    what is voted on, C = 2 each. agreement: least share of equal votes, in [0.5, 1], for a label; null for none. own:
-    share of D_i in the loss, in [0.5, 1]; 1 ignores the votes. forests: sites with a random forest (see `_forest`) in
-    place of the network. epsilon: > 0, of randomised response; null sends the labels as they are.
+    period: b, rounds between two votes, >= 1, null for never.
+    warmup: rounds before the first vote, >= 0.
+    findings: the findings that sites vote on, C = 2 each.
+    agreement: least share of equal votes, in [0.5, 1], for a label; null for none.
+    own: share of D_i in the loss, in [0.5, 1]; 1 ignores the votes.
+    forests: sites with a random forest (see `_forest`) instead of the network.
+    epsilon: > 0, of randomised response; null sends the labels without noise.
 
     A site votes on the findings that it labels itself, which its first F bits say; the others are h_i(U), from 0.5 on.
-    Ties fall by a coin for each scan and finding from the server's seed. Sites train first, then vote in the rounds
+    A coin for each scan and finding, from the server's seed, breaks ties. Sites train first, then vote in the rounds
     t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
+    A bit is flipped with probability 1 / (1 + e^epsilon) and is then epsilon-private for that bit. All F |U| labels
+    depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all. The final scores, the
+    number of scans, and which findings a site labels are not covered; the training loss is not sent. Flips derive from
+    the site's BRAINCT_SECRET, epsilon and the labels, so that a repeated request repeats them; without the secret a
+    site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its cost.
 
-    epsilon: a bit is flipped with probability 1 / (1 + e^epsilon) and is then epsilon-private for that bit. All F |U|
-    labels depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all. The final
-    scores, the number of scans, and which findings a site labels are not covered; the training loss is not sent. Flips
-    come from the site's own BRAINCT_SECRET, epsilon and the labels: a repeated order repeats them, other labels share
-    none; without it a site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its price.
-
-    A hospital outside gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` is the
-    `pseudo` of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` are the public
+    labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
-    ballot, often = Ballot(list(findings)), rounds("fedct: period", period)
-    whole("fedct: warmup", warmup, 0)
-    number("fedct: own", own, least=0.5, most=1)
-    number("fedct: agreement", 0.5 if agreement is None else agreement, least=0.5, most=1)
-    number("fedct: epsilon", 1 if epsilon is None else epsilon, above=0)
+    ballot, often = Ballot(list(findings)), rounds_of(period)
 
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
@@ -95,20 +98,22 @@ def fedct(
         pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
         votes = client_state.get("votes", 0) + bool(task.extra["vote"])
         kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
-        examples, metrics = len(learner.fold("train")[0]), {}
+        examples, metrics = len(learner.samples("train")[0]), {}
         if task.extra["forest"]:
             own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
         else:
-            fitted = learner.fit(_own(task, learner, client_state), pseudo=pseudo, own=own)
+            fitted = learner.fit(
+                _own(task, learner, client_state), public_labels=None if pseudo is None else PublicLabels(pseudo, own)
+            )
             refuse_nan(fitted)
             own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
             return Report({}, examples, metrics if epsilon is None else {}), kept
-        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.fold("train")[1])
+        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.samples("train")[1])
         if epsilon is not None:
             words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.hidden(bits[1:].size, *words))
+            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
         return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
@@ -128,18 +133,20 @@ def fedct(
         consensus = {name: bits.numpy().tobytes().hex() for name, bits in memory["consensus"].items()}
         return {"fedct": {"findings": list(findings), "scans": memory["scans"], **consensus}}
 
-    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+    def adapt_input(task: Task, learner: Learner, client_state: ClientState) -> Learner:
         return _grown(learner, client_state, task.extra["fedct"]["scans"]) if client_state.get("forest") else learner
 
     def _grown(learner: Learner, kept: ClientState, scans: int) -> Learner:
         pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] and own < 1 else None
-        return learner.answering(forest(learner, pseudo, own))
+        return learner.adapted(predictor=forest(learner, pseudo, own))
 
     def model(memory: Memory) -> w.Weights:
         return memory["weights"]  # type: ignore[no-any-return]
 
-    halves = (start, assign, reply, combine, model, majority, expects, _own, see, extra)
-    return Scheme(*halves, public=True, label_epsilon=math.inf if epsilon is None else float(epsilon))
+    halves = (start, assign, reply, combine, model, majority, expects, _own, adapt_input, extra)
+    needs: list[Need] = ["public", "labels", "samples"] if forests else ["public", "labels"]
+    spent = math.inf if epsilon is None else float(epsilon)
+    return Scheme(*halves, public=True, label_epsilon=spent, needs=frozenset(needs))
 
 
 def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:

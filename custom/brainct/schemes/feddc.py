@@ -5,10 +5,10 @@ of Gao et al., CVPR 2022, which has the same short name.)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from brainct.core import weights as w
-from brainct.core.arguments import one_of, period
+from brainct.core.arguments import Period, WeightBy, rounds_of
 from brainct.core.determinism import generator
 from brainct.core.learner import Model
 from brainct.core.robust import coordinate_median, geometric_median
@@ -17,49 +17,42 @@ from brainct.errors import Refused
 from brainct.schemes.fedavg import reply, share
 from brainct.schemes.radon import fitting_levels, machine
 
-ABOUT = {
-    "feddc": About(
-        paper="Kamp, Fischer, Vreeken, ICLR 2023, Algorithm 1",
-        family="daisy-chaining",
-        sends="P to and P from each site",
-        keeps="nothing",
-        lost="its model goes on from the server's copy; no share in the next average if nobody trained it",
-        use="a site has too few scans to train a model that is worth averaging",
-        privacy="each site gets models that another trained, in an order that only a server with a secret keeps to "
-        "itself (privacy.md); no secure aggregation on rounds with a hop; "
-        "a robust aggregator does not protect hops: a liar's model is handed on "
-        "as it is",
-        no_secure_aggregation="the server passes single models from site to site",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="Kamp, Fischer, Vreeken, ICLR 2023, Algorithm 1",
+    family="daisy-chaining",
+    summary="Models hop between sites, so that each one is trained at many sites, and are averaged now and then.",
+    when="a site has too few scans to train a model that is worth averaging",
+    sends="P to and P from each site",
+    lost_site="its model continues from the server's copy; it has no share in the next average if no site trained it",
+    privacy="each site gets models that another site trained, in an order that stays secret only if the server has a "
+    "secret (privacy.md); no secure aggregation on rounds with a hop; a robust aggregator does not protect hops: a "
+    "Byzantine site's model is passed on unchanged",
+    blocks={"secure_aggregation": "the server passes single models from site to site"},
+)
 
 
-@registered
+@registered(ABOUT)
 def feddc(
-    daisy_period: int | None = 1,
-    aggregation_period: int | None = 10,
-    weight_by: str = "equal",
-    aggregator: str = "mean",
+    daisy_period: Period = 1,
+    aggregation_period: Period = 10,
+    weight_by: WeightBy = "equal",
+    aggregator: Literal["mean", "radon", "median", "geometric_median"] = "mean",
 ) -> Scheme:
     """Each round every site trains one of m models; then the models are permuted, or averaged, or stay.
 
     daisy_period: d, rounds between hops, >= 1, null for never: then FedDC is periodic averaging (FedAvg at b = 1).
     aggregation_period: b, rounds between averages, >= 1, null for never: the pure daisy chain.
     weight_by: `equal` as in the paper, or `examples` of a model's last training.
-    aggregator: agg, `mean`, or one that survives liars in an average: `median` of each coordinate, `geometric_median`,
-    or `radon`, the Radon machine (see `radon`) of models of d numbers if m = (d+2)^h, else one Radon point of sketches.
-    These need at least 3 sites and `equal`, and take all m models, whoever trained them. They do not protect a hop.
+    aggregator: agg, `mean`, or a robust one: `median` of each coordinate, `geometric_median`, or `radon`, the Radon
+    machine (see `radon`) of models of d numbers if m = (d+2)^h, else one Radon point of sketches; a robust one needs at
+    least 3 sites and `equal`, takes all m models, whichever site trained them, and does not protect a hop.
 
     In round t the models are averaged if t mod b = b-1, else permuted at random if t mod d = d-1: a permutation just
-    before an average is a wasted transfer. All sites start from one model. A lost site's model goes on from the
-    server's copy; one that nobody trained since the last average has no share in the next. Only the server knows the
-    permutation; its seed is public unless the server was given a secret (see docs/privacy.md).
-    Peak memory: 2m models, with `geometric_median` 4m.
+    before an average is a wasted transfer. All sites start from one model. A lost site's model continues from the
+    server's copy. Only the server knows the permutation; its seed is public unless the server was given a secret (see
+    docs/privacy.md). Peak memory: 2m models, with `geometric_median` 4m.
     """
-    d, b = period("feddc: daisy_period", daisy_period), period("feddc: aggregation_period", aggregation_period)
-    one_of("feddc: weight_by", weight_by, ("equal", "examples"))
-    one_of("feddc: aggregator", aggregator, ("mean", "radon", "median", "geometric_median"))
+    d, b = rounds_of(daisy_period), rounds_of(aggregation_period)
     if aggregator != "mean" and weight_by != "equal":
         raise Refused(f"feddc: aggregator {aggregator} counts all models the same; wanted weight_by equal")
 

@@ -7,40 +7,40 @@ Algorithm 1.
 from collections.abc import Mapping, Sequence
 
 from brainct.core import weights as w
+from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.schemes._acknowledged import keeping, more, none, settled
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._ranges import number
 
-ABOUT = {
-    "feddyn": About(
-        paper="Acar et al., ICLR 2021, Algorithm 1",
-        family="drift",
-        sends="P to and P from each site",
-        keeps="its gradient estimate before and after its last report, 2P",
-        lost="left out of the round's mean; takes its gradient estimate of that round back",
-        use="sites differ and train long in each round; unstable with few sites or a small alpha",
-        privacy="the server needs the mean alone, which is all that it sees with `secagg` around it",
-        no_secure_aggregation="",
-        no_noise="a site counts on its whole update in its gradient estimate, on which site and server must agree",
-    )
-}
+ABOUT = About(
+    paper="Acar et al., ICLR 2021, Algorithm 1",
+    family="drift",
+    summary="Each site adds a term to its loss that it updates in every round, so that all sites reach one optimum.",
+    when="sites differ and train long in each round; it is unstable with few sites or a small alpha",
+    sends="P to and P from each site",
+    client_state="its gradient estimate before and after its last report, 2P",
+    lost_site="left out of the round's mean; it takes its gradient estimate of that round back",
+    privacy="the server needs only the mean; with `secagg` around it, it sees nothing else",
+    blocks={
+        "update_noise": "a site counts on its whole update in its gradient estimate, on which site and server must "
+        "agree"
+    },
+)
 
 
-@registered
-def feddyn(alpha: float = 0.1) -> Scheme:
+@registered(ABOUT)
+def feddyn(alpha: Positive = 0.1) -> Scheme:
     """Site k: theta_k <- argmin L_k(x) - <g_k, x> + alpha/2 |x - theta|^2, then g_k <- g_k - alpha (theta_k - theta).
 
-    The server: h <- h - alpha/m sum_k (theta_k - theta) over the sites that answered, theta <- mean(theta_k) - h/alpha.
-    alpha: the paper's alpha, > 0; it tries 0.001 to 0.1; a small one lets the server leap.
+    The server: h <- h - alpha/m sum_k (theta_k - theta) over the sites that replied, theta <- mean(theta_k) - h/alpha.
 
-    The argmin is the job's local training, of any optimiser. Means are plain: the optimum is that of the mean of the
-    sites' losses, each site alike. A site keeps g_k, at first 0. A lost site is left out of the mean and takes its last
-    change of g_k back, so that h stays the mean of all g_k. Peak memory at the server beside the reports:
-    7 models.
+    alpha: the paper's alpha, > 0; the paper tries 0.001 to 0.1; with a small alpha the server takes very long steps.
+
+    The argmin is the job's local training, with any optimiser. Means are plain: the optimum is that of the mean of the
+    sites' losses, with the same weight for each site. g_k starts at 0. A lost site takes its last change of g_k back,
+    so that h stays the mean of all g_k. Peak memory at the server, without the reports: 7 models.
     """
-    number("feddyn: alpha", alpha, above=0)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         return {"weights": model.weights, "h": w.filled(model.weights, 0.0), "arrived": none(sites)}
@@ -66,4 +66,6 @@ def feddyn(alpha: float = 0.1) -> Scheme:
         weights = w.add(mean, w.scale(h, -1 / alpha))
         return {"weights": weights, "h": h, "arrived": more(memory["arrived"], reports)}
 
-    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], coefficient=alike)
+    return Scheme(
+        start, assign, reply, combine, model=lambda memory: memory["weights"], aggregation_weight=equal_weight
+    )

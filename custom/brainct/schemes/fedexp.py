@@ -7,37 +7,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from brainct.core import weights as w
+from brainct.core.arguments import Fraction, Positive, WeightBy
 from brainct.core.scheme import About, Memory, Report, Scheme, registered
-from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg, share
 
-ABOUT = {
-    "fedexp": About(
-        paper="Jhunjhunwala, Wang, Joshi, ICLR 2023, Algorithm 1",
-        family="server optimiser",
-        sends="P to and P from each site asked",
-        keeps="nothing",
-        lost="left out of the round's mean and step",
-        use="FedAvg is too slow and a server's rate can't be tuned; best within `swa` over the last two rounds",
-        privacy="as `fedavg`; under secure aggregation each site would send |d_k|^2 too",
-        no_secure_aggregation="its step needs the length of each site's update, not their sum alone",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="Jhunjhunwala, Wang, Joshi, ICLR 2023, Algorithm 1",
+    family="server optimiser",
+    summary="FedAvg whose server takes a longer step the more the sites' changes differ.",
+    when="FedAvg is too slow and you can't tune a server rate; best inside `swa` over the last two rounds",
+    lost_site="left out of the round's mean and step",
+    privacy="as `fedavg`; under secure aggregation each site would have to send |d_k|^2 too",
+    blocks={"secure_aggregation": "its step needs the length of each site's update, not only their sum"},
+)
 
 
-@registered
-def fedexp(epsilon: float = 1e-3, fraction: float = 1.0, weight_by: str = "equal") -> Scheme:
+@registered(ABOUT)
+def fedexp(epsilon: Positive = 1e-3, fraction: Fraction = 1.0, weight_by: WeightBy = "equal") -> Scheme:
     """w <- w + eta_g d, with d = mean(d_k), d_k = w_k - w, eta_g = max(1, sum_k |d_k|^2 / (2m (|d|^2 + epsilon))).
 
-    epsilon: > 0, against a leap where the changes cancel; in units of |d|^2. fraction: as in `fedavg`. weight_by:
-    `equal` as in the paper, or `examples`, where n_k/n takes the place of 1/m in both sums.
+    epsilon: > 0, in units of |d|^2; it limits the step where the changes cancel.
+    fraction: as in `fedavg`.
+    weight_by: `equal` as in the paper, or `examples`, which replaces 1/m by n_k/n in both sums.
 
-    The paper judges the mean of the last two rounds' models, as the model swings: `swa` around this scheme, with begin
-    the number of rounds less 2. A site keeps nothing. A lost site is left out. Peak memory beside the
-    reports: 6 models.
+    The paper evaluates the mean of the last two rounds' models, as the model oscillates: use `swa` around this scheme,
+    with `begin` the number of rounds minus 2. Peak memory without the reports: 6 models.
     """
-    number("fedexp: epsilon", epsilon, above=0)
     averaging = fedavg(fraction, weight_by)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:

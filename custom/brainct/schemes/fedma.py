@@ -1,60 +1,62 @@
-"""FedMA, federated matched averaging: layer by layer, units that are the same unit are found and averaged.
+"""FedMA, federated matched averaging: layer by layer, units of different sites are matched and averaged.
 
 Wang, Yurochkin, Sun, Papailiopoulos, Khazaeni: Federated Learning with Matched Averaging, ICLR 2020, Algorithm 1, with
 communication (section 2.3); the matching is BBP-MAP of Yurochkin et al., ICML 2019, in `brainct.core.matching`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Annotated
 
-import numpy as np
+from pydantic import Field
 
 from brainct.core import matching
 from brainct.core import weights as w
+from brainct.core.arguments import Count, Positive
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
-from brainct.core.matching import Floats, Indices, Link
 from brainct.core.report_check import MOST
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, every, registered
 from brainct.errors import Refused
-from brainct.schemes._ranges import number, whole
+from brainct.schemes._layer_matching import chain_in, global_network, matched, received
 from brainct.schemes._sequential import chain_of
 
-ABOUT = {
-    "fedma": About(
-        paper="Wang et al., ICLR 2020, Algorithm 1",
-        family="matching",
-        sends="P to each site, and the layers that are not frozen yet, at most P, from each; P grows with the widths",
-        keeps="how many scans of each finding are labelled",
-        lost="the layer waits for it; where a job sets a lower quorum, the server's copy of its model is matched",
-        use="sites that train long between rounds, and a plain network without normalisation",
-        privacy="the server sees each site's layers one by one; no secure aggregation",
-        no_secure_aggregation="the server must see single models to match their units",
-        no_noise="sites send layers whose widths differ from what they were given: no update; and counts of labels",
-        no_private_training="sites send how many of their scans have each label, without noise",
-    )
-}
+ABOUT = About(
+    paper="Wang et al., ICLR 2020, Algorithm 1",
+    family="matching",
+    summary="Layer by layer, the server finds the units of different sites that do the same, and averages those.",
+    when="sites train long between rounds, and the network is a plain chain without normalisation",
+    sends="P to each site, and the layers that are not frozen yet, at most P, from each; P grows with the widths",
+    client_state="how many scans of each finding are labelled",
+    lost_site="the layer waits for it; if a job sets a lower quorum, the server's copy of its model is matched",
+    privacy="the server sees each site's layers one by one; no secure aggregation",
+    blocks={
+        "secure_aggregation": "the server must see single models to match their units",
+        "update_noise": "sites send layers whose widths differ from those they were given, and counts of labels",
+        "private_training": "sites send how many of their scans have each label, without noise",
+    },
+)
+
+Growth = Annotated[float, Field(ge=1)]
 
 
-@registered
-def fedma(gamma: float = 1.0, noise: float = 1.0, growth: float = 1.5, sweeps: int = 5) -> Scheme:
+@registered(ABOUT)
+def fedma(gamma: Positive = 1.0, noise: Positive = 1.0, growth: Growth = 1.5, sweeps: Count = 5) -> Scheme:
     """In round t, layer l = t mod L of all sites is matched, averaged and frozen; the layers after it are retrained.
 
     gamma: gamma_0, mass of the Beta-Bernoulli process, > 0; more grows layers more (7 in the authors' code).
-    noise: sigma^2 / sigma_0^2, > 0. growth: width of a layer over its original one, at most, >= 1; 1 keeps all widths.
+    noise: sigma^2 / sigma_0^2, > 0.
+    growth: width of a layer over its original one, at most, >= 1; 1 keeps all widths.
     sweeps: of the matching over all sites, >= 1.
 
     A pass is L rounds, L the layers of the chain; a run should have a whole number of passes. A unit's mean is that of
     the sites that have it. The head's row of a finding is averaged by the sites' labelled scans of that finding, of
-    both classes, as both train it. After a pass each site goes on with its own units of the global network, in the
+    both classes, as both train it. After a pass each site continues with its own units of the global network, in the
     original width. Before a pass is over the delivered network is the one in which the later layers are matched too,
     without retraining. All sites are needed: the layer waits. Plain chains (`vgg-small`) only. Peak memory: 4m models.
     """
-    prior = matching.Prior(number("fedma: gamma", gamma, above=0), number("fedma: noise", noise, above=0))
-    number("fedma: growth", growth, least=1)
-    whole("fedma: sweeps", sweeps, 1)
+    prior = matching.Prior(gamma, noise)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         chain = chain_of(model, ("vgg-small",), "fedma")
@@ -69,33 +71,42 @@ def fedma(gamma: float = 1.0, noise: float = 1.0, growth: float = 1.5, sweeps: i
         }
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        chain = _chain(memory)
+        chain = chain_in(memory)
         frozen = [key for link in chain[: round % len(chain)] for key in link.keys]
         return {site: Task(memory["models"][site], {"frozen": frozen}) for site in sites}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        chain = _chain(memory)
+        chain = chain_in(memory)
         layer, last = round % len(chain), len(chain) - 1
-        steps = [_received(memory, layer, reports)]
+        steps = [received(memory, layer, reports)]
         for later in range(layer, last):
             order, most = generator(memory["seed"], "fedma", round, later), int(growth * memory["widths"][later])
             match = partial(matching.bbp_map, prior=prior, most=most, sweeps=sweeps, order=order)
-            steps.append(_matched(steps[-1], later, match))
-        whole = _whole(steps[-1])
+            steps.append(matched(steps[-1], later, match))
+        network = global_network(steps[-1])
         if layer < last:
-            return {**steps[1], "model": whole}
-        own = {site: matching.own_units(whole, chain, places) for site, places in steps[0]["places"].items()}
-        return {**steps[0], "model": whole, "models": own}
+            return {**steps[1], "model": network}
+        own = {site: matching.own_units(network, chain, places) for site, places in steps[0]["places"].items()}
+        return {**steps[0], "model": network, "models": own}
 
-    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["model"], quorum=every, expects=_expects)
+    return Scheme(
+        start,
+        assign,
+        _reply,
+        combine,
+        model=lambda memory: memory["model"],
+        quorum=every,
+        expects=_expects,
+        needs=frozenset({"network", "labels"}),
+    )
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     """Retrain what is not frozen and send it, with the counts that weigh the head's rows."""
     frozen = task.extra["frozen"]
     if "labelled" not in client_state:
-        found = learner.evaluate(task.weights, "train").values()
-        client_state = {**client_state, "labelled": [one["positives"] + one["negatives"] for one in found]}
+        _, labels = learner.samples("train")
+        client_state = {**client_state, "labelled": labels.isfinite().sum(0).tolist()}
     fitted = learner.fit(task.weights, frozen=frozen)
     sent = {key: value for key, value in fitted.weights.items() if key not in frozen}
     return Report(sent, fitted.examples, fitted.metrics, {"labelled": client_state["labelled"]}), client_state
@@ -109,42 +120,3 @@ def _expects(task: Task, report: Report) -> w.Weights:
         wanted = f"{findings} whole numbers from 0 to {MOST:,}, one a finding"
         raise Refused(f"labelled scans are {counts!r:.80}; wanted {wanted}")
     return {key: value for key, value in task.weights.items() if key not in task.extra["frozen"]}
-
-
-def _chain(memory: Memory) -> list[Link]:
-    return [Link(**row) for row in memory["chain"]]
-
-
-def _received(memory: Memory, layer: int, reports: Mapping[str, Report]) -> dict[str, Any]:
-    """The memory with the sites' layers from this one on; places of earlier layers stay."""
-    keys = [key for link in _chain(memory)[layer:] for key in link.keys]
-    sent = {site: {key: report.weights[key] for key in keys} for site, report in reports.items()}
-    counts = {site: report.extra["labelled"] for site, report in reports.items()}
-    return {
-        **memory,
-        "models": {site: {**own, **sent.get(site, {})} for site, own in memory["models"].items()},
-        "places": {site: places[:layer] for site, places in memory["places"].items()},
-        "labelled": {**memory["labelled"], **counts},
-    }
-
-
-def _matched(memory: Memory, layer: int, match: Callable[[list[Floats]], list[Indices]]) -> dict[str, Any]:
-    """The memory after one more layer is matched: its mean is the same at all sites, the next one reads the places."""
-    link, following = _chain(memory)[layer : layer + 2]
-    sites = sorted(memory["models"])
-    models = [memory["models"][site] for site in sites]
-    found = match([matching.atoms(weights, link) for weights in models])
-    return {
-        **memory,
-        "models": dict(zip(sites, matching.shared(models, link, following, found), strict=True)),
-        "places": {site: [*memory["places"][site], place.tolist()] for site, place in zip(sites, found, strict=True)},
-    }
-
-
-def _whole(memory: Memory) -> dict[str, Any]:
-    """The global network: what all sites have in common once all hidden layers are matched, with the mean head."""
-    head, sites = _chain(memory)[-1], sorted(memory["models"])
-    models = [memory["models"][site] for site in sites]
-    none = [0] * len(models[0][head.weight])
-    shares = np.array([memory["labelled"].get(site, none) for site in sites], dtype=np.float64)
-    return {**models[0], **matching.mean_of_rows(models, head, shares)}

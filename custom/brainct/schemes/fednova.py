@@ -1,4 +1,4 @@
-"""FedNova: a site counts by its direction, not by how many steps it took.
+"""FedNova: a site's share depends on its direction, not on how many steps it took.
 
 Wang, Liu, Liang, Joshi, Poor: Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization,
 NeurIPS 2020, equations 7 and 8, the case of plain SGD (a_k all ones, so that its norm is tau_k).
@@ -8,36 +8,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from brainct.core import weights as w
+from brainct.core.arguments import Fraction, WeightBy
 from brainct.core.learner import Learner
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
-from brainct.errors import Refused
-from brainct.schemes._ranges import plain_sgd, whole
+from brainct.errors import Refused, shown
+from brainct.schemes._optimisers import plain_sgd
 from brainct.schemes.fedavg import fedavg, share
 
-ABOUT = {
-    "fednova": About(
-        paper="Wang et al., NeurIPS 2020, equations 7 and 8, plain SGD",
-        family="drift",
-        sends="P to and P from each site asked",
-        keeps="nothing",
-        lost="left out of the round's mean",
-        use="sites take different numbers of steps in a round (other sizes, batches, epochs) with plain SGD",
-        privacy="as `fedavg`; the server also sees each site's number of steps",
-        no_secure_aggregation="",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="Wang et al., NeurIPS 2020, equations 7 and 8, plain SGD",
+    family="drift",
+    summary="FedAvg that divides each site's change by its number of training steps before averaging.",
+    when="sites take different numbers of plain SGD steps in a round, because sizes, batches or epochs differ",
+    privacy="as `fedavg`; the server also sees each site's number of steps",
+)
 
 
-@registered
-def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
+@registered(ABOUT)
+def fednova(fraction: Fraction = 1.0, weight_by: WeightBy = "examples") -> Scheme:
     """w <- w + tau_eff sum_k p_k (w_k - w) / tau_k, with tau_eff = sum_k p_k tau_k and p_k = n_k/n.
 
-    tau_k: the steps that site k took, from its training. Where all take the same number this is FedAvg.
-    fraction, weight_by: p_k, as in `fedavg`. The mathematics is that of plain SGD without momentum at the same rate
-    everywhere; a site that trains with Adam or momentum, whose way does not grow as tau_k, refuses.
+    fraction, weight_by: as in `fedavg`; weight_by sets p_k.
 
-    A site keeps nothing. A lost site is left out, also of tau_eff. Peak memory beside the reports: 6 models.
+    tau_k is the number of steps that site k took. If all sites take the same number, this is FedAvg. The derivation
+    holds for plain SGD without momentum at the same rate everywhere; a site that trains with Adam or momentum refuses,
+    as the length of its change is not proportional to tau_k. A lost site is left out of tau_eff too. Peak memory
+    without the reports: 6 models.
     """
     averaging = fedavg(fraction, weight_by)
 
@@ -50,10 +46,10 @@ def fednova(fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
         beyond = w.scale(w.difference(mean, memory["weights"]), steps * per_step - 1)
         return {**memory, "weights": w.add(mean, beyond)}
 
-    def coefficient(task: Task, report: Report) -> float:
+    def aggregation_weight(task: Task, report: Report) -> float:
         return share(report.examples, weight_by) / float(report.extra["steps"])
 
-    return replace(averaging, reply=_reply, combine=combine, expects=_expects, coefficient=coefficient)
+    return replace(averaging, reply=_reply, combine=combine, expects=_expects, aggregation_weight=aggregation_weight)
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
@@ -62,7 +58,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
 
 
 def _expects(task: Task, report: Report) -> w.Weights:
-    if "steps" not in report.extra:
-        raise Refused("the report lacks extra/steps, the number of local steps")
-    whole("extra/steps", report.extra["steps"], 1)
+    steps = report.extra.get("steps")
+    if type(steps) is not int or steps < 1:
+        raise Refused(f"extra/steps is {shown(steps)}; wanted the number of local steps, a whole number of at least 1")
     return task.weights

@@ -8,42 +8,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from brainct.core import weights as w
+from brainct.core.arguments import Fraction, Momentum, Positive, WeightBy
 from brainct.core.learner import Fitted, Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
-from brainct.schemes._ranges import number
 from brainct.schemes.fedavg import fedavg
 
-ABOUT = {
-    "fedsgd": About(
-        paper="McMahan et al., AISTATS 2017, section 2",
-        family="baselines",
-        sends="P to and P (a gradient) from each site asked; one step a round",
-        keeps="nothing",
-        lost="left out of the round's gradient",
-        use="to check a federation: its result is that of one computer with all scans; it needs thousands of rounds",
-        privacy="gradients over few scans can be inverted into pictures; the server needs their sum alone, so secure "
-        "aggregation is possible and advised",
-        no_secure_aggregation="",
-        no_noise="sites send gradients, which are no update of the model that they were given",
-        no_private_training="sites send gradients over their scans without noise",
-    )
-}
+ABOUT = About(
+    paper="McMahan et al., AISTATS 2017, section 2",
+    family="baselines",
+    summary="Each site sends the gradient over all its scans, and the server takes one step along their mean.",
+    when="you check a federation: the result is that of one computer with all scans, but needs thousands of rounds",
+    sends="P to and P (a gradient) from each site asked; one step a round",
+    lost_site="left out of the round's gradient",
+    privacy="scans can be reconstructed from a gradient over few scans; the server needs only the sum, so use secure "
+    "aggregation",
+    blocks={
+        "update_noise": "sites send gradients, which are not an update of the model that they were given",
+        "private_training": "sites send gradients over their scans without noise",
+    },
+)
 
 
-@registered
-def fedsgd(rate: float = 0.1, momentum: float = 0.0, fraction: float = 1.0, weight_by: str = "examples") -> Scheme:
+@registered(ABOUT)
+def fedsgd(
+    rate: Positive = 0.1, momentum: Momentum = 0.0, fraction: Fraction = 1.0, weight_by: WeightBy = "examples"
+) -> Scheme:
     """v <- beta v + sum_k n_k/n grad L_k(w), then w <- w - eta v: one gradient step on all sites' scans together.
 
-    rate: eta, > 0, constant; the job's own optimiser and rate are not used. momentum: beta in [0, 1), at the server.
+    rate: eta, > 0, constant; the job's own optimiser and rate are not used.
+    momentum: beta in [0, 1), at the server.
     fraction, weight_by: as in `fedavg`.
 
-    A site's gradient is that of the mean loss over all its training scans, without augmentation or dropout. Scans weigh
-    alike where all findings are labelled; a site with missing labels spreads its weight over those it has. Tensors
-    without a gradient (buffers, counters) never change. Sites keep nothing. A lost site is left out of the mean.
-    Peak memory beside the reports: 6 models.
+    A site's gradient is that of the mean loss over all its training scans, without augmentation or dropout. All scans
+    have the same weight if all findings are labelled; a site with missing labels spreads its weight over those it has.
+    Tensors without a gradient (buffers, counters) never change. Peak memory without the reports: 6 models.
     """
-    number("fedsgd: rate", rate, above=0)
-    number("fedsgd: momentum", momentum, least=0, below=1)
     averaging = fedavg(fraction, weight_by)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:

@@ -4,32 +4,28 @@ from collections.abc import Mapping, Sequence
 
 from brainct.core import weights as w
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.schemes._partial import refuse_nan
 
-ABOUT = {
-    "local": About(
-        paper="none: the baseline without a federation",
-        family="baselines",
-        sends="nothing but counts and losses",
-        keeps="its model, P",
-        lost="costs that site's round of training, and no other site anything",
-        use="always, beside any other scheme: a federation that does not beat it is not worth its traffic",
-        privacy="no weights leave a site, so nothing is aggregated; the server hears counts of scans and losses",
-        no_secure_aggregation="",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="none: the baseline without a federation",
+    family="baselines",
+    summary="Every site trains alone on its own scans, and no model leaves it.",
+    when="you use any other scheme: a federation that does not beat local training is not worth its traffic",
+    sends="nothing but counts and losses",
+    client_state="its model, P",
+    lost_site="loses its own round of training; the other sites lose nothing",
+    privacy="no weights leave a site, so nothing is aggregated; the server sees counts of scans and losses",
+)
 
 
-@registered
+@registered(ABOUT)
 def local() -> Scheme:
-    """Sites start from the run's seeded weights, train in each round as in FedAvg, and no tensor travels.
+    """Sites start from the run's seeded weights and train in each round as in FedAvg; no tensor travels.
 
-    A site keeps its model and uses it itself; one that kept nothing (yet) uses the seeded weights. A hospital outside
-    the federation is given the weights before round 0, seeded or from the run's checkpoint; sites do not get that
-    checkpoint, since nothing travels. A lost site goes on from what it kept. Peak memory: one model at the
-    server; a site holds one beside its training.
+    A site uses its own model, or the seeded weights while it has none. A held-out site is given the weights before
+    round 0, seeded or from the run's checkpoint; the federation's sites do not get that checkpoint, since nothing
+    travels. Peak memory: one model at the server; a site holds one in addition to its training.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
@@ -47,10 +43,10 @@ def local() -> Scheme:
         _reply,
         combine,
         model=lambda memory: memory["weights"],
-        use=_own,
-        coefficient=alike,
-        sealed=True,
-        fixed=True,
+        personalise=_own,
+        aggregation_weight=equal_weight,
+        hides_updates=True,
+        fixed_members=True,
     )
 
 

@@ -7,59 +7,55 @@ run is one round of long local training; more rounds start again from the Radon 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
 
-from brainct.core.arguments import one_of
+from brainct.core.arguments import Count
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
 from brainct.core.robust import combined, median_of_threes, numbers, radon_machine, sketch
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, every, registered
+from brainct.core.scheme import ClientState, Memory, Need, Report, Scheme, Task, every, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.schemes._ranges import whole
+from brainct.schemes._robust import ROBUST, SINGLE, at_least, robust
 from brainct.schemes.fedavg import reply
-from brainct.schemes.median import KEEPS, PRIVACY, SENDS, SINGLE, at_least, robust
 
-ABOUT = {
-    "radon": About(
-        paper="Kamp, Boley, Missura, Gaertner, NeurIPS 2017, Algorithm 1",
-        family="robust",
-        sends=SENDS + "; part `head`: P to and H from each site",
-        keeps=KEEPS,
-        lost="left out with one level of sketches, else the round is refused: a Radon machine needs r^h models",
-        use="training is convex and small (`whole`, `head`), or no site may drag a mean away (`sketch`, `coordinate`)",
-        privacy=PRIVACY + "; the server's secret hides the sketch (privacy.md)",
-        no_secure_aggregation=SINGLE,
-        no_noise="",
-    )
-}
-PARTS = ("sketch", "whole", "head", "coordinate")
+ABOUT = replace(
+    ROBUST,
+    paper="Kamp, Boley, Missura, Gaertner, NeurIPS 2017, Algorithm 1",
+    summary="The new model is an iterated Radon point, a middle of the sites' models that a few can't move.",
+    when="training is convex and small (`whole`, `head`), or no site may move the mean far (`sketch`, `coordinate`)",
+    sends="P to and P from each site; part `head`: P to and H from each site",
+    lost_site="left out with one level of sketches, else the round is refused: a Radon machine needs r^h models",
+    privacy=f"{SINGLE}: no secure aggregation; the server's secret hides the sketch (privacy.md)",
+)
+Part = Literal["sketch", "whole", "head", "coordinate"]
 
 
-@registered
-def radon(levels: int = 1, part: str = "sketch") -> Scheme:
+@registered(ABOUT)
+def radon(levels: Count = 1, part: Part = "sketch") -> Scheme:
     """w <- the iterated Radon point of r^h models: one Radon point for each group of r, and again of those, h times.
 
-    levels: h >= 1; the number of sites must be r^h for a whole r >= 3; groups follow their names. part: what the Radon
-    points are of, d = r - 2 numbers.
+    levels: h >= 1; the number of sites must be r^h for a whole r >= 3; groups follow their names.
+    part: what the Radon points are of, d = r - 2 numbers: a random `sketch` of the model, the `whole` model, its
+    `head`, or each `coordinate`.
+
     `whole`: the model itself, which must have just r - 2 numbers. Guarantee for a quasi-convex risk: if a site's model
-    is worse than eps with probability delta < 1/r, the result is with probability at most (r delta)^(2^h). Survives
-    2^h - 1 liars of r^h: the result has Tukey depth 2^h and lies in the honest models' convex hull.
+    is worse than eps with probability delta < 1/r, the result is with probability at most (r delta)^(2^h). Tolerates
+    2^h - 1 Byzantine sites of r^h: the result has Tukey depth 2^h and lies in the honest models' convex hull.
     `head`: the last linear layer of D inputs, each finding on its own, d = D + 1 numbers, so r = D + 3; sites train it
-    alone and send it alone, the rest stays as it began: start from a checkpoint, or little is learnt. Given the frozen
-    rest, training is a convex problem, and the guarantee holds for each finding. Few sites can afford few numbers only:
-    `cnn-fourier` ends in D random Fourier features, and with D = 5 a level takes 8 sites.
+    alone and send it alone, the rest stays as it began: start from a checkpoint, or little is learned. Given the frozen
+    rest, training is a convex problem, and the guarantee holds for each finding. Few sites suffice for few numbers
+    only: `cnn-fourier` ends in D random Fourier features, and with D = 5 a level takes 8 sites.
     `sketch`: a random projection of the model to r - 2 numbers, drawn anew each round; the convex weights that give the
-    sketches' Radon point combine the whole models. Both guarantees then hold for the sketch only; a liar who knows the
-    seed can hide from it, so give the server a secret. A model of at most r - 2 numbers is its own sketch.
+    sketches' Radon point combine the whole models. Both guarantees then hold for the sketch only; a Byzantine site that
+    knows the seed can hide from it, so give the server a secret. A model of at most r - 2 numbers is its own sketch.
     `coordinate`: each coordinate on its own, d = 1, r = 3: the iterated median of three; needs 3^h sites.
-    All sites count the same. A lost site is left out if h is 1 and the part is `sketch` and three are left, else all
-    must answer. Peak memory: beside the reports the model and two tensors; `coordinate` 3m of the largest in float64.
+    All sites count the same. A lost site is left out if h is 1, the part is `sketch` and three are left; else all must
+    reply. Peak memory without the reports: the model and two tensors; `coordinate` 3m of the largest in float64.
     """
-    whole("radon: levels", levels, 1)
-    one_of("radon: part", part, PARTS)
 
     def aggregate(models: Sequence[Weights], memory: Memory, round: int) -> Weights:
         rng = generator(memory["seed"], "radon", round)
@@ -78,8 +74,11 @@ def radon(levels: int = 1, part: str = "sketch") -> Scheme:
         extra = {"head": memory["head"]} if memory["head"] else {}
         return {site: Task(task.weights, extra) for site, task in base.assign(memory, round, sites).items()}
 
+    needs: set[Need] = {"network"} if part == "head" else set()
     flexible: Callable[[int], int] = at_least(3) if (levels, part) == (1, "sketch") else every
-    return replace(base, start=start, assign=assign, reply=_reply, expects=_sent, quorum=flexible)
+    return replace(
+        base, start=start, assign=assign, reply=_reply, expects=_sent, quorum=flexible, needs=frozenset(needs)
+    )
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:

@@ -1,4 +1,4 @@
-"""Re-basin: every site's hidden units are put into the order of the first site's before the models are averaged.
+"""Re-basin: every site's hidden units are permuted into the order of the first site's, then the models are averaged.
 
 Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weight matching); in `core.matching`. Jordan,
 Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for Interpolation Repair, ICLR 2023.
@@ -11,56 +11,58 @@ import torch
 
 from brainct.core import matching
 from brainct.core import weights as w
+from brainct.core.arguments import Count, WeightBy
 from brainct.core.learner import Learner, Model
 from brainct.core.matching import Link
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
+from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, registered
 from brainct.errors import Declined, Refused
-from brainct.schemes._ranges import whole
 from brainct.schemes._sequential import chain_of
+from brainct.schemes._unit_statistics import unit_statistics
 from brainct.schemes.fedavg import fedavg, share
 from brainct.schemes.fedavg import reply as trained
 
-ABOUT = {
-    "rebasin": About(
-        paper="Ainsworth et al., ICLR 2023, section 3.2; Jordan et al., ICLR 2023 (REPAIR)",
-        family="matching",
-        sends="P to and P from each site; with REPAIR also 16 bytes a hidden unit from it, and after each round of "
-        "training one round a hidden layer with P to and 16 bytes a unit from it",
-        keeps="nothing",
-        lost="left out of the round's mean; if it is the first by name, the next one gives the order",
-        use="sites train so long, or from so different models, that their units no longer stand in one order",
-        privacy="the server sees each site's model and matches it with another's; no secure aggregation",
-        no_secure_aggregation="the server must see single models to match their units",
-        no_noise="with `repair` it also sends its units' means and deviations, which are no update of a model",
-        no_private_training="with `repair` sites send their units' means and deviations without noise",
-    )
-}
+ABOUT = About(
+    paper="Ainsworth et al., ICLR 2023, section 3.2; Jordan et al., ICLR 2023 (REPAIR)",
+    family="matching",
+    summary="The server puts the units of all sites' networks into one order before it averages them.",
+    when="sites train so long, or from such different models, that their units are no longer in one order",
+    sends="P to and P from each site; with REPAIR also 16 bytes a hidden unit from it, and after each round of "
+    "training one round a hidden layer with P to and 16 bytes a unit from it",
+    lost_site="left out of the round's mean; if it is the first by name, the next one gives the order",
+    privacy="the server sees each site's model and matches it with another's; no secure aggregation",
+    blocks={
+        "secure_aggregation": "the server must see single models to match their units",
+        "update_noise": "with `repair` a site also sends its units' means and deviations, which are not an update of a "
+        "model",
+        "private_training": "with `repair` sites send their units' means and deviations without noise",
+    },
+)
 
 
 STATISTICS = "activations/"
+NETWORK: frozenset[Need] = frozenset({"network"})
 
 
-@registered
-def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False) -> Scheme:
+@registered(ABOUT)
+def rebasin(sweeps: Count = 100, weight_by: WeightBy = "examples", repair: bool = False) -> Scheme:
     """w <- sum_k n_k/n pi_k(w_k), where pi_k permutes hidden units so that pi_k(w_k) lies close to the first site's w.
 
-    sweeps: of coordinate ascent over the layers, at most, >= 1. weight_by: as in `fedavg`. repair: REPAIR after it.
+    sweeps: of coordinate ascent over the layers, at most, >= 1.
+    weight_by: as in `fedavg`.
+    repair: whether REPAIR follows each round of training.
 
-    A permutation leaves a site's function what it is; with GroupNorm it exchanges whole groups, and channels within a
-    group. All sites start a round from one model: after few epochs a better order is seldom found, and where none is,
-    this is FedAvg to the bit. Plain chains (`cnn`, `vgg-small`) only. Peak memory: m + 1 models.
+    A permutation does not change a site's function; with GroupNorm it exchanges whole groups, and channels within a
+    group. All sites start a round from one model: after few epochs a better order is seldom found, and without one the
+    result is bit-identical to FedAvg. Plain chains (`cnn`, `vgg-small`) only. Peak memory: m + 1 models.
 
-    REPAIR: averaging flattens what hidden units say. A round of training is followed by one round for each hidden
-    layer, from the input on, in which nobody trains: sites measure the layer in the averaged model, and the server
-    gives each of its units the scale and shift with which mean and standard deviation, both averaged over sites by
-    n_k/n, are again what the sites measured in their own trained models. So L hidden layers make a cycle of L + 1
-    rounds, and a run is a whole number of them. What is measured is what the activation function gets: with GroupNorm,
-    what comes out of it, and its weight and bias take the correction. The paper measures every model on the same scans;
+    REPAIR: averaging flattens the activations of hidden units. A round of training is followed by one round for each
+    hidden layer, from the input on, in which no site trains: sites measure the layer in the averaged model, and the
+    server gives each of its units the scale and shift with which mean and standard deviation, both averaged over sites
+    by n_k/n, are again what the sites measured in their own trained models. So L hidden layers make a cycle of L + 1
+    rounds, and a run is a whole number of them. The input of the activation function is measured: with GroupNorm, the
+    output of GroupNorm, whose weight and bias take the correction. The paper measures every model on the same scans;
     here a site has its own only. A site lost while the average is measured is left out of that layer's mean.
     """
-    whole("rebasin: sweeps", sweeps, 1)
-    if not isinstance(repair, bool):
-        raise Refused(f"rebasin: repair is {repair!r}; wanted true or false")
     base = fedavg(weight_by=weight_by)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
@@ -103,7 +105,7 @@ def rebasin(sweeps: int = 100, weight_by: str = "examples", repair: bool = False
         wanted = {key: value for key, value in mean.items() if key not in weights}
         return {**memory, "weights": weights, **({"wanted": wanted} if repair else {})}
 
-    return replace(base, start=start, assign=assign, reply=reply, combine=combine, expects=_expects)
+    return replace(base, start=start, assign=assign, reply=reply, combine=combine, expects=_expects, needs=NETWORK)
 
 
 def _measurable(model: Model) -> list[tuple[bool, list[str]]]:
@@ -133,7 +135,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
         model = report.weights
     if "measure" not in task.extra:
         return report, client_state
-    found, scans = learner.activations(model, task.extra["measure"])
+    found, scans = unit_statistics(learner, model, task.extra["measure"])
     statistics = {STATISTICS + layer: value for layer, value in found.items()}
     return replace(report, weights={**report.weights, **statistics}, examples=scans), client_state
 

@@ -10,50 +10,49 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.core.weights import Weights, sha256
 from brainct.errors import Declined, Refused
-from brainct.schemes._ranges import number
 
-ABOUT = {
-    "ridge": About(
-        paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
-        family="one round",
-        sends="once: P to and 8 F (D+1) (D+2) bytes from each site, F the findings, D the head's inputs; then counts",
-        keeps="a digest of the model whose features it told",
-        lost="asked again in the next round; left out if there is none",
-        use="only one exchange is possible, or a network trained elsewhere is to be fitted to these hospitals",
-        privacy="the head's inputs of a class's scans, where these are at most D, can be read off their matrix up to a "
-        "rotation, of a single scan wholly; only the sum is needed, so secure aggregation is possible and advised",
-        no_secure_aggregation="",
-        no_noise="sites send sums over the features of scans, which are no update of a model",
-        no_private_training="sites send sums over the features of their scans without noise",
-    )
-}
+ABOUT = About(
+    paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
+    family="one round",
+    summary="One exchange of sums over the scans' features gives the best last layer of a fixed network.",
+    when="only one exchange is possible, or a network trained elsewhere is to be fitted to these sites",
+    sends="once: P to and 8 F (D+1) (D+2) bytes from each site, F the findings, D the head's inputs; then counts",
+    client_state="a digest of the model whose features it sent",
+    lost_site="asked again in the next round; left out if there is none",
+    privacy="from the matrix of a class with at most D scans, the head's inputs of these scans can be derived up to a "
+    "rotation, of a single scan wholly; only the sum is needed, so use secure aggregation",
+    blocks={
+        "update_noise": "sites send sums over the features of scans, which are not an update of a model",
+        "private_training": "sites send sums over the features of their scans without noise",
+    },
+)
 GRAMS = "grams"
 
 
-@registered
-def ridge(lam: float = 0.01) -> Scheme:
+@registered(ABOUT)
+def ridge(lam: Positive = 0.01) -> Scheme:
     """w_j = (G_j + alpha I)^-1 c_j for each finding j, G_j = sum_i a_i phi_i phi_i^T and c_j = sum_i a_i y_i phi_i.
 
     lam: lambda > 0; alpha = lambda times the features' mean scatter around their mean (the trace of the centred G_j
-    over D), so that it means the same for every scale of the features; the bias is not drawn to 0.
+    over D), so that it means the same for every scale of the features; the bias is not penalised.
 
     phi_i: input of the network's last linear layer for training scan i, not augmented, and a 1. y_i: 1 with the
-    finding, -1 without; a scan whose label is not known has no share in this finding. a_i = 1/n of its class over all
+    finding, -1 without; a scan without a known label has no share in this finding. a_i = 1/n of its class over all
     sites, so that neither a rare finding nor a site's prevalence moves the line between the classes. A site can't know
-    that n, so it sends one matrix for each class and finding, and the server divides; n and c_j stand in the last
+    that n, so it sends one matrix for each class and finding, and the server divides; n and c_j are in the last
     columns. The score s estimates 2p - 1 and becomes the logit 2s, equal to that of p to first order; AUROC does not
     depend on it. A finding with one class only, over all sites, keeps the head that it had.
 
-    All else in the network stays as it was, seeded or from a checkpoint. Round 0 says all: later rounds only ask the
-    sites that were lost, and change nothing once all were heard. The model is the same for every partition of the same
-    scans. Sites keep which model they told of, and tell of no other. A hospital outside gets the network with its new
-    head. Peak memory: the model, and beside a round's reports two sets of 2 F matrices.
+    All else in the network stays as it was, seeded or from a checkpoint. Later rounds only ask the sites that were
+    lost, and change nothing once all replied. The model is the same for every partition of the same scans. A site
+    remembers for which model it sent matrices, and sends none for another. A held-out site gets the network with its
+    new head. Peak memory: the model, and without a round's reports two sets of 2 F matrices.
     """
-    number("ridge: lam", lam, above=0)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         head = _head(model)
@@ -74,7 +73,7 @@ def ridge(lam: float = 0.01) -> Scheme:
         return {**memory, "weights": weights, GRAMS: grams, "heard": heard}
 
     five = (start, assign, _reply, combine, lambda memory: memory["weights"])
-    return Scheme(*five, expects=_expects, coefficient=alike)
+    return Scheme(*five, expects=_expects, aggregation_weight=equal_weight, needs=frozenset({"network", "labels"}))
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
@@ -82,8 +81,15 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
         return Report({}, task.extra["scans"]), client_state
     if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
         raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
-    features, labels = learner.features(task.weights, task.extra["head"])
+    features, labels = head_inputs(learner, task.weights, task.extra["head"])
     return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
+
+
+def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, Tensor]:
+    """(N, D) inputs of the head and (N, F) labels, for the training fold, not augmented."""
+    inputs: list[Tensor] = []
+    labels = learner.observe(weights, [head], lambda _, given, __: inputs.append(given.cpu()))
+    return torch.cat(inputs), labels
 
 
 def _below(task: Task, head: str) -> str:

@@ -1,4 +1,4 @@
-"""SCAFFOLD: control variates take each site's drift out of its gradients.
+"""SCAFFOLD: control variates correct each site's gradients for its drift.
 
 Karimireddy, Kale, Mohri, Reddi, Stich, Suresh: SCAFFOLD: Stochastic Controlled Averaging for Federated Learning,
 ICML 2020, Algorithm 1, option II.
@@ -7,43 +7,42 @@ ICML 2020, Algorithm 1, option II.
 from collections.abc import Mapping, Sequence
 
 from brainct.core import weights as w
+from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, alike, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.errors import Refused
 from brainct.schemes._acknowledged import keeping, more, none, settled
+from brainct.schemes._optimisers import plain_sgd
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._ranges import number, plain_sgd
 
-ABOUT = {
-    "scaffold": About(
-        paper="Karimireddy et al., ICML 2020, Algorithm 1, option II",
-        family="drift",
-        sends="2P to and 2P from each site: the model and a control variate",
-        keeps="its control variate before and after its last report, 2P",
-        lost="left out of both means; takes its control variate of that round back",
-        use="sites differ, train many plain SGD steps in a round, and all of them answer in most rounds",
-        privacy="a control variate is a site's mean gradient; the server needs sums alone, which are all that it "
-        "sees with `secagg` around it",
-        no_secure_aggregation="",
-        no_noise="beside its model a site sends its mean gradient, on which site and server must agree",
-    )
-}
+ABOUT = About(
+    paper="Karimireddy et al., ICML 2020, Algorithm 1, option II",
+    family="drift",
+    summary="Each site corrects its gradients by how its mean gradient differs from that of all sites.",
+    when="sites differ, train many plain SGD steps in a round, and all of them reply in most rounds",
+    sends="2P to and 2P from each site: the model and a control variate",
+    client_state="its control variate before and after its last report, 2P",
+    lost_site="left out of both means; it takes its control variate of that round back",
+    privacy="a control variate is a site's mean gradient; the server needs only sums, and with `secagg` around it sees "
+    "nothing else",
+    blocks={
+        "update_noise": "in addition to its model a site sends its mean gradient, on which site and server must agree"
+    },
+)
 CONTROL = "control/"
 
 
-@registered
-def scaffold(server_rate: float = 1.0) -> Scheme:
+@registered(ABOUT)
+def scaffold(server_rate: Positive = 1.0) -> Scheme:
     """y_k <- y_k - eta (g_k - c_k + c), K times; x <- x + eta_g mean(y_k - x), c <- mean(c_k) over all sites.
 
-    server_rate: eta_g, > 0; 1 takes the mean of the models. c_k <- c_k - c + (x - y_k) / (K eta) after each training.
-    The mathematics is that of plain SGD at a constant rate in a round. With Adam or momentum (x - y_k) / (K eta) is no
-    gradient: a site that trains so refuses. Weight decay counts as a part of the loss.
+    server_rate: eta_g, > 0; 1 takes the mean of the models.
 
-    Means are plain as in the paper, 1/m. A site keeps c_k, at first 0. A lost site is left out of both means and takes
-    its last change of c_k back, so that c stays the mean of all c_k. Peak memory at the server beside the
-    reports: 9 models.
+    c_k <- c_k - c + (x - y_k) / (K eta) after each training; c_k starts at 0. The derivation holds for plain SGD at a
+    constant rate in a round. With Adam or momentum (x - y_k) / (K eta) is not a gradient, and a site that trains so
+    refuses. Weight decay counts as a part of the loss. Means are plain as in the paper, 1/m. A lost site takes its last
+    change of c_k back, so that c stays the mean of all c_k. Peak memory at the server, without the reports: 9 models.
     """
-    number("scaffold: server_rate", server_rate, above=0)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         return {"weights": model.weights, "control": w.filled(model.weights, 0.0), "arrived": none(sites)}
@@ -62,7 +61,9 @@ def scaffold(server_rate: float = 1.0) -> Scheme:
             "arrived": more(memory["arrived"], reports),
         }
 
-    return Scheme(start, assign, _reply, combine, model=lambda memory: memory["weights"], coefficient=alike)
+    return Scheme(
+        start, assign, _reply, combine, model=lambda memory: memory["weights"], aggregation_weight=equal_weight
+    )
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:

@@ -1,4 +1,4 @@
-"""Secure aggregation around any scheme that needs sums alone: the server never sees a single hospital's update.
+"""Secure aggregation around any scheme that needs only sums: the server never sees a single site's update.
 
 Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth: Practical Secure Aggregation for
 Privacy-Preserving Machine Learning, CCS 2017, figure 4: masks of pairs, a mask of each site's own, and shares of both.
@@ -6,74 +6,72 @@ Privacy-Preserving Machine Learning, CCS 2017, figure 4: masks of pairs, a mask 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 
-from brainct.core.arguments import one_of
 from brainct.core.learner import Learner, Model
 from brainct.core.masking import is_key
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
+from brainct.core.scheme import About, ClientState, Inner, Memory, Report, Scheme, Task, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.schemes import _masking, _secagg_keys, _summing, _unmasking
 from brainct.schemes._masking import GIVEN, MEMBERS
-from brainct.schemes._ranges import whole
 from brainct.schemes._secagg_keys import KEYS
 from brainct.schemes._unmasking import OPEN, ROUND
 from brainct.schemes.fedavg import fedavg
 
-ABOUT = {
-    "secagg": About(
-        paper="Bonawitz et al., CCS 2017 (double masking)",
-        family="wrappers",
-        sends="as the inner scheme, with 8 bytes for each number from a site; each round has a second exchange "
-        "without weights, of 2 kB to and 0.3 kB from a site for each in the sum; round 0 has these alone",
-        keeps="as the inner scheme; a secret of its own for each run; the next sum's keys; which sums it had a part in",
-        lost="left out of the round's sum, where more than two thirds of the sites answered both times, else the round "
-        "changes nothing; it returns in the round after it sent its key again; with fewer than `least` answers a round "
-        "can't be closed",
-        use="no single hospital's update may be seen, not by the server's people either",
-        privacy="of weights the server sees a round's sum over all sites that answered; it sees each site's number of "
-        "scans and steps, and no training loss; keys are signed with the hospitals' certificates, and masks cancel if "
-        "all sites were given the same job and model, else not; in a sum of n, any n - 1 together know the last one's",
-        no_secure_aggregation="",
-        no_noise="what leaves is masked before the site's policy could change it",
-    )
-}
+ABOUT = About(
+    paper="Bonawitz et al., CCS 2017 (double masking)",
+    family="wrappers",
+    summary="Sites mask their updates so that the server can read only the sum over all sites.",
+    when="nobody may see a single site's update, the server's operators included",
+    sends="as the inner scheme, with 8 bytes for each number from a site; each round has a second exchange "
+    "without weights, of 2 kB to and 0.3 kB from a site for each in the sum; round 0 has these alone",
+    client_state="as the inner scheme; a secret of its own for each run; the next sum's keys; the sums it took part in",
+    lost_site="left out of the round's sum, if more than two thirds of the sites replied both times, else the round "
+    "changes nothing; it returns in the round after it sent its key again; with fewer than `least` replies a round "
+    "can't be closed",
+    privacy="of weights the server sees a round's sum over all sites that replied; it sees each site's number of "
+    "scans and steps, and no training loss; keys are signed with the sites' certificates, and masks cancel only if "
+    "all sites were given the same job and model; in a sum of n, any n - 1 together know the last one's update",
+    blocks={"update_noise": "a site masks its update before the site's policy could change it"},
+)
 FEDAVG = fedavg()
+AtLeastThree = Annotated[int, Field(ge=3)]
 
 
-@registered
-def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Scheme:
+@registered(ABOUT)
+def secagg(inner: Inner = FEDAVG, least: AtLeastThree = 3, members: Literal["any", "fixed"] = "any") -> Scheme:
     """The inner scheme, which gets sum_k a_k w_k / sum_k a_k in place of each site's weights w_k.
 
-    inner: one whose row allows secure aggregation; in a job {"scheme": NAME, "arguments": {...}}. a_k: its
-    `coefficient`, such as the number of scans. least: sites in a sum, >= 3: of two, each would know the other's.
-    members: `any`, so that the sites of a sum may be others from round to round; a server that claims losses and sends
+    inner: a scheme that allows secure aggregation; in a job {"scheme": NAME, "arguments": {...}}.
+    least: sites in a sum, >= 3: of two, each would know the other's.
+    members: `any`, so that the sites of a sum may differ from round to round; a server that claims losses and sends
     nearly the same model twice then has a site's update as the difference of two sums, nearly. `fixed`: all sums are
-    over all sites of the run; a round that loses one changes nothing, nor does the next, in which keys are agreed anew.
+    over all sites of the run; a round that loses one changes nothing, nor does the next, which agrees on new keys.
 
-    Round 0 has keys and shares and trains nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k
-    rounded to multiples of 2^-32, as integers modulo 2^64, plus a stream of ChaCha20 from a seed of its own, plus for
-    each other site l of the sum a stream that only k and l can make: added where k comes before l, taken away where it
-    comes after. In the sum over all the latter cancel exactly if all sites were given the same model by the same job,
-    digests of which they are made of. In a follow-up exchange of the same round each site shows its shares of the
-    survivors' seeds, and of the private keys of those that were lost, with which the server takes off what did not
-    cancel: never both of one site, so that what came late can't be read. t = floor(2n/3) + 1 of n shares give a secret:
-    a server that tells sites different lists of survivors needs a third of them on its side. Keys and seeds are others
-    in each round; their shares go out with the round before, encrypted for each site. The model does not depend on
-    masks, and is the same to the bit in each way to run. Integer tensors are averaged and rounded. No site masks two
-    updates of one round, or helps to open two sums over different sites of one model.
+    a_k is the inner scheme's `aggregation_weight`, such as the number of scans. Round 0 has keys and shares and trains
+    nothing; the inner scheme's round 0 is round 1. Then site k sends a_k w_k rounded to multiples of 2^-32, as integers
+    modulo 2^64, plus a stream of ChaCha20 from a seed of its own, plus for each other site l of the sum a stream that
+    only k and l can make: added if k comes before l, subtracted if it comes after. In the sum over all the latter
+    cancel exactly if all sites were given the same model by the same job, whose digests the streams derive from. In a
+    follow-up exchange of the same round each site shows its shares of the survivors' seeds, and of the lost sites'
+    private keys, with which the server removes what did not cancel: never both of one site, so that a late reply can't
+    be read. t = floor(2n/3) + 1 of n shares give a secret: a server that sends sites different lists of survivors needs
+    a third of them on its side. Keys and seeds change every round; their shares go out with the round before, encrypted
+    for each site. The model does not depend on masks and is bit-identical in all backends. Integer tensors are averaged
+    and rounded. No site masks two updates of one round, or helps to open two sums over different sites of one model.
 
-    Where the inner scheme asks its sites for different tensors, those of whom it asks what most are asked are summed.
-    With fewer than t answers the round changes nothing, and the inner scheme's memory stays; a lost site is asked for
-    its key again and has no share until it answered. Nobody can look at what one site sends: each checks its own, and a
-    sum that honest sites could not have is refused and ends the run. Peak memory: the inner scheme's, and a round's
-    reports in 8 bytes a number.
+    If the inner scheme asks its sites for different tensors, the sum is over the largest group with the same ones. With
+    fewer than t replies the round changes nothing, and the inner scheme's memory stays; a lost site is asked for
+    its key again and has no share until it replied. Nobody can look at a single site's update: each site checks its
+    own, and a sum that honest sites could not have made is refused and ends the run. Peak memory: the inner scheme's,
+    and a round's reports in 8 bytes a number.
     """
-    whole("secagg: least", least, 3)
-    fixed = one_of("secagg: members", members, ("any", "fixed")) == "fixed"
-    terms = _secagg_keys.Terms(inner, _secagg_keys.coefficient(inner), least, fixed)
+    fixed = members == "fixed"
+    terms = _secagg_keys.Terms(inner, _secagg_keys.weight_of(inner), least, fixed)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if len(sites) < least or model.rounds == 1:
@@ -130,12 +128,13 @@ def secagg(inner: Scheme = FEDAVG, least: int = 3, members: str = "any") -> Sche
         """As the inner scheme's, at least `least`."""
         return min(asked, max(least, inner.quorum(asked)))
 
-    def use(task: Task, learner: Learner, client_state: ClientState) -> Weights:
-        return inner.use(task, learner, client_state.get("inner", {}))
+    def personalise(task: Task, learner: Learner, client_state: ClientState) -> Weights:
+        return inner.personalise(task, learner, client_state.get("inner", {}))
 
-    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
-        return inner.see(task, learner, client_state.get("inner", {}))
+    def adapt_input(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+        return inner.adapt_input(task, learner, client_state.get("inner", {}))
 
-    six = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model, use=use, see=see)
-    eight = replace(six, quorum=quorum, expects=expects, follow=follow, sealed=True, fixed=fixed)
-    return replace(eight, extra=lambda memory: inner.extra(memory["inner"]))
+    five = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model)
+    eight = replace(five, personalise=personalise, adapt_input=adapt_input, follow=follow)
+    ten = replace(eight, quorum=quorum, expects=expects, extra=lambda memory: inner.extra(memory["inner"]))
+    return replace(ten, hides_updates=True, fixed_members=fixed)

@@ -1,4 +1,4 @@
-"""Shrunken site normalisation: each hospital normalises its scans by its own statistics, drawn towards everyone's.
+"""Shrunken site normalisation: each site normalises its scans by its own statistics, drawn towards those of all.
 
 This project's own proposal, around any scheme. It takes from Li, Jiang, Zhang, Kamp, Dou: FedBN, ICLR 2021, that a
 scanner's statistics stay with the scanner, and from James, Stein: Estimation with Quadratic Loss, Berkeley Symposium
@@ -11,55 +11,54 @@ from typing import Any
 
 import torch
 
-from brainct.core.learner import Learner, Model, Moments
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, names_in, registered
+from brainct.core.arguments import NotNegative
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import About, ClientState, Inner, Memory, Need, Report, Scheme, Task, names_in, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
-from brainct.schemes._ranges import a_scheme, number
+from brainct.schemes._moments import Moments, moments, normalising
 from brainct.schemes.fedavg import fedavg
 
-ABOUT = {
-    "sitenorm": About(
-        paper="this project, after FedBN (Li et al., ICLR 2021) and James, Stein, 1961",
-        family="wrappers",
-        sends="round 0: 16 bytes a channel to and from each site; then as the inner scheme, and mu, s2 to each site",
-        keeps="what the inner scheme keeps",
-        lost="in round 0: its scans have no share in the common statistics; later: as in the inner scheme",
-        use="sites differ in their scanners; it helps any scheme, pooled training too",
-        privacy="the mean and spread of a site's brightness; their sums are enough, so secure aggregation of them is "
-        "possible; the rest as the inner scheme",
-        no_secure_aggregation="",
-        no_noise="in round 0 sites send the mean and spread of their scans' brightness as they are",
-        no_private_training="sites send the mean and spread of their scans' brightness without noise",
-    )
-}
+ABOUT = About(
+    paper="this project, after FedBN (Li et al., ICLR 2021) and James, Stein, 1961",
+    family="wrappers",
+    summary="Each site normalises the brightness of its scans before the inner scheme trains on them.",
+    when="sites differ in their scanners; it helps any scheme, pooled training too",
+    sends="round 0: 16 bytes a channel to and from each site; then as the inner scheme, and mu, s2 to each site",
+    client_state="as the inner scheme",
+    lost_site="in round 0: its scans have no share in the common statistics; later: as in the inner scheme",
+    privacy="the mean and spread of a site's brightness; their sums are enough, so secure aggregation of them is "
+    "possible; the rest as the inner scheme",
+    blocks={
+        "update_noise": "in round 0 sites send the mean and spread of their scans' brightness without noise",
+        "private_training": "sites send the mean and spread of their scans' brightness without noise",
+    },
+)
+IMAGES: frozenset[Need] = frozenset({"images"})
 STATISTICS = "sitenorm"
 """Where a task and a model say the common statistics, in `extra`."""
 
 
-@registered
-def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
+@registered(ABOUT)
+def sitenorm(inner: Inner | None = None, kappa: NotNegative | None = 0.0) -> Scheme:
     """Site k's network sees (x - mu_k')/sqrt(v_k'), mu_k' = (n_k mu_k + kappa mu) / (n_k + kappa), v_k' alike with s2.
 
-    inner: the scheme that trains; null for `fedavg()`. kappa: the weight of everyone's statistics, in scans, >= 0: 0 is
-    each site's own alone, null (infinity) is everyone's alone.
+    inner: the scheme that trains; null for `fedavg()`.
+    kappa: the weight of the statistics of all sites, in scans, >= 0: 0 is each site's own alone, null (infinity) is
+    those of all alone.
 
     mu_k, v_k: mean and variance of an input channel over all pixels of the n_k training scans, labelled or not, before
     augmentation. All pixels, air too: a gain and an offset of a scanner's brightness then cancel at kappa = 0, which
-    they would not behind a threshold. They cancel as far as nothing is clipped at the window's edges; augmentation,
-    which comes first, acts on the scans as they are. mu = sum n_k mu_k / sum n_k, s2 = sum n_k v_k / sum n_k, the
-    variance within sites: what differs between their means is the scanners' doing.
+    they would not behind a threshold. They cancel unless values are clipped at the window's edges; augmentation,
+    which comes first, acts on the original scans. mu = sum n_k mu_k / sum n_k, s2 = sum n_k v_k / sum n_k, the
+    variance within sites: the difference of their means is the scanners' doing.
 
     Round 0 collects these sums and trains nothing; the inner scheme's round 0 is round 1. A site lost in it takes part
-    later as any other. Sites keep nothing of it: they derive mu_k', v_k' from their scans and the task. A hospital
-    outside gets mu, s2 with the model, in the metadata of model.safetensors and in the `extra` of the task, and does
-    the same with its own scans, for which no label is needed; with no scans it uses mu, s2. Peak memory is the inner
-    scheme's.
+    later like any other. Sites derive mu_k', v_k' from their scans and the task each time. A held-out site gets mu, s2
+    with the model, in the metadata of model.safetensors and in the `extra` of the task, and does the same with its own
+    scans, without labels; with no scans it uses mu, s2. Peak memory is the inner scheme's.
     """
-    if kappa is not None:
-        number("sitenorm: kappa", kappa, least=0)
     base = inner if inner is not None else fedavg()
-    a_scheme("sitenorm: inner", base)
     if "sitenorm" in names_in(base.name, base.arguments):
         raise Refused(
             "sitenorm: inner is or holds sitenorm; one normalisation of the input is enough, remove the inner"
@@ -85,8 +84,8 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         if STATISTICS in task.extra:
             return base.reply(task, seen(task, learner), client_state)
-        moments = learner.moments()
-        return Report({"sum": moments.sum, "scatter": moments.scatter}, moments.scans), client_state
+        own = moments(learner)
+        return Report({"sum": own.sum, "scatter": own.scatter}, own.scans), client_state
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         if round == 0:
@@ -96,11 +95,12 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def expects(task: Task, report: Report) -> Weights:
         return base.expects(task, report) if STATISTICS in task.extra else task.weights
 
-    def see(task: Task, learner: Learner, client_state: ClientState) -> Learner:
-        return base.see(task, seen(task, learner), client_state)
+    def adapt_input(task: Task, learner: Learner, client_state: ClientState) -> Learner:
+        return base.adapt_input(task, seen(task, learner), client_state)
 
     def seen(task: Task, learner: Learner) -> Learner:
-        return learner.normalised(*shrunken(learner.moments(), **task.extra[STATISTICS], kappa=kappa))
+        statistics = shrunken(moments(learner), **task.extra[STATISTICS], kappa=kappa)
+        return learner.adapted(inputs=normalising(*statistics))
 
     def extra(memory: Memory) -> Mapping[str, Any]:
         return {**base.extra(memory["inner"]), **memory["statistics"]}
@@ -108,12 +108,14 @@ def sitenorm(inner: Scheme | None = None, kappa: float | None = 0.0) -> Scheme:
     def model(memory: Memory) -> Weights:
         return base.model(memory["inner"])
 
-    def coefficient(task: Task, report: Report) -> float:
-        return base.coefficient(task, report) if base.coefficient and STATISTICS in task.extra else 1.0
+    def aggregation_weight(task: Task, report: Report) -> float:
+        return base.aggregation_weight(task, report) if base.aggregation_weight and STATISTICS in task.extra else 1.0
 
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
-    summed = coefficient if base.coefficient else None
-    return replace(five, expects=expects, see=see, extra=extra, coefficient=summed, sealed=False, fixed=False)
+    eight = replace(five, expects=expects, adapt_input=adapt_input, extra=extra)
+    summed = aggregation_weight if base.aggregation_weight else None
+    needs = base.needs | IMAGES
+    return replace(eight, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=needs)
 
 
 def shrunken(

@@ -10,43 +10,39 @@ from dataclasses import replace
 from typing import Any
 
 from brainct.core import weights as w
+from brainct.core.arguments import Count, CountOrZero
 from brainct.core.learner import Model
-from brainct.core.scheme import About, Memory, Report, Scheme, Task, names_in, registered
+from brainct.core.scheme import About, Inner, Memory, Report, Scheme, Task, names_in, registered
 from brainct.errors import Refused
-from brainct.schemes._ranges import a_scheme, whole
 from brainct.schemes.fedavg import fedavg
 
-ABOUT = {
-    "swa": About(
-        paper="Izmailov et al., UAI 2018; Caldarola, Caputo, Ciccone, ECCV 2022",
-        family="wrappers",
-        sends="as the inner scheme",
-        keeps="as the inner scheme",
-        lost="as the inner scheme",
-        use="the model swings from round to round at the end, as with a constant rate, FedExP or a server's optimiser",
-        privacy="as the inner scheme: the server averages models that it has",
-        no_secure_aggregation="",
-        no_noise="",
-    )
-}
+ABOUT = About(
+    paper="Izmailov et al., UAI 2018; Caldarola, Caputo, Ciccone, ECCV 2022",
+    family="wrappers",
+    summary="The delivered model is the mean of the inner scheme's models after the last rounds.",
+    when="the model oscillates from round to round at the end, as with a constant rate, FedExP or a server optimiser",
+    sends="as the inner scheme",
+    client_state="as the inner scheme",
+    lost_site="as the inner scheme",
+    privacy="as the inner scheme: the server averages models that it has",
+)
 FEDAVG = fedavg()
 
 
-@registered
-def swa(inner: Scheme = FEDAVG, begin: int | None = None, every: int = 1) -> Scheme:
-    """The inner scheme as it is; the model given out is the mean of its models after rounds begin, begin + every, ...
+@registered(ABOUT)
+def swa(inner: Inner = FEDAVG, begin: CountOrZero | None = None, every: Count = 1) -> Scheme:
+    """The inner scheme unchanged; the delivered model is the mean of its models after rounds begin, begin + every, ...
 
-    inner: in a job {"scheme": NAME, "arguments": {...}}. begin: the first round, from 0, whose model counts, >= 0 and
-    before the run's last; null for three quarters of its rounds. every: c, rounds between two models that count, >= 1.
+    inner: the scheme that trains; in a job {"scheme": NAME, "arguments": {...}}.
+    begin: the first round, from 0, whose model counts, >= 0 and before the run's last; null for three quarters of its
+    rounds.
+    every: c, rounds between two models that count, >= 1.
 
-    Sites train on from the inner scheme's model, never from the mean. What a site keeps and a lost site are the inner
-    scheme's. Peak memory: the inner scheme's and 2 models.
+    Sites continue to train from the inner scheme's model, never from the mean. Peak memory: the inner scheme's and 2
+    models.
     """
-    if "fedma" in names_in(a_scheme("swa: inner", inner).name, inner.arguments):
+    if "fedma" in names_in(inner.name, inner.arguments):
         raise Refused("swa: inner is or holds fedma, whose layers grow and change their units' order between rounds")
-    if begin is not None:
-        whole("swa: begin", begin, 0)
-    whole("swa: every", every, 1)
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if begin is not None and 0 < model.rounds <= begin:

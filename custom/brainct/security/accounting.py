@@ -8,16 +8,13 @@ al.: Deep Learning with Differential Privacy, CCS 2016 (training); Doroshenko et
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
+from brainct.core.privacy_event import NUMBERS, Event, Kind
 from brainct.errors import Refused
-
-Kind = Literal["update", "training", "labels", "scores"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 UNITS: Mapping[Kind, str] = {
     "update": "all training scans of the hospital together",
@@ -30,29 +27,6 @@ UNITS: Mapping[Kind, str] = {
 FINEST, POINTS, COARSEST = 1e-4, 1e6, 1.0
 """Steps of the privacy loss in which a distribution is held; they grow where there would be more points than this.
 Where they would grow beyond the last, at an epsilon near 100,000, training counts as Gaussian events, unsampled."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One release, or many alike, and its numbers; the others are 0. See UNITS for what each kind protects.
-
-    Two data sets are neighbours that differ in one unit, exchanged for another; how many there are is known to all.
-    mu: of a Gaussian mechanism, sensitivity / standard deviation, > 0; for `update` and `scores`. noise, sampling,
-    steps: for `training`, in each of the steps every patient takes part with probability `sampling` in (0, 1] and adds
-    a vector of norm at most C to a sum with noise of standard deviation `noise` C. epsilon: for `labels`, >= 0, of a
-    mechanism with delta 0.
-    """
-
-    kind: Kind
-    mu: float = 0.0
-    noise: float = 0.0
-    sampling: float = 0.0
-    steps: int = 0
-    epsilon: float = 0.0
-
-    def __post_init__(self) -> None:
-        if said := _wrong(self):
-            raise Refused(f"an event of the privacy ledger: {said}")
 
 
 def epsilon(events: Iterable[Event], delta: float) -> float:
@@ -74,7 +48,7 @@ def epsilon(events: Iterable[Event], delta: float) -> float:
 
 def as_row(event: Event) -> dict[str, Any]:
     """The kind and the numbers that this kind has, for JSON."""
-    return {"kind": event.kind, **{name: getattr(event, name) for name in _NUMBERS[event.kind]}}
+    return {"kind": event.kind, **{name: getattr(event, name) for name in NUMBERS[event.kind]}}
 
 
 def of_row(row: Mapping[str, Any]) -> Event:
@@ -82,38 +56,12 @@ def of_row(row: Mapping[str, Any]) -> Event:
     try:
         if "kind" not in row:
             return Event("update", mu=math.sqrt(row["loss"]))
-        return Event(row["kind"], **{name: row[name] for name in _NUMBERS[row["kind"]]})
+        return Event(row["kind"], **{name: row[name] for name in NUMBERS[row["kind"]]})
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(
             f"a row of the privacy ledger is none of this version's or an earlier one's ({type(error).__name__}: "
             f"{error}); restore it from a backup"
         ) from None
-
-
-_NUMBERS: Mapping[str, tuple[str, ...]] = {
-    "update": ("mu",),
-    "training": ("noise", "sampling", "steps"),
-    "labels": ("epsilon",),
-    "scores": ("mu",),
-}
-
-
-def _wrong(event: Event) -> str:
-    """What is wrong with an event's numbers; empty where nothing is."""
-    if event.kind not in KINDS:
-        return f"kind is {event.kind!r}; wanted one of {', '.join(KINDS)}"
-    own = _NUMBERS[event.kind]
-    for name in ("mu", "noise", "sampling", "steps", "epsilon"):
-        value = getattr(event, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return f"{event.kind}: {name} is {value!r}; wanted a number"
-        if name not in own and value != 0:
-            return f"{event.kind}: {name} is {value:g}; it has no such number"
-        if name in own and not (value > 0 or (name == "epsilon" and value == 0)):
-            return f"{event.kind}: {name} is {value:g}; wanted more than 0"
-    if event.sampling > 1 or event.steps != int(event.steps):
-        return f"training: sampling is {event.sampling:g} and steps {event.steps:g}; wanted at most 1, and whole steps"
-    return ""
 
 
 @lru_cache(maxsize=256)

@@ -1,17 +1,17 @@
 """What a site's releases gave away, on its own disk: one row each, and never the same release twice."""
 
-import fcntl
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.file_lock import locked
+from brainct.core.privacy_event import KINDS, Event
 from brainct.errors import Refused
-from brainct.security.accounting import KINDS, Event, as_row, epsilon, of_row
+from brainct.security.accounting import as_row, epsilon, of_row
 from brainct.security.policy import Budget, affordable
 
 
@@ -92,9 +92,5 @@ class Ledger:
         file = self.folder / "runs.json"
         return file.exists() and run in json.loads(file.read_text())
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self.folder / "lock")

@@ -5,7 +5,6 @@ Privacy-Preserving Deep Learning, CCS 2015 (the largest updates alone); Dong, Ro
 JRSS B 2022 (what many noised updates give away together).
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -13,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.special import ndtri
 
+from brainct.core.noise import gaussian
+from brainct.core.privacy_event import Event
 from brainct.core.scheme import Scheme, names_in
 from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
@@ -23,10 +23,10 @@ from brainct.job.config import Plan
 from brainct.protocol.terms import evaluations as due
 from brainct.schemes import about
 from brainct.schemes._masking import MEMBERS
-from brainct.security.accounting import Event, epsilon
+from brainct.security.accounting import epsilon
 from brainct.security.limits import Limits
 from brainct.security.score_rules import ScoreRule
-from brainct.training.config import Fit
+from brainct.training.private import Training
 
 UNSEEN = "nobody may see a single hospital's update"
 PRIVATELY = "training scans are read through noise alone (DP-SGD)"
@@ -41,28 +41,6 @@ class Budget(_Part):
 
     epsilon: float = Field(gt=0)
     delta: float = Field(1e-5, gt=0, lt=1)
-
-
-class Training(_Part):
-    """How a site trains so that its weights tell little of any one patient: DP-SGD (Abadi et al., CCS 2016).
-
-    clip: C > 0, the greatest L2 norm of one patient's gradient in a step, however many scans the patient has. noise:
-    z > 0, Gaussian noise of standard deviation z C on the sum over patients. sampling: q in (0, 1], each patient's
-    chance to take part in a step; a pass is ceil(1 / q) steps.
-    """
-
-    clip: float = Field(gt=0)
-    noise: float = Field(gt=0)
-    sampling: float = Field(gt=0, le=1)
-
-    def steps(self, fit: Fit, epochs: int | None = None, steps: int | None = None) -> int:
-        """How many steps a job's training has, or one of these epochs or steps."""
-        a_pass = math.ceil(1 / self.sampling)
-        return steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
-
-    def event(self, steps: int) -> Event:
-        """What so many steps give away."""
-        return Event("training", noise=self.noise, sampling=self.sampling, steps=steps)
 
 
 class Policy(_Part):
@@ -125,16 +103,16 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
         asked = "as they are" if math.isinf(scheme.label_epsilon) else f"at epsilon {scheme.label_epsilon:g}"
         return f"labels leave at epsilon {policy.labels:g} each at most, but the job has them leave {asked}"
     for name in names_in(scheme.name, scheme.arguments):
-        row = about(name)
-        if policy.changes and row.no_noise:
-            return f"updates must be changed before they leave, which `{name}` does not allow: {row.no_noise}"
-        if policy.training and row.no_private_training:
-            return f"{PRIVATELY}, which `{name}` does not allow: {row.no_private_training}"
-        if policy.secure_aggregation and row.no_secure_aggregation:
-            return f"{UNSEEN}, but with `{name}` somebody must: {row.no_secure_aggregation}"
-    if policy.secure_aggregation and not scheme.sealed:
+        blocks = about(name).blocks
+        if policy.changes and (why := blocks.get("update_noise")):
+            return f"updates must be changed before they leave, which `{name}` does not allow: {why}"
+        if policy.training and (why := blocks.get("private_training")):
+            return f"{PRIVATELY}, which `{name}` does not allow: {why}"
+        if policy.secure_aggregation and (why := blocks.get("secure_aggregation")):
+            return f"{UNSEEN}, but with `{name}` somebody must: {why}"
+    if policy.secure_aggregation and not scheme.hides_updates:
         return f'{UNSEEN}; take the scheme "secagg" with `{scheme.name}` as its `inner`'
-    if policy.secure_aggregation == "fixed" and not scheme.fixed:
+    if policy.secure_aggregation == "fixed" and not scheme.fixed_members:
         return 'no two sums may be over other hospitals; set `members` of "secagg" to "fixed"'
     return None
 
@@ -145,7 +123,7 @@ def apart(policy: Policy, scheme: Scheme, order: Mapping[str, Any]) -> str | Non
         return None
     wanted, extra = sorted(policy.together), order.get("task", {}).get("extra", {})
     named = f"every sum must be over {', '.join(wanted)}"
-    if not scheme.fixed:
+    if not scheme.fixed_members:
         return f'{named}; take the scheme "secagg" with `members` "fixed"'
     asked = order["sites"], extra.get(MEMBERS, wanted)
     return (
@@ -191,22 +169,6 @@ def clipped(update: np.ndarray, norm: float | None) -> np.ndarray:
     """u min(1, C / |u|): an update of at most this L2 norm."""
     length = float(np.linalg.norm(update))
     return update if norm is None or length <= norm else update * (norm / length)
-
-
-def uniform(secret: bytes, count: int) -> np.ndarray:
-    """Independent values of (0, 1) that follow from the secret and can't be told from it: 53 bits each of SHAKE-256.
-
-    A usual generator would not do: where an update is 0 its noise is seen, and from enough of that such a generator's
-    state is found.
-    """
-    bits = np.frombuffer(hashlib.shake_256(secret).digest(8 * count), dtype="<u8") >> 11
-    return (bits.astype(np.float64) + 0.5) / 2.0**53
-
-
-def gaussian(secret: bytes, count: int) -> np.ndarray:
-    """Independent standard normal values that follow from the secret and can't be told from it."""
-    values: np.ndarray = ndtri(uniform(secret, count))
-    return values
 
 
 def update(policy: Policy) -> Event:

@@ -1,161 +1,17 @@
-"""DP-SGD: each step samples patients, clips what each adds to the gradient, and adds noise from the site's secret.
+"""What a site's privacy policy has its learner do: train with DP-SGD, paid for from the site's budget."""
 
-Abadi et al.: Deep Learning with Differential Privacy, CCS 2016, Algorithm 1, with a patient's scans together in place
-of one example, as McMahan et al.: Learning Differentially Private Recurrent Language Models, ICLR 2018, have users.
-"""
+from collections.abc import Callable
 
-import hmac
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-
-from brainct import __version__
-from brainct.core import serialization
-from brainct.core.weights import Weights, sha256
-from brainct.ct.networks import masked_bce
-from brainct.security.accounting import Event
-from brainct.security.policy import Policy, Training, gaussian, uniform
-
-Parameters = Mapping[str, nn.Parameter]
-Gradients = Callable[[Tensor, np.random.Generator], Tensor]
-"""(n,) indices of scans and a generator for their augmentation to (n, P), the gradient of each scan's loss."""
-
-
-@dataclass(frozen=True)
-class PrivateTraining:
-    """How one site must train, whatever a job asks for.
-
-    secret: as many bytes as nobody else can guess. spend(digest, event): called before each training with what it will
-    give away; raises Refused where the site's budget does not pay for it, and charges the same digest once.
-    """
-
-    terms: Training
-    secret: bytes
-    spend: Callable[[str, Event], None]
+from brainct.core.privacy_event import Event
+from brainct.security.policy import Policy
+from brainct.training.private import PrivateTraining
 
 
 def private_training(
     policy: Policy, secret: Callable[[], bytes], spend: Callable[[str, Event], None]
 ) -> PrivateTraining | None:
-    """What a SiteLearner needs to train as the policy says; None where it says nothing of training.
+    """What a learner needs to train as the policy says; None where it says nothing of training.
 
     secret: called only where it is needed, as Ledger.secret makes one. spend: see PrivateTraining.
     """
     return None if policy.training is None else PrivateTraining(policy.training, secret(), spend)
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The noised gradients of one training: all its randomness follows from the secret and from what it depends on.
-
-    context: digest of everything beside the weights that a step's gradient depends on. units: the scans of each
-    patient. moving: the parameters that are trained. chunk: how many scans are held with a gradient of their own each.
-
-    A step's key covers context, number and current weights, so that no two different gradients ever get the same noise:
-    their difference would be free of it. The weights must be in it, for a penalty can make two trainings part after the
-    first step. Two steps with the same key are the same computation, and say nothing twice.
-    """
-
-    training: PrivateTraining
-    context: str
-    units: Sequence[Tensor]
-    moving: Parameters
-    chunk: int
-
-    def gradient(self, step: int, gradients: Gradients) -> dict[str, Tensor]:
-        """The step's gradient by parameter name: (sum of clipped patients' gradients + noise) / (q patients)."""
-        terms, names = self.training.terms, sorted(self.moving)
-        weights = {name: self.moving[name].detach() for name in names}
-        key = hmac.digest(self.training.secret, f"{self.context} {step} {sha256(weights)}".encode(), "sha256")
-        rng = np.random.default_rng(int.from_bytes(hmac.digest(key, b"augmentation", "sha256")))
-        chosen = [self.units[at] for at in sampled(hmac.digest(key, b"patients", "sha256"), len(self.units), terms)]
-        size = sum(value.numel() for value in weights.values())
-        total = gaussian(hmac.digest(key, b"noise", "sha256"), size) * terms.noise * terms.clip
-        for shares in clipped_sums(chosen, lambda scans: gradients(scans, rng), terms.clip, self.chunk):
-            total += shares.cpu().numpy()
-        noised = torch.from_numpy(total / (terms.sampling * len(self.units)))
-        parts = torch.split(noised, [weights[name].numel() for name in names])
-        return {
-            name: part.reshape(weights[name].shape).to(weights[name]) for name, part in zip(names, parts, strict=True)
-        }
-
-
-def sampled(secret: bytes, patients: int, terms: Training) -> list[int]:
-    """Which of the patients take part in a step: each with probability q, whoever else does; none may."""
-    chosen: list[int] = np.flatnonzero(uniform(secret, patients) < terms.sampling).tolist()
-    return chosen
-
-
-def clipped_sums(
-    units: Sequence[Tensor], gradients: Callable[[Tensor], Tensor], clip: float, chunk: int
-) -> Iterator[Tensor]:
-    """(P,) float64 sums over some patients each of g min(1, C / |g|), where g is the sum over a patient's scans.
-
-    A patient whose gradient is not finite adds nothing: weights could be made so that one patient's overflows, and a
-    refusal, or NaN in what leaves, would tell whether it is there. Holds the gradients of at most `chunk` scans and as
-    many patients at a time, whatever a patient has.
-    """
-    for start in range(0, len(units), chunk):
-        own = units[start : start + chunk]
-        scans, place = torch.cat(list(own)), torch.arange(len(own)).repeat_interleave(torch.tensor([*map(len, own)]))
-        added: Tensor | None = None
-        for some, where in zip(torch.split(scans, chunk), torch.split(place, chunk), strict=True):
-            found = gradients(some).double()
-            added = found.new_zeros(len(own), found.shape[1]) if added is None else added
-            added.index_add_(0, where.to(found.device), found)
-        assert added is not None
-        norms = added.norm(dim=1)
-        factors = torch.where(norms.isfinite(), (clip / norms.clamp(min=1e-300)).clamp(max=1), 0.0)
-        yield factors @ torch.nan_to_num(added, 0.0, 0.0, 0.0)
-
-
-def per_scan(
-    network: nn.Module, moving: Parameters, seen: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
-) -> Tensor:
-    """(N, P) gradients of each scan's loss by the moving parameters in order of their names.
-
-    seen: what the network sees of (1, C, H, W[, D]) images. Layers that work in place are told not to, which
-    torch.func needs and which changes no value.
-    """
-    for part in network.modules():
-        if getattr(part, "inplace", False):
-            part.inplace = False  # type: ignore[assignment]
-    still = {name: value.detach() for name, value in network.named_parameters() if name not in moving}
-
-    def loss(parameters: Weights, image: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(network, {**still, **parameters}, (seen(image[None]),))
-        return masked_bce(logits, label[None])
-
-    by = {name: moving[name].detach() for name in sorted(moving)}
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(by, images, labels)
-    return torch.cat([found[name].flatten(1) for name in by], 1)
-
-
-def context_of(known: Mapping[str, Any], device: str) -> str:
-    """Digest of what a training depends on, with what computes it: other last bits under the same noise would be seen.
-
-    known: plain data.
-    """
-    by = {"package": __version__, "torch": torch.__version__, "device": device}
-    return serialization.sha256({"known": known, "by": json.dumps(by)})
-
-
-def pull_of(penalty: Callable[[Weights], Tensor] | None, parameters: Parameters) -> list[dict[str, Tensor]]:
-    """What tells penalties apart: their gradients at the parameters and beside them, by name; none without a penalty.
-
-    Penalties of schemes are of the form a |w - b|^2 + c w, which two points determine.
-    """
-    if penalty is None:
-        return []
-    found = []
-    for nudge in (0.0, 1.0):
-        at = {name: (value.detach() + nudge).requires_grad_() for name, value in parameters.items()}
-        slopes = torch.autograd.grad(penalty(at), list(at.values()), allow_unused=True)
-        found.append({name: slope for name, slope in zip(at, slopes, strict=True) if slope is not None})
-    return found

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.noise import gaussian
+from brainct.core.privacy_event import Event
 from brainct.core.weights import check
 from brainct.errors import failed
 from brainct.job.config import Plan
 from brainct.security import policy as policies
-from brainct.security.accounting import Event
 from brainct.security.policy import Policy
 from brainct.security.score_rules import description_as, scores_as
 
@@ -41,7 +42,7 @@ def scored(
     digest = _digest(policy, order, "scores", scores)
     spend(digest, policy.scores.event)
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return scores_as(keys, policy.scores, policy.least_class, scores, functools.partial(policies.gaussian, key))
+    return scores_as(keys, policy.scores, policy.least_class, scores, functools.partial(gaussian, key))
 
 
 def _never(count: int) -> Any:

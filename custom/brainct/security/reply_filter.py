@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brainct.core import serialization
+from brainct.core.privacy_event import Event
 from brainct.errors import Declined, Refused, failed, one_line
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import HELD_OUT, ORDERS
 from brainct.security import limits, release
 from brainct.security import policy as policies
-from brainct.security.accounting import UNITS, Event
+from brainct.security.accounting import UNITS
 from brainct.security.disclosures import check_answer
 from brainct.security.ledger import Ledger
-from brainct.security.private_training import PrivateTraining, private_training
+from brainct.security.private_training import private_training
 from brainct.security.score_rules import nothing_of
+from brainct.training.private import PrivateTraining
 
 ENVIRONMENT = "BRAINCT_PRIVACY"
 FILTER, REMEMBER = "brainct.flare.filters.Privacy", "brainct.flare.filters.Remember"

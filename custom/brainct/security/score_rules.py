@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from brainct.core.privacy_event import Event
 from brainct.core.workload import ScoreKeys, Workload
-from brainct.security.accounting import Event
 
 FEW, WITHHELD = "too few scans", "withheld"
 

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from brainct.core.workload import Context
 from brainct.errors import Declined, Refused, failed
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.terms import check_order, check_round, check_terms, order_digest, terms_of
+from brainct.security.credentials import SiteCredentials, digest_of
 from brainct.security.disclosures import check_answer
 from brainct.security.reply_filter import reply_filter_if_any
 from brainct.security.signing import identity_in
@@ -37,15 +37,6 @@ Opener = Callable[[Path | None, str, Sequence[str], Plan], Any]
 def open_data(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
     """The data of one site as the plan's workload opens them."""
     return plan.kind.open(file, site, sites, plan)
-
-
-@dataclass(frozen=True)
-class _Own:
-    """What only this site knows or has, for its learner."""
-
-    secret: str | None
-    run_secret: Callable[[], bytes]
-    identity: Callable[[], Any]
 
 
 def site_file_of(kit: Path | None) -> Path | None:
@@ -216,8 +207,9 @@ class SiteAgent:
         run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
         private = self._guard.private_training(order) if self._guard else None
         always = self._guard is not None and self._guard.policy.scores.noise is not None
-        own: Any = _Own(secret, run_secret, self._identity)
-        context = Context(plan.seed, plan.rounds, self.site, order["round"], own, private, always)
+        named = (plan.seed, self.site, order["round"])
+        credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always)
         return plan.kind.learner(plan, data, context, self._prepared_for(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
@@ -257,5 +249,5 @@ def _task(order: Mapping[str, Any]) -> Task:
 
 
 def _used(scheme: Scheme, task: Task, learner: Learner, client_state: ClientState) -> tuple[Learner, Weights]:
-    seeing = scheme.see(task, learner, client_state)
-    return seeing, scheme.use(task, seeing, client_state)
+    seeing = scheme.adapt_input(task, learner, client_state)
+    return seeing, scheme.personalise(task, seeing, client_state)

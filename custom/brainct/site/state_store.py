@@ -1,8 +1,6 @@
 """What one site keeps of its runs, on its own disk: the terms, its client state, its answers and its secrets."""
 
-import fcntl
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.file_lock import locked
 from brainct.core.names import run_name
 
 NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
@@ -30,10 +29,7 @@ class StateStore:
     @contextmanager
     def alone(self, run: str) -> Iterator[None]:
         """While no other process of the site answers an order of this run: of two at once, each would be the first."""
-        file = self._file(run, ".lock")
-        serialization.folder_for(file, private=True)
-        with open(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._file(run, ".lock")):
             yield
 
     def kept(self, run: str) -> Mapping[str, Any]:

@@ -46,14 +46,14 @@ def agent(module):
 
 
 def learner(module):
-    real = module.SiteLearner.fit
+    real = module.TorchLearner.fit
 
     def fit(self, *args, **kwargs):
         found = real(self, *args, **kwargs)
         reach("during the reply", self.round, self.site)
         return found
 
-    module.SiteLearner.fit = fit
+    module.TorchLearner.fit = fit
 
 
 def inbox(module):
@@ -80,7 +80,7 @@ def state(module):
 
 PATCHES = {
     "brainct.site.agent": agent,
-    "brainct.ct.learner": learner,
+    "brainct.training.learner": learner,
     "brainct.run.inbox": inbox,
     "brainct.run.checkpoint": state,
 }

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from brainct.ct.folds import FINDINGS, FOLDS
+from brainct.ct.folds import FINDINGS
 from brainct.ct.read import image
 from brainct.ct.read.label_table import ANY, Labels, Row, Table, finding_columns, labels_of, read_table
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
+from brainct.training.data import FOLDS
 
 
 @dataclass(frozen=True)

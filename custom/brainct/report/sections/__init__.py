@@ -1,1 +1,1 @@
-"""The sections of one run's report."""
+"""The parts of a run's page that every workload has."""

@@ -6,8 +6,9 @@ from brainct.pages.charts import Line, curves, rows_high, strips
 from brainct.pages.drawing import Draw, picture
 from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
+from brainct.pages.wording import counted
+from brainct.report.ct.definitions import outputs_in_words
 from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
-from brainct.report.wording import counted, finding
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}
 KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "null space"}
@@ -42,7 +43,7 @@ def barriers(run: RunFolder) -> Section | None:
 
 
 def _measured(found: Barriers) -> str:
-    output = "all six outputs" if found.loss.finding == "all" else finding(found.loss.finding)
+    output = outputs_in_words(found.loss.finding)
     pairs = counted(len(found.pairs), "pair")
     return (
         f"The loss is the mean binary cross-entropy of {output} on {counted(found.loss.scans, 'scan')} of the "

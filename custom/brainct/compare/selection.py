@@ -1,0 +1,80 @@
+"""Which rows a table is made of: one a seed, of the same choices, at the grid point that won on validation scans."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from brainct.compare.run_row import RunRow
+
+Place = tuple[str, int]
+"""A federation's name and a budget."""
+Groups = Mapping[str, Sequence[RunRow]]
+"""Rows by the name of their scheme, one a seed."""
+
+
+def winner(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
+    """The grid point with the best mean validation AUROC among tuning runs; at a tie, the lower Brier score.
+
+    A point that lacks a seed which another has (its run failed) can't win. None if no run has a validation score.
+    """
+    points: dict[str, list[RunRow]] = {}
+    for row in rows:
+        if row.status == "done" and row.valid_auroc is not None:
+            points.setdefault(repr(sorted(row.grid.items())), []).append(row)
+    most = max(map(len, points.values()), default=0)
+    complete = [runs for runs in points.values() if len(runs) == most]
+    return max(complete, key=_validation)[0].grid if complete else None
+
+
+def _validation(rows: Sequence[RunRow]) -> tuple[float, float]:
+    auroc = np.mean([row.valid_auroc for row in rows if row.valid_auroc is not None])
+    return float(auroc), -float(np.mean([row.valid_brier for row in rows if row.valid_brier is not None]))
+
+
+def select_rows(rows: Sequence[RunRow]) -> dict[Place, dict[str, list[RunRow]]]:
+    """The finished runs that tables show: by federation and budget, then by name, one row a seed.
+
+    A tuned scheme is shown at the grid point that won on the validation folds. The lowest budget decides, on the seeds
+    that all points have; while no point can be chosen, the scheme is left out. Runs of one name whose other choices
+    differ are never mixed: those like the latest row count (see `same_choices`).
+    """
+    found: dict[Place, dict[str, list[RunRow]]] = {}
+    done = [row for row in same_choices(rows) if row.status == "done"]
+    for federation, name in dict.fromkeys((row.federation, row.name) for row in done):
+        mine = [row for row in done if (row.federation, row.name) == (federation, name)]
+        best = _best_point(mine)
+        if best is None:
+            continue
+        for budget in sorted({row.budget for row in mine}):
+            chosen = {row.seed: row for row in mine if row.budget == budget and row.grid == best}
+            if chosen:
+                found.setdefault((federation, budget), {})[name] = [chosen[seed] for seed in sorted(chosen)]
+    return found
+
+
+def same_choices(rows: Sequence[RunRow]) -> list[RunRow]:
+    """The rows whose choices, except seed and grid, equal those of the latest row of their name, federation, budget."""
+    latest = {(row.federation, row.name, row.budget): _fixed_choices(row) for row in rows}
+    return [row for row in rows if _fixed_choices(row) == latest[row.federation, row.name, row.budget]]
+
+
+def _fixed_choices(row: RunRow) -> tuple[object, ...]:
+    """The choices without the seed and the grid's; a choice that older rows lack counts as its default."""
+    varied = {name.removeprefix("fit.") for name in row.grid}
+    fit = {name: value for name, value in row.plan.get("fit", {}).items() if name not in varied}
+    arguments = {name: value for name, value in row.arguments.items() if name not in varied}
+    rest = {"workload": "ct", **row.plan}
+    for name in ("seed", "fit", "arguments"):
+        rest.pop(name, None)
+    choices = {name: value for name, value in row.choices.items() if value is not None}
+    return row.way, rest, fit, arguments, choices
+
+
+def _best_point(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
+    lowest = min(row.budget for row in rows)
+    first = [row for row in rows if row.budget == lowest]
+    grids = [row.grid for at, row in enumerate(first) if row.grid not in [one.grid for one in first[:at]]]
+    if len(grids) == 1:
+        return grids[0]
+    common = set.intersection(*({row.seed for row in first if row.grid == grid} for grid in grids))
+    return winner([row for row in first if row.seed in common])

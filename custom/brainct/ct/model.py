@@ -1,0 +1,30 @@
+"""The network that a job chooses, with the weights that follow from its seed."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from brainct.core.learner import Model
+from brainct.core.weights import Weights
+from brainct.ct.config import Network
+from brainct.ct.networks import NETWORKS, build
+from brainct.training.networks import described
+
+
+def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
+    """The network as schemes see it, with its seeded weights, and the run's rounds."""
+    return replace(described(network_of(network, seed), network.architecture), rounds=rounds)
+
+
+def network_of(network: Network, seed: int) -> nn.Module:
+    """The network with its seeded weights."""
+    return build(network.architecture, network.channels, network.size, network.dims, seed, **network.options)
+
+
+def network_like(network: Network, seed: int, weights: Weights) -> nn.Module:
+    """The network in the widths that these weights have, where its architecture lets them differ.
+
+    So is a model.safetensors of grown widths loaded: network_like(network, seed, weights).load_state_dict(weights).
+    """
+    options = {**network.options, **NETWORKS[network.architecture].options_of(weights)}
+    return network_of(network.model_copy(update={"options": options}), seed)

@@ -1,0 +1,296 @@
+"""The learner of every workload whose models are PyTorch networks; bound to one site and one round."""
+
+import functools
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brainct.core.learner import Credentials, Fitted, Model, PublicLabels, Record, Transform
+from brainct.core.weights import Weights, check
+from brainct.core.workload import Context
+from brainct.errors import Refused
+from brainct.training.batches import batches, first_batch, in_order, optimizer_name, optimizer_of, seeded, united
+from brainct.training.data import Dataset, Fold
+from brainct.training.private import PrivateTraining, Steps, context_of, penalty_gradients, sample_gradients
+from brainct.training.task import TorchTask
+
+Moving = dict[str, nn.Parameter]
+
+
+@dataclass
+class TorchLearner:
+    """Trains, asks and evaluates one network on one site's samples; see core.learner.Learner.
+
+    All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
+    A site without a single label in its training fold is refused when it is asked to train. Where the context has
+    private training, `fit` follows from the site's secret instead of the seed, gives no loss, and is the only thing
+    that reads the training fold.
+    """
+
+    task: TorchTask
+    data: Dataset
+    context: Context
+    network: nn.Module
+    transform: Transform | None = None
+    predictor: Callable[[str], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self.network = self.network.to(self.data.device)
+
+    @property
+    def site(self) -> str:
+        """The site's name."""
+        return self.context.site
+
+    @property
+    def round(self) -> int:
+        """The round, from 0 on."""
+        return self.context.round
+
+    @property
+    def credentials(self) -> Credentials:
+        """The site's."""
+        return self.context.credentials
+
+    @property
+    def batch_size(self) -> int:
+        """The job's, by default the site's own."""
+        return self.task.fit.batch_size or self.data.batch_size
+
+    def initial(self) -> Model:
+        """The network with the weights that the run's seed gives it."""
+        return self.task.initial()
+
+    def fit(
+        self,
+        weights: Weights,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        penalty: Callable[[Weights], Tensor] | None = None,
+        correction: Weights | None = None,
+        frozen: Collection[str] = (),
+        constant_rate: bool = False,
+        public_labels: PublicLabels | None = None,
+    ) -> Fitted:
+        """See core.learner.Learner.
+
+        public_labels: passes then go over the training fold and all public samples with a label; the loss is `own`
+        times its mean over the former and 1 - `own` times that over the latter, in expectation over batches. The two
+        are in memory together for this. With private training a pass is ceil(1 / q) steps, the loss is None, and
+        public_labels are refused.
+        """
+        self._load(weights)
+        moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
+        rate = self.task.fit.rate if constant_rate else self.rate()
+        optimizer = optimizer_of(self.task.fit, moving.values(), rate)
+        if self.context.private is not None:
+            self._refuse_reading("labels of public samples" if public_labels is not None else "")
+            wanted = self.context.private.terms.steps(self.task.fit, epochs, steps)
+            self._fit_privately(self.context.private, weights, moving, optimizer, wanted, penalty, correction)
+            return self._fitted(wanted, rate, None)
+        fold, shares = united(self._train(), public_labels, lambda: self.samples("public")[0])
+        losses = []
+        self.network.train()
+        with seeded(self.context) as order:
+            for index, inputs in batches(self.task, fold, self.batch_size, order, epochs, steps):
+                optimizer.zero_grad(set_to_none=True)
+                inputs, labels = inputs.to(self.data.device), fold.labels[index].to(self.data.device)
+                share = None if shares is None else shares[index].to(self.data.device)
+                loss = self.task.loss(self._logits(inputs), labels, share)
+                losses.append(loss.detach())
+                if penalty is not None:
+                    loss = loss + penalty(dict(self.network.named_parameters()))
+                loss.backward()  # type: ignore[no-untyped-call]
+                _correct(moving, correction)
+                optimizer.step()
+        return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
+
+    def _fitted(self, steps: int, rate: float, loss: float | None) -> Fitted:
+        weights = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        return Fitted(weights, len(self._train()), steps, rate, loss, optimizer_name(self.task.fit))
+
+    def _fit_privately(
+        self,
+        private: PrivateTraining,
+        weights: Weights,
+        moving: Moving,
+        optimizer: torch.optim.Optimizer,
+        count: int,
+        penalty: Callable[[Weights], Tensor] | None,
+        correction: Weights | None,
+    ) -> None:
+        """DP-SGD from the weights loaded: paid for, then so many steps of the optimizer on noised gradients.
+
+        The penalty comes after the noise: it may depend on weights alone, as those of all schemes do.
+        """
+        fold, everything = self._train(), dict(self.network.named_parameters())
+        known = {
+            "job": self.credentials.job_digest(),
+            "at": [self.site, self.round, count, self.batch_size],
+            "terms": private.terms.model_dump(),
+            "weights": dict(weights),
+            "moving": sorted(moving),
+            "rate": optimizer.param_groups[0]["lr"],
+            "penalty": penalty_gradients(penalty, everything),
+            "correction": dict(correction or {}),
+            "transform": self.transform.known if self.transform else None,
+            "samples": fold.digest,
+        }
+        context = context_of(known, self.data.device)
+        private.spend(context, private.terms.event(count))
+        steps = Steps(private, context, fold.units, moving, self.batch_size)
+        gradients = functools.partial(self._sample_gradients, fold, moving)
+        self.network.train()
+        for step in range(count):
+            optimizer.zero_grad(set_to_none=True)
+            for name, value in steps.gradient(step, gradients).items():
+                moving[name].grad = value
+            if penalty is not None:
+                penalty(everything).backward()  # type: ignore[no-untyped-call]
+            _correct(moving, correction)
+            optimizer.step()
+
+    def _sample_gradients(self, fold: Fold, moving: Moving, index: Tensor, rng: np.random.Generator) -> Tensor:
+        """(n, P) gradients of these samples' losses, each augmented on its own."""
+        inputs = fold.inputs[index]
+        inputs = (self.task.augment(inputs, rng) if self.task.augment else inputs).to(self.data.device)
+        labels = fold.labels[index].to(self.data.device)
+        return sample_gradients(self.task.loss, self.network, moving, self.network_input, inputs, labels)
+
+    def _refuse_reading(self, what: str) -> None:
+        """Refuse what would read the training fold without noise where the site's policy has it train privately."""
+        if self.context.private is not None and what:
+            raise Refused(
+                f"{self.site} reads its training scans through noise alone (DP-SGD), by its privacy policy, and the "
+                f"scheme asks for {what}; choose another scheme, or ask the hospital's data protection officer"
+            )
+
+    def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
+        """The gradient of the mean loss over the training fold, by parameter name, without augmentation or dropout.
+
+        batch: over one mini-batch instead, the one that `fit` would take first in this round, augmented as there.
+        """
+        self._refuse_reading("a gradient over them")
+        self._load(weights)
+        self.network.eval()
+        self.network.zero_grad(set_to_none=True)
+        fold = first_batch(self.task, self._train(), self.batch_size, self.context) if batch else self._train()
+        known = fold.labels.isfinite().sum().clamp(min=1)
+        total = 0.0
+        for inputs, labels in in_order(fold, self.batch_size, self.data.device):
+            share = labels.isfinite().sum() / known
+            loss = self.task.loss(self._logits(inputs), labels, None) * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        gradient = {name: value.grad.cpu() for name, value in self.network.named_parameters() if value.grad is not None}
+        return Fitted(gradient, len(fold), 1, self.rate(), total)
+
+    def samples(self, fold: str = "train") -> tuple[Tensor, Tensor]:
+        """See core.learner.Learner."""
+        self._refuse_reading("the samples themselves" if fold == "train" else "")
+        found = self.data.fold(fold)
+        return found.inputs, found.labels
+
+    @torch.no_grad()
+    def observe(self, weights: Weights, layers: Sequence[str], record: Record) -> Tensor:
+        """See core.learner.Learner; modules get their input as the first argument."""
+        self._refuse_reading("what the network's layers make of them")
+        self._load(weights)
+        self.network.eval()
+        hooks = [
+            self.network.get_submodule(layer).register_forward_hook(
+                lambda _, given, output, layer=layer: record(layer, given[0], output)
+            )
+            for layer in layers
+        ]
+        try:
+            for inputs, _ in in_order(self._train(), self.batch_size, self.data.device):
+                self._logits(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return self._train().labels
+
+    def adapted(
+        self, inputs: Transform | None = None, predictor: Callable[[str], Tensor] | None = None
+    ) -> "TorchLearner":
+        """See core.learner.Learner."""
+        return replace(self, transform=inputs or self.transform, predictor=predictor or self.predictor)
+
+    @torch.no_grad()
+    def predict(self, weights: Weights, fold: str = "test") -> Tensor:
+        """(N, F) predictions for the samples of a fold, in the fold's order."""
+        self._refuse_reading("a model's answers for them" if fold == "train" else "")
+        if self.predictor is not None:
+            return self.predictor(fold)
+        self._load(weights)
+        self.network.eval()
+        asked = self.data.fold(fold)
+        found = [
+            self.task.predictions(self._logits(inputs)).cpu()
+            for inputs, _ in in_order(asked, self.batch_size, self.data.device)
+        ]
+        return torch.cat([torch.empty(0, asked.labels.shape[1]), *found])
+
+    def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
+        """The task's scores of the predictions for a fold."""
+        self._refuse_reading("a model's scores on them" if fold == "train" else "")
+        labels = self.data.fold(fold).labels.double().numpy()
+        found = self.predict(weights, fold).double()
+        return self.task.scores(labels, (found.nan_to_num(0.5) if self.context.always else found).numpy())
+
+    def module(self, weights: Weights) -> nn.Module:
+        """A module with these weights, (N, ...) inputs to (N, F) logits, that adapts its input as this learner does."""
+        self._load(weights)
+        return _Adapted(self.network, self._logits).eval()
+
+    def rate(self) -> float:
+        """The learning rate of this round."""
+        fit = self.task.fit
+        fall = 0.5 * (1 + math.cos(math.pi * self.round / self.context.rounds)) if fit.decay == "cosine" else 1.0
+        return fit.rate * fall
+
+    def network_input(self, inputs: Tensor) -> Tensor:
+        """(N, ...) inputs as the network gets them, after the learner's transform."""
+        return self.transform.apply(inputs) if self.transform else inputs
+
+    def _train(self) -> Fold:
+        fold = self.data.folds["train"]
+        if not len(fold) or not fold.labels.isfinite().any():
+            raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
+        return fold
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.network_input(inputs))
+        return logits
+
+    def _load(self, weights: Weights) -> None:
+        state = self.network.state_dict()
+        if state.keys() == weights.keys() and any(weights[key].shape != value.shape for key, value in state.items()):
+            self.network = self.task.network_like(weights).to(self.data.device)
+            state = self.network.state_dict()
+        check(weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent")
+        self.network.load_state_dict(dict(weights))
+
+
+class _Adapted(nn.Module):
+    """A network behind what a learner does to its input; its layers keep their paths under `network`."""
+
+    def __init__(self, network: nn.Module, logits: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.network, self._logits = network, logits
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._logits(inputs)
+
+
+def _correct(moving: Moving, correction: Weights | None) -> None:
+    for name, change in (correction or {}).items():
+        if name in moving and (gradient := moving[name].grad) is not None:
+            gradient.add_(change.to(gradient.device))

@@ -1,0 +1,40 @@
+"""What one workload's networks learn: everything that TorchLearner does not know."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from brainct.core.learner import Model
+from brainct.core.weights import Weights
+from brainct.training.config import Fit
+
+Augment = Callable[[Tensor, np.random.Generator], Tensor]
+"""A batch of inputs and a generator to a new batch like it."""
+
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Logits (N, F), labels (N, F) with NaN where unknown, and shares or None to a scalar; see training.losses."""
+
+Scores = Callable[[NDArray[np.float64], NDArray[np.float64]], dict[str, Any]]
+"""Labels (N, F) and predictions (N, F) to scores that JSON can hold."""
+
+
+@dataclass(frozen=True)
+class TorchTask:
+    """What one workload's networks learn.
+
+    fit: local training in one round. initial: the seeded model before round 0. network_like: an untrained network in
+    the widths of these weights. predictions: logits to what a model predicts, such as probabilities. augment: of a
+    training batch; None for none.
+    """
+
+    fit: Fit
+    initial: Callable[[], Model]
+    network_like: Callable[[Weights], nn.Module]
+    loss: Loss
+    predictions: Callable[[Tensor], Tensor]
+    scores: Scores
+    augment: Augment | None = None
