@@ -37,7 +37,7 @@ def comparison_tables(rows: Sequence[RunRow]) -> str:
 
 
 def render_markdown(sections: Sequence[Section]) -> str:
-    """Titles, texts and tables of sections; pictures are for pages."""
+    """Titles, texts, tables, terms and notes of sections; pictures are for pages."""
     return "\n\n".join(part for section in sections for part in _section(section)) + "\n"
 
 
@@ -46,7 +46,8 @@ def _section(section: Section) -> list[str]:
         f"## {_word(section.title)}",
         *section.text,
         *("\n".join([f"{table.caption}.", "", *table_lines(table)]) for table in section.tables),
-        *([f"- {note}" for note in section.notes]),
+        *(f"- {term}: {text}." for term, text in section.terms.items()),
+        *(f"- {note}" for note in section.notes),
     ]
 
 

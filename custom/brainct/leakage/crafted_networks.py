@@ -1,11 +1,11 @@
-"""A server that gives a site agent a network made to read scans, and whether any scan comes out: PASS or FAIL.
+"""A server that sends a site agent a network made to read scans; FAIL if any training scan comes out, else PASS.
 
-Fowl, Geiping, Czaja, Goldblum, Goldstein: Robbing the Fed, ICLR 2022 (the imprint layer: neurons that all see the same
-brightness, each from another threshold on, so that the gradients of two neighbours differ by the scans between them).
-The loss of a threshold that isolates one scan tells that scan value by value, with no gradient at all.
+Fowl, Geiping, Czaja, Goldblum, Goldstein: Robbing the Fed, ICLR 2022 (the imprint layer: all neurons see the mean
+brightness, each above its own threshold, so that the gradients of two neighbours differ by the scans between them). The
+training loss under a threshold that isolates one scan reveals that scan value by value, without any gradient.
 
-Both use the package's own `vgg-small` with options that make its hidden layer a linear layer over pixels, of the scan
-at half its edge: its max-pooling can't be turned off.
+Both use the package's own `vgg-small`, with options that make its hidden layer linear over the pixels of the scan at
+half its edge, since its max-pooling can't be turned off.
 """
 
 import math
@@ -31,16 +31,19 @@ CLEAR = 35.0
 BINS = 1024
 CHANNELS = 3
 STEEP, SURE, SLOPE = 4000.0, 10.0, 4.0
-"""A scan less than 1 / STEEP below a threshold is not kept out; the logit of one above it while it is searched, and
-that of a value of 1 while values are read."""
+"""STEEP: a scan less than 1 / STEEP below a threshold passes too. SURE: logit of a scan above it during the search.
+SLOPE: logit of a pixel value of 1 while values are read."""
 PARTS, SEARCH = ("all", "top", "left", "first window"), 20
-"""Parts of the picture whose brightness is tried, and orders that the search for a threshold may take in each."""
+"""PARTS: of the picture whose brightness is tried. SEARCH: requests that the search may take in each."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out. recovered: training scans above CLEAR; of: the site's. best: highest PSNR in dB, None where
-    nothing came. said: the site's refusal."""
+    """The result of one attack, with the keys of crafted.json.
+
+    recovered: training scans above CLEAR, of the site's `of`. best: highest PSNR in dB, None without a picture. orders:
+    requests sent. said: the site's refusal.
+    """
 
     attack: str
     recovered: int
@@ -51,18 +54,18 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """FAIL where a training scan came out."""
+        """FAIL if a training scan came out."""
         return "FAIL" if self.recovered else "PASS"
 
     def __str__(self) -> str:
         best = f", best {self.best:.1f} dB" if self.best is not None else ""
         said = f"; the site: {self.said}" if self.said else ""
-        orders = f"{self.orders} order{'' if self.orders == 1 else 's'}"
-        return f"{self.verdict}  {self.attack}: {self.recovered} of {self.of} training scans{best}, {orders}{said}"
+        requests = f"{self.orders} request{'' if self.orders == 1 else 's'}"
+        return f"{self.verdict}  {self.attack}: {self.recovered} of {self.of} training scans{best}, {requests}{said}"
 
 
 def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: float = 1e-30) -> Plan:
-    """A job whose hidden layer sees all pixels of a scan at half its edge; one step a round, over all scans."""
+    """A job whose hidden layer sees all pixels of a scan at half its edge; one step a round over all scans."""
     network = {
         "architecture": "vgg-small",
         "size": size,
@@ -74,14 +77,14 @@ def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: flo
 
 
 class Server:
-    """Gives one site agent orders of a run as an honest server would, each round once."""
+    """Sends one site agent the requests of a run as an honest server would, each round once."""
 
     def __init__(self, agent: Answers, site: str, plan: Plan):
         self.agent, self.site, self.plan, self.orders, self.said = agent, site, plan, 0, ""
         self._ask("describe", 0, None)
 
     def reply(self, weights: Weights) -> Mapping[str, Any] | None:
-        """The site's answer to the next round's task; None once it refused."""
+        """The site's reply to the next round's task; None after a refusal."""
         if self.said or self.orders >= self.plan.rounds:
             return None
         self.orders += 1
@@ -98,13 +101,13 @@ class Server:
 
 
 def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
-    """Ask for one report under an imprint layer of BINS thresholds, and read scans from its differences.
+    """Request one report under an imprint layer of BINS thresholds, and read scans from its differences.
 
     fold: the site's training scans, (N, 3, size, size), to compare with. scheme: `fedsgd`, whose report is a gradient,
     or one whose report is a model, such as `fedavg`: after one step of plain SGD it has moved along the gradient.
     """
     server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
-    given = imprinting(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
+    given = imprint_weights(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
     answer = server.reply(given)
     moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
     pictures = read_imprint(moved) if moved else []
@@ -112,8 +115,8 @@ def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size:
     return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.inputs)
 
 
-def imprinting(weights: Weights) -> Weights:
-    """The network's weights, so that hidden neuron i is max(0, mean brightness - i / BINS) and all count the same."""
+def imprint_weights(weights: Weights) -> Weights:
+    """Weights under which hidden neuron i is max(0, mean brightness - i / BINS), all with the same output weight."""
     made = _passing(weights)
     rows, pixels = made["hidden.weight"].shape
     made["hidden.weight"] = torch.full((rows, pixels), 1 / pixels)
@@ -123,13 +126,14 @@ def imprinting(weights: Weights) -> Weights:
 
 
 def read_imprint(gradient: Weights) -> list[Tensor]:
-    """(3, E, E) pictures from the hidden layer's gradient: of each two neighbours the ratio of their differences."""
+    """(3, E, E) pictures from the hidden layer's gradient: for each two neighbours, the ratio of their differences."""
     weight, bias = (gradient[f"hidden.{part}"].double() for part in ("weight", "bias"))
     weights, biases = weight - _shifted(weight), bias - _shifted(bias)
     edge = int((weight.shape[1] / CHANNELS) ** 0.5)
-    heard = biases.abs() > 1e-6 * biases.abs().max().clamp(min=1e-30)
+    present = biases.abs() > 1e-6 * biases.abs().max().clamp(min=1e-30)
     return [
-        (row / value).reshape(CHANNELS, edge, edge) for row, value in zip(weights[heard], biases[heard], strict=True)
+        (row / value).reshape(CHANNELS, edge, edge)
+        for row, value in zip(weights[present], biases[present], strict=True)
     ]
 
 
@@ -137,21 +141,23 @@ def _shifted(values: Tensor) -> Tensor:
     return torch.cat([values[1:], torch.zeros_like(values[:1])])
 
 
-def attempts(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
-    """All crafted-network attacks on one site agent. agent: by name of the attack, each with a disk of its own; fold:
-    the site's training scans at a size."""
+def try_attacks(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
+    """All crafted-network attacks on one site.
+
+    agent: gives a site agent with its own disk for each attack's name. fold: the site's training scans at a size.
+    """
     return [
         imprint(agent("fedsgd"), site, fold(64), "fedsgd", 64),
         imprint(agent("fedavg"), site, fold(64), "fedavg", 64),
-        through_the_loss(agent("loss"), site, fold(32), 32),
+        read_through_loss(agent("loss"), site, fold(32), 32),
     ]
 
 
-def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
-    """Ask for the training loss alone: first for a threshold above which one scan lies, then for its values, one each.
+def read_through_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
+    """Use the training loss alone: find a threshold with one scan above it, then read its values, one a request.
 
-    Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; of its
-    labels the server is told how many there are, as sites say at the roll call.
+    Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; the
+    server knows the number of its labels from the roll call.
     """
     edge = size // 2
     server = Server(agent, site, plan := crafted_plan("fedavg", size, 2, rounds=edge**2 + SEARCH * len(PARTS)))
@@ -168,16 +174,16 @@ def through_the_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> O
 
 
 class _Reader:
-    """What the loss of a crafted model tells: how many scans lie above a threshold, and a value of a single one.
+    """Reads from the loss of a crafted model how many scans are above a threshold, and a value of a single one.
 
-    labels: of all training scans, over which the loss is a mean. Every output but that of `any` adds log 2 a label.
+    labels: number over all training scans, of which the loss is the mean. Outputs other than `any` add log 2 each.
     """
 
     def __init__(self, server: Server, weights: dict[str, Tensor], labels: int):
         self.server, self.weights, self.labels = server, weights, labels
 
     def border(self, part: Tensor) -> tuple[Tensor, float, bool] | None:
-        """This part, a mean brightness of it above which one scan lies, and whether that is a positive one; or None."""
+        """This part, a mean brightness above which exactly one scan is, and whether that scan is positive; or None."""
         low, high = 0.0, 1.0
         for _ in range(SEARCH):
             middle = (low + high) / 2
@@ -191,7 +197,7 @@ class _Reader:
         return None
 
     def value(self, part: Tensor, border: float, positive: bool, pixel: int) -> float | None:
-        """The value of one pixel of the scan above the border; None once the site refused."""
+        """The value of one pixel of the scan above the border; None after a refusal."""
         total = self._total(part, border, pixel)
         if total is None:
             return None
@@ -199,7 +205,7 @@ class _Reader:
         return (logit if positive else -logit) / SLOPE
 
     def _total(self, part: Tensor, border: float, pixel: int | None) -> float | None:
-        """What the scans above the border add to the loss: each its cross-entropy less log 2."""
+        """The sum over the scans above the border of cross-entropy minus log 2."""
         answer = self.server.reply(_gated(self.weights, part, border, pixel))
         loss = answer.get("metrics", {}).get("loss") if answer else None
         return None if loss is None else (loss - math.log(2)) * self.labels
@@ -210,7 +216,7 @@ def _loss(logit: float) -> float:
 
 
 def _part(name: str, edge: int) -> Tensor:
-    """(CHANNELS edge^2,) shares, sum 1, of the values whose mean brightness is looked at."""
+    """(CHANNELS edge^2,) weights, sum 1, of the values whose mean brightness is used."""
     chosen = torch.zeros(CHANNELS, edge, edge)
     half = edge // 2
     areas = {"all": chosen, "top": chosen[:, :half], "left": chosen[:, :, :half], "first window": chosen[0]}
@@ -219,7 +225,7 @@ def _part(name: str, edge: int) -> Tensor:
 
 
 def _gated(weights: Weights, part: Tensor, border: float, pixel: int | None) -> Weights:
-    """Logit SLOPE x of this pixel, or SURE for none, if the part's mean brightness is above the border; else 0.
+    """Logit SLOPE x of this pixel (SURE if None) where the part's mean brightness is above the border; else 0.
 
     max(0, g + x) - max(0, g), where g = STEEP (brightness - border).
     """
@@ -236,7 +242,7 @@ def _gated(weights: Weights, part: Tensor, border: float, pixel: int | None) -> 
 
 
 def _passing(weights: Weights) -> dict[str, Tensor]:
-    """Zeros, but a convolution that passes each window on as it is."""
+    """Zeros, except a convolution that is the identity on each window."""
     made = dict(filled(weights, 0.0))
     for channel in range(CHANNELS):
         made["conv1.weight"][channel, channel, 1, 1] = 1.0
