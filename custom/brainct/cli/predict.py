@@ -33,12 +33,12 @@ def predict(
 
     from brainct.core import serialization
     from brainct.core.learner import Learner
+    from brainct.core.spreadsheet import spreadsheet_cell
     from brainct.ct.dataset import every_scan
     from brainct.ct.folds import FINDINGS
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
-    from brainct.ct.read.label_table import cell
-    from brainct.ct.read.opened import decoding
+    from brainct.ct.read.site_files import decoding
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
@@ -71,7 +71,9 @@ def predict(
     rows, text = found.tolist(), io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["scan", *FINDINGS])
-    writer.writerows([cell(name), *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True))
+    writer.writerows(
+        [spreadsheet_cell(name), *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True)
+    )
     serialization.write(out, text.getvalue().encode("utf-8", "surrogateescape"))
     for note in scans.notes:
         print(f"note: {note}")
