@@ -196,12 +196,18 @@ def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     assert traffic("dynamic")[1] < back
 
 
-def test_the_committed_pages_of_schemes_are_what_the_registry_says(capsys, tmp_path):
+def test_the_committed_page_of_schemes_is_what_the_registry_says(capsys, tmp_path):
     assert type_in(capsys, "schemes", "--write", "--docs", tmp_path)[0] == 0
-    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
-    assert len(made) > 10
-    for path in made:
-        assert (tmp_path / path).read_text() == (ROOT / "docs" / path).read_text(), path
+    assert [path.name for path in tmp_path.iterdir()] == ["schemes.md"]
+    assert (tmp_path / "schemes.md").read_text() == (ROOT / "docs" / "schemes.md").read_text()
+
+
+def test_one_scheme_is_shown_with_its_block_and_its_schema(capsys):
+    assert "### `fedprox`" in type_in(capsys, "schemes", "fedprox")[1]
+    code, out, _ = type_in(capsys, "schemes", "fedprox", "--schema")
+    assert code == 0
+    assert json.loads(out)["properties"]["mu"]["minimum"] == 0
+    refused(capsys, "unknown scheme 'fedmax'", "schemes", "fedmax")
 
 
 def test_the_command_imports_without_torch_monai_nvflare_and_sklearn():

@@ -82,7 +82,7 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
     [
         (None, "no answer in time"),
         ({"error": "power cut"}, "power cut"),
-        ({"extra": {}}, "site-2, round 2, follow-up: its seeds are not of the sites that were asked for"),
+        ({"extra": {}}, "site-2, round 2, follow-up: its seeds are of other sites than those asked for"),
         ({"examples": 0}, "site-2, round 2, follow-up: reports 0 examples"),
         ({"exchange": "round 2"}, "no answer in time"),
     ],

@@ -111,7 +111,7 @@ def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task
     plan = tiny_plan(scheme)
     site = begun(tmp_path, plan)
     error = site.answer(request(plan))["error"]
-    assert "which stays at each site by this job; it sends nothing" in error
+    assert "but by this job that stays at each site; the site sends nothing" in error
 
 
 def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unasked(tmp_path, monkeypatch):
