@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from brainct.barriers.measure import Choices, Loss, of_pairs
+from brainct.barriers.measure import measure_pairs
+from brainct.barriers.pair import Choices, Loss
 from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
@@ -55,7 +56,7 @@ class Subject:
         ).layers
 
 
-def of_run(run: Path, epochs: int | None = None) -> Subject:
+def models_of_run(run: Path, epochs: int | None = None) -> Subject:
     """The sites' models one round after a run: each site trains the model that it would use for so many passes.
 
     epochs: passes at the job's full learning rate, >= 0; None for the job's. With 0 they are compared as the run left
@@ -77,7 +78,7 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
     return Subject(plan, models, updates, learners)
 
 
-def of_files(files: Sequence[Path]) -> Subject:
+def models_of_files(files: Sequence[Path]) -> Subject:
     """Models that runs wrote as RUN/model.safetensors; the loss is on the scans of all these runs' sites together."""
     models, updates, found = {}, [], dict[str, TorchLearner]()
     runs = [open_run(file.parent) for file in files]
@@ -95,12 +96,12 @@ def _seeded(plan: Plan) -> Weights:
     return model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
 
 
-def measured(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
+def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
     """barriers.json: what `study.barriers.of_pairs` says on the first fold; on further folds, under `also`."""
     found = {}
     for fold in folds:
         loss = loss_on(subject, fold, finding)
-        pairs = of_pairs(subject.models, subject.layers, loss, choices, subject.updates)
+        pairs = measure_pairs(subject.models, subject.layers, loss, choices, subject.updates)
         found[fold] = {**pairs, "loss": {"fold": fold, "finding": finding, "scans": _count(subject, fold)}}
     return {**found[folds[0]], "also": {fold: found[fold] for fold in folds[1:]}}
 

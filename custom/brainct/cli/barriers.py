@@ -27,7 +27,7 @@ def barriers(
     out: Annotated[Path | None, typer.Option(help="Folder of barriers.json and pictures. (default: the run)")] = None,
 ) -> None:
     """Barriers between models (Adilova et al., ICLR 2024): full, of each layer, cumulative, and under perturbations."""
-    from brainct.barriers.measure import Choices
+    from brainct.barriers.pair import Choices
 
     if bool(files) == bool(run):
         raise Refused("barriers are measured between files or of a --run; wanted one of the two")
@@ -49,16 +49,16 @@ def _measure(
 
     from rich.console import Console
 
-    from brainct.barriers.subjects import measured, of_files, of_run
+    from brainct.barriers.subjects import measure_subject, models_of_files, models_of_run
     from brainct.core.serialization import write
     from brainct.pages.picture import write_pictures
     from brainct.report.barriers_file import Barriers
     from brainct.report.sections.barriers import pictures
 
     began = time.monotonic()
-    subject = of_run(run, epochs) if run else of_files(files)
+    subject = models_of_run(run, epochs) if run else models_of_files(files)
     ready = time.monotonic()
-    content = measured(subject, folds, finding, choices)
+    content = measure_subject(subject, folds, finding, choices)
     took = {"training": round(ready - began, 1), "measuring": round(time.monotonic() - ready, 1)}
     write(folder / "barriers.json", json.dumps(content, indent=1, allow_nan=False).encode())
     drawn = write_pictures(pictures(Barriers.model_validate(content)), folder / "barriers")
@@ -95,14 +95,14 @@ def _summary(content: dict[str, Any]) -> str:
 def _print_layers(file: Path, choose: int | None, below: float | None) -> None:
     import json
 
-    from brainct.barriers.measure import chosen
+    from brainct.barriers.measure import lowest_layers
     from brainct.core import json_file
 
     if not file.is_file():
         raise Refused(f"{file} does not exist; measure first, with the same command without --choose and --below")
     content = json_file.table(file.read_bytes(), str(file), WANTED)
     try:
-        layers = chosen(content["layers"], choose, below)
+        layers = lowest_layers(content["layers"], choose, below)
     except (LookupError, TypeError, AttributeError) as error:
         raise Refused(f"{file} can't be read ({type(error).__name__}); wanted {WANTED}") from None
     print(json.dumps({"layers": layers}))
