@@ -6,7 +6,7 @@ w(a) = (1 - a) A + a B, 0 <= a <= 1, and L a loss:
     full barrier       max_a L(w(a)) - ((1 - a) L(A) + a L(B))
     of layers S        the same, with w(a) = the base model, A or B, in which S alone is (1 - a) A_S + a B_S. What is
                        taken off are the losses of the two whole models, not those of the ends of this cut; so it is
-                       at least 0 (the base model lies on the cut), and differs between the bases
+                       at least 0 (the base model is on the cut), and differs between the bases
     bump of a cut      the same over the straight line between the cut's own ends: 0 wherever L is convex along it
     cumulative         of the first k layers from the bottom (input) or from the top (output), or in random order
 
@@ -99,7 +99,9 @@ def measure_pairs(
     return {"pairs": [[*pair] for pair in pairs], "alphas": choices.alphas, **mean_of_trees(found), "each": each}
 
 
-def lowest_layers(layers: Sequence[Mapping[str, Any]], count: int | None = None, below: float | None = None) -> list[str]:
+def lowest_layers(
+    layers: Sequence[Mapping[str, Any]], count: int | None = None, below: float | None = None
+) -> list[str]:
     """Paths of the layers with the lowest barriers, in the network's order: `count` of them, or all up to `below`.
 
     layers: those of barriers.json. A layer's barrier is the larger of its two bases'.

@@ -1,7 +1,7 @@
-"""What barriers are measured on: models of a run's sites, or of files, and the loss on the scans of a run's sites.
+"""Models to measure barriers between, of a run's sites or of files, and the loss on the scans of the run's sites.
 
-No model of a site is stored for this. The sites of a run are those of a simulation, whose scans are all here: each one
-starts from the model that it would use itself after the run and trains it once more, alone and in memory.
+A run stores no site's model. Its sites are simulated and their scans are all on this machine: each site takes the model
+that it uses after the run and trains it once more, in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Subject:
-    """Models to measure between. updates: what training changed in each. learners: how each site sees its scans."""
+    """Models to measure between. updates: what training changed in each. learners: with each site's scans."""
 
     plan: Plan
     models: Mapping[str, Weights]
@@ -57,10 +57,10 @@ class Subject:
 
 
 def models_of_run(run: Path, epochs: int | None = None) -> Subject:
-    """The sites' models one round after a run: each site trains the model that it would use for so many passes.
+    """The sites' models one round after a run: each site trains the model that it uses once more.
 
-    epochs: passes at the job's full learning rate, >= 0; None for the job's. With 0 they are compared as the run left
-    them, which says something where models are personal; their updates then reach back to the seeded model.
+    epochs: at the job's full learning rate, >= 0; None for the job's number. With 0 the models are compared as the run
+    left them, which is of interest for personal models; their updates are then measured from the seeded model.
     """
     if epochs is not None and epochs < 0:
         raise Refused(f"--epochs is {epochs}; wanted at least 0")
@@ -97,7 +97,7 @@ def _seeded(plan: Plan) -> Weights:
 
 
 def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
-    """barriers.json: what `study.barriers.of_pairs` says on the first fold; on further folds, under `also`."""
+    """The content of barriers.json: `measure_pairs` on the first fold; on further folds, under `also`."""
     found = {}
     for fold in folds:
         loss = loss_on(subject, fold, finding)
@@ -107,7 +107,7 @@ def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choice
 
 
 def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
-    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, each seen as its site does.
+    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, adapted as each site does.
 
     finding: one of FINDINGS, or `all` for all six outputs.
     """
