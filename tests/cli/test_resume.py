@@ -3,7 +3,7 @@
 import json
 
 from brainct.core.names import site_names
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rehearse import rehearse
 from tests.conftest import tiny_plan
 from tests.support.command import refused, type_in
@@ -37,7 +37,9 @@ def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, sm
 
 
 def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_site):
-    record = Record(tmp_path / "out", tiny_plan(), tiny_plan().build(), "test", states=tmp_path / "brainct/runs/8f3a-1")
+    record = RecordWriter(
+        tmp_path / "out", tiny_plan(), tiny_plan().build(), "test", states=tmp_path / "brainct/runs/8f3a-1"
+    )
     record.checkpoint({})
     (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
     (tmp_path / "brainct" / "client_state" / "77bc-2" / "hospital-b.safetensors").write_bytes(b"0" * 1_500_000)
