@@ -22,7 +22,7 @@ from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRe
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 
 
-class Record:
+class RecordWriter:
     """Grows with the run and is written after each closed round, so that a crash leaves all closed rounds.
 
     folder: new or empty, otherwise refused. way: `rehearse`, or where FLARE runs. board: also write TensorBoard

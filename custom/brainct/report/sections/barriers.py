@@ -1,4 +1,4 @@
-"""Barriers between models in pictures, and the part of a run's page on them; see study.barriers for what they are."""
+"""Barriers between models (defined in barriers.measure) in pictures, and the part of a run's page on them."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ MOST = 80
 
 
 def barriers(run: RunFolder) -> Section | None:
-    """What barriers.json says, if it lies in the run's folder."""
+    """What barriers.json says, if it is in the run's folder."""
     found = run.barriers
     if not found.layers:
         return None
