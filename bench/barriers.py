@@ -23,7 +23,7 @@ from brainct.core.weights import Weights
 from brainct.ct.metrics import scores
 from brainct.job.config import Plan, plan_of
 from brainct.pages.picture import write_pictures
-from brainct.report.run_folder import Barriers
+from brainct.report.barriers_file import Barriers
 from brainct.report.sections.barriers import pictures
 from brainct.run.rehearse import rehearse
 

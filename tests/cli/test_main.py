@@ -149,7 +149,7 @@ def test_all_images_the_same_and_more_sites_than_images_are_refused(capsys, smal
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "site.yaml"))
     (tmp_path / "site.yaml").write_text(SITE.format(root=same))
     refused(capsys, "same", "rehearse", small_job, "--sites", 1, "--out", tmp_path / "a")
-    (tmp_path / "site.yaml").write_text(SITE.format(root=few) + "deal: {how: iid}\n")
+    (tmp_path / "site.yaml").write_text(SITE.format(root=few) + "partition: {how: iid}\n")
     refused(capsys, "sites", "rehearse", small_job, "--sites", 20, "--out", tmp_path / "b")
 
 

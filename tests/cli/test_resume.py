@@ -3,8 +3,7 @@
 import json
 
 from brainct.core.names import site_names
-from brainct.run import checkpoint
-from brainct.run.checkpoint import State
+from brainct.run.record import Record
 from brainct.run.rehearse import rehearse
 from tests.conftest import tiny_plan
 from tests.support.command import refused, type_in
@@ -21,7 +20,7 @@ def test_a_killed_run_is_resumed_and_ends_with_the_table_and_the_hash(capsys, sm
 
 
 def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
-    refused(capsys, "has closed nothing that it could go on from", "resume", tmp_path)
+    refused(capsys, "has no checkpoint to continue from", "resume", tmp_path)
 
 
 def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, small_job, tmp_path):  # noqa: F811
@@ -38,8 +37,8 @@ def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, sm
 
 
 def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_site):
-    record = {"plan": {}, "sites": {}, "rounds": []}
-    checkpoint.save(tmp_path / "brainct" / "runs" / "8f3a-1", State({}, record))
+    record = Record(tmp_path / "out", tiny_plan(), tiny_plan().build(), "test", states=tmp_path / "brainct/runs/8f3a-1")
+    record.checkpoint({})
     (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
     (tmp_path / "brainct" / "client_state" / "77bc-2" / "hospital-b.safetensors").write_bytes(b"0" * 1_500_000)
     code, out, _ = type_in(capsys, "runs", "list", tmp_path)

@@ -1,4 +1,4 @@
-"""The public set Head CT, where it is present: read whole, its near duplicates found, dealt out."""
+"""The public set Head CT, where it is present: read whole, near duplicates found, partitioned."""
 
 import os
 import time
@@ -66,8 +66,8 @@ def test_the_known_near_duplicates_of_head_ct_are_joined_and_few_others() -> Non
 def test_the_head_ct_site_file_trains_on_sixteen_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAINCT_HEAD_CT", str(HEAD_CT.resolve()))
     sites = [f"site-{number}" for number in range(1, 5)]
-    dealt = open_sites(read_site_file(POC / "head_ct.yaml"), sites, 48)
-    assert [[len(dealt[site].folds[fold]) for fold in FOLDS[:2]] for site in sites] == [[16, 0]] * 4
-    tested = {len(dealt[site].folds["test"]) for site in sites}
+    opened = open_sites(read_site_file(POC / "head_ct.yaml"), sites, 48)
+    assert [[len(opened[site].folds[fold]) for fold in FOLDS[:2]] for site in sites] == [[16, 0]] * 4
+    tested = {len(opened[site].folds["test"]) for site in sites}
     assert len(tested) == 1
     assert tested.pop() >= 140 - 64 - 4

@@ -42,7 +42,7 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
         torch.testing.assert_close(
             image, rendered(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0
         )
-    assert "pictures are mixed with 3 scans in HU: a network can tell them apart by that alone" in data.notes
+    assert "1 images are mixed with 3 scans in HU: a network can use that" in data.notes
 
 
 def test_the_windows_of_the_site_file_are_the_channels(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_pixel_size_of_zero_is_refused(tmp_path: Path) -> None:
 def test_a_field_of_view_needs_a_pixel_size(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,a")
-    assert "0.png: pixel size unknown, so `fov_mm` cannot be kept" in refused(tmp_path, kind="manifest", fov_mm=200)
+    assert "0.png: pixel size unknown, so `fov_mm` cannot be applied" in refused(tmp_path, kind="manifest", fov_mm=200)
 
 
 def test_missing_images_of_a_manifest_are_noted_when_allowed(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def _a_link_out(folder: Path) -> None:
     ("spoil", "words"),
     [
         (_cut_in_half, "head_ct/004.png: unreadable or truncated picture (OSError): copy it again"),
-        (_all_the_same, "all 20 images are the same: the export has gone wrong"),
+        (_all_the_same, "all 20 images are the same: the export has failed"),
         (_a_link_out, "labels.csv, row 6: path 'head_ct/004.png' leads out of root through a link"),
         (
             lambda at: lines(at, "4,1", "../4,1"),

@@ -17,8 +17,9 @@ from brainct.job.config import plan_of
 from brainct.pages import wording
 from brainct.report.build import report
 from brainct.report.pooling import pool_bins
-from brainct.report.run_folder import Bin, number, text
+from brainct.report.readable_record import Bin
 from brainct.report.saliency import ANY, looked_at, may_show
+from brainct.report.tolerant import number, text
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, tiny_plan
 from tests.support.reader import read

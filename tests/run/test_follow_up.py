@@ -10,9 +10,11 @@ import pytest
 from brainct.core import serialization
 from brainct.core.names import site_names
 from brainct.core.scheme import Report, Task, followed
-from brainct.run.record import Record, last_lines, participation
+from brainct.run.record import Record
 from brainct.run.rehearse import InProcess, rehearse, resume
 from brainct.run.rounds import Run
+from brainct.run.run_record import RunRecord
+from brainct.run.summary import last_lines
 from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan, tiny_scans
@@ -70,8 +72,9 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
         assert row["bytes_sent"][site] == sizes[site, 0][0] + sizes[site, 1][0]
         assert row["bytes_received"][site] == sizes[site, 0][1] + sizes[site, 1][1]
     assert row["metrics"] == {site: {} for site in SITES}
-    assert "5 of 5" not in last_lines(record, tmp_path)
-    assert last_lines(record, tmp_path).count("4 of 4") == len(SITES)
+    lines = last_lines(RunRecord.model_validate(record), tmp_path)
+    assert "5 of 5" not in lines
+    assert lines.count("4 of 4") == len(SITES)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_s
     record, lines = run(tmp_path, Post(tmp_path, change))
     assert record["rounds"][2]["lost"]["site-2 (follow-up)"].startswith(reason)
     assert any(line.startswith(f"round 2, follow-up: lost site-2 ({reason}") for line in lines)
-    assert participation(record)["site-2"] == {"asked": 4, "took_part": 4, "lost": {}}
+    assert record["participation"]["site-2"] == {"asked": 4, "took_part": 4, "lost": {}}
     assert sorted(record["rounds"][2]["metrics"]) == SITES
 
 

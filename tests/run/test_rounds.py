@@ -6,6 +6,7 @@ from brainct.core.version import fingerprint
 from brainct.errors import Refused
 from brainct.run.record import Record
 from brainct.run.rounds import Run
+from brainct.run.run_record import Round
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan
 from tests.support.requests import describes, trains
@@ -104,7 +105,8 @@ def test_how_long_a_site_is_waited_for_follows_its_last_five_reports(tmp_path, s
     plan = tiny_plan("fedavg")
     record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
     seconds = [90.0, 1.0, 2.0, 1.0, 3.0, 1.0]
-    record.content["rounds"] = [{"answered": {"a": value}} for value in seconds] + [{"answered": {"b": 7.0}}]
+    answered = [{"a": value} for value in seconds] + [{"b": 7.0}]
+    record.record.rounds = [Round.model_construct(answered=each) for each in answered]
     assert Run(plan, SITES, Post(tmp_path, small_site), record)._slowest() == {"a": 3.0, "b": 7.0}
 
 
@@ -172,7 +174,7 @@ def test_a_site_whose_last_check_failed_is_named_and_the_record_keeps_the_verdic
 def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_site):
     from brainct.core import serialization
     from brainct.core.weights import sha256
-    from brainct.run.rounds import load_model
+    from brainct.run.model_file import load_model
 
     record = run(tmp_path, Post(tmp_path, small_site))
     state = serialization.load(tmp_path / "out" / "state" / "memory.safetensors")

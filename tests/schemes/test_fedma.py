@@ -205,8 +205,8 @@ def test_an_argument_out_of_range_is_refused(arguments, words):
 
 
 def test_a_run_grows_is_evaluated_and_leaves_a_model_that_loads(small_site, tmp_path):
+    from brainct.run.model_file import load_model
     from brainct.run.rehearse import rehearse
-    from brainct.run.rounds import load_model
 
     plan = tiny_plan("fedma", arguments={"gamma": 1e9, "noise": 1e-6, "growth": 1.5}, rounds=5, evaluate_every=2)
     record = rehearse(plan, ["site-1", "site-2"], tmp_path / "out", log=lambda line: None).content

@@ -52,7 +52,7 @@ def _measure(
     from brainct.barriers.subjects import measured, of_files, of_run
     from brainct.core.serialization import write
     from brainct.pages.picture import write_pictures
-    from brainct.report.run_folder import Barriers
+    from brainct.report.barriers_file import Barriers
     from brainct.report.sections.barriers import pictures
 
     began = time.monotonic()

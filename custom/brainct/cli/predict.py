@@ -32,17 +32,17 @@ def predict(
     import os
 
     from brainct.core import serialization
-    from brainct.core.scheme import Task
+    from brainct.core.learner import Learner
     from brainct.ct.dataset import every_scan
     from brainct.ct.folds import FINDINGS
     from brainct.ct.learner import learner_of
+    from brainct.ct.network_check import check_network
     from brainct.ct.read.label_table import cell
     from brainct.ct.read.opened import decoding
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
-    from brainct.job.config import plan_of
-    from brainct.run.model_file import WANTED, beside, check_network
-    from brainct.run.rounds import load_model
+    from brainct.run.model_file import WANTED, read_model
+    from brainct.run.replay import adapted
     from brainct.security.credentials import offline
     from brainct.site.agent import site_file_of
 
@@ -50,22 +50,20 @@ def predict(
         raise Refused(f"{out} is there already; name another file or remove it first")
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused(f"{out} can't be written: its folder is not there, or nobody here may write to it")
-    weights, said = load_model(model), beside(model)
-    if not said["plan"]:
-        raise Refused(f"{model.name} does not say its network; wanted {WANTED}")
-    plan = plan_of(said["plan"], f"{model.name}: its metadata")
+    delivered = read_model(model)
+    plan = delivered.plan()
     if plan.scheme in UNTRAINED:
         raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: it has learned nothing")
-    check_network(weights, plan, model.name)
+    check_network(delivered.weights, plan, model.name)
     path = site_file or site_file_of(None)
     names, scans = every_scan(
         read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims
     )
     CT.check(scans, ct_choices(plan), site)
-    learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
+    learner: Learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
     with decoding(model.name, "what it says of itself does not fit its scheme", f"wanted {WANTED}"):
-        seeing = plan.build().adapt_input(Task(weights, said["extra"]), learner, {})
-    found = seeing.predict(weights)
+        learner = adapted(plan, delivered.task, learner)
+    found = learner.predict(delivered.weights)
     if not found.isfinite().all():
         raise Refused(
             f"{model.name} gives no number for {int((~found.isfinite()).any(1).sum())} scans; nothing is written"

@@ -20,7 +20,7 @@ def resume(
     from brainct.cli.progress import Progress
     from brainct.job import folders
     from brainct.run import checkpoint, rehearse
-    from brainct.run.record import last_lines
+    from brainct.run.summary import last_lines
 
     if job:
         folder = folders.resuming(job, run, out or job.resolve().with_name(f"{job.resolve().name}-resumed"))
@@ -31,6 +31,6 @@ def resume(
             f"no run at {run}; wanted the folder of a rehearsed run, such as runs/feddc-1-1, or --job for FLARE"
         )
     found = checkpoint.load(Path(run) / "state", run)
-    with Progress(found.record["plan"]["rounds"]) as progress:
+    with Progress(found.record.plan["rounds"]) as progress:
         record = rehearse.resume(Path(run), workers=workers, log=progress.log, closed=progress.closed)
-    print(last_lines(record.content, Path(run)))
+    print(last_lines(record.record, Path(run)))

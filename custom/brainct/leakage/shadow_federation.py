@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare.evaluation import Opened, opener
-from brainct.compare.one_run import delivered, describe_error, kib_of
+from brainct.compare.one_run import describe_error, kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
 from brainct.job.config import Plan
@@ -18,6 +18,7 @@ from brainct.leakage.attackers import Exchange, ModelProbe, attacker_views
 from brainct.leakage.federation_row import AttackerView, FederationRow, format_bits
 from brainct.leakage.study import PlannedFederation, draw_halves
 from brainct.run.inbox import Inbox
+from brainct.run.model_file import FILE, read_model
 from brainct.run.record import Record
 from brainct.run.rounds import Order, Run
 from brainct.schemes._votes import VOTES
@@ -65,19 +66,19 @@ def _train_and_view(spec: PlannedFederation, opened: Opened, folder: Path) -> Fe
     recorder = Recorder({site: with_policy(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
     record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
     Run(plan, names, recorder, record, log=lambda line: None)()
-    task = delivered(folder / "run" / "model.safetensors")
+    task = read_model(folder / "run" / FILE).task
     probes = {site: ModelProbe(plan, site, opened[site]) for site in names}
     own = {site: agent.delivered(plan, task, names, "run") for site, agent in agents.items()}
     return FederationRow(
         **_choices(spec),
-        versions=record.content["versions"],
+        versions=dict(record.record.versions),
         members={site: format_bits(members[site]) for site in names},
         views=_rounded(attacker_views(plan.build(), probes, recorder.exchanges, task, own)),
-        aurocs={site: found["any"]["auroc"] for site, found in record.content["test"].items()},
-        kib_per_site=kib_of(record.content, names)[-1],
+        aurocs={site: found["any"]["auroc"] for site, found in record.record.test.items()},
+        kib_per_site=kib_of(record.record, names)[-1],
         mu=mu_of(spec.variant.policy, plan.rounds),
         epsilon=epsilon_of(plan, trained[names[0]], recorder.exchanges),
-        model_sha256=record.content["model_sha256"],
+        model_sha256=record.record.model_sha256,
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from brainct.pages.page import Page, Section
 from brainct.pages.wording import counted, duration, listing, size, spans
 from brainct.report import definitions
-from brainct.report.run_folder import Record, RunFolder, everyone, network, seconds_of, traffic
+from brainct.report.readable_record import Record, everyone, network, seconds_of, traffic
+from brainct.report.run_folder import RunFolder
 from brainct.report.sections.barriers import barriers
 from brainct.report.sections.origin import origin
 from brainct.report.sections.rounds import participation, traffic_and_time

@@ -4,7 +4,6 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from brainct.core.determinism import one_thread
-from brainct.core.scheme import Task
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
@@ -30,8 +28,8 @@ from brainct.pages.page import Example, Section
 from brainct.pages.picture import Picture
 from brainct.pages.wording import percent
 from brainct.report.run_folder import RunFolder
-from brainct.run.model_file import beside
-from brainct.run.rounds import load_model
+from brainct.run.model_file import FILE, ModelFile, read_model
+from brainct.run.replay import adapted
 from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
 from brainct.training.data import Dataset
@@ -70,15 +68,15 @@ class _Asked:
 
 def examples(run: RunFolder) -> Section | None:
     """Right and wrong answers of the delivered model, where pictures are allowed; None for a run without a model."""
-    if not run.finished or not (run.folder / "model.safetensors").is_file():
+    if not run.finished or not (run.folder / FILE).is_file():
         return None
     one_thread()
-    plan = plan_of(run.record.plan, "the run's record")
+    plan, model = plan_of(run.record.plan, "the run's record"), read_model(run.folder / FILE)
     asked: dict[str, _Asked] = {}
     notes: list[str] = []
     for site in run.sites:
         if len(asked) < MOST_SITES and (scans := _allowed(run, site, plan, notes)) and len(scans.folds["test"]):
-            asked[site] = _delivered(run, plan, site, scans)
+            asked[site] = _delivered(model, plan, site, scans)
     chosen = _chosen([case for one in asked.values() for case in _cases(one)])
     notes = list(dict.fromkeys(notes))
     if not chosen:
@@ -120,15 +118,12 @@ def may_show(file: SiteFile | None) -> bool:
     return file is None or file.kind == "phantom" or file.pictures
 
 
-def _delivered(run: RunFolder, plan: Plan, site: str, scans: Dataset) -> _Asked:
-    path = run.folder / "model.safetensors"
-    weights = load_model(path)
-    own = learner_of(
-        ct_choices(plan), scans, offline(plan, site), network_like(ct_choices(plan).network, plan.seed, weights)
-    )
-    learner = plan.build().adapt_input(Task(weights, _extra(path)), own, {})
+def _delivered(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _Asked:
+    choices = ct_choices(plan)
+    network = network_like(choices.network, plan.seed, model.weights)
+    learner = adapted(plan, model.task, learner_of(choices, scans, offline(plan, site), network))
     assert isinstance(learner, TorchLearner)
-    return _Asked(learner, weights)
+    return _Asked(learner, model.weights)
 
 
 def _cases(asked: _Asked) -> Iterator[Case]:
@@ -139,11 +134,6 @@ def _cases(asked: _Asked) -> Iterator[Case]:
         if labels[ANY].isfinite():
             found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
             yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
-
-
-def _extra(path: Path) -> dict[str, Any]:
-    extra: dict[str, Any] = beside(path)["extra"]
-    return extra
 
 
 def _chosen(cases: Sequence[Case]) -> list[Case]:

@@ -9,7 +9,8 @@ from brainct.report.ct.charts import by_finding, by_hospital, validation_curve
 from brainct.report.ct.definitions import ANY, SCORES
 from brainct.report.ct.model_card import model_card
 from brainct.report.ct.quality import calibration, confusion, fairness, quality
-from brainct.report.run_folder import About, RunFolder
+from brainct.report.readable_record import About
+from brainct.report.run_folder import RunFolder
 from brainct.report.saliency import examples
 from brainct.report.sections.hospitals import hospitals
 from brainct.report.sections.rounds import learning

@@ -7,8 +7,9 @@ from brainct.pages.drawing import Draw, picture
 from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.wording import counted
+from brainct.report.barriers_file import Barriers, LayerBarrier, Rises
 from brainct.report.ct.definitions import outputs_in_words
-from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
+from brainct.report.run_folder import RunFolder
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}
 KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "null space"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from brainct.pages.page import Section, Table
 from brainct.pages.wording import sites_in_words
-from brainct.report.run_folder import About, Record
+from brainct.report.readable_record import About, Record
 
 Columns = Mapping[str, Mapping[str, str]]
 """Further columns: by head, each hospital's cell."""
