@@ -6,8 +6,6 @@ from brainct.compare.score import NAME
 
 NOT_A_DEVICE = "Research software and no medical device: nothing here may be used for the diagnosis of a patient."
 
-PHANTOM = "Synthetic phantom scans, drawn by a program: these numbers say nothing about patients."
-
 RUN = {
     "Mean over hospitals": "Each hospital counts once, whatever the size of its data; a hospital where a score is not "
     "defined is left out.",
