@@ -34,7 +34,7 @@ HONEST = {
     "extra": {},
     "exchange": "round 3",
 }
-QUIET = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=3 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
 STRANGE = st.one_of(VALUES, mutated(HONEST), st.fixed_dictionaries({}, optional=dict.fromkeys(HONEST, VALUES)))
 
 

@@ -6,8 +6,8 @@ import torch
 
 from brainct.leakage.shadow_federation import train_federation
 from brainct.leakage.study import PlannedFederation, planned_federations, study_of
-from brainct.training.data import Fold, Public
-from tests.conftest import TINY, tiny_scans
+from brainct.training.data import Public
+from tests.conftest import TINY, of_any, tiny_scans
 
 FEDERATION = {"sites": 2, "scans": 8, "skew": "iid", "valid": 0, "test": 6, "outside": 0, "batch_size": 8}
 FIT = {"optimizer": "sgd", "rate": 0.05, "steps": 1, "augment": None}
@@ -26,13 +26,7 @@ def specs(study) -> list[PlannedFederation]:
 
 def random_pictures(study):
     """Pools of random pictures with random labels of `any`: nothing to learn but the scans themselves."""
-    return {site: _of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
-
-
-def _of_any(scans):
-    unknown = torch.full((len(scans.folds["train"]), 5), torch.nan)
-    folds = {name: Fold(of.inputs, torch.cat([unknown, of.labels[:, 5:]], 1)) for name, of in scans.folds.items()}
-    return replace(scans, folds=folds)
+    return {site: of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
 
 
 def public_pools(study):
