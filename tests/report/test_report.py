@@ -16,7 +16,7 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.pages import wording
 from brainct.report.build import report
-from brainct.report.pooling import pool_bins
+from brainct.report.ct.pooling import pool_bins
 from brainct.report.readable_record import Bin
 from brainct.report.saliency import ANY, may_show_scans, saliency_map
 from brainct.report.tolerant import number, text
