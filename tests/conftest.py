@@ -1,5 +1,6 @@
 """What tests share: a tiny network, tiny federations, and where the real head CT lies if it is there."""
 
+import functools
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from brainct.core import determinism
 from brainct.core.learner import Model
+from brainct.ct import phantom
 from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
@@ -31,8 +33,18 @@ PUBLIC = 10
 PHANTOM = "kind: phantom\nphantom: {scans: 16}\nsplit: {train: 0.5, valid: 0.25, test: 0.25}\nbatch_size: 4\n"
 
 
-settings.register_profile("brainct", deadline=None, derandomize=True)
-settings.load_profile("brainct")
+settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=150)
+settings.load_profile(os.environ.get("BRAINCT_EXAMPLES", "fast"))
+
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+"""Where temporary files of the fast lane go if so many bytes are free: every fsync of a state costs 20 ms on a disk."""
+
+
+def pytest_configure(config):
+    fast = not config.option.markexpr.startswith("slow")
+    if fast and MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -46,6 +58,15 @@ def the_same_each_time():
     determinism.one_thread()
     seed = int(os.environ.get("BRAINCT_TEST_SEED", "0"))
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def drawn_once():
+    """A site's phantom scans are drawn once in each test process; each caller gets copies."""
+    draw = functools.lru_cache(maxsize=256)(phantom.phantom)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phantom, "phantom", lambda *asked: tuple(part.copy() for part in draw(*asked)))
+        yield
 
 
 @pytest.fixture
@@ -85,6 +106,14 @@ def tiny_scans(seed: int, scans: int = 8, batch_size: int = 8) -> Dataset:
         batch_size,
         public=tiny_public,
     )
+
+
+def of_any(scans: Dataset) -> Dataset:
+    """The same scans with the label of `any` alone: five findings fewer to score."""
+    unknown = torch.full((6,), torch.nan)
+    unknown[5] = 0
+    folds = {name: Fold(fold.inputs, fold.labels + unknown) for name, fold in scans.folds.items()}
+    return replace(scans, folds=folds)
 
 
 def tiny_public() -> Public:

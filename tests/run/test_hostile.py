@@ -321,7 +321,7 @@ def test_the_watch_sees_a_file_that_is_opened(tmp_path):
     assert touched(lambda: (tmp_path / "a").read_text())
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=st.dictionaries(KEYS, VALUES, max_size=4))
 def test_the_listed_classes_are_safe_to_construct_with_any_arguments(warm, arguments):
     assert touched(lambda: Site(**arguments)) == []
@@ -329,7 +329,7 @@ def test_the_listed_classes_are_safe_to_construct_with_any_arguments(warm, argum
     assert touched(lambda: plan_of(arguments, "the job")) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_scheme_with_any_arguments_is_built_or_refused_in_words(warm, data):
     name = data.draw(st.sampled_from(sorted(SCHEMES)))

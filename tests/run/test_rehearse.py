@@ -26,7 +26,7 @@ def run(folder, scheme="feddc", lines=None, sites=SITES, rounds=3, choices=(), *
     return rehearse(plan, sites, folder, log=(lines if lines is not None else []).append, **options).content
 
 
-@pytest.mark.parametrize("scheme", ["fedavg", "feddc"])
+@pytest.mark.parametrize("scheme", [pytest.param("fedavg", marks=pytest.mark.slow), "feddc"])
 def test_the_model_is_the_same_to_the_bit_with_one_worker_two_or_three_and_again(tmp_path, scheme):
     hashes = [
         run(tmp_path / str(number), scheme, workers=workers)["model_sha256"]
@@ -141,7 +141,7 @@ def test_a_site_whose_training_diverges_is_named_whatever_the_workers(tmp_path, 
 
 
 def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_bit(tmp_path):
-    wanted = run(tmp_path / "calm", rounds=30)["model_sha256"]
+    wanted = run(tmp_path / "calm", rounds=12)["model_sha256"]
     lines, killed = [], []
 
     def kill_one():
@@ -157,7 +157,7 @@ def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_b
 
     began = time.monotonic()
     threading.Thread(target=kill_one, daemon=True).start()
-    record = run(tmp_path / "out", lines=lines, workers=2, rounds=30)
+    record = run(tmp_path / "out", lines=lines, workers=2, rounds=12)
     assert killed
     assert any(f"worker process {killed[0]}" in line and "was killed by signal 9 (SIGKILL)" in line for line in lines)
     assert record["model_sha256"] == wanted

@@ -28,7 +28,7 @@ CYCLE = 3
 """Rounds of a cycle of REPAIR on the tiny network: one of training, one for each hidden layer."""
 
 
-@pytest.mark.parametrize("scheme", ["feddc", "scaffold"])
+@pytest.mark.parametrize("scheme", [pytest.param("feddc", marks=pytest.mark.slow), "scaffold"])
 def test_a_run_killed_in_every_phase_ends_with_the_model_and_record_of_one_that_was_not(scheme, tmp_path):
     check_chain(tiny_plan(scheme, rounds=len(PHASES), evaluate_every=1), site_names(2), tmp_path)
 

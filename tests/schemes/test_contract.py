@@ -13,31 +13,43 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.core.weights import difference, sha256
 from brainct.errors import Refused
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES, about, build
 from brainct.site.agent import SiteAgent
-from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan, tiny_scans
-from tests.conftest import tiny_model as model_of
+from tests.conftest import first_weights, of_any, tiny_learner, tiny_model, tiny_plan, tiny_scans
 from tests.support import by_hand
 from tests.support.by_hand import MORE, sites_of
 from tests.support.requests import trains
 
-every_scheme = pytest.mark.parametrize("name", sorted(SCHEMES))
+
+def in_one_process(name, *marks):
+    """A scheme's cases run in one test process, which then plays each run once."""
+    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *marks])
+
+
+every_scheme = pytest.mark.parametrize("name", [in_one_process(name) for name in sorted(SCHEMES)])
 
 
 def every_scheme_but(**exceptions):
     """All schemes; those named here, each with its reason, must break the law: an exception without need fails."""
     marks = {
-        name: pytest.mark.xfail(strict=True, raises=AssertionError, reason=why) for name, why in exceptions.items()
+        name: [pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)] for name, why in exceptions.items()
     }
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=marks.get(name, ())) for name in sorted(SCHEMES)])
+    return pytest.mark.parametrize("name", [in_one_process(name, *marks.get(name, ())) for name in sorted(SCHEMES)])
 
 
 def play(name, rounds=4, **choices):
-    """A run by hand: the model, what goes with it, what sites keep and would use."""
-    scheme, plan = SCHEMES[name](), tiny_plan(name)
-    last = by_hand.play(scheme, plan, rounds, model=seeded_model(plan), sites=sites_of(name), counts={}, **choices)[-1]
+    """A run by hand, round by round."""
+    plan = tiny_plan(name)
+    return by_hand.play(
+        SCHEMES[name](), plan, rounds, model=tiny_model(plan), sites=sites_of(name), counts={}, **choices
+    )
+
+
+def outcome(name, run):
+    """What a run by hand ends with: the model, what goes with it, what sites keep and would use."""
+    scheme, plan, rounds, last = SCHEMES[name](), tiny_plan(name), len(run), run[-1]
     task, used = Task(scheme.model(last.memory), scheme.extra(last.memory)), {}
     for site, keep in last.keeps.items():
         used[site] = scheme.personalise(task, scheme.adapt_input(task, tiny_learner(plan, site, rounds), keep), keep)
@@ -45,9 +57,15 @@ def play(name, rounds=4, **choices):
 
 
 @functools.cache
+def undisturbed(name):
+    """The longest run that a law needs; the first rounds of a run do not depend on how many follow."""
+    return play(name, 12)
+
+
+@functools.cache
 def played(name, rounds=4):
-    """An undisturbed run by hand, which several laws look at and none changes."""
-    return play(name, rounds)
+    """What an undisturbed run ends with, which several laws look at and none changes."""
+    return outcome(name, undisturbed(name)[:rounds])
 
 
 def eyes(name, played, site, client_state):
@@ -67,11 +85,11 @@ def log(name, agreed=None):
         return obedient(tiny_learner(plan, site, round, scans=scans), agreed, scans, trained)
 
     counts = {site: 3 + at for at, site in enumerate(sites)}
-    for row in by_hand.rounds(scheme, plan, 2, model=seeded_model(plan), sites=sites, counts=counts, learner=learner):
+    for row in by_hand.rounds(scheme, plan, 2, model=tiny_model(plan), sites=sites, counts=counts, learner=learner):
         after = scheme.model(row.memory)
         if trained:
             break
-    return scheme.model(scheme.start(seeded_model(plan), sites, 7)), after
+    return scheme.model(scheme.start(tiny_model(plan), sites, 7)), after
 
 
 def obedient(learner, agreed, count, trained):
@@ -103,12 +121,12 @@ def assert_same(name, found, wanted):
 
 @every_scheme
 def test_the_order_in_which_sites_answer_does_not_matter(name):
-    assert serialization.sha256(played(name)) == serialization.sha256(play(name, backwards=True))
+    assert serialization.sha256(played(name)) == serialization.sha256(outcome(name, play(name, backwards=True)))
 
 
 @every_scheme
 def test_memory_survives_save_and_load_between_rounds(name):
-    there_and_back = play(name, between=lambda memory: serialization.unpack(serialization.pack(memory)))
+    there_and_back = outcome(name, play(name, between=lambda memory: serialization.unpack(serialization.pack(memory))))
     assert serialization.sha256(played(name)) == serialization.sha256(there_and_back)
 
 
@@ -142,7 +160,7 @@ def test_sites_that_agree_are_believed(name):
 @every_scheme
 def test_no_function_changes_what_it_was_given(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    model, client_state = model_of(plan.network, plan.seed, plan.rounds), {}
+    model, client_state = tiny_model(plan), {}
     weights, memory = model.weights, scheme.start(model, sites_of(name), 7)
     hashes = serialization.sha256(weights), serialization.sha256(memory)
     task = scheme.assign(memory, 0, sites_of(name))["site-1"]
@@ -165,7 +183,7 @@ def test_no_function_changes_what_it_was_given(name):
 @every_scheme
 def test_the_same_round_combined_twice_gives_the_same_memory(name):
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7)
+    memory = scheme.start(tiny_model(plan), sites_of(name), 7)
     tasks = scheme.assign(memory, 0, sites_of(name))
     reports = {site: scheme.reply(tasks[site], tiny_learner(plan, site), {})[0] for site in sorted(tasks)}
     assert serialization.sha256(scheme.combine(memory, 0, reports)) == serialization.sha256(
@@ -175,7 +193,7 @@ def test_the_same_round_combined_twice_gives_the_same_memory(name):
 
 @every_scheme_but(ridge="round 0 says all, and the loss is in round 1; see test_ridge.py")
 def test_a_lost_site_leaves_a_usable_model_that_differs(name):
-    left = play(name, lost={("site-2", 1)})
+    left = outcome(name, play(name, lost={("site-2", 1)}))
     assert all(
         torch.isfinite(value).all() for model in (left["model"], *left["used"].values()) for value in model.values()
     )
@@ -187,14 +205,14 @@ def test_a_lost_site_leaves_a_usable_model_that_differs(name):
 def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(name):
     sites = sites_of(name)[:-1]
     scheme, plan = SCHEMES[name](), tiny_plan(name)
-    memory = scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites, 7)
+    memory = scheme.start(tiny_model(plan), sites, 7)
     assert scheme.quorum(len(sites)) == len(sites)
     reports = {site: Report(task.weights, 1) for site, task in scheme.assign(memory, 0, sites).items()}
     scheme.combine(memory, 0, reports)
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
         scheme.combine(memory, 0, dict(list(reports.items())[1:]))
     with pytest.raises(Refused, match=f"{name}: .*{len(sites) - 1}"):
-        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites[1:], 7)
+        scheme.start(tiny_model(plan), sites[1:], 7)
 
 
 LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
@@ -205,7 +223,7 @@ class Losing:
     """Carries orders to real desks; `gone` has no answer in the rounds that its loss says."""
 
     def __init__(self, name, folder, loss, gone="site-2"):
-        scans = {site: tiny_scans(sum(site.encode())) for site in sites_of(name)}
+        scans = {site: of_any(tiny_scans(sum(site.encode()))) for site in sites_of(name)}
         self.agents = {
             site: SiteAgent(site, folder / "client_state", None, lambda f, site, *_: scans[site]) for site in scans
         }
@@ -237,7 +255,10 @@ def ended(run):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_may_return(name, loss, tmp_path):
     plan = tiny_plan(name, rounds=5, evaluate_every=0)
-    carrier, record = Losing(name, tmp_path, loss), Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    carrier, record = (
+        Losing(name, tmp_path, loss),
+        RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False),
+    )
     run = Run(plan, sites_of(name), carrier, record, log=lambda line: None)
     model, refusal = ended(run)
     assert bool(refusal) == carrier.too_few, refusal
@@ -278,6 +299,14 @@ def _nan(weights):
     return {key: value * math.nan if value.is_floating_point() else value for key, value in weights.items()}
 
 
+@functools.cache
+def first_report(name):
+    """A scheme, its first task for site-1, and an honest report on it."""
+    scheme, plan = SCHEMES[name](), tiny_plan(name)
+    task = scheme.assign(scheme.start(tiny_model(plan), sites_of(name), 7), 0, sites_of(name))["site-1"]
+    return scheme, task, scheme.reply(task, tiny_learner(plan), {})[0]
+
+
 @every_scheme
 @pytest.mark.parametrize(
     ("spoil", "words"),
@@ -294,11 +323,7 @@ def _nan(weights):
     ],
 )
 def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
-    scheme, plan = SCHEMES[name](), tiny_plan(name)
-    task = scheme.assign(
-        scheme.start(model_of(plan.network, plan.seed, plan.rounds), sites_of(name), 7), 0, sites_of(name)
-    )["site-1"]
-    report = scheme.reply(task, tiny_learner(plan), {})[0]
+    scheme, task, report = first_report(name)
     check_report(report, task, scheme, "hospital-b, round 0")
     if not report.weights and spoil(report) == report:
         pytest.skip("a report without tensors has none to spoil")

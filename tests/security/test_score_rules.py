@@ -74,7 +74,8 @@ def test_a_fold_of_one_scan_tells_neither_its_probability_nor_its_label():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 8))
 def test_one_scan_exchanged_for_another_of_its_label_moves_no_score_by_more_than_its_reach(seed, positives, negatives):
     rng = np.random.default_rng(seed)
-    labels = np.repeat(np.r_[np.ones(positives), np.zeros(negatives)][:, None], 6, 1)
+    labels = np.full((positives + negatives, 6), np.nan)
+    labels[:, 5] = np.r_[np.ones(positives), np.zeros(negatives)]
     guess = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], labels.shape)
     other = guess.copy()
     other[rng.integers(len(guess))] = rng.choice([0.0, 0.5, 1.0], 6)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from brainct.leakage.design import Spec, study_of, wanted
-from brainct.leakage.observe import federation
-from brainct.training.data import Fold, Public
-from tests.conftest import TINY, tiny_scans
+from brainct.leakage.shadow_federation import train_federation
+from brainct.leakage.study import PlannedFederation, planned_federations, study_of
+from brainct.training.data import Public
+from tests.conftest import TINY, of_any, tiny_scans
 
 FEDERATION = {"sites": 2, "scans": 8, "skew": "iid", "valid": 0, "test": 6, "outside": 0, "batch_size": 8}
 FIT = {"optimizer": "sgd", "rate": 0.05, "steps": 1, "augment": None}
@@ -19,20 +19,14 @@ def small(*schemes, **changes):
     return study_of(CHOICES | {"schemes": list(schemes)} | changes, "the test's plan")
 
 
-def specs(study) -> list[Spec]:
+def specs(study) -> list[PlannedFederation]:
     """Its federations."""
-    return wanted(study)
+    return planned_federations(study)
 
 
 def random_pictures(study):
     """Pools of random pictures with random labels of `any`: nothing to learn but the scans themselves."""
-    return {site: _of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
-
-
-def _of_any(scans):
-    unknown = torch.full((len(scans.folds["train"]), 5), torch.nan)
-    folds = {name: Fold(of.inputs, torch.cat([unknown, of.labels[:, 5:]], 1)) for name, of in scans.folds.items()}
-    return replace(scans, folds=folds)
+    return {site: of_any(tiny_scans(at, study.federation.scans)) for at, site in enumerate(study.federation.names)}
 
 
 def public_pools(study):
@@ -45,6 +39,6 @@ def public_pools(study):
 def attacked(study, opened=None):
     """The rows of all federations of a study on random pictures."""
     opened = opened or random_pictures(study)
-    found = [federation(spec, opened) for spec in specs(study)]
+    found = [train_federation(spec, opened) for spec in specs(study)]
     assert [row.error for row in found if row.error] == []
     return found

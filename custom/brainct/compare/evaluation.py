@@ -71,9 +71,8 @@ class Evaluation:
         return self._labels(HELD_OUT_SITE, "test"), probabilities
 
     def _held_out_learner(self) -> TorchLearner:
-        plan = self.plan
-        context = offline(plan, HELD_OUT_SITE, plan.rounds)
-        return learner_of(ct_choices(plan), self.opened[HELD_OUT_SITE], context)
+        context = offline(self.plan, HELD_OUT_SITE, self.plan.rounds)
+        return learner_of(ct_choices(self.plan), self.opened[HELD_OUT_SITE], context)
 
     def _labels(self, site: str, fold: str) -> Array:
         labels: Array = self.opened[site].folds[fold].labels.double().numpy()

@@ -197,10 +197,10 @@ def share_test_scans(opened: Mapping[str, Dataset], names: Sequence[str]) -> boo
 
 
 def _concatenate(folds: Sequence[Fold]) -> Fold:
-    images, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("images", "labels"))
+    inputs, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("inputs", "labels"))
     known = [fold.patients for fold in folds if fold.patients is not None]
-    apart = [patients + at * len(images) for at, patients in enumerate(known)]
-    return Fold(images, labels, torch.cat(apart) if len(known) == len(folds) else None)
+    apart = [patients + at * len(inputs) for at, patients in enumerate(known)]
+    return Fold(inputs, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
 def _slice(fold: Fold, which: slice) -> Fold:
