@@ -39,7 +39,7 @@ def shown(root, mode):
         handler.addFilter(each)
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    logs.calm()
+    logs.quiet_console()
     for name, level, text in LINES:
         logging.getLogger(name).log(level, text)
     return handler.stream.getvalue().splitlines()

@@ -38,7 +38,7 @@ def test_a_run_is_resumed_by_who_began_it_or_by_the_project_administrator_and_by
     submitted(tmp_path, "admin@one.example", "a-job", "project_admin", "c-job")._check_submitter(note, "a-job")
     other = submitted(tmp_path, "lead@two.example", "a-job", job="d-job")
     with pytest.raises(
-        Refused, match="run a-job was begun by someone else; they or the project administrator"
+        Refused, match="run a-job was started by someone else; they or the project administrator"
     ) as refusal:
         other._check_submitter(note, "a-job")
     assert "lead@one.example" not in str(refusal.value)
