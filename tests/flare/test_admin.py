@@ -35,7 +35,7 @@ def test_a_job_that_ends_without_a_reason_is_not_awaited_forever(monkeypatch):
     assert admin.ended_meta(Metas({"status": "FINISHED:COMPLETED"}), "job") == {"status": "FINISHED:COMPLETED"}
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path):
+def test_a_missing_server_is_named(tmp_path):
     port = free_port()
     (tmp_path / "startup").mkdir()
     address = {"admin": {"username": "lead@consortium.example", "host": "127.0.0.1", "port": port}}

@@ -73,7 +73,7 @@ def test_a_process_that_flare_ends_is_not_restarted(launched):
     assert len(started) == 1
 
 
-def test_a_site_that_registers_again_takes_its_own_place_and_nobody_elses():
+def test_a_site_that_registers_again_takes_its_own_place_only():
     class Client:
         def __init__(self, name, token):
             self.name, self.token = name, token

@@ -74,7 +74,7 @@ def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
 
 
 @pytest.mark.slow
-def test_what_flare_adds_to_an_answer_is_in_the_list_too(captured):
+def test_what_flare_adds_to_a_reply_is_in_the_list_too(captured):
     places, contexts = set(), []
     for about, _ in messages(captured[0]):
         places |= {place for place in about["places"] if not place.startswith(INSIDE)}
