@@ -1,7 +1,6 @@
 """Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class CtWorkload(Workload):
 
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
-        return replace(model_of(choices.network, seed, rounds), outputs=FINDINGS)
+        return model_of(choices.network, seed, rounds)
 
     def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""
