@@ -3,7 +3,6 @@
 import pytest
 import yaml
 
-from brainct.compare import code_hash
 from brainct.compare.comparison_file import read_comparison, read_comparisons
 from brainct.compare.ended_runs import EndedRuns
 from brainct.compare.planned_runs import planned_runs
@@ -114,58 +113,6 @@ def test_a_key_follows_what_matters_to_the_result_and_nothing_else():
         key("feddc"),
     ]
     assert len({same, *others}) == 8
-
-
-def plan(**changes):
-    return runs(tiny_comparison(schemes=[{"scheme": "fedprox", **changes}]))[-1].plan
-
-
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-    """A copy of the package's sources that a test may change."""
-    import shutil
-
-    shutil.copytree(code_hash.ROOT, tmp_path / "brainct", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code_hash, "ROOT", tmp_path / "brainct")
-    code_hash._read.cache_clear()
-    yield tmp_path / "brainct"
-    code_hash._read.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "differs"),
-    [
-        ("ct/learner.py", "math.pi", "3.0", True),
-        ("ct/phantom/scanners.py", "2.4, 1.6", "2.5, 1.6", True),
-        ("schemes/fedprox.py", "/ 2", "/ 3", True),
-        ("schemes/fedavg.py", "float(examples)", "1.0", True),
-        ("ct/learner.py", "Trains, asks and judges", "Judges", False),
-        ("schemes/fedprox.py", "paper=", "paper='once more, ' ", False),
-        ("security/signing.py", "salt_length=0", "salt_length=1", False),
-        ("schemes/scaffold.py", "def ", "X = 1\n\n\ndef ", False),
-        ("ct/read/dicom.py", "def ", "X = 1\n\n\ndef ", False),
-        ("compare/one_run.py", "def ", "X = 1\n\n\ndef ", False),
-        ("flare/server.py", "class ", "X = 1\n\n\nclass ", False),
-    ],
-)
-def test_the_codes_hash_follows_what_computes_a_run(sources, file, old, new, differs):
-    before = code_hash.code_of(plan(), on_disk=False)
-    text = (sources / file).read_text()
-    assert old in text
-    (sources / file).write_text(text.replace(old, new, 1))
-    code_hash._read.cache_clear()
-    assert (code_hash.code_of(plan(), on_disk=False) != before) == differs
-
-
-def test_readers_matter_to_scans_on_disk_and_wrapped_schemes_to_their_wrappers(sources):
-    wrapped = plan(name="w", scheme="swa", arguments={"inner": {"scheme": "scaffold", "arguments": {}}})
-    before = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)
-    for file in ("ct/read/dicom.py", "schemes/scaffold.py"):
-        (sources / file).write_text((sources / file).read_text() + "\nX = 1\n")
-    code_hash._read.cache_clear()
-    after = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)
-    assert before[0] != after[0]
-    assert before[1] != after[1]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.core.matching import permuted
+from brainct.core.matching import permute
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.ct.model import model_of, network_like
@@ -45,7 +45,7 @@ def copies(weights, dims=2):
         found[site], random = weights, np.random.default_rng(SITES.index(site))
         for link, following in zip(chain, chain[1:], strict=False):
             order = random.permutation(len(weights[link.weight]))
-            found[site] = permuted(found[site], link, following, order) if site != SITES[0] else weights
+            found[site] = permute(found[site], link, following, order) if site != SITES[0] else weights
     return found
 
 

@@ -40,7 +40,8 @@ class ScoreKeys:
 
     numbers: score -> how far one sample moves it, None where no useful bound is known, so that noise would hide it.
     details: counts and bins from which exact scores follow; they leave with exact scores alone. classes: counts of
-    held-out samples, of each class or of all; a policy may withhold an output where one of them is small. rest: what else.
+    held-out samples, of each class or of all; a policy may withhold an output where one of them is small. rest:
+    other keys.
     """
 
     numbers: Mapping[str, Reach | None]

@@ -24,7 +24,7 @@ from brainct.flare import logs, messages, simulator_patch
 from brainct.job.config import plan_of
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Order, Run
 from brainct.run.summary import last_lines
 from brainct.site.agent import LOG
@@ -72,7 +72,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         way = os.environ.get("BRAINCT_WAY", "flare")
-        record = Record(folder, plan, plan.build(), way, states=states, resumed=resumed)
+        record = RecordWriter(folder, plan, plan.build(), way, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
         Run(plan, sites, self._carry, record, name=name, secret=secret, log=self._tell, closed=self._closed)()
