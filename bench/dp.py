@@ -6,7 +6,7 @@
 
 FedAvg over four sites. `training`: DP-SGD at each site, q --sampling, clip --clip; `update`: each update of a round
 clipped at --update-clip and noised. Noise is set so that all rounds of a site give away just epsilon at delta 1e-5, one
-patient exchanged for another (which for `update` covers all patients at once). Each seed draws or deals the scans anew.
+patient exchanged for another (which for `update` covers all patients at once). Each seed draws or partitions the scans anew.
 Appends one line a run as JSON to --out, and prints the table of all that it holds.
 """
 
@@ -53,8 +53,8 @@ def opened(data: str, seed: int, scans: int, size: int, difficulty: float) -> di
             drawn = f"kind: phantom\nphantom: {{scans: {scans}, seed: {seed}, difficulty: {difficulty}}}\n"
             file.write_text(drawn + "split: {train: 0.5, valid: 0, test: 0.5}\n")
         else:
-            dealt = TEMPLATE.read_text().replace("seed: 0", f"seed: {seed}").replace("scans: 16", "scans: 20")
-            file.write_text(dealt)
+            changed = TEMPLATE.read_text().replace("seed: 0", f"seed: {seed}").replace("scans: 16", "scans: 20")
+            file.write_text(changed)
         return open_sites(read_site_file(file), SITES, size)
 
 

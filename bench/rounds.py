@@ -38,7 +38,7 @@ id_column: id
 images: scans/{{id:04d}}.png
 columns: {{any: any}}
 split: {{train: 1, valid: 0, test: 0}}
-deal: {{how: iid, scans: 64, test: shared, test_scans: {test}}}
+partition: {{how: iid, scans: 64, test: shared, test_scans: {test}}}
 batch_size: 16
 device: cpu
 """

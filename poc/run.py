@@ -1,4 +1,4 @@
-"""`poc/run.sh JOB`: a job in FLARE's proof of concept, with a workspace, a port and a HOME of its own."""
+"""`poc/run.sh JOB`: run a job in FLARE's proof of concept, with its own workspace, port and HOME."""
 
 import shutil
 import signal
@@ -13,7 +13,7 @@ from brainct.core.names import site_names
 from brainct.errors import Refused
 from brainct.flare.admin import Clock, Outcome, submit
 from brainct.flare.local_federation import Federation, prepare_poc
-from brainct.run.record import last_lines
+from brainct.run.summary import last_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT, POLICY = ROOT / "provisioning" / "project.yml", ROOT / "provisioning" / "policy"
@@ -25,11 +25,12 @@ def main(
     sites: Annotated[int, typer.Option(help="Number of sites: site-1 ... site-N.")] = 4,
     out: Annotated[Path | None, typer.Option(help="A new folder for the results. (default: runs/poc-JOB-N)")] = None,
     workspace: Annotated[
-        Path | None, typer.Option(help="A new folder for kits and logs, which is kept. (default: one that is removed)")
+        Path | None,
+        typer.Option(help="A new folder for kits and logs. (default: a temporary folder, removed at the end)"),
     ] = None,
     privacy: Annotated[str, typer.Option(help="The sites' privacy policy: open, standard or strict.")] = "open",
 ) -> None:
-    """Prepare, start, submit, follow, download, print the table, stop."""
+    """Prepare and start a server and its sites, run the job, download the results, print the table, stop everything."""
     results = out or _free(f"poc-{job.resolve().name}")
     for folder in (results, workspace):
         if folder is not None and folder.exists() and any(folder.iterdir()):
@@ -48,7 +49,7 @@ def main(
 
 
 def run(job: Path, sites: int, place: Path, clock: Clock, privacy: str = "open") -> Outcome:
-    """One job in a federation of its own in the folder `place`."""
+    """Run one job in a new federation whose kits and logs are in the folder `place`."""
     kits = prepare_poc(PROJECT, place, site_names(sites), POLICY, privacy)
     clock.note("prepare")
     with Federation(kits, place / "home", {"BRAINCT_WAY": "poc"}) as federation:

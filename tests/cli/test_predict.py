@@ -15,7 +15,7 @@ from brainct.ct.dataset import open_site
 from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.site_config import read_site_file
-from brainct.run.record import model_sha256
+from brainct.run.model_file import model_sha256, read_model
 from brainct.run.rehearse import rehearse
 from brainct.schemes._moments import moments, normalising
 from brainct.schemes.sitenorm import STATISTICS
@@ -84,17 +84,15 @@ def test_scans_without_any_label_are_answered_by_name(capsys, tmp_path):
     assert {row["scan"] for row in rows} == {"scans/a.png", "scans/b.png"}
     code, said = asked(capsys, model, "--site-file", tmp_path / "own.yaml", "--out", tmp_path / "p.csv")
     assert code == 2
-    assert "p.csv is there already" in " ".join(said.split())
+    assert "p.csv exists already" in " ".join(said.split())
 
 
 def test_the_common_statistics_are_in_the_file_that_is_asked(tmp_path, small_site):
-    from brainct.run.model_file import beside
-
     model, _, plan = delivered(tmp_path, "sitenorm", kappa=2.0)
-    said = beside(model)
-    assert set(said["extra"]) == {STATISTICS}
-    assert said["plan"]["arguments"]["kappa"] == 2.0
-    assert said["plan"]["network"] == plan.network.model_dump()
+    found = read_model(model)
+    assert set(found.extra) == {STATISTICS}
+    assert found.choices["arguments"]["kappa"] == 2.0
+    assert found.choices["network"] == plan.network.model_dump()
 
 
 def test_a_file_that_does_not_say_its_network_is_refused(capsys, tmp_path):

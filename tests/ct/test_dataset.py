@@ -1,4 +1,4 @@
-"""An open site: notes, fingerprint, phantom, device and deals."""
+"""An open site: notes, fingerprint, phantom, device and partition."""
 
 from pathlib import Path
 
@@ -8,8 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainct.ct.dataset import _numbered, device_of, open_site, open_sites, shelved
-from brainct.ct.site_config import Deal, SiteFile, Split, read_site_file
+from brainct.ct.dataset import device_of, open_site, open_sites
+from brainct.ct.scans import _patient_numbers
+from brainct.ct.shared_views import shared_views
+from brainct.ct.site_choices import Partition, Split
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.training.data import FOLDS, Fold
 from tests.support.forged import (
@@ -54,7 +57,7 @@ def test_the_fingerprint_follows_pixels_labels_and_folds(tmp_path: Path) -> None
     assert opened(tmp_path, **PNG).fingerprint != first
 
 
-def test_the_fingerprint_tells_labels_apart_and_not_the_order_of_rows(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_labels_and_not_on_the_order_of_rows(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     write_png(tmp_path / "scans" / "1.png", 1)
 
@@ -70,7 +73,7 @@ def test_the_fingerprint_tells_labels_apart_and_not_the_order_of_rows(tmp_path: 
 
 def test_a_scan_dealt_to_nobody_is_not_in_the_fingerprint(tmp_path: Path) -> None:
     png_set(tmp_path)
-    choices = {**PNG, "split": {"train": 1, "valid": 0, "test": 0}, "deal": {"scans": 5, "test_scans": 5}}
+    choices = {**PNG, "split": {"train": 1, "valid": 0, "test": 0}, "partition": {"scans": 5, "test_scans": 5}}
     data = opened(tmp_path, **choices, size=40)
     used = [(image[0, :, 4:36] * 255).round() for image in everything(data)]
     spare = [seed for seed in range(20) if not any((grey(seed) == each).all() for each in used)]
@@ -142,7 +145,7 @@ def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None
         columns=PNG["columns"],
         device="cpu",
         split=Split(train=1, valid=0, test=0),
-        deal=Deal(scans=3, test_scans="rest"),
+        partition=Partition(scans=3, test_scans="rest"),
     )
     sites = ["c", "a", "b"]
     opened_ = open_sites(file, sites, 32)
@@ -152,7 +155,7 @@ def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None
     assert all(torch.equal(data.folds["test"].inputs, opened_["a"].folds["test"].inputs) for data in opened_.values())
     assert len(opened_["a"].folds["test"]) == 11
     assert open_site(file, "a", sorted(sites), 32).fingerprint == opened_["a"].fingerprint
-    with pytest.raises(Refused, match="d: site d is not among the sites a, b, c: `deal` has no share for it"):
+    with pytest.raises(Refused, match="d: site d is not among the sites a, b, c: `partition` has no share for it"):
         open_site(file, "d", sites, 32)
     with pytest.raises(Refused, match="site file: 21 sites but only 20 images"):
         open_sites(file, [f"site-{number}" for number in range(21)], 32)
@@ -161,19 +164,23 @@ def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None
 def test_a_deal_of_scans_whose_split_is_given_is_refused(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,train", header="image,any,split")
-    assert "`deal` cannot deal scans whose `split` is given" in refused(tmp_path, kind="manifest", deal={"how": "iid"})
+    assert "`partition` cannot be used if the manifest gives a `split`" in refused(
+        tmp_path, kind="manifest", partition={"how": "iid"}
+    )
 
 
 @given(st.integers(1, 30), st.data())
-def test_shares_of_one_data_set_are_what_indexing_gives_and_disjoint_ones_share_its_memory(count, data):
+def test_views_equal_indexing_and_disjoint_ones_share_the_memory_of_the_data_set(count, data):
     owner = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=count, max_size=count)))
     sets = [np.flatnonzero(owner == each) for each in (0, 1, 0, 2, 3)]
     extra = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1)))), dtype=np.int64)
     images = torch.arange(count * 2, dtype=torch.float32).reshape(count, 2)
     wanted = [images[which].clone() for which in (*sets, extra)]
-    laid = shelved(images, [*sets, extra])
-    assert all(torch.equal(one, other) for one, other in zip(laid, wanted, strict=True))
-    assert all(share.untyped_storage().data_ptr() == images.untyped_storage().data_ptr() for share in laid[:5])
+    found = shared_views(images, dict(enumerate([*sets, extra])))
+    assert list(found) == list(range(6))
+    assert all(torch.equal(found[key], other) for key, other in enumerate(wanted))
+    own = images.untyped_storage().data_ptr()
+    assert all(found[key].untyped_storage().data_ptr() == own for key in range(5))
 
 
 def test_scans_of_a_patient_have_one_number_in_every_fold_and_no_name(tmp_path: Path) -> None:
@@ -206,8 +213,8 @@ def test_where_no_patient_is_known_each_scan_is_alone_and_an_unknown_one_among_k
     fold = opened(tmp_path, **PNG).folds["train"]
     assert fold.patients is None
     assert [unit.tolist() for unit in fold.units] == [[at] for at in range(len(fold))]
-    assert _numbered([None, "b", None, "a", "b"]).tolist() == [0, 1, 2, 3, 1]
-    assert _numbered([None, None]) is None
+    assert _patient_numbers([None, "b", None, "a", "b"]).tolist() == [0, 1, 2, 3, 1]
+    assert _patient_numbers([None, None]) is None
     assert open_site(None, "site-1", ["site-1"]).folds["train"].patients is None
 
 

@@ -8,7 +8,7 @@ import torch
 
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import WINDOWS
-from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.preprocess import Pixels, render
 from brainct.ct.site_config import SiteFile
 from brainct.training.data import FOLDS
 from tests.support.forged import (
@@ -39,10 +39,8 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
     images, labels = data.folds["train"].inputs, data.folds["train"].labels
     assert labels[:, 5].tolist() == [0, 1, 1, 0]
     for image, seed in zip(images[:3], (1, 2, 3), strict=True):
-        torch.testing.assert_close(
-            image, rendered(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0
-        )
-    assert "pictures are mixed with 3 scans in HU: a network can tell them apart by that alone" in data.notes
+        torch.testing.assert_close(image, render(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0)
+    assert "1 images are mixed with 3 scans in HU: a network can use that" in data.notes
 
 
 def test_the_windows_of_the_site_file_are_the_channels(tmp_path: Path) -> None:
@@ -121,7 +119,7 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
     ("header", "rows", "words"),
     [
         ("image,any,subdural,split", ["0.png,0,1,train"], "labels.csv, row 2: `any` is 0 but `subdural` is 1"),
-        ("image,any,label,split", ["0.png,0,1,train"], "both `any` and `label` are there: say with `columns`"),
+        ("image,any,label,split", ["0.png,0,1,train"], "has both `any` and `label`: choose one with `columns`"),
         ("image,ICH,split", ["0.png,0,train"], "wanted the column a finding (epidural, intraparenchymal"),
         ("file,any,split", ["0.png,0,train"], "wanted the column `image`, found `file`, `any`, `split`"),
         ("image,any,split", ["0.png,2,train"], "row 2, column `any`: got '2', wanted 0, 1 or nothing"),
@@ -138,10 +136,10 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
             "rows 2 and 3 are of one patient but in two",
         ),
         ("image,any,split", [",0,train"], "row 2, column `image`: empty, wanted a path relative to root"),
-        ("image,any,split", ["/etc/passwd,0,train"], "row 2: path '/etc/passwd': wanted one relative to root"),
-        ("image,any,split", ["a/../../x.png,0,train"], "row 2: path 'a/../../x.png': wanted one relative to root"),
-        ("image,any,split", ["a\\x.png,0,train"], "wanted one relative to root, with / and without .."),
-        ("image,any,split", ["out/x.png,0,train"], "row 2: path 'out/x.png' leads out of root through a link"),
+        ("image,any,split", ["/etc/passwd,0,train"], "row 2: path '/etc/passwd': wanted a path relative to root"),
+        ("image,any,split", ["a/../../x.png,0,train"], "row 2: path 'a/../../x.png': wanted a path relative to root"),
+        ("image,any,split", ["a\\x.png,0,train"], "wanted a path relative to root, with / and without .."),
+        ("image,any,split", ["out/x.png,0,train"], "row 2: path 'out/x.png' is a link that leaves root"),
         ("image,any,split", ["9.png,0,train"], "1 label in labels.csv without an image: 9.png"),
         ("image,any,split,slice", ["v.nii,0,train,one"], "row 2, column `slice`: got 'one', wanted the 0-based number"),
         ("image,any,split,slice", ["v.nii,0,train,-1"], "row 2, column `slice`: got '-1', wanted the 0-based number"),
@@ -188,7 +186,7 @@ def test_a_pixel_size_of_zero_is_refused(tmp_path: Path) -> None:
 def test_a_field_of_view_needs_a_pixel_size(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,a")
-    assert "0.png: pixel size unknown, so `fov_mm` cannot be kept" in refused(tmp_path, kind="manifest", fov_mm=200)
+    assert "0.png: pixel size unknown, so `fov_mm` cannot be applied" in refused(tmp_path, kind="manifest", fov_mm=200)
 
 
 def test_missing_images_of_a_manifest_are_noted_when_allowed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Dealing one data set out: disjoint, complete, groups whole, seeded, and skewed as asked."""
+"""A partition of one data set: disjoint, complete, groups whole, seeded, and skewed as configured."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from brainct.ct.partition import dealt
-from brainct.ct.site_config import Deal
+from brainct.ct.partition import partition_scans
+from brainct.ct.site_choices import Partition
 from brainct.errors import Refused
 
 Ints = NDArray[np.int64]
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 FRACTIONS = (0.6, 0.2, 0.2)
 TRAIN_ONLY = (1.0, 0.0, 0.0)
 HOWS = st.sampled_from(["iid", "dirichlet", "size"])
-TESTS = st.sampled_from(["shared", "dealt"])
+TESTS = st.sampled_from(["shared", "own"])
 
 
 def halves(count: int) -> tuple[Floats, Ints]:
@@ -23,8 +23,8 @@ def halves(count: int) -> tuple[Floats, Ints]:
     return (np.arange(count) < count / 2).astype(np.float32), np.arange(count)
 
 
-def plan(how: str, test: str = "shared", **choices: object) -> Deal:
-    return Deal.model_validate({"how": how, "test": test, **choices})
+def choices(how: str, test: str = "shared", **choices: object) -> Partition:
+    return Partition.model_validate({"how": how, "test": test, **choices})
 
 
 @st.composite
@@ -38,98 +38,98 @@ def decks(draw: st.DrawFn) -> tuple[Floats, Ints, int]:
 
 @settings(deadline=None)
 @given(decks(), HOWS, TESTS, st.integers(0, 3))
-def test_shares_are_disjoint_and_each_trains_on_something(
+def test_shares_are_disjoint_and_every_site_has_training_scans(
     deck: tuple[Floats, Ints, int], how: str, test: str, seed: int
 ) -> None:
     labels, which, sites = deck
-    laid = np.stack(dealt(labels, which, FRACTIONS, plan(how, test, seed=seed), sites))
-    assert laid.shape == (sites, len(labels))
-    own = (laid == 0) | (laid == 1) if test == "shared" else laid >= 0
+    folds = np.stack(partition_scans(labels, which, FRACTIONS, choices(how, test, seed=seed), sites))
+    assert folds.shape == (sites, len(labels))
+    own = (folds == 0) | (folds == 1) if test == "shared" else folds >= 0
     assert own.sum(0).max() == 1
-    assert (laid == 0).any(1).all()
+    assert (folds == 0).any(1).all()
 
 
 @settings(deadline=None)
 @given(decks(), HOWS, TESTS, st.integers(0, 3))
-def test_no_group_is_both_trained_and_tested_on_nor_at_two_sites(
+def test_no_group_is_in_two_folds_or_at_two_sites(
     deck: tuple[Floats, Ints, int], how: str, test: str, seed: int
 ) -> None:
     labels, which, sites = deck
-    laid = np.stack(dealt(labels, which, FRACTIONS, plan(how, test, seed=seed), sites))
+    folds = np.stack(partition_scans(labels, which, FRACTIONS, choices(how, test, seed=seed), sites))
     for group in np.unique(which):
-        folds = laid[:, which == group]
-        assert len(np.unique(folds[folds >= 0])) <= 1
-        if not (test == "shared" and (folds == 2).any()):
-            assert (folds >= 0).any(1).sum() <= 1
+        of_group = folds[:, which == group]
+        assert len(np.unique(of_group[of_group >= 0])) <= 1
+        if not (test == "shared" and (of_group == 2).any()):
+            assert (of_group >= 0).any(1).sum() <= 1
 
 
 @settings(deadline=None)
 @given(decks(), HOWS, st.integers(0, 3))
-def test_every_site_is_given_the_same_shared_test(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
+def test_every_site_has_the_same_shared_test_fold(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
     labels, which, sites = deck
-    laid = np.stack(dealt(labels, which, FRACTIONS, plan(how, seed=seed), sites))
-    tested = laid == 2
+    folds = np.stack(partition_scans(labels, which, FRACTIONS, choices(how, seed=seed), sites))
+    tested = folds == 2
     assert (tested == tested[0]).all()
     assert abs(tested[0].sum() - 0.2 * len(labels)) <= 4
 
 
 @settings(deadline=None)
 @given(st.integers(6, 60), st.integers(1, 3), HOWS, TESTS)
-def test_single_scans_are_all_dealt(count: int, sites: int, how: str, test: str) -> None:
+def test_every_single_scan_is_used(count: int, sites: int, how: str, test: str) -> None:
     labels, which = halves(count)
-    laid = np.stack(dealt(labels, which, FRACTIONS, plan(how, test), sites))
-    assert (laid >= 0).any(0).all()
+    folds = np.stack(partition_scans(labels, which, FRACTIONS, choices(how, test), sites))
+    assert (folds >= 0).any(0).all()
 
 
 @settings(deadline=None)
 @given(decks(), HOWS, st.integers(0, 3))
-def test_the_same_seed_deals_the_same(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
+def test_the_same_seed_gives_the_same_partition(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
     labels, which, sites = deck
-    one, other = (dealt(labels, which, FRACTIONS, plan(how, seed=seed), sites) for _ in range(2))
+    one, other = (partition_scans(labels, which, FRACTIONS, choices(how, seed=seed), sites) for _ in range(2))
     assert np.array_equal(one, other)
 
 
-def test_another_seed_and_another_number_of_sites_deal_differently() -> None:
+def test_another_seed_or_number_of_sites_gives_another_partition() -> None:
     labels, which = halves(40)
-    first = dealt(labels, which, FRACTIONS, plan("iid"), 4)
-    assert not np.array_equal(first[0], dealt(labels, which, FRACTIONS, plan("iid", seed=1), 4)[0])
-    assert not np.array_equal(first[0], dealt(labels, which, FRACTIONS, plan("iid"), 5)[0])
+    first = partition_scans(labels, which, FRACTIONS, choices("iid"), 4)
+    assert not np.array_equal(first[0], partition_scans(labels, which, FRACTIONS, choices("iid", seed=1), 4)[0])
+    assert not np.array_equal(first[0], partition_scans(labels, which, FRACTIONS, choices("iid"), 5)[0])
 
 
 def test_even_shares_differ_by_one_scan_at_most() -> None:
-    laid = dealt(*halves(50), TRAIN_ONLY, plan("iid"), 4)
-    assert sorted(int((share == 0).sum()) for share in laid) == [12, 12, 13, 13]
+    folds = partition_scans(*halves(50), TRAIN_ONLY, choices("iid"), 4)
+    assert sorted(int((share == 0).sum()) for share in folds) == [12, 12, 13, 13]
 
 
 @pytest.mark.parametrize("how", ["iid", "dirichlet"])
-def test_the_number_of_training_scans_is_kept_and_the_test_is_the_rest(how: str) -> None:
-    laid = dealt(*halves(140), TRAIN_ONLY, plan(how, scans=16, test_scans="rest"), 4)
-    assert [int((share == 0).sum()) for share in laid] == [16] * 4
-    assert [int((share == 2).sum()) for share in laid] == [76] * 4
+def test_each_site_has_the_configured_number_of_training_scans_and_the_test_fold_is_the_rest(how: str) -> None:
+    folds = partition_scans(*halves(140), TRAIN_ONLY, choices(how, scans=16, test_scans="rest"), 4)
+    assert [int((share == 0).sum()) for share in folds] == [16] * 4
+    assert [int((share == 2).sum()) for share in folds] == [76] * 4
 
 
 @settings(deadline=None)
 @given(decks(), st.sampled_from(["iid", "dirichlet"]), st.integers(0, 3))
-def test_the_rest_holds_no_group_that_is_trained_on(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
+def test_the_rest_contains_no_group_of_a_training_fold(deck: tuple[Floats, Ints, int], how: str, seed: int) -> None:
     labels, which, sites = deck
-    deal = plan(how, seed=seed, scans=2, test_scans="rest")
-    laid = np.stack(dealt(labels, which, TRAIN_ONLY, deal, sites))
-    assert (laid == 0).sum(1).tolist() == [2] * sites
-    assert not set(which[(laid == 0).any(0)].tolist()) & set(which[laid[0] == 2].tolist())
+    partition = choices(how, seed=seed, scans=2, test_scans="rest")
+    folds = np.stack(partition_scans(labels, which, TRAIN_ONLY, partition, sites))
+    assert (folds == 0).sum(1).tolist() == [2] * sites
+    assert not set(which[(folds == 0).any(0)].tolist()) & set(which[folds[0] == 2].tolist())
 
 
 def test_training_scans_are_counted_without_the_validation_scans() -> None:
-    laid = dealt(*halves(140), FRACTIONS, plan("iid", scans=12, test_scans=20), 3)
-    assert [np.bincount(share[share >= 0], minlength=3).tolist() for share in laid] == [[12, 4, 20]] * 3
+    folds = partition_scans(*halves(140), FRACTIONS, choices("iid", scans=12, test_scans=20), 3)
+    assert [np.bincount(share[share >= 0], minlength=3).tolist() for share in folds] == [[12, 4, 20]] * 3
 
 
 def test_a_patient_with_more_scans_than_a_share_is_cut_not_shared() -> None:
     which = np.repeat(np.arange(8), 10)
     labels = np.tile([0.0, 1.0], 40).astype(np.float32)
-    laid = np.stack(dealt(labels, which, TRAIN_ONLY, plan("iid", scans=6, test_scans="rest"), 3))
-    assert (laid == 0).sum(1).tolist() == [6, 6, 6]
+    folds = np.stack(partition_scans(labels, which, TRAIN_ONLY, choices("iid", scans=6, test_scans="rest"), 3))
+    assert (folds == 0).sum(1).tolist() == [6, 6, 6]
     for group in range(8):
-        assert len(np.unique(laid[:, which == group][laid[:, which == group] >= 0])) == 1
+        assert len(np.unique(folds[:, which == group][folds[:, which == group] >= 0])) == 1
 
 
 def _spread(how: str, alpha: float) -> float:
@@ -137,8 +137,8 @@ def _spread(how: str, alpha: float) -> float:
     spreads = []
     for seed in range(8):
         labels, which = halves(400)
-        laid = dealt(labels, which, TRAIN_ONLY, plan(how, alpha=alpha, seed=seed), 8)
-        shares = [float(labels[own == 0].mean()) if how == "dirichlet" else float((own == 0).mean()) for own in laid]
+        folds = partition_scans(labels, which, TRAIN_ONLY, choices(how, alpha=alpha, seed=seed), 8)
+        shares = [float(labels[own == 0].mean()) if how == "dirichlet" else float((own == 0).mean()) for own in folds]
         spreads.append(np.std(shares))
     return float(np.mean(spreads))
 
@@ -153,52 +153,60 @@ def test_a_small_alpha_makes_shares_unequal_and_a_large_one_equal() -> None:
     assert _spread("size", 1000) < 0.01
 
 
-def test_the_shared_test_holds_both_classes_as_the_whole_does() -> None:
+def test_the_shared_test_fold_has_both_classes_in_the_proportion_of_the_whole() -> None:
     labels, which = halves(100)
     for seed in range(5):
-        tested = dealt(labels, which, FRACTIONS, plan("dirichlet", alpha=0.1, seed=seed), 4)[0] == 2
+        tested = partition_scans(labels, which, FRACTIONS, choices("dirichlet", alpha=0.1, seed=seed), 4)[0] == 2
         assert tested.sum() == 20
         assert labels[tested].sum() == 10
 
 
 def test_the_shared_test_is_the_same_for_any_number_of_sites() -> None:
-    few, many = (dealt(*halves(60), FRACTIONS, plan("iid"), sites)[0] == 2 for sites in (2, 7))
+    few, many = (partition_scans(*halves(60), FRACTIONS, choices("iid"), sites)[0] == 2 for sites in (2, 7))
     assert np.array_equal(few, many)
 
 
-def test_a_test_smaller_than_any_patient_takes_one_patient() -> None:
+def test_a_test_fold_smaller_than_any_patient_is_one_patient() -> None:
     which = np.repeat(np.arange(6), 10)
-    laid = dealt(np.zeros(60, np.float32), which, FRACTIONS, plan("iid", test_scans=5), 2)
-    assert [int((share == 2).sum()) for share in laid] == [10, 10]
+    folds = partition_scans(np.zeros(60, np.float32), which, FRACTIONS, choices("iid", test_scans=5), 2)
+    assert [int((share == 2).sum()) for share in folds] == [10, 10]
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=8), HOWS, st.integers(0, 50))
-def test_each_site_gets_something_even_when_there_are_as_many_sites_as_patients(
-    sizes: list[int], how: str, seed: int
-) -> None:
+def test_no_site_is_empty_when_there_are_as_many_sites_as_patients(sizes: list[int], how: str, seed: int) -> None:
     which = np.repeat(np.arange(len(sizes)), sizes)
     labels = (which % 2).astype(np.float32)
-    laid = dealt(labels, which, FRACTIONS, plan(how, "dealt", seed=seed), len(sizes))
-    assert all((share == 0).any() for share in laid)
+    folds = partition_scans(labels, which, FRACTIONS, choices(how, "own", seed=seed), len(sizes))
+    assert all((share == 0).any() for share in folds)
 
 
 @pytest.mark.parametrize(
-    ("count", "sites", "deal", "words"),
+    ("count", "sites", "partition", "words"),
     [
-        (3, 4, plan("iid"), "4 sites but only 3 images: simulate fewer sites"),
-        (10, 9, plan("iid"), "9 sites but only 8 patients or sets of near duplicates to deal"),
-        (40, 4, plan("iid", scans=16), "4 sites with 16 scans each need 64, 32 can be dealt: lower `deal.scans`"),
+        (3, 4, choices("iid"), "4 sites but only 3 images: simulate fewer sites"),
+        (10, 9, choices("iid"), "9 sites but only 8 patients or sets of near duplicates"),
+        (
+            40,
+            4,
+            choices("iid", scans=16),
+            "4 sites with 16 scans each need 64, 32 are left: lower `partition.scans`",
+        ),
         (
             64,
             4,
-            plan("iid", scans=16, test_scans="rest"),
-            "the sites' 64 scans leave none to test on: lower `deal.scans`",
+            choices("iid", scans=16, test_scans="rest"),
+            "the sites' 64 scans leave no test scan: lower `partition.scans`",
         ),
-        (40, 2, plan("iid", test_scans=40), "`deal.test_scans`: got 40, wanted fewer than the 40 scans there are"),
+        (
+            40,
+            2,
+            choices("iid", test_scans=40),
+            "`partition.test_scans`: got 40, wanted fewer than the 40 scans",
+        ),
     ],
 )
-def test_a_deal_that_cannot_be_is_refused(count: int, sites: int, deal: Deal, words: str) -> None:
+def test_an_impossible_partition_is_refused(count: int, sites: int, partition: Partition, words: str) -> None:
     with pytest.raises(Refused) as refusal:
-        dealt(*halves(count), (0.8, 0.0, 0.2), deal, sites)
+        partition_scans(*halves(count), (0.8, 0.0, 0.2), partition, sites)
     assert words in str(refusal.value)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from brainct.ct.dataset import open_site, open_sites
-from brainct.ct.partition import PUBLIC, UNUSED, dealt
+from brainct.ct.partition import PUBLIC, UNUSED, partition_scans
 from brainct.ct.phantom import SCANNERS, phantom, public_phantom
-from brainct.ct.site_config import Deal, PhantomChoices, PublicSet, SiteFile, Split, read_site_file
+from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, Split
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.workload import CT
 from brainct.errors import Refused
 from tests.support.forged import manifest, site_file, write_png
@@ -50,11 +51,11 @@ def forged_set(folder: Path, count: int, first: int = 0) -> Path:
     return folder
 
 
-def picture_deal(folder: Path, count: int, **deal) -> SiteFile:
+def picture_deal(folder: Path, count: int, **partition) -> SiteFile:
     forged_set(folder / "scans", count)
     manifest(folder, *[f"{number}.png,{number % 2},p{number}" for number in range(count)])
     split = Split(train=0.5, valid=0.25, test=0.25)
-    return SiteFile(kind="manifest", root=folder / "scans", split=split, deal=Deal(**deal))
+    return SiteFile(kind="manifest", root=folder / "scans", split=split, partition=Partition(**partition))
 
 
 def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path):
@@ -74,7 +75,7 @@ def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path)
 
 def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sites():
     labels, groups = np.arange(60) % 2.0, np.arange(60) // 3
-    shares = dealt(labels.astype(np.float32), groups, (0.6, 0.2, 0.2), Deal(public=10), 4)
+    shares = partition_scans(labels.astype(np.float32), groups, (0.6, 0.2, 0.2), Partition(public=10), 4)
     public = [np.flatnonzero(share == PUBLIC) for share in shares]
     assert all(np.array_equal(each, public[0]) for each in public)
     assert 9 <= len(public[0]) <= 12
@@ -87,7 +88,7 @@ def test_a_deal_without_a_public_set_is_dealt_as_ever(tmp_path: Path):
     file = picture_deal(tmp_path, 12)
     with pytest.raises(Refused, match="no public set.*name one as `public`"):
         open_site(file, "a", SITES, 32).public()
-    with pytest.raises(Refused, match="`deal.public`: got 40, wanted fewer than"):
+    with pytest.raises(Refused, match="`partition.public`: got 40, wanted fewer than"):
         open_site(picture_deal(tmp_path / "other", 12, public=40), "a", SITES, 32)
 
 
@@ -119,7 +120,7 @@ def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in
 
 def test_a_scan_that_is_public_and_the_sites_own_is_refused(tmp_path: Path):
     public_folder(tmp_path / "one", range(6))
-    with pytest.raises(Refused, match="`public`: 3 scans are this site's own too"):
+    with pytest.raises(Refused, match="`public`: 3 scans are also this site's own"):
         open_site(hospital(tmp_path / "h1", 95, "../one/scans"), "h1", ["h1"], 32).public()
 
 
@@ -129,5 +130,5 @@ def test_a_public_folder_that_is_not_there_is_said_with_its_key(tmp_path: Path):
 
 
 def test_two_public_sets_of_one_site_are_refused():
-    with pytest.raises(ValueError, match="`public` and `deal.public` both name a public set"):
-        SiteFile(kind="manifest", root=Path("x"), public=PublicSet(root=Path("y")), deal=Deal(public=3))
+    with pytest.raises(ValueError, match="`public` and `partition.public` both name a public set"):
+        SiteFile(kind="manifest", root=Path("x"), public=PublicSet(root=Path("y")), partition=Partition(public=3))

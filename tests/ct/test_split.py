@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from brainct.ct.split import ALIKE, COPY, groups, joined, near_duplicates, split, threshold
+from brainct.ct.split import ALIKE, COPY, groups, joined_groups, near_duplicates, split, threshold
 
 Floats = NDArray[np.float32]
 FRACTIONS = (0.6, 0.2, 0.2)
@@ -121,7 +121,23 @@ def test_where_patients_are_known_only_copies_are_joined() -> None:
 @given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=12))
 def test_joining_is_the_same_whatever_the_order_of_the_pairs(pairs: list[tuple[int, int]]) -> None:
     unknown = [None] * 15
-    forward = joined(pairs, unknown)
-    assert np.array_equal(forward, joined(pairs[::-1], unknown))
+    forward = joined_groups(pairs, unknown)
+    assert np.array_equal(forward, joined_groups(pairs[::-1], unknown))
     assert all(forward[one] == forward[other] for one, other in pairs)
     assert len(set(forward.tolist())) >= 15 - len(pairs)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=10),
+    st.lists(st.sampled_from([None, "p", "q", "r"]), min_size=10, max_size=10),
+)
+def test_groups_are_the_connected_scans_numbered_by_their_first_scan(
+    pairs: list[tuple[int, int]], patients: list[str | None]
+) -> None:
+    same = [(i, j) for i in range(10) for j in range(i) if patients[i] is not None and patients[i] == patients[j]]
+    number = list(range(10))
+    for _ in range(10):  # the lowest number spreads along every edge
+        for one, other in [*pairs, *same]:
+            number[one] = number[other] = min(number[one], number[other])
+    ranks = sorted(set(number))
+    assert joined_groups(pairs, patients).tolist() == [ranks.index(each) for each in number]

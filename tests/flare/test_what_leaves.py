@@ -63,7 +63,7 @@ def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
     assert seen == {row.when for row in rows()}
     sent = sum(len(list(folder.glob(f"{name}-*.json"))) for name in HOSPITALS)
     # the roll call, each round with its follow-up, validations after all rounds but the last, and the last evaluation
-    assert sent == len(HOSPITALS) * (1 + 2 * len(record["rounds"]) + len(record["rounds"]) - 1 + 1)
+    assert sent == len(HOSPITALS) * (1 + 2 * len(record.rounds) + len(record.rounds) - 1 + 1)
     wheres = {row.where for row in rows}
     assert {"weights/{tensor}", "extra/{share}/{site}", "extra/boxes/{site}", "about/fingerprint"} <= wheres
     assert not wheres & {
@@ -91,4 +91,4 @@ def test_a_run_under_the_standard_policy_ends_with_the_rehearsed_model(captured,
     (tmp_path / "site.yaml").write_text(PHANTOM)
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "site.yaml"))
     rehearsed = rehearse(folders.read(job), HOSPITALS, tmp_path / "out", log=lambda line: None).content
-    assert record["model_sha256"] == rehearsed["model_sha256"]
+    assert record.model_sha256 == rehearsed["model_sha256"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from brainct.leakage.attacks import lira, threshold, votes
+from brainct.leakage.attacks import lira, lira_on_votes, loss_threshold
 from brainct.leakage.bounds import auc_of_epsilon, auc_of_gaussian, true_of_epsilon, true_of_gaussian
-from brainct.leakage.measures import Pairs, measures, values
+from brainct.leakage.measures import Pairs, measure_attack, roc_numbers
 
 
 def drawn(federations=64, scans=40, shift=0.0, seed=0):
@@ -21,7 +21,7 @@ def auc(scores, members):
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
-def test_of_a_known_shift_the_ratio_finds_what_it_must(shift):
+def test_the_likelihood_ratio_finds_a_known_shift(shift):
     found = [
         auc(lira(signals, members), members) for signals, members in (drawn(shift=shift, seed=s) for s in range(3))
     ]
@@ -30,25 +30,25 @@ def test_of_a_known_shift_the_ratio_finds_what_it_must(shift):
 
 def test_a_threshold_sees_less_where_scans_differ_more_than_membership_does():
     signals, members = drawn(shift=1.0)
-    assert auc(threshold(signals), members) < 0.6 < 0.72 < auc(lira(signals, members), members)
+    assert auc(loss_threshold(signals), members) < 0.6 < 0.72 < auc(lira(signals, members), members)
 
 
-def test_another_spread_alone_is_found_too():
+def test_a_difference_in_spread_alone_is_found_too():
     rng = np.random.default_rng(1)
     members = rng.random((64, 40)) < 0.5
     signals = rng.normal(size=members.shape) * np.where(members, 0.3, 2.0)
     assert auc(lira(signals, members), members) > 0.8
-    assert auc(threshold(signals), members) == pytest.approx(0.5, abs=0.05)
+    assert auc(loss_threshold(signals), members) == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("attack", [lambda signals, members: threshold(signals), lira])
+@pytest.mark.parametrize("attack", [lambda signals, members: loss_threshold(signals), lira])
 def test_without_any_leak_all_numbers_lie_where_chance_puts_them(attack):
     signals, members = drawn(federations=16, scans=56)
 
     def redraw(at):
         return np.random.default_rng(100 + at).random(members.shape) < 0.5
 
-    found = measures(lambda given: attack(signals, given), members, redraw, resamples=200, draws=200)
+    found = measure_attack(lambda given: attack(signals, given), members, redraw, resamples=200, draws=200)
     for one in found:
         assert one.chance[0] <= one.value <= one.chance[1]
         assert one.interval[0] <= one.value <= one.interval[1]
@@ -62,7 +62,7 @@ def test_the_attacked_federation_is_no_shadow_of_its_own():
     flipped[3] = ~flipped[3]
     assert np.array_equal(lira(signals, members)[3], lira(signals, flipped)[3])
     labels = signals > 0
-    assert np.array_equal(votes(labels, members)[3], votes(labels, flipped)[3])
+    assert np.array_equal(lira_on_votes(labels, members)[3], lira_on_votes(labels, flipped)[3])
     assert not np.array_equal(lira(signals, members)[0], lira(signals, flipped)[0])
 
 
@@ -80,11 +80,11 @@ def test_the_ratio_is_that_of_a_plain_loop_over_shadows():
         for scan in range(5):
             (m1, v1), (m0, v0) = laws[0][scan], laws[1][scan]
             x = signals[target, scan]
-            wanted = -((x - m1) ** 2) / 2 / v1 - np.log(v1) / 2 + (x - m0) ** 2 / 2 / v0 + np.log(v0) / 2
-            assert found[target, scan] == pytest.approx(wanted)
+            planned_federations = -((x - m1) ** 2) / 2 / v1 - np.log(v1) / 2 + (x - m0) ** 2 / 2 / v0 + np.log(v0) / 2
+            assert found[target, scan] == pytest.approx(planned_federations)
 
 
-def test_what_was_not_seen_is_left_out_of_every_number():
+def test_values_that_were_not_seen_are_in_no_number():
     signals, members = drawn(federations=16, scans=20, shift=2.0)
     signals[:, 5:] = np.nan
     scores = lira(signals, members)
@@ -96,8 +96,8 @@ def test_labels_that_copy_membership_are_read_and_other_labels_are_not():
     rng = np.random.default_rng(0)
     members = rng.random((32, 10)) < 0.5
     telling = np.concatenate([members ^ (rng.random(members.shape) < 0.1), rng.random((32, 20)) < 0.5], axis=1)
-    assert auc(votes(telling, members), members) > 0.85
-    assert auc(votes(rng.random((32, 30)) < 0.5, members), members) == pytest.approx(0.5, abs=0.12)
+    assert auc(lira_on_votes(telling, members), members) > 0.85
+    assert auc(lira_on_votes(rng.random((32, 30)) < 0.5, members), members) == pytest.approx(0.5, abs=0.12)
 
 
 def test_rates_are_counted_and_not_interpolated():
@@ -106,7 +106,7 @@ def test_rates_are_counted_and_not_interpolated():
     curve = Pairs(scores, members).curve()
     assert curve.auc == pytest.approx(7 / 9)
     assert [curve.true_at(rate) for rate in (0.0, 0.32, 0.34, 1.0)] == pytest.approx([1 / 3, 1 / 3, 1, 1])
-    assert values(Pairs(np.zeros((1, 6)), members).curve()) == pytest.approx([0.5, 0, 0])
+    assert roc_numbers(Pairs(np.zeros((1, 6)), members).curve()) == pytest.approx([0.5, 0, 0])
 
 
 def test_a_scan_that_counts_twice_is_two_scans():
@@ -117,7 +117,7 @@ def test_a_scan_that_counts_twice_is_two_scans():
 
 
 @pytest.mark.parametrize("mu", [0.5, 1.5])
-def test_what_gaussian_noise_leaves_is_reached_by_the_best_attack_on_it(mu):
+def test_the_best_attack_on_gaussian_noise_reaches_its_bound(mu):
     rng = np.random.default_rng(0)
     members = rng.random((1, 200_000)) < 0.5
     curve = Pairs(rng.normal(size=members.shape) + mu * members, members).curve()

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from brainct.compare import ledger
+from brainct.compare.ledger import LEDGER
 from brainct.errors import Refused
-from brainct.leakage import rows as ledger
-from brainct.leakage.design import halves, study_of
-from brainct.leakage.observe import federation, mu_of
-from brainct.leakage.results import LIRA, LOSS, summaries
-from brainct.leakage.rows import LEDGER, bits
-from brainct.leakage.study import measure, missing
-from brainct.leakage.views import FINAL, NEXT, OWN, SERVER, SERVER_ALL, Heard, confidence, handed_on
+from brainct.leakage.attack_results import LIRA, LOSS, summarise
+from brainct.leakage.attackers import FINAL, NEXT, OWN, SERVER, SERVER_ALL, Exchange, confidence, forwarded_models
+from brainct.leakage.federation_row import FederationRow, parse_bits
+from brainct.leakage.shadow_federation import mu_of, train_federation
+from brainct.leakage.shadow_training import missing, train_missing
+from brainct.leakage.study import draw_halves, study_of
 from tests.support.small_study import CHOICES, FEDERATION, FIT, attacked, public_pools, random_pictures, small, specs
 
 ALL = ("fedavg", "feddc", "fedct", "dynamic", {"scheme": "layerwise", "arguments": {"depth": 3}}, "local")
@@ -23,10 +24,15 @@ def quiet(line):
     pass
 
 
+def federations_in(path):
+    """The rows of a ledger."""
+    return ledger.read_rows(path, FederationRow)
+
+
 @pytest.fixture
 def pictures(monkeypatch):
     """Random pictures in place of the study's federation, which would take longer to score."""
-    monkeypatch.setattr("brainct.leakage.study._scans", lambda study, size, dims: random_pictures(study))
+    monkeypatch.setattr("brainct.leakage.shadow_training._scans", lambda study, size, dims: random_pictures(study))
 
 
 def untimed(rows):
@@ -41,17 +47,17 @@ def seen():
     schemes = [feddc if each == "feddc" else VOTING if each == "fedct" else each for each in ALL]
     study = small(*schemes, rounds=3, fit=STEADY | {"steps": 3})
     opened = random_pictures(study)
-    return {spec.variant.scheme: federation(spec, opened) for spec in specs(study)[: len(schemes)]}
+    return {spec.variant.scheme: train_federation(spec, opened) for spec in specs(study)[: len(schemes)]}
 
 
 def test_every_scheme_trains_on_the_same_halves(seen):
     members = [row.members for row in seen.values()]
     assert all(one == members[0] for one in members)
-    assert {site: bits(text).sum() for site, text in members[0].items()} == {"site-1": 4, "site-2": 4}
+    assert {site: parse_bits(text).sum() for site, text in members[0].items()} == {"site-1": 4, "site-2": 4}
 
 
 def test_halves_differ_between_federations_and_each_scan_is_in_about_half_of_them():
-    drawn = np.stack([halves({"a": 20}, 1, number)["a"] for number in range(400)])
+    drawn = np.stack([draw_halves({"a": 20}, 1, number)["a"] for number in range(400)])
     assert (drawn.sum(1) == 10).all()
     assert np.abs(drawn.mean(0) - 0.5).max() < 0.12
     assert abs(np.corrcoef(drawn[:-1, 0], drawn[1:, 0])[0, 1]) < 0.15
@@ -76,16 +82,16 @@ def test_votes_are_seen_as_labels_and_models_as_confidences(seen):
     assert {len(of) for of in seen["fedavg"].views[SERVER].signals.values()} == {8}
 
 
-def test_the_next_hospital_has_the_model_that_another_trained_last():
+def test_the_next_hospital_receives_the_model_that_another_trained_last():
     def heard(round, site, given, sent):
-        return Heard(round, site, {"w": torch.tensor([given])}, {"w": torch.tensor([sent])})
+        return Exchange(round, site, {"w": torch.tensor([given])}, {"w": torch.tensor([sent])})
 
     first = [heard(0, "a", 0.0, 1.0), heard(0, "b", 0.0, 2.0)]
     hop = [heard(1, "a", 2.0, 3.0), heard(1, "b", 1.0, 4.0)]
     stay = [heard(2, "a", 3.0, 5.0), heard(2, "b", 4.0, 6.0)]
-    found = handed_on([*first, *hop, *stay])
+    found = forwarded_models([*first, *hop, *stay])
     assert {site: float(weights["w"]) for site, weights in found.items()} == {"a": 1.0, "b": 2.0}
-    assert handed_on(stay) == {}
+    assert forwarded_models(stay) == {}
 
 
 def test_a_confidence_is_the_logit_towards_the_truth():
@@ -99,9 +105,9 @@ def test_a_confidence_is_the_logit_towards_the_truth():
 
 
 @pytest.mark.parametrize(("scheme", "attacker"), [("fedavg", SERVER), ("local", OWN)])
-def test_a_model_that_has_the_scans_by_heart_is_found_out_by_both_attacks(scheme, attacker):
+def test_both_attacks_find_a_model_that_memorised_its_scans(scheme, attacker):
     alone = FEDERATION | {"sites": 1, "scans": 16}
-    [found] = summaries(attacked(small(scheme, federation=alone, federations=6, rounds=1, fit=STEADY)), 100, 100)
+    [found] = summarise(attacked(small(scheme, federation=alone, federations=6, rounds=1, fit=STEADY)), 100, 100)
     of = {(each.attacker, each.attack): each.auc for each in found.results}
     for attack in (LIRA, LOSS):
         assert of[attacker, attack].value > 0.8
@@ -112,10 +118,10 @@ def test_a_model_that_has_the_scans_by_heart_is_found_out_by_both_attacks(scheme
 
 def test_models_that_never_moved_leak_nothing():
     still = FIT | {"rate": 1e-30}
-    same = summaries(attacked(small("fedavg", fit=still)), 20, 20)
+    same = summarise(attacked(small("fedavg", fit=still)), 20, 20)
     assert [one.results for one in same] == [[]]
     own = attacked(small("fedavg", fit=still, seeds="own"))
-    [one] = summaries(own, 200, 200)
+    [one] = summarise(own, 200, 200)
     assert {each.attacker for each in one.results} == {SERVER, SERVER_ALL, FINAL}
     for each in one.results:
         assert each.auc.chance[0] <= each.auc.value <= each.auc.chance[1]
@@ -123,26 +129,26 @@ def test_models_that_never_moved_leak_nothing():
 
 
 @pytest.mark.slow
-def test_votes_on_scans_that_some_sites_know_by_heart_are_found_out():
+def test_votes_on_memorised_scans_are_found():
     """With all pools as the public set, a site votes on its own training scans as they are labelled."""
     study = small(VOTING, federations=16, rounds=1, fit=STEADY)
-    [one] = summaries(attacked(study, public_pools(study)), 200, 200)
+    [one] = summarise(attacked(study, public_pools(study)), 200, 200)
     auc = {each.attacker: each.auc for each in one.results if each.attack == LIRA}[SERVER]
     assert auc.value > 0.6
     assert auc.p < 0.02
 
 
-def test_a_study_goes_on_where_it_was(tmp_path, pictures):
+def test_a_stopped_study_is_resumed(tmp_path, pictures):
     study, lines = small("fedavg", "local", rounds=1), []
-    assert measure(study, tmp_path, log=lines.append) == 0
-    whole = ledger.read(tmp_path / LEDGER)
+    assert train_missing(study, tmp_path, log=lines.append) == 0
+    whole = federations_in(tmp_path / LEDGER)
     assert lines[0] == "8 federations, 0 of them done already"
     assert len(whole) == 8
     text = (tmp_path / LEDGER).read_text().splitlines(keepends=True)
     (tmp_path / LEDGER).write_text("".join(text[:3]) + text[3][:50])
-    assert len(missing(study, ledger.read(tmp_path / LEDGER))) == 5
-    measure(study, tmp_path, log=lines.append)
-    again = ledger.read(tmp_path / LEDGER)
+    assert len(missing(study, federations_in(tmp_path / LEDGER))) == 5
+    train_missing(study, tmp_path, log=lines.append)
+    again = federations_in(tmp_path / LEDGER)
     assert "8 federations, 3 of them done already" in lines
     assert [row.model_dump(exclude={"seconds"}) for row in again] == [
         row.model_dump(exclude={"seconds"}) for row in whole
@@ -151,19 +157,19 @@ def test_a_study_goes_on_where_it_was(tmp_path, pictures):
 
 def test_two_at_a_time_give_the_same_rows(tmp_path, pictures):
     study = small("fedavg", rounds=1)
-    measure(study, tmp_path / "one", workers=1, log=quiet)
-    measure(study, tmp_path / "two", workers=2, log=quiet)
-    one, two = ({row.key: row.views for row in ledger.read(tmp_path / name / LEDGER)} for name in ("one", "two"))
+    train_missing(study, tmp_path / "one", workers=1, log=quiet)
+    train_missing(study, tmp_path / "two", workers=2, log=quiet)
+    one, two = ({row.key: row.views for row in federations_in(tmp_path / name / LEDGER)} for name in ("one", "two"))
     assert one == two
 
 
-def test_noise_is_the_same_again_bounds_the_attacks_and_lets_no_shadow_share_it():
+def test_noise_is_reproducible_bounds_the_attacks_and_differs_between_shadows():
     noisy = {"name": "noisy", "scheme": "fedavg", "policy": {"clip": 1.0, "noise": 50.0}}
     first, second = attacked(small(noisy, federations=6)), attacked(small(noisy, federations=6))
     assert [row.views for row in first] == [row.views for row in second]
     assert first[0].mu == pytest.approx(np.sqrt(2) * 2 / 50) == mu_of(noisy["policy"], 2)
     assert mu_of({"clip": 1.0}, 2) is None
-    [one] = summaries(first, 100, 100)
+    [one] = summarise(first, 100, 100)
     for each in one.results:
         assert each.bounds[0] < 0.52
         assert each.auc.p > 0.02
@@ -172,8 +178,8 @@ def test_noise_is_the_same_again_bounds_the_attacks_and_lets_no_shadow_share_it(
 def test_one_federations_fault_stops_no_other(tmp_path, pictures):
     lines = []
     study = small({"scheme": "fedma"}, "local")
-    assert measure(study, tmp_path, log=lines.append) == 4
-    rows = ledger.read(tmp_path / LEDGER)
+    assert train_missing(study, tmp_path, log=lines.append) == 4
+    rows = federations_in(tmp_path / LEDGER)
     assert {row.status for row in rows if row.name == "local"} == {"done"}
     assert all("fedma can't treat network 'cnn'" in row.error for row in rows if row.name == "fedma")
     assert len(missing(study, rows)) == 4
@@ -198,4 +204,4 @@ def test_a_plan_that_could_not_run_is_refused_before_anything_does(changes, said
 def test_rows_of_other_halves_are_not_compared():
     rows = attacked(small("fedavg")) + attacked(small("local", seed=2))
     with pytest.raises(Refused, match="different halves"):
-        summaries(rows, 10, 10)
+        summarise(rows, 10, 10)

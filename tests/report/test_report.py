@@ -16,9 +16,10 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.pages import wording
 from brainct.report.build import report
-from brainct.report.pooling import pool_bins
-from brainct.report.run_folder import Bin, number, text
-from brainct.report.saliency import ANY, looked_at, may_show
+from brainct.report.ct.pooling import pool_bins
+from brainct.report.readable_record import Bin
+from brainct.report.saliency import ANY, may_show_scans, saliency_map
+from brainct.report.tolerant import number, text
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, tiny_plan
 from tests.support.reader import read
@@ -72,7 +73,7 @@ def written(whole):
 
 def test_a_whole_run_with_a_lost_site_answers_the_clinicians_questions(written):
     seen = read(written[0])
-    for question in ("What was trained?", "By whom, on how many scans?", "How good is it?", "How sure is that?",
+    for question in ("What was trained?", "By whom, on how much data?", "How good is it?", "How sure is that?",
                      "What was lost?", "What left the hospitals?"):  # fmt: skip
         assert question in seen.text
     assert "3 hospitals: site-1, site-2 and site-3." in seen.text
@@ -97,7 +98,7 @@ def test_the_numbers_on_the_page_are_the_records(whole, written):
     assert f"{total['tp']} of {total['tp'] + total['fn']} bleedings were found" in seen.text
 
 
-def test_the_pictures_lie_beside_the_page(whole, written):
+def test_the_pictures_are_next_to_the_page(whole, written):
     page, *pictures = written
     assert page == whole / "report.html"
     names = {path.name for path in pictures}
@@ -115,7 +116,7 @@ def test_the_same_run_gives_the_same_page(run, tmp_path):
 def test_a_run_whose_test_scans_are_all_of_one_class_says_so(tmp_path):
     healthy = PHANTOM.replace("{scans: 16}", "{scans: 16, prevalence: 0.0}")
     seen = page_of(rehearsed(tmp_path / "run", healthy, rounds=1))
-    assert "No hospital's test scans hold both classes." in seen.text
+    assert "No hospital's test scans have both classes." in seen.text
     assert "– (no positive scan)" in seen.text
 
 
@@ -164,7 +165,7 @@ def test_what_a_site_sends_is_text_and_never_markup(run):
 
 
 @pytest.mark.slow
-def test_scores_that_are_no_scores_hide_nobody_elses(run):
+def test_broken_scores_of_one_site_hide_no_others(run):
     def broken(record):
         record["test"]["site-1"] = "soon"
         record["test"]["site-2"]["any"] |= {"auroc": "<b>1.0</b>", "confusion": [1, 2], "calibration": "all"}
@@ -183,7 +184,7 @@ def test_text_and_numbers_of_others_are_bounded():
 
 
 @pytest.mark.slow
-def test_several_runs_stand_side_by_side(run, whole, tmp_path, monkeypatch):
+def test_several_runs_are_shown_side_by_side(run, whole, tmp_path, monkeypatch):
     other = rehearsed(tmp_path / "other" / "run", PHANTOM, scheme="feddc", rounds=2)
     seen = page_of(run, other, out=tmp_path / "both.html")
     assert "A: fedavg, seed 1" in seen.text
@@ -193,7 +194,7 @@ def test_several_runs_stand_side_by_side(run, whole, tmp_path, monkeypatch):
     assert "differ between the runs" in page_of(strangers, other, out=tmp_path / "both.html").text
 
 
-def test_what_is_no_run_is_refused(run, tmp_path):
+def test_a_folder_that_is_not_a_runs_is_refused(run, tmp_path):
     (tmp_path / "empty").mkdir()
     for what, says in (
         ([tmp_path / "empty"], "not a run's folder"),
@@ -208,7 +209,7 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_says_where_the_page_lies(run, capsys, tmp_path):
+def test_the_command_prints_the_path_of_the_page(run, capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
         main.main(["report", str(run), "--out", str(tmp_path / "page.html")])
     assert not ended.value.code
@@ -248,10 +249,10 @@ def test_a_patients_scans_are_shown_only_if_the_sites_file_says_so(tmp_path, mon
 
 
 def test_pictures_are_off_until_a_site_turns_them_on(tmp_path):
-    assert may_show(None)
-    assert may_show(SiteFile(kind="phantom"))
-    assert not may_show(SiteFile(kind="manifest", root=tmp_path))
-    assert may_show(SiteFile(kind="manifest", root=tmp_path, pictures=True))
+    assert may_show_scans(None)
+    assert may_show_scans(SiteFile(kind="phantom"))
+    assert not may_show_scans(SiteFile(kind="manifest", root=tmp_path))
+    assert may_show_scans(SiteFile(kind="manifest", root=tmp_path, pictures=True))
 
 
 class OneMap(torch.nn.Module):
@@ -271,9 +272,9 @@ def test_saliency_is_bright_where_the_evidence_is_and_nowhere_if_there_is_none()
     image = torch.zeros(1, 16, 16)
     image[0, 3:5, 10:12] = 2.0
     image[0, 12, 2] = 1.0
-    heat = looked_at(OneMap(1.0), image)
+    heat = saliency_map(OneMap(1.0), image)
     assert np.allclose(heat, image[0].numpy() / 2)
-    assert not looked_at(OneMap(-1.0), image).any()
+    assert not saliency_map(OneMap(-1.0), image).any()
 
 
 @pytest.mark.parametrize(("name", "dims"), [("cnn", 2), ("cnn", 3), ("vgg-small", 2), ("densenet-small", 2)])
@@ -291,7 +292,7 @@ def check_saliency(name, dims):
     assert name in NETWORKS
     plan = plan_of({"scheme": "fedavg", "network": {"architecture": name, "size": 48, "dims": dims}}, "the test")
     image = torch.rand(3, *[48] * dims, generator=torch.Generator().manual_seed(1))
-    heat = looked_at(network_of(plan.network, plan.seed).eval(), image)
+    heat = saliency_map(network_of(plan.network, plan.seed).eval(), image)
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)
@@ -357,7 +358,7 @@ def test_the_templates_are_shipped():
     assert '"pages/templates/*.j2"' in Path(ROOT / "pyproject.toml").read_text()
 
 
-def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
+def test_pictures_of_an_earlier_report_are_deleted(tmp_path):
     """They may show what a site's policy forbids now."""
     from brainct.pages.page import Page, Section, write_page
 
@@ -369,7 +370,7 @@ def test_pictures_of_an_earlier_report_are_gone_with_it(tmp_path):
     assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["notes.txt"]
 
 
-def test_what_is_no_report_is_not_replaced(tmp_path):
+def test_a_file_that_is_not_a_report_is_never_overwritten(tmp_path):
     (tmp_path / "paper.html").write_text("my own page")
-    with pytest.raises(Refused, match="is there and no report; name another file"):
+    with pytest.raises(Refused, match="exists and is not a report; name another file"):
         report([tmp_path], tmp_path / "paper.html")

@@ -34,7 +34,7 @@ from brainct.flare.site import Site
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.reply_schema import described, scored
 from brainct.run.inbox import Inbox, Reports, report_reader
-from brainct.run.rounds import load_model
+from brainct.run.model_file import load_model
 from brainct.schemes import SCHEMES, build
 from tests.conftest import ROOT, first_weights, seeded_model, tiny_plan
 from tests.support.hostile import ATTACKS, page

@@ -13,8 +13,8 @@ from brainct.core.names import site_names
 from brainct.core.version import fingerprint
 from brainct.core.weights import sha256
 from brainct.errors import Refused
+from brainct.run.model_file import load_model
 from brainct.run.rehearse import rehearse
-from brainct.run.rounds import load_model
 from tests.conftest import tiny_plan
 
 SITES = site_names(3)

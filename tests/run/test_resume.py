@@ -48,7 +48,7 @@ def test_every_job_killed_in_every_phase_ends_with_the_model_of_one_that_was_not
 
 def test_the_resume_is_noted_with_its_round_and_time_and_the_seconds_go_on(tmp_path):
     begun(tmp_path / "out")
-    before = checkpoint.load(tmp_path / "out" / "state", "out").record["seconds"]
+    before = checkpoint.load(tmp_path / "out" / "state", "out").record.seconds
     lines = []
     content = resume(tmp_path / "out", log=lines.append).content
     assert "run run goes on after 2 of 4 rounds" in lines
@@ -94,7 +94,7 @@ def foreign(path):
         (foreign, r"run out: memory.safetensors can't be read"),
         (altered, r"run out: memory.safetensors is not what was written \(its hash differs\)"),
         (rewritten, r"run out: memory.safetensors is not what was written"),
-        (Path.unlink, r"run out has closed nothing that it could go on from"),
+        (Path.unlink, r"run out has no checkpoint to continue from"),
     ],
 )
 def test_a_state_that_is_torn_altered_or_missing_is_refused_by_name(tmp_path, harm, words):
@@ -139,13 +139,13 @@ def test_other_scans_than_the_run_began_with_are_refused_and_named(tmp_path, sma
 def test_another_plan_or_other_sites_are_refused_and_what_differs_is_said(tmp_path):
     begun(tmp_path / "out")
     found = checkpoint.load(tmp_path / "out" / "state", "out")
-    checkpoint.check(found, tiny_plan("fedavg", rounds=4), ["site-2", "site-1"], "out")
+    checkpoint.check_job(found, tiny_plan("fedavg", rounds=4), ["site-2", "site-1"], "out")
     with pytest.raises(
-        Refused, match=r"run out can't go on: rounds was 4 and is now 5; seed was 1 and is now 2; resume"
+        Refused, match=r"run out can't continue: rounds was 4 and is now 5; seed was 1 and is now 2; resume"
     ):
-        checkpoint.check(found, tiny_plan("fedavg", rounds=5, seed=2), site_names(2), "out")
+        checkpoint.check_job(found, tiny_plan("fedavg", rounds=5, seed=2), site_names(2), "out")
     with pytest.raises(Refused, match=r"sites was \['site-1', 'site-2'\] and is now \['site-1'\]"):
-        checkpoint.check(found, tiny_plan("fedavg", rounds=4), site_names(1), "out")
+        checkpoint.check_job(found, tiny_plan("fedavg", rounds=4), site_names(1), "out")
 
 
 def interrupted(folder, scheme="scaffold", after=3):
@@ -182,7 +182,7 @@ def test_a_site_that_lost_or_took_back_what_it_kept_ends_the_resumed_run_before_
     older = {**serialization.unpack(content), "round": 1}
     for harm in (file.unlink, lambda: serialization.save(file, older)):
         harm()
-        with pytest.raises(Refused, match="site-2 no longer has what it kept of run"):
+        with pytest.raises(Refused, match="site-2 no longer has its client state of run"):
             resume(tmp_path / "out", log=quiet)
     file.write_bytes(content)
     assert "model_sha256" in resume(tmp_path / "out", log=quiet).content
@@ -203,7 +203,7 @@ def test_a_state_that_went_on_while_the_run_was_called_is_refused(tmp_path, monk
         return real(folder, run)
 
     monkeypatch.setattr(checkpoint, "lock", late)
-    with pytest.raises(Refused, match="went on in another process meanwhile; resume it again"):
+    with pytest.raises(Refused, match="continued in another process meanwhile; resume it again"):
         resume(tmp_path / "out", log=quiet)
 
 

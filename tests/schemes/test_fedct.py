@@ -15,9 +15,9 @@ from brainct.core.scheme import Report, Task
 from brainct.core.weights import sha256
 from brainct.ct.learner import learner_of
 from brainct.errors import Refused
-from brainct.run.record import model_sha256
+from brainct.run.model_file import load_model, model_sha256
 from brainct.run.rehearse import rehearse
-from brainct.run.rounds import _same_public, load_model
+from brainct.run.rounds import _same_public
 from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
 from brainct.schemes.fedct import VOTES, fedct

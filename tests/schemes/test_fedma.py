@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.core.matching import permuted
+from brainct.core.matching import permute
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.ct.model import model_of, network_like
@@ -45,7 +45,7 @@ def copies(weights, dims=2):
         found[site], random = weights, np.random.default_rng(SITES.index(site))
         for link, following in zip(chain, chain[1:], strict=False):
             order = random.permutation(len(weights[link.weight]))
-            found[site] = permuted(found[site], link, following, order) if site != SITES[0] else weights
+            found[site] = permute(found[site], link, following, order) if site != SITES[0] else weights
     return found
 
 
@@ -205,8 +205,8 @@ def test_an_argument_out_of_range_is_refused(arguments, words):
 
 
 def test_a_run_grows_is_evaluated_and_leaves_a_model_that_loads(small_site, tmp_path):
+    from brainct.run.model_file import load_model
     from brainct.run.rehearse import rehearse
-    from brainct.run.rounds import load_model
 
     plan = tiny_plan("fedma", arguments={"gamma": 1e9, "noise": 1e-6, "growth": 1.5}, rounds=5, evaluate_every=2)
     record = rehearse(plan, ["site-1", "site-2"], tmp_path / "out", log=lambda line: None).content

@@ -150,9 +150,9 @@ def test_a_site_deals_nothing_to_a_list_of_keys_that_is_not_what_was_agreed():
     [
         ({MEMBERS: SITES[:2]}, "a sum of 2 sites; wanted at least 3"),
         ({MEMBERS: [*SITES[:2], "site-2"]}, "a sum of 2 sites; wanted at least 3"),
-        ({MEMBERS: SITES[1:]}, "a sum in round 1 for which nobody dealt shares"),
-        ({MEMBERS: [*SITES, "site-5"]}, "a sum in round 1 for which nobody dealt shares"),
-        ({ROUND: 2}, "a sum in round 2 for which nobody dealt shares"),
+        ({MEMBERS: SITES[1:]}, "a sum in round 1 for which no shares were exchanged"),
+        ({MEMBERS: [*SITES, "site-5"]}, "a sum in round 1 for which no shares were exchanged"),
+        ({ROUND: 2}, "a sum in round 2 for which no shares were exchanged"),
     ],
 )
 def test_a_site_masks_nothing_for_a_sum_that_was_not_agreed(change, words):
@@ -220,7 +220,7 @@ def test_a_key_in_place_of_an_update_is_refused():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": {"site-9": "0" * 66}}, "its seeds are not of the sites that were asked for"),
+        ({"seeds": {"site-9": "0" * 66}}, "its seeds are of other sites than those asked for"),
         ({"seeds": {"site-1": "0" * 65}}, "its seeds are not all 33 bytes in hex digits"),
         ({"private": {"site-1": "0" * 66}}, "its private are not of the sites"),
         ({"boxes": {}}, "sent more or less than its shares"),
@@ -290,7 +290,7 @@ def test_without_a_desk_too_no_round_is_masked_or_opened_twice():
         with pytest.raises(Refused, match=words):
             federation.ask("site-1", 1, moved(task, **{ROUND: round}))
     again = federation.scheme.follow(before, 1, federation.seen[1][1])["site-1"]
-    with pytest.raises(Refused, match="for shares of round 1 after it had those of round 1; none are sent"):
+    with pytest.raises(Refused, match="for shares of round 1 after those of round 1 were sent; this site sends none"):
         federation.ask("site-1", 1, again)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from brainct.ct.folds import Dataset, Fold
 from brainct.security.reply_filter import FilteredAgent, reply_filter_of
 from brainct.site.agent import SiteAgent
+from brainct.training.data import Dataset, Fold
 from tests.conftest import tiny_public
 from tests.support import requests
 

@@ -176,7 +176,7 @@ ATTACKS = {
         "validation failed: cert is not valid at validation time",
     ),
     "job id elsewhere": Attack(
-        "a server starts a job under an id that leads out of its folder",
+        "a server starts a job under an id that is a link that leaves its folder",
         "the site, before anything is written; FLARE's log",
         "the run is called '../../local/privacy'; wanted letters, digits, - and _, at most 64",
     ),

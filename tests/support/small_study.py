@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from brainct.leakage.design import Spec, study_of, wanted
-from brainct.leakage.observe import federation
+from brainct.leakage.shadow_federation import train_federation
+from brainct.leakage.study import PlannedFederation, planned_federations, study_of
 from brainct.training.data import Public
 from tests.conftest import TINY, of_any, tiny_scans
 
@@ -19,9 +19,9 @@ def small(*schemes, **changes):
     return study_of(CHOICES | {"schemes": list(schemes)} | changes, "the test's plan")
 
 
-def specs(study) -> list[Spec]:
+def specs(study) -> list[PlannedFederation]:
     """Its federations."""
-    return wanted(study)
+    return planned_federations(study)
 
 
 def random_pictures(study):
@@ -39,6 +39,6 @@ def public_pools(study):
 def attacked(study, opened=None):
     """The rows of all federations of a study on random pictures."""
     opened = opened or random_pictures(study)
-    found = [federation(spec, opened) for spec in specs(study)]
+    found = [train_federation(spec, opened) for spec in specs(study)]
     assert [row.error for row in found if row.error] == []
     return found

@@ -1,7 +1,7 @@
-"""What barriers are measured on: models of a run's sites, or of files, and the loss on the scans of a run's sites.
+"""Models to measure barriers between, of a run's sites or of files, and the loss on the scans of the run's sites.
 
-No model of a site is stored for this. The sites of a run are those of a simulation, whose scans are all here: each one
-starts from the model that it would use itself after the run and trains it once more, alone and in memory.
+A run stores no site's model. Its sites are simulated and their scans are all on this machine: each site takes the model
+that it uses after the run and trains it once more, in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from brainct.barriers.measure import Choices, Loss, of_pairs
-from brainct.compare.one_run import delivered
+from brainct.barriers.measure import measure_pairs
+from brainct.barriers.pair import Choices, Loss
 from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
@@ -24,13 +24,11 @@ from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of, network_like
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
-from brainct.job.config import Plan, plan_of
-from brainct.report.run_folder import read_run
-from brainct.run.rounds import load_model
+from brainct.job.config import Plan
+from brainct.run.model_file import load_model
+from brainct.run.replay import Replay, open_run
 from brainct.security.credentials import offline
 from brainct.site.agent import site_file_of
-from brainct.site.worker import agents
-from brainct.training.data import Dataset
 from brainct.training.learner import TorchLearner
 from brainct.training.losses import masked_bce
 from brainct.training.networks import described
@@ -41,7 +39,7 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Subject:
-    """Models to measure between. updates: what training changed in each. learners: how each site sees its scans."""
+    """Models to measure between. updates: what training changed in each. learners: with each site's scans."""
 
     plan: Plan
     models: Mapping[str, Weights]
@@ -58,60 +56,58 @@ class Subject:
         ).layers
 
 
-def of_run(run: Path, epochs: int | None = None) -> Subject:
-    """The sites' models one round after a run: each site trains the model that it would use for so many passes.
+def models_of_run(run: Path, epochs: int | None = None) -> Subject:
+    """The sites' models one round after a run: each site trains the model that it uses once more.
 
-    epochs: passes at the job's full learning rate, >= 0; None for the job's. With 0 they are compared as the run left
-    them, which says something where models are personal; their updates then reach back to the seeded model.
+    epochs: at the job's full learning rate, >= 0; None for the job's number. With 0 the models are compared as the run
+    left them, which is of interest for personal models; their updates are then measured from the seeded model.
     """
     if epochs is not None and epochs < 0:
         raise Refused(f"--epochs is {epochs}; wanted at least 0")
-    plan, sites = _plan_of(run)
-    task, models, updates, learners = delivered(run / "model.safetensors"), {}, [], {}
-    for site, agent in agents(sites, run / "state" / "client_state", site_file_of(None), redact=False).items():
-        learner, start = agent.delivered(plan, task, sites, "run")
+    replay = open_run(run)
+    plan, model, models, updates, learners = replay.plan, replay.model(), {}, [], {}
+    for site in replay.sites:
+        learner, start = replay.in_use(site, model)
         assert isinstance(learner, TorchLearner)
-        _same_scans(learner.data, site, run)
+        replay.check_fingerprint(site, learner.data.fingerprint)
         if learner.predictor is not None:
-            raise Refused(f"{site} of {run} uses a model that is no network; barriers are between networks")
+            raise Refused(f"the model that {site} of {run} uses is not a network; barriers are between networks")
         models[site] = start if epochs == 0 else learner.fit(start, epochs=epochs, constant_rate=True).weights
-        updates.append(
-            difference(
-                models[site],
-                model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights if epochs == 0 else start,
-            )
-        )
+        updates.append(difference(models[site], _seeded(plan) if epochs == 0 else start))
         learners[site] = learner
     return Subject(plan, models, updates, learners)
 
 
-def of_files(files: Sequence[Path]) -> Subject:
+def models_of_files(files: Sequence[Path]) -> Subject:
     """Models that runs wrote as RUN/model.safetensors; the loss is on the scans of all these runs' sites together."""
     models, updates, found = {}, [], dict[str, TorchLearner]()
-    first, _ = _plan_of(files[0].parent)
-    for name, file in zip(_names(files), files, strict=True):
-        plan, sites = _plan_of(file.parent)
-        weights = load_model(file)
-        start = model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
-        check(weights, start, f"{file}, for network {ct_choices(plan).network.architecture}")
+    runs = [open_run(file.parent) for file in files]
+    first = runs[0].plan
+    for name, file, run in zip(_names(files), files, runs, strict=True):
+        weights, start = load_model(file), _seeded(run.plan)
+        check(weights, start, f"{file}, for network {ct_choices(run.plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
-        found |= _learners(first, sites, file.parent)
+        found |= _learners(first, run)
     return Subject(first, models, updates, found)
 
 
-def measured(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
-    """barriers.json: what `study.barriers.of_pairs` says on the first fold; on further folds, under `also`."""
+def _seeded(plan: Plan) -> Weights:
+    return model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
+
+
+def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
+    """The content of barriers.json: `measure_pairs` on the first fold; on further folds, under `also`."""
     found = {}
     for fold in folds:
         loss = loss_on(subject, fold, finding)
-        pairs = of_pairs(subject.models, subject.layers, loss, choices, subject.updates)
+        pairs = measure_pairs(subject.models, subject.layers, loss, choices, subject.updates)
         found[fold] = {**pairs, "loss": {"fold": fold, "finding": finding, "scans": _count(subject, fold)}}
     return {**found[folds[0]], "also": {fold: found[fold] for fold in folds[1:]}}
 
 
 def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
-    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, each seen as its site does.
+    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, adapted as each site does.
 
     finding: one of FINDINGS, or `all` for all six outputs.
     """
@@ -143,32 +139,15 @@ def _count(subject: Subject, fold: str) -> int:
     return sum(len(learner.data.folds[fold]) for learner in subject.learners.values())
 
 
-def _plan_of(run: Path) -> tuple[Plan, list[str]]:
-    file = run / "record.json"
-    if not file.is_file():
-        raise Refused(f"{file} does not exist; wanted the folder of a run, which says its network and its sites")
-    record = read_run(run).record
-    return plan_of(record.plan, f"{file}: the plan"), sorted(record.sites)
-
-
-def _learners(plan: Plan, sites: Sequence[str], run: Path) -> dict[str, TorchLearner]:
-    path = site_file_of(None)
-    found = open_sites(
-        read_site_file(path) if path else None, sites, ct_choices(plan).network.size, ct_choices(plan).network.dims
-    )
+def _learners(plan: Plan, run: Replay) -> dict[str, TorchLearner]:
+    """A learner for each of the run's sites on the first run's network, in the round after the last."""
+    path, choices = site_file_of(None), ct_choices(plan)
+    file = read_site_file(path) if path else None
+    found = open_sites(file, run.sites, choices.network.size, choices.network.dims)
     for site, scans in found.items():
-        _same_scans(scans, site, run)
+        run.check_fingerprint(site, scans.fingerprint)
     one_thread()
-    return {site: learner_of(ct_choices(plan), found[site], offline(plan, site, plan.rounds)) for site in sites}
-
-
-def _same_scans(scans: Dataset, site: str, run: Path) -> None:
-    said = read_run(run).record.sites[site]
-    if scans.fingerprint != said.fingerprint:
-        raise Refused(
-            f"{site}'s scans here are not those of {run}; barriers of sites are for simulations, whose scans are "
-            "all on one machine: set BRAINCT_SITE to the site file of that run"
-        )
+    return {site: learner_of(choices, found[site], offline(plan, site, plan.rounds)) for site in run.sites}
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -88,7 +88,7 @@ def _run_all(comparisons: Comparisons, workers: int, accept: Collection[str]) ->
 def _print_tables(comparisons: Comparisons, out: Path, only_existing: bool) -> None:
     from brainct.compare.ledger import LEDGER, read_rows
     from brainct.compare.markdown import write_tables
-    from brainct.report.run_folder import cleaned
+    from brainct.report.tolerant import cleaned
 
     folders = list(dict.fromkeys(folder for folder, _ in comparisons))
     if only_existing and not any((folder / LEDGER).is_file() for folder in folders):

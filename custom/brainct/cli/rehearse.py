@@ -32,9 +32,9 @@ def rehearse(
     from brainct.core.names import names_of, site_names
     from brainct.job import folders
     from brainct.job.config import plan_of
-    from brainct.run.record import last_lines
+    from brainct.run.model_file import load_model
     from brainct.run.rehearse import rehearse as run
-    from brainct.run.rounds import load_model
+    from brainct.run.summary import last_lines
 
     plan = folders.read(job)
     changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
@@ -53,7 +53,7 @@ def rehearse(
             log=progress.log,
             closed=progress.closed,
         )
-    print(last_lines(record.content, folder))
+    print(last_lines(record.record, folder))
 
 
 def _site_and_round(text: str, sites: Sequence[str], rounds: int) -> tuple[str, int]:

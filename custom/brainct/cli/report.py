@@ -7,7 +7,7 @@ import typer
 
 
 def report(
-    what: Annotated[
+    sources: Annotated[
         list[Path],
         typer.Argument(
             help="Folders of runs, one ledger.jsonl, or the folder of a study of leakage.", metavar="RUN...|LEDGER"
@@ -17,11 +17,14 @@ def report(
         Path | None, typer.Option(help="The page to write. (default: report.html in the run, reports.html for several)")
     ] = None,
 ) -> None:
-    """Write one self-contained HTML page, and its pictures beside it, of a run, of several runs, or of a ledger."""
-    from brainct.leakage import show
-    from brainct.report.build import report as make
+    """Write one self-contained HTML page, and its pictures next to it, of a run, of several runs, or of a ledger."""
+    from brainct.leakage.leakage_report import is_leakage_folder, write_leakage_page
+    from brainct.report.build import report as write_report
 
-    page, *pictures = show.report(what[0], out) if len(what) == 1 and show.is_one(what[0]) else make(what, out)
+    if len(sources) == 1 and is_leakage_folder(sources[0]):
+        page, *pictures = write_leakage_page(sources[0], out)
+    else:
+        page, *pictures = write_report(sources, out)
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
     if pictures:
         print(f"{len(pictures)} pictures in {pictures[0].parent}")

@@ -16,7 +16,7 @@ def submit(
     from brainct.core.names import names_of
     from brainct.flare.admin import await_sites, session_of
     from brainct.flare.admin import submit as run
-    from brainct.run.record import last_lines
+    from brainct.run.summary import last_lines
 
     session = session_of(kit)
     try:

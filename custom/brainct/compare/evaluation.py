@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from brainct.compare.simulated_sites import HELD_OUT_SITE
-from brainct.core.scheme import Task
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
@@ -15,8 +14,8 @@ from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.job.config import Plan
+from brainct.run.replay import Replay
 from brainct.security.credentials import offline
-from brainct.site.agent import SiteAgent
 from brainct.training.data import Dataset
 from brainct.training.learner import TorchLearner
 
@@ -31,14 +30,12 @@ AVERAGED = ("auroc", "balanced_accuracy", "sensitivity_at_90_specificity", "brie
 
 
 class Evaluation:
-    """Evaluates the models that sites would use after a run. client_state: the run's folder of the sites' state."""
+    """Evaluates the models that sites would use after a run. opened: the scans of its sites and a held-out site."""
 
-    def __init__(self, plan: Plan, task: Task, opened: Opened, client_state: Path):
-        self.plan, self.task, self.opened = plan, task, opened
-        agents = {site: SiteAgent(site, client_state, None, opener(opened), redact=False) for site in opened}
-        self._in_use = {
-            site: agent.delivered(plan, task, [site], "run") for site, agent in agents.items() if site != HELD_OUT_SITE
-        }
+    def __init__(self, replay: Replay, opened: Opened):
+        model = replay.model()
+        self.plan, self.task, self.opened = replay.plan, model.task, opened
+        self._in_use = {site: replay.in_use(site, model) for site in replay.sites}
 
     def at_sites(self, sites: Sequence[str], fold: str) -> dict[str, Prediction]:
         """Each site's prediction on its fold, by the model that it would use."""
@@ -74,9 +71,8 @@ class Evaluation:
         return self._labels(HELD_OUT_SITE, "test"), probabilities
 
     def _held_out_learner(self) -> TorchLearner:
-        plan = self.plan
-        context = offline(plan, HELD_OUT_SITE, plan.rounds)
-        return learner_of(ct_choices(plan), self.opened[HELD_OUT_SITE], context)
+        context = offline(self.plan, HELD_OUT_SITE, self.plan.rounds)
+        return learner_of(ct_choices(self.plan), self.opened[HELD_OUT_SITE], context)
 
     def _labels(self, site: str, fold: str) -> Array:
         labels: Array = self.opened[site].folds[fold].labels.double().numpy()

@@ -8,7 +8,7 @@ from brainct.compare.ledger import unique_runs
 from brainct.compare.run_row import RunRow
 from brainct.compare.setting import settings_of
 from brainct.core import serialization
-from brainct.ct.read.label_table import cell
+from brainct.core.spreadsheet import spreadsheet_cell
 from brainct.errors import one_line
 from brainct.pages.page import Cell, Section, Table
 
@@ -37,7 +37,7 @@ def comparison_tables(rows: Sequence[RunRow]) -> str:
 
 
 def render_markdown(sections: Sequence[Section]) -> str:
-    """Titles, texts and tables of sections; pictures are for pages."""
+    """Titles, texts, tables, terms and notes of sections; pictures are for pages."""
     return "\n\n".join(part for section in sections for part in _section(section)) + "\n"
 
 
@@ -46,7 +46,8 @@ def _section(section: Section) -> list[str]:
         f"## {_word(section.title)}",
         *section.text,
         *("\n".join([f"{table.caption}.", "", *table_lines(table)]) for table in section.tables),
-        *([f"- {note}" for note in section.notes]),
+        *(f"- {term}: {text}." for term, text in section.terms.items()),
+        *(f"- {note}" for note in section.notes),
     ]
 
 
@@ -63,4 +64,4 @@ def _one_cell(value: Cell) -> str:
 
 def _word(name: str) -> str:
     """A name that somebody else chose, as a cell that a spreadsheet does not compute as a formula."""
-    return cell(_one_cell(name))
+    return spreadsheet_cell(_one_cell(name))

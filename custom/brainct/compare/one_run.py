@@ -16,12 +16,11 @@ from brainct.compare.evaluation import Evaluation, Opened, Prediction, mean_of_k
 from brainct.compare.planned_runs import PlannedRun
 from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
 from brainct.compare.simulated_sites import HELD_OUT_SITE, POOLED, pool_sites, share_test_scans
-from brainct.core.scheme import Task
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
-from brainct.run.model_file import beside
 from brainct.run.rehearse import rehearse
-from brainct.run.rounds import load_model
+from brainct.run.replay import open_run
+from brainct.run.run_record import Round, RunRecord
 from brainct.training.data import Dataset
 
 KIB = 1024
@@ -84,11 +83,9 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
     names, plan = run.federation.names, run.plan
     trained = [POOLED] if run.entry.pooled else names
     scans = {**opened, POOLED: pool_sites(opened, names)} if run.entry.pooled else opened
-    record = rehearse(
-        plan, trained, folder, opener=opener(scans), log=lambda line: None, closed=on_round_closed
-    ).content
-    task = delivered(folder / "model.safetensors")
-    evaluation = Evaluation(plan, task, opened, folder / "state" / "client_state")
+    rehearse(plan, trained, folder, opener=opener(scans), log=lambda line: None, closed=on_round_closed)
+    replay = open_run(folder, opener(opened), names)
+    record, evaluation = replay.record, Evaluation(replay, opened)
     test, valid = evaluation.at_sites(names, "test"), evaluation.at_sites(names, "valid")
     kib = kib_of(record, trained)
     curve = curve_of(record, kib)
@@ -96,7 +93,7 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
     validation = [scores(*prediction)["any"] for prediction in valid.values()]
     return RunRow(
         **_choices(run),
-        versions=record["versions"],
+        versions=dict(record.versions),
         status="done",
         sites={site: _site_result(site, record, opened[site], test[site]) for site in names},
         pooled=_short_scores(_scores_over_all(test, share_test_scans(opened, names))),
@@ -106,8 +103,8 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
         valid_brier=mean_of_known([one["brier"] for one in validation]),
         reached={str(level): _first_round_at(curve, level) for level in run.levels},
         kib_per_site=None if run.entry.pooled else kib[-1],
-        model_sha256=record["model_sha256"],
-        model_bytes=record["model_bytes"],
+        model_sha256=record.model_sha256,
+        model_bytes=record.model_bytes,
         times=Times(ended=_now(), wall=0),
     )
 
@@ -126,42 +123,37 @@ def _scores_over_all(test: Mapping[str, Prediction], shared: bool) -> dict[str, 
     return {name: one | {"auroc_interval": None} for name, one in found.items()} if shared else found
 
 
-def _site_result(site: str, record: Mapping[str, Any], scans: Dataset, prediction: Prediction) -> SiteResult:
+def _site_result(site: str, record: RunRecord, scans: Dataset, prediction: Prediction) -> SiteResult:
     found = scores(*prediction)
     return SiteResult(
         train=len(scans.folds["train"]),
         test=len(scans.folds["test"]),
-        missed=sum(site in row["lost"] for row in record["rounds"]),
+        missed=record.missed(site),
         fingerprint=scans.fingerprint,
         scores={name: value for name, value in found["any"].items() if name != "calibration"},
         auroc_by_finding={finding: one["auroc"] for finding, one in found.items()},
     )
 
 
-def kib_of(record: Mapping[str, Any], sites: Sequence[str]) -> list[float]:
+def kib_of(record: RunRecord, sites: Sequence[str]) -> list[float]:
     """KiB sent and received up to each round, mean over the sites."""
-    rounds = [sum(row["bytes_sent"].values()) + sum(row["bytes_received"].values()) for row in record["rounds"]]
+    rounds = [sum(row.bytes_sent.values()) + sum(row.bytes_received.values()) for row in record.rounds]
     return [round(float(value) / KIB / len(sites), 3) for value in np.cumsum(rounds)]
 
 
-def curve_of(record: Mapping[str, Any], kib: Sequence[float]) -> list[CurvePoint]:
+def curve_of(record: RunRecord, kib: Sequence[float]) -> list[CurvePoint]:
     """The validation curve of a record. kib: `kib_of` the record."""
-    return [_point(row, kib[row["round"]]) for row in record["rounds"] if "validation" in row]
+    return [_point(row, kib[row.round]) for row in record.rounds if row.validation]
 
 
-def _point(row: Mapping[str, Any], kib: float) -> CurvePoint:
-    found = [site["any"] for site in row["validation"].values()]
+def _point(row: Round, kib: float) -> CurvePoint:
+    found = [site["any"] for site in row.validation.values()]
     auroc, brier = (mean_of_known([one[name] for one in found]) for name in ("auroc", "brier"))
-    return CurvePoint(round=row["round"] + 1, auroc=auroc, brier=brier, kib=kib)
+    return CurvePoint(round=row.round + 1, auroc=auroc, brier=brier, kib=kib)
 
 
 def _first_round_at(curve: Sequence[CurvePoint], level: float) -> int | None:
     return next((point.round for point in curve if point.auroc is not None and point.auroc >= level), None)
-
-
-def delivered(path: Path) -> Task:
-    """The task of a model.safetensors: its weights, and the extra values that a site needs with them."""
-    return Task(load_model(path), beside(path)["extra"])
 
 
 def _now() -> str:

@@ -16,7 +16,8 @@ from brainct.core.determinism import generator
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.phantom import SCANNERS, Scanner
-from brainct.ct.site_config import Deal, PhantomChoices, SiteFile, Split, read_site_file
+from brainct.ct.site_choices import Partition, PhantomChoices, Split
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
 from brainct.training.data import FOLDS, Dataset, Fold
 
@@ -159,9 +160,15 @@ class SimulatedFederation(BaseModel):
             )
         file = read_site_file(path)
         how: dict[str, Any] = {"how": "dirichlet" if skews == ["label"] else "size", "alpha": self.alpha}
-        held = file.deal.test_scans if file.deal else None
-        deal = Deal(**(how if skews else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public)
-        changes = {"deal": deal, "batch_size": self.batch_size, "split": file.split.model_copy(update={"seed": seed})}
+        held = file.partition.test_scans if file.partition else None
+        partition = Partition(
+            **(how if skews else {}), seed=seed, scans=self.scans, test_scans=held, public=self.public
+        )
+        changes = {
+            "partition": partition,
+            "batch_size": self.batch_size,
+            "split": file.split.model_copy(update={"seed": seed}),
+        }
         opened = open_sites(file.model_copy(update=changes), self.names, size, dims)
         first = opened[self.names[0]]
         nothing = {fold: _slice(first.folds["test"], slice(0)) for fold in FOLDS}
@@ -190,10 +197,10 @@ def share_test_scans(opened: Mapping[str, Dataset], names: Sequence[str]) -> boo
 
 
 def _concatenate(folds: Sequence[Fold]) -> Fold:
-    images, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("images", "labels"))
+    inputs, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("inputs", "labels"))
     known = [fold.patients for fold in folds if fold.patients is not None]
-    apart = [patients + at * len(images) for at, patients in enumerate(known)]
-    return Fold(images, labels, torch.cat(apart) if len(known) == len(folds) else None)
+    apart = [patients + at * len(inputs) for at, patients in enumerate(known)]
+    return Fold(inputs, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
 def _slice(fold: Fold, which: slice) -> Fold:

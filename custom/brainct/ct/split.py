@@ -1,56 +1,56 @@
-"""Which scan goes to train, valid or test: by label, by seed, and never one patient or one picture into two folds."""
+"""Splits scans into train, valid and test: by label and seed, never one patient or one image into two folds."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 ALIKE = 0.92
-"""Correlation of two thumbnails from which on they count as one patient's, where patients are unknown.
+"""Correlation from which two thumbnails count as one patient's, where patients are unknown.
 
-Measured on 140 slices of the public set Head CT, thumbnails cut to the head: every copy and re-crop lies at 0.945 or
-above, neighbouring slices of one patient at 0.89 to 0.96, the first pair of two patients at 0.901.
+Measured on 140 slices of the public set Head CT, thumbnails cut to the head: every copy and re-crop has 0.945 or
+more, neighbouring slices of one patient 0.89 to 0.96, the closest pair of two patients 0.901.
 """
 
 COPY = 0.99
-"""The same where every patient is known: only a copy under a second name is left to find, and in a large set the few
-in a thousand pairs of strangers that reach ALIKE would chain everybody together."""
+"""The same where every patient is known: only copies under a second name are left to find, and in a large set the few
+pairs of different patients that reach ALIKE would join all patients into one group."""
 
 _BRAIN = slice(5, 27)
-"""The middle 22 of a thumbnail's 32 rows and columns: inside the skull, whose outline makes all heads look alike."""
+"""The middle 22 of a thumbnail's 32 rows and columns: inside the skull, whose outline is similar in all heads."""
 
 
 def groups(thumbnails: Floats, patients: Sequence[str | None]) -> Ints:
     """(N,) group of each scan: scans of one patient, and near duplicates, share one number.
 
-    thumbnails: (N, ..., 32, 32) of the head; patients: N names, None where unknown. Groups count from 0 in order.
+    thumbnails: (N, ..., 32, 32) of the head; patients: N names, None where unknown.
     """
-    return joined(near_duplicates(thumbnails, threshold(patients)), patients)
+    return joined_groups(near_duplicates(thumbnails, threshold(patients)), patients)
 
 
 def threshold(patients: Sequence[str | None]) -> float:
-    """How alike two scans must be to count as one patient's: ALIKE, or COPY where every patient is known."""
+    """The correlation from which two scans count as one patient's: ALIKE, or COPY where every patient is known."""
     return ALIKE if None in patients else COPY
 
 
-def joined(pairs: Iterable[tuple[int, int]], patients: Sequence[str | None]) -> Ints:
-    """(N,) group of each scan, given the pairs of near duplicates."""
-    parent = list(range(len(patients)))
+def joined_groups(pairs: Iterable[tuple[int, int]], patients: Sequence[str | None]) -> Ints:
+    """(N,) group of each scan from the pairs of near duplicates; groups count from 0 in order of their first scan."""
     first: dict[str, int] = {}
-    for scan, patient in enumerate(patients):
-        if patient is not None:
-            _join(parent, first.setdefault(patient, scan), scan)
-    for one, other in pairs:
-        _join(parent, one, other)
-    roots = [_root(parent, scan) for scan in range(len(parent))]
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+    same = [(first.setdefault(patient, scan), scan) for scan, patient in enumerate(patients) if patient is not None]
+    edges = np.array([*same, *pairs], np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(patients),) * 2)
+    component = connected_components(graph, directed=False)[1]
+    _, lowest, place = np.unique(component, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(lowest))[place].astype(np.int64)
 
 
 def near_duplicates(thumbnails: Floats, alike: float = ALIKE, block: int = 1024) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, whose thumbnails correlate at `alike` or above; blank thumbnails are like nothing."""
+    """Pairs (i, j), i < j, whose thumbnails correlate at `alike` or above; blank thumbnails correlate with nothing."""
     inner = thumbnails[..., _BRAIN, _BRAIN].reshape(len(thumbnails), -1).astype(np.float64)
     inner = inner - inner.mean(1, keepdims=True)
     norm = np.linalg.norm(inner, axis=1, keepdims=True)
@@ -65,8 +65,8 @@ def near_duplicates(thumbnails: Floats, alike: float = ALIKE, block: int = 1024)
 def split(labels: Floats, groups: Ints, fractions: Sequence[float], seed: int) -> Ints:
     """(N,) fold of each scan as an index into `fractions`; groups stay whole, `any` is spread evenly.
 
-    labels: (N,) of `any`: 0, 1 or NaN; fractions sum to 1, and a fold of fraction 0 stays empty. No other fold stays
-    empty while there are groups enough; when there are not, the first folds are filled.
+    labels: (N,) of `any`: 0, 1 or NaN. fractions: sum 1; a fold of fraction 0 stays empty. No other fold is empty if
+    there are enough groups; otherwise the first folds are filled.
     """
     rng = np.random.default_rng(seed)
     wanted = np.asarray(fractions, float)
@@ -91,7 +91,7 @@ def members_of(groups: Ints) -> list[Ints]:
 
 
 def stratum(labels: Floats) -> int:
-    """Of the `any` labels of one group: 1 if one is positive, 0 if all known ones are negative, 2 if none is known."""
+    """Class of a group by its `any` labels: 1 if one is positive, 0 if all known are negative, 2 if none is known."""
     known = labels[~np.isnan(labels)]
     return int(known.max()) if len(known) else 2
 
@@ -109,15 +109,3 @@ def _none_empty(fold_of: Ints, members: Sequence[Ints], wanted: NDArray[np.float
     for scans, fold in zip(members, home, strict=True):
         moved[scans] = fold
     return moved
-
-
-def _root(parent: list[int], scan: int) -> int:
-    while parent[scan] != scan:
-        parent[scan] = parent[parent[scan]]
-        scan = parent[scan]
-    return scan
-
-
-def _join(parent: list[int], one: int, other: int) -> None:
-    low, high = sorted((_root(parent, one), _root(parent, other)))
-    parent[high] = low

@@ -18,6 +18,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from brainct.errors import Refused
 from brainct.kit.policy_files import kind_of
+from brainct.run.run_record import RunRecord, read_record
 
 PERIOD = 0.5
 """Seconds between two looks at a running job."""
@@ -40,7 +41,7 @@ class Outcome:
     status: str
     sites: Mapping[str, str]
     folder: Path
-    record: Mapping[str, Any]
+    record: RunRecord
 
 
 class Clock:
@@ -112,7 +113,7 @@ def submit(
     if status != "FINISHED:COMPLETED":
         raise Refused(f"job {name} ended as {status}: {_reason(folder, sites)}; its logs are in {folder}")
     results = folder / "workspace" / "brainct"
-    record = json.loads((results / "record.json").read_text())
+    record = read_record(results / "record.json")
     return Outcome(name, status, sites, results, record)
 
 

@@ -24,8 +24,9 @@ from brainct.flare import logs, messages, simulator_patch
 from brainct.job.config import plan_of
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
-from brainct.run.record import Record, last_lines
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Order, Run
+from brainct.run.summary import last_lines
 from brainct.site.agent import LOG
 
 PERIOD = 0.02
@@ -71,11 +72,11 @@ class Rounds(ModelController):  # type: ignore[misc]
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         way = os.environ.get("BRAINCT_WAY", "flare")
-        record = Record(folder, plan, plan.build(), way, states=states, resumed=resumed)
+        record = RecordWriter(folder, plan, plan.build(), way, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
         Run(plan, sites, self._carry, record, name=name, secret=secret, log=self._tell, closed=self._closed)()
-        print(last_lines(record.content, folder), flush=True)
+        print(last_lines(record.record, folder), flush=True)
         self._see_off()
 
     def _check_submitter(self, file: Path, run: str) -> None:

@@ -1,1 +1,1 @@
-"""What attackers learn from the messages of a run, measured; imported by no run."""
+"""Measures what attackers learn about single training scans: shadow federations, attacks, crafted networks."""

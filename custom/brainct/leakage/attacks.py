@@ -1,4 +1,4 @@
-"""The attacks: a score of each scan and federation, the higher the more likely that the scan was trained on.
+"""The attacks: each gives scores of scans and federations; the higher, the more likely that the scan was trained on.
 
 Yeom, Giacomelli, Fredrikson, Jha: Privacy Risk in Machine Learning, CSF 2018 (loss threshold). Carlini, Chien, Nasr,
 Song, Terzis, Tramer: Membership Inference Attacks From First Principles, IEEE S&P 2022 (likelihood ratio, LiRA).
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 PRIOR = 2.0
-"""Votes that the estimate of a label's share starts with, at the share among all shadows."""
+"""Weight, in votes, of the prior of a label's share: its share among all shadows."""
 
 
-def threshold(signals: Floats) -> Floats:
-    """The confidence itself: a loss below a threshold says that the scan was trained on. NaN where nothing was seen."""
+def loss_threshold(signals: Floats) -> Floats:
+    """The confidence itself: a loss below a threshold means that the scan was trained on. NaN where nothing is seen."""
     return signals.copy()
 
 
 def lira(signals: Floats, members: Bools) -> Floats:
     """(N, n) log likelihood ratios of "trained on" to "not", each federation attacked with the N - 1 others as shadows.
 
-    signals: (N, n) confidences, about normal over federations, NaN where the attacker saw nothing. members: (N, n).
-    Of each scan the means with and without it; the two variances are common to all scans, as Carlini et al. advise for
-    few shadows, and widened by 1 + 1/m for a mean of m. 0 where no shadow trained on the scan, or all did.
+    signals: (N, n) confidences, about normal over federations, NaN where the attacker sees nothing. members: (N, n).
+    Means with and without training are each scan's own; the two variances are common to all scans, as Carlini et al.
+    advise for few shadows, and widened by 1 + 1/m for a mean of m. 0 if no shadow trained on the scan, or all did.
     """
     known = np.isfinite(signals)
     centre = np.where(known, signals, 0.0).sum(0) / known.sum(0).clip(1)
@@ -35,7 +35,7 @@ def lira(signals: Floats, members: Bools) -> Floats:
 
 
 def _log_density(values: Floats, mine: Bools) -> Floats:
-    """(N, n) of each scan's value under the normal law of the other federations in this group, up to a constant."""
+    """(N, n) log density of each scan's value under the normal law of the others in this group, up to a constant."""
     count = _others(mine)
     means = _others(values * mine) / count.clip(1)
     squares = (_others(np.square(values) * mine) - count * np.square(means)).clip(0).sum(1, keepdims=True)
@@ -46,26 +46,26 @@ def _log_density(values: Floats, mine: Bools) -> Floats:
 
 
 def _others(values: Floats | Bools) -> Floats:
-    """(N, n) for each federation the sum over all others."""
+    """(N, n) sums over all other federations."""
     found: Floats = values.sum(0, keepdims=True) - values.astype(float)
     return found
 
 
-def votes(labels: Bools, members: Bools) -> Floats:
-    """(N, n) log likelihood ratios from hard labels, each label on its own: LiRA with shares in place of normal laws.
+def lira_on_votes(labels: Bools, members: Bools) -> Floats:
+    """(N, n) log likelihood ratios from hard labels, each label by itself: LiRA with shares instead of normal laws.
 
-    labels: (N, B), what one site, or the consensus, said of the public scans in each federation. members: (N, n).
+    labels: (N, B), labels of the public scans by one site, or by consensus, in each federation. members: (N, n).
     """
-    said, voters = labels.astype(float), len(labels) - 1
-    prior = (_others(said)[:, None, :] + 0.5) / (voters + 1)
-    within, without = (_shares(said, group.astype(float), prior) for group in (members, ~members))
+    values, voters = labels.astype(float), len(labels) - 1
+    prior = (_others(values)[:, None, :] + 0.5) / (voters + 1)
+    within, without = (_shares(values, group.astype(float), prior) for group in (members, ~members))
     yes, no = np.log(within / without), np.log((1 - within) / (1 - without))
     found: Floats = np.where(labels[:, None, :], yes, no).sum(2)
     return found
 
 
-def _shares(said: Floats, group: Floats, prior: Floats) -> Floats:
-    """(N, n, B) for each federation and scan, the share of each label among the others of the group, drawn to prior."""
-    counts = (group.T @ said)[None] - group[:, :, None] * said[:, None, :]
+def _shares(values: Floats, group: Floats, prior: Floats) -> Floats:
+    """(N, n, B) share of each label among the other federations of the group, shrunk towards the prior."""
+    counts = (group.T @ values)[None] - group[:, :, None] * values[:, None, :]
     found: Floats = (counts + PRIOR * prior) / (_others(group)[:, :, None] + PRIOR)
     return found

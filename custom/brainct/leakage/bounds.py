@@ -1,4 +1,4 @@
-"""What differential privacy leaves to any attacker: the largest AUC and true positive rate that it allows.
+"""The bounds of differential privacy for any attacker: the largest AUC and true positive rate that it allows.
 
 Dong, Roth, Su: Gaussian Differential Privacy, JRSS B 2022 (exact for noised updates); Kairouz, Oh, Viswanath: The
 Composition Theorem for Differential Privacy, ICML 2015 (the region of errors of an (epsilon, delta) promise).
@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 
 def auc_of_gaussian(mu: float) -> float:
-    """Phi(mu / sqrt 2): no attack on mu-GDP releases has a larger AUC."""
+    """Phi(mu / sqrt 2): the largest AUC of any attack on mu-GDP releases."""
     return float(ndtr(mu / math.sqrt(2)))
 
 

@@ -19,7 +19,7 @@ ORDERS = ("describe", "reply", "evaluate")
 HELD_OUT = ("valid", "test")
 """Folds of which a site tells a model's scores; of the training scans they would tell about single patients."""
 
-KEYS = {"what", "exchange", "round", "step", "sites", "run", "plan", "task", "new", "fold"}
+KEYS = {"what", "exchange", "round", "step", "sites", "run", "plan", "task", "new", "fold", "shared"}
 LAST = 10**9
 
 
@@ -48,6 +48,7 @@ def _wrong(order: Mapping[str, Any], site: str) -> list[str]:
         "run": isinstance(order.get("run"), str),
         "plan": isinstance(order.get("plan"), Mapping),
         "new": isinstance(order.get("new", True), bool),
+        "shared": isinstance(order.get("shared", {}), Mapping),
         "task": order["what"] == "describe" or _is_task(task),
     }
     return [name for name, fine in sound.items() if not fine]
@@ -94,6 +95,15 @@ def check_terms(fixed: Mapping[str, Any] | None, asked: Mapping[str, Any], site:
         )
 
 
+def check_shared(fixed: Mapping[str, Any] | None, asked: Mapping[str, Any], site: str, run: str) -> None:
+    """Refuse other shared values of the workload than those with which the run began at this site."""
+    if fixed is not None and dict(fixed) != dict(asked):
+        raise Declined(
+            f"the server's shared values of the workload differ from those with which run {run} began at {site}; it "
+            "replies to requests of that run alone, begin a new run"
+        )
+
+
 def check_round(order: Mapping[str, Any], plan: Plan) -> None:
     """Refuse a round that the plan does not have, and an evaluation in a round after which none is due."""
     number, what = order["round"], order["what"]
@@ -125,4 +135,5 @@ def evaluations(plan: Plan) -> int:
 def order_digest(order: Mapping[str, Any]) -> str:
     """64 hex digits over all that an answer may depend on; the exchange's name is not, which a resumed run repeats."""
     known = {key: order[key] for key in ("what", "round", "sites", "plan", "task")}
+    known |= {"shared": order["shared"]} if order.get("shared") else {}
     return serialization.sha256({**known, "step": order.get("step", 0), "fold": order.get("fold", "")})

@@ -7,9 +7,10 @@ from brainct.compare.ledger import read_rows
 from brainct.errors import Refused
 from brainct.pages.page import write_page
 from brainct.report.ledger_page import ledger_page
-from brainct.report.run_folder import cleaned, read_run
+from brainct.report.run_folder import read_run
 from brainct.report.run_page import run_page
 from brainct.report.runs_page import runs_page
+from brainct.report.tolerant import cleaned
 
 DOCTYPE = b"<!doctype html>"
 MOST_RUNS = 8

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from brainct.pages.page import Page, Section
 from brainct.pages.wording import counted, duration, listing, size, spans
 from brainct.report import definitions
-from brainct.report.run_folder import Record, RunFolder, everyone, network, seconds_of, traffic
+from brainct.report.readable_record import Record, everyone, network, seconds_of, traffic
+from brainct.report.run_folder import RunFolder
 from brainct.report.sections.barriers import barriers
 from brainct.report.sections.origin import origin
 from brainct.report.sections.rounds import participation, traffic_and_time
@@ -54,12 +55,7 @@ def warnings(run: RunFolder) -> list[str]:
         sentences.append(
             f"This run did not finish: {len(record.rounds)} of {rounds} rounds were closed. Nothing was tested."
         )
-    phantoms = [site for site in run.sites if record.sites[site].kind == "phantom"]
-    if phantoms and len(phantoms) == len(run.sites):
-        sentences.append(definitions.PHANTOM)
-    elif phantoms:
-        sentences.append(f"Synthetic phantom scans, not patients, at {listing(phantoms)}.")
-    return sentences
+    return [*sentences, *part_of(run).warnings()]
 
 
 def _answers(run: RunFolder, part: WorkloadPart) -> list[tuple[str, list[str]]]:

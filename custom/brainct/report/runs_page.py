@@ -7,7 +7,8 @@ from brainct.pages.page import Page, Section, Table
 from brainct.pages.wording import counted, duration, listing, size
 from brainct.report import definitions
 from brainct.report.ct import side_by_side
-from brainct.report.run_folder import RunFolder, network, seconds_of, traffic
+from brainct.report.readable_record import network, seconds_of, traffic
+from brainct.report.run_folder import RunFolder
 from brainct.report.run_page import warnings
 from brainct.report.workload_part import part_of, workload_of
 

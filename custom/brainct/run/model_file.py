@@ -1,47 +1,87 @@
-"""A model.safetensors as somebody sends it: what stands beside the weights, read as data and refused by its name."""
+"""model.safetensors: the delivered weights and, in the file's metadata, the network and what a site needs besides.
 
+A file may come from anybody: it is read as data, and refused by its name.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from safetensors.torch import save as save_bytes
 
-from brainct.core import json_file
-from brainct.core.weights import Weights
-from brainct.ct.config import ct_choices
-from brainct.ct.model import network_of
+from brainct.core import json_file, serialization
+from brainct.core.scheme import Task
+from brainct.core.weights import Weights, sha256
 from brainct.errors import Refused
-from brainct.job.config import Plan
+from brainct.job.config import Plan, plan_of
+from brainct.job.workloads import workload_named
 
+FILE = "model.safetensors"
 WANTED = "a model.safetensors written by brainct"
 
 
-def beside(path: Path) -> dict[str, Any]:
-    """The model's `plan`, {} where the file has none, and its `extra`: what a site needs to know beside the weights."""
+@dataclass(frozen=True)
+class ModelFile:
+    """A file as it was read. choices: the job's choices that it names, {} for none. extra: as in core.scheme.Task."""
+
+    name: str
+    weights: Weights
+    choices: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+    @property
+    def task(self) -> Task:
+        """The model as a site gets it from the server."""
+        return Task(self.weights, self.extra)
+
+    def plan(self) -> Plan:
+        """The choices that it names, checked; refused where it names none."""
+        if not self.choices:
+            raise Refused(f"{self.name} does not say its network; wanted {WANTED}")
+        return plan_of(self.choices, f"{self.name}: its metadata")
+
+
+def write_model(path: Path, weights: Weights, plan: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Write a model.
+
+    plan: the job's choices; of those, the scheme and the workload's own except for training are written.
+    extra: what a site needs besides the weights, {} for nothing.
+    """
+    own = [key for key in workload_named(plan["workload"]).choices.model_fields if key != "fit"]
+    metadata = {"plan": json.dumps({key: plan[key] for key in ("scheme", "arguments", "workload", *own)})}
+    metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
+    serialization.write(path, save_bytes(dict(weights), metadata))
+
+
+def read_model(path: Path) -> ModelFile:
+    """A model with its metadata."""
+    weights = load_model(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise Refused(f"{path.name} can't be read ({type(error).__name__}); wanted {WANTED}") from None
-    return {
-        key: json_file.table(metadata.get(key, "{}"), f"{path.name}: its {key}", WANTED) for key in ("plan", "extra")
-    }
+    choices, extra = (
+        json_file.table(metadata.get(key, "{}"), f"{path.name}: its {key}", WANTED) for key in ("plan", "extra")
+    )
+    return ModelFile(path.name, weights, choices, extra)
 
 
-def check_network(weights: Weights, plan: Plan, whose: str) -> None:
-    """Refuse weights that are not of the plan's network, before that is built: it could be of any size."""
+def load_model(path: Path) -> Weights:
+    """The weights of a model alone, of whatever network; its metadata are not read."""
+    if not path.is_file():
+        raise Refused(f"checkpoint {path} does not exist; wanted a model.safetensors of an earlier run")
     try:
-        with torch.device("meta"):
-            wanted = network_of(ct_choices(plan).network, plan.seed).state_dict()
-    except Exception as error:  # options are the architecture's own, and it says in its own way what it can't build
-        kind = type(error).__name__
-        raise Refused(f"{whose}: the network that it names can't be built ({kind}); wanted {WANTED}") from None
-    differ = sorted(key for key in wanted.keys() | weights.keys() if _shape(wanted, key) != _shape(weights, key))
-    if differ:
-        raise Refused(
-            f"{whose}: {len(differ)} of its tensors, such as {differ[0]:.80}, are not of the network it names"
-        )
+        weights: Weights = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        raise Refused(f"checkpoint {path.name} can't be read ({error}); wanted a whole safetensors file") from None
+    return weights
 
 
-def _shape(weights: Weights, key: str) -> tuple[int, ...] | None:
-    return tuple(weights[key].shape) if key in weights else None
+def model_sha256(weights: Weights, extra: Mapping[str, Any]) -> str:
+    """64 hex digits over the weights and, where a site needs more than these, over that too."""
+    return serialization.sha256({"weights": sha256(weights), "extra": extra}) if extra else sha256(weights)

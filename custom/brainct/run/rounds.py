@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from brainct.core import serialization
@@ -18,7 +17,7 @@ from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 
 Order = dict[str, Any]
 FOLLOW_UP = "follow-up"
@@ -57,7 +56,7 @@ class Run:
         plan: Plan,
         sites: Sequence[str],
         transport: Transport,
-        record: Record,
+        record: RecordWriter,
         *,
         name: str = "run",
         initial: Weights | None = None,
@@ -71,6 +70,7 @@ class Run:
         self.log, self.closed, self.scheme = log, closed, plan.build()
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
         self.initial = _initial(plan, initial)
+        self.shared: Mapping[str, Any] = {}
         self._late: set[str] = set()
         plan.check_sites(len(self.sites))
         one_thread()
@@ -78,13 +78,14 @@ class Run:
     def __call__(self) -> Weights:
         """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""
         if self.record.resumed:
-            checkpoint.check(self.record.resumed, self.plan, self.sites, self.name)
+            checkpoint.check_job(self.record.resumed, self.plan, self.sites, self.name)
         found = self._roll_call()
         _same_package(found)
         public = _same_public(found) if self.scheme.public else 0
         with checkpoint.lock(self.record.states, self.name):
             if self.record.resumed:
-                checkpoint.same_copies(self.record.resumed, self.record.states, found, self.name)
+                checkpoint.check_last_copy(self.record.resumed, self.record.states, found, self.name)
+            self.shared = self.plan.kind.shared(found, self.plan)
             self.record.open(_without_kept(found))
             return self._rounds(self._begin(public))
 
@@ -113,11 +114,15 @@ class Run:
         for number in range(self.record.closed, self.plan.rounds):
             self._validate(memory, number - 1)
             memory = self._round(memory, number)
-        if not any(row["metrics"] for row in self.record.content["rounds"]):
+        if not any(row.reported for row in self.record.rounds):
             raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
-        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self.scheme.extra(memory))
+        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self._extra(memory))
         return model
+
+    def _extra(self, memory: Memory) -> Mapping[str, Any]:
+        """What the delivered model needs in addition to its weights: of the scheme, and of the workload."""
+        return {**self.scheme.extra(memory), **({"workload": dict(self.shared)} if self.shared else {})}
 
     def _round(self, memory: Memory, number: int) -> Memory:
         began, tasks = time.monotonic(), dict(self.scheme.assign(memory, number, self.sites))
@@ -133,11 +138,12 @@ class Run:
             sent=_added(first.sent, second.sent),
             received=_added(first.received, second.received),
             lost={**first.lost, **{f"{site} ({FOLLOW_UP})": reason for site, reason in second.lost.items()}},
+            reported=list(reports),
             metrics={site: dict(report.metrics) for site, report in reports.items()},
             answered=first.seconds,
             seconds=time.monotonic() - began,
         )
-        self.closed(self.record.content["rounds"][-1])
+        self.closed(self.record.rounds[-1].as_json())
         return memory
 
     def _follow(self, memory: Memory, number: int, first: "_Exchange") -> "_Exchange":
@@ -172,8 +178,8 @@ class Run:
 
     def _validate(self, memory: Memory, number: int) -> None:
         """The sites' scores after a closed round, where they are due and no resumed record has them."""
-        every, rounds = self.plan.evaluate_every, self.record.content["rounds"]
-        due = every and number >= 0 and number % every == every - 1 and "validation" not in rounds[number]
+        every, rounds = self.plan.evaluate_every, self.record.rounds
+        due = every and number >= 0 and number % every == every - 1 and not rounds[number].validation
         if due and self.record.has_fold("valid"):
             self.record.evaluated(number, self._evaluate(memory, number, "valid"))
             self.record.checkpoint(memory)
@@ -195,8 +201,8 @@ class Run:
     def _slowest(self) -> dict[str, float]:
         """Seconds that the slowest of each site's last reports took."""
         seconds: dict[str, list[float]] = {}
-        for row in self.record.content["rounds"]:
-            for site, after in row["answered"].items():
+        for row in self.record.rounds:
+            for site, after in row.answered.items():
                 seconds.setdefault(site, []).append(after)
         return {site: max(known[-LAST:]) for site, known in seconds.items()}
 
@@ -204,6 +210,7 @@ class Run:
         order: Order = {"what": what, "exchange": exchange, "round": number, "sites": self.sites, "run": self.name}
         if task is not None:
             order["task"] = {"weights": task.weights, "extra": task.extra}
+            order |= {"shared": dict(self.shared)} if self.shared else {}
         return {**order, "plan": self.plan.model_dump()}
 
 
@@ -257,17 +264,3 @@ def _initial(plan: Plan, given: Weights | None) -> Model:
         return seeded
     plan.kind.fits(given, plan)
     return replace(seeded, weights=dict(given))
-
-
-def load_model(path: Path) -> Weights:
-    """The weights of a model.safetensors that a run wrote."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise Refused(f"checkpoint {path} does not exist; wanted a model.safetensors of an earlier run")
-    try:
-        weights: Weights = load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
-        raise Refused(f"checkpoint {path.name} can't be read ({error}); wanted a whole safetensors file") from None
-    return weights

@@ -1,4 +1,4 @@
-"""A random forest on what can be measured on a CT without a network: brightness, its spread, and the two sides.
+"""A random forest on measures of a CT that need no network: brightness, its spread, and the two sides.
 
 Breiman: Random Forests, Machine Learning 2001; the trees are scikit-learn's.
 """
@@ -19,7 +19,7 @@ TREES = 200
 
 
 def features(images: Tensor) -> NDArray[np.float32]:
-    """(N, D) of images (N, C, H, W[, Z]): numbers that need no training.
+    """(N, D) features of images (N, C, H, W[, Z]), without any training.
 
     For each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an edge, and
     quantiles of the absolute difference from the image turned left to right.
@@ -37,10 +37,10 @@ def features(images: Tensor) -> NDArray[np.float32]:
 
 
 def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str], Tensor]:
-    """(N, 6) probabilities for a fold by forests, one a finding, grown on the site's scans and the pseudo-labelled U.
+    """(N, 6) probabilities for a fold by forests, one a finding, trained on the site's scans and the pseudo-labelled U.
 
-    pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. A finding of which the site and
-    the votes know one class only has that class's probability, 0.5 where they know none. Grown anew whenever asked.
+    pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. If the site and the votes know
+    only one class of a finding, that class gets probability 1; if they know none, 0.5. Trained anew at each call.
     """
     images, labels = learner.samples("train")
     seen, public = features(images), features(learner.samples("public")[0])
@@ -52,7 +52,7 @@ def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str
 
     def predict(fold: str) -> Tensor:
         asked = learner.samples(fold)[0]
-        if not len(asked):  # scikit-learn's trees refuse to be asked about nothing
+        if not len(asked):  # scikit-learn's trees refuse an empty array
             return torch.empty(0, len(grown))
         x = features(asked)
         return torch.stack([torch.from_numpy(each(x)) for each in grown], 1).float()

@@ -35,7 +35,7 @@ def matched(memory: Memory, layer: int, match: Callable[[list[Floats]], list[Ind
     found = match([matching.atoms(weights, link) for weights in models])
     return {
         **memory,
-        "models": dict(zip(sites, matching.shared(models, link, following, found), strict=True)),
+        "models": dict(zip(sites, matching.share_mean(models, link, following, found), strict=True)),
         "places": {site: [*memory["places"][site], place.tolist()] for site, place in zip(sites, found, strict=True)},
     }
 

@@ -1,4 +1,4 @@
-"""Hard labels as bits: packed eight to a byte, flipped for privacy, and put to the vote."""
+"""Hard labels as bits: packed eight to a byte, flipped for privacy, and combined by majority."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def packed(bits: Bits) -> Tensor:
 
 @dataclass(frozen=True)
 class Ballot:
-    """What is voted on: the findings, F of them, in the order of the bits of a row; a row is a public scan."""
+    """The F findings that sites vote on, in the order of the bits of a row; a row is a public scan."""
 
     findings: Sequence[str]
 
@@ -38,23 +38,23 @@ class Ballot:
             )
 
     def empty(self, rows: int) -> Tensor:
-        """A packed tensor of so many rows, of the right length."""
+        """A packed tensor of this many rows."""
         return torch.zeros(-(-rows * len(self.findings) // 8), dtype=torch.uint8)
 
     def read(self, tensor: Tensor, rows: int) -> Bits:
-        """The (rows, F) bits that were packed."""
+        """The (rows, F) bits of a packed tensor."""
         shape = (rows, len(self.findings))
         return np.unpackbits(tensor.numpy(), count=math.prod(shape)).reshape(shape).astype(bool)
 
     def filled(self, probabilities: Tensor, labels: Tensor) -> Bits:
-        """(|U| + 1, F) bits: in row 0 the findings of which (N, 6) labels know one; below, (|U|, 6) from 0.5 on."""
+        """(|U| + 1, F) bits: row 0 says which findings (N, 6) labels know; below, whether probabilities reach 0.5."""
         columns = [FINDINGS.index(each) for each in self.findings]
         speaks = labels[:, columns].isfinite().any(0, keepdim=True)
         return torch.cat([speaks, probabilities[:, columns] >= 0.5]).numpy()
 
 
 def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int) -> Tensor:
-    """(|U|, 6) labels: 0 and 1 as most said, NaN where nothing was said or asked."""
+    """(|U|, 6) labels: 0 and 1 as the majority voted, NaN without a vote."""
     said = torch.from_numpy(ballot.read(consensus[VOTES], scans)).float()
     if KNOWN in consensus:
         said[torch.from_numpy(~ballot.read(consensus[KNOWN], scans))] = torch.nan
@@ -77,14 +77,14 @@ def delivered(extra: Mapping[str, Any]) -> Tensor:
 
 
 def check_asked(asked: Mapping[str, Any], forest: bool, client_state: Mapping[str, Any], due: int) -> None:
-    """Refuse what the job does not have a site do: the server's word decides neither on votes nor on forests.
+    """Refuse a task that differs from the job: the server decides neither on votes nor on forests.
 
-    forest: whether the job gives this site one. due: votes that the job has until this round.
+    forest: whether the job gives this site one. due: the job's votes up to this round.
     """
     if bool(asked["forest"]) != forest:
-        raise Declined("the server asks for a forest where the job has a network, or the reverse; nothing is sent")
+        raise Declined("the server asks for a forest and the job has a network, or the reverse; the site sends nothing")
     if asked["vote"] and client_state.get("votes", 0) >= due:
-        raise Declined(f"the server asks for a vote more than the {due} that are due by the job in this round")
+        raise Declined(f"the server asks for one vote more than the {due} that the job has up to this round")
 
 
 def flip_rate(epsilon: float) -> float:
@@ -96,15 +96,15 @@ def flip_rate(epsilon: float) -> float:
 
 
 def flipped(bits: Bits, rate: float, uniform: Uniform) -> Bits:
-    """Each bit turned over where its own number, uniform in [0, 1), is below the rate."""
+    """Each bit flipped if its own number, uniform in [0, 1), is below the rate."""
     return bits ^ (uniform.reshape(bits.shape) < rate)
 
 
 def voted(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
-    """What most say of each scan and finding, and whether that is said at all: two (|U|, F) arrays.
+    """The majority's label of each scan and finding, and whether there is one: two (|U|, F) arrays.
 
     votes: (|U| + 1, F) of each site; row 0 says on which findings it votes. coin: (|U|, F), decides ties. agreement:
-    the least share of the votes that the majority must have; None for none. Where nobody votes nothing is said.
+    the least share of the votes that the majority must have; None for any share.
     """
     speaks = np.stack([vote[:1] for vote in votes])
     yes = (np.stack([vote[1:] for vote in votes]) & speaks).sum(0)

@@ -58,7 +58,9 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
 
 
 def _expects(task: Task, report: Report) -> w.Weights:
-    steps = report.extra.get("steps")
+    if "steps" not in report.extra:
+        raise Refused("the report lacks extra/steps, the number of local steps")
+    steps = report.extra["steps"]
     if type(steps) is not int or steps < 1:
-        raise Refused(f"extra/steps is {shown(steps)}; wanted the number of local steps, a whole number of at least 1")
+        raise Refused(f"extra/steps is {shown(steps)}; wanted a whole number of at least 1")
     return task.weights

@@ -80,7 +80,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     if not task.weights:
         return Report({}, task.extra["scans"]), client_state
     if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
-        raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
+        raise Declined("the server asks for the matrices of another model; a site sends those of one model in a run")
     features, labels = head_inputs(learner, task.weights, task.extra["head"])
     return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
 
@@ -93,7 +93,7 @@ def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, 
 
 
 def _below(task: Task, head: str) -> str:
-    """What tells apart the models whose features a site is asked for: all weights but the head's."""
+    """A digest of the model whose features a site is asked for: of all weights but the head's."""
     if task.extra["head"] != head:
         raise Declined(f"the server asks for the input of another layer than {head}, the network's head")
     return sha256({key: value for key, value in task.weights.items() if not key.startswith(f"{head}.")})

@@ -18,7 +18,7 @@ from brainct.core.weights import Weights
 from brainct.core.workload import Context
 from brainct.errors import Declined, Refused, failed
 from brainct.job.config import Plan, plan_of
-from brainct.protocol.terms import check_order, check_round, check_terms, order_digest, terms_of
+from brainct.protocol.terms import check_order, check_round, check_shared, check_terms, order_digest, terms_of
 from brainct.security.credentials import SiteCredentials, digest_of
 from brainct.security.disclosures import check_answer
 from brainct.security.reply_filter import reply_filter_if_any
@@ -122,6 +122,7 @@ class SiteAgent:
             self._begin(order, asked)
         check_terms(self.state.terms(run), asked, self.site, run)
         check_round(order, plan)
+        self._fix_shared(order)
         if order["what"] == "describe":
             return {"about": self._about(order, plan, scheme)}
         if order["what"] == "evaluate":
@@ -140,6 +141,15 @@ class SiteAgent:
                 fixed = None
         if fixed is None:
             self.state.fix(run, asked)
+
+    def _fix_shared(self, order: Mapping[str, Any]) -> None:
+        """Refuse other shared values than those of the run's first request; written down only if there are any."""
+        if order["what"] == "describe":
+            return
+        shared, fixed = order.get("shared", {}), self.state.shared(order["run"])
+        check_shared(fixed, shared, self.site, order["run"])
+        if fixed is None and shared:
+            self.state.fix_shared(order["run"], shared)
 
     def _about(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
         scans, held = self._open(plan, order["sites"], scheme.public), self.state.kept(order["run"])
@@ -209,7 +219,8 @@ class SiteAgent:
         always = self._guard is not None and self._guard.policy.scores.noise is not None
         named = (plan.seed, self.site, order["round"])
         credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
-        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always)
+        shared = order.get("shared", {})
+        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always, shared)
         return plan.kind.learner(plan, data, context, self._prepared_for(plan))
 
     def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:

@@ -55,6 +55,14 @@ class StateStore:
         """Note what the run is."""
         self._write(self._file(run, ".terms.json"), terms)
 
+    def shared(self, run: str) -> dict[str, Any] | None:
+        """The workload's shared values, as the run's first request for training or scores had them; None before."""
+        return self._read(self._file(run, ".shared.json"))
+
+    def fix_shared(self, run: str, shared: Mapping[str, Any]) -> None:
+        """Note the workload's shared values."""
+        self._write(self._file(run, ".shared.json"), shared)
+
     def scores(self, run: str) -> dict[str, Any]:
         """Each evaluation that was answered, by fold and round: the digest of its order, and the scores."""
         return self._read(self._file(run, ".scores.json")) or {}
@@ -73,7 +81,7 @@ class StateStore:
 
     def forget(self, run: str) -> None:
         """Remove whatever lies under the name of a run."""
-        for suffix in (".safetensors", ".terms.json", ".scores.json", ".secret"):
+        for suffix in (".safetensors", ".terms.json", ".shared.json", ".scores.json", ".secret"):
             self._file(run, suffix).unlink(missing_ok=True)
         self._held = (None, NOTHING)
 

@@ -73,7 +73,7 @@ def state(module):
 
     def save(folder, found):
         real(folder, found)
-        reach("closing the round", len(found.record["rounds"]) - 1)
+        reach("closing the round", len(found.record.rounds) - 1)
 
     module.save = save
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from brainct.ct.metrics import THRESHOLD
 from brainct.pages.wording import counted, listing, percent
 from brainct.report.ct.definitions import ANY
-from brainct.report.run_folder import Confusion, Record, Scores, aurocs, scores_of
+from brainct.report.readable_record import Confusion, Record, Scores, aurocs, scores_of
 
 MODEL = (
     "A neural network that looks at a CT of the head and gives a probability for each of six findings: five kinds of "

@@ -8,7 +8,7 @@ from brainct.pages.drawing import picture
 from brainct.pages.picture import Picture
 from brainct.pages.wording import decimals
 from brainct.report.ct.definitions import ANY, finding_in_words
-from brainct.report.run_folder import Record, aurocs, mean, mean_curve, scores_of
+from brainct.report.readable_record import Record, aurocs, mean, mean_curve, scores_of
 
 LOWEST = 0.45
 """Left end of an AUROC axis, unless a value is lower."""

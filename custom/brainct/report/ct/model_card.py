@@ -5,7 +5,8 @@ import statistics
 from brainct.pages.page import Section
 from brainct.pages.wording import listing
 from brainct.report import definitions
-from brainct.report.run_folder import RunFolder, aurocs, network
+from brainct.report.readable_record import aurocs, network
+from brainct.report.run_folder import RunFolder
 
 
 def model_card(run: RunFolder) -> Section:

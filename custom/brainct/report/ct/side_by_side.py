@@ -9,7 +9,8 @@ from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.scatter import scatter
 from brainct.pages.wording import decimals
-from brainct.report.run_folder import RunFolder, aurocs, everyone, mean_curve, traffic
+from brainct.report.readable_record import aurocs, everyone, mean_curve, traffic
+from brainct.report.run_folder import RunFolder
 
 
 def mean_scores(runs: Sequence[RunFolder]) -> Picture:

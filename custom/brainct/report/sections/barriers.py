@@ -1,4 +1,4 @@
-"""Barriers between models in pictures, and the part of a run's page on them; see study.barriers for what they are."""
+"""Barriers between models in pictures, and the section of a run's page on them; see barriers.measure."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,9 @@ from brainct.pages.drawing import Draw, picture
 from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.wording import counted
+from brainct.report.barriers_file import Barriers, LayerBarrier, Rises
 from brainct.report.ct.definitions import outputs_in_words
-from brainct.report.run_folder import Barriers, LayerBarrier, Rises, RunFolder
+from brainct.report.run_folder import RunFolder
 
 ORDERS = {"top": "from the output", "bottom": "from the input", "random": "in random order"}
 KINDS = {"interpolation": "other model", "random": "random", "training": "training", "null": "null space"}
@@ -18,7 +19,7 @@ MOST = 80
 
 
 def barriers(run: RunFolder) -> Section | None:
-    """What barriers.json says, if it lies in the run's folder."""
+    """The section on barriers.json; None for a run folder without one."""
     found = run.barriers
     if not found.layers:
         return None

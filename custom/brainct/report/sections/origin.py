@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brainct.pages.page import Section, Table
-from brainct.report.run_folder import Record
+from brainct.report.readable_record import Record
 
 
 def origin(record: Record) -> Section | None:

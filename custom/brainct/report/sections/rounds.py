@@ -8,7 +8,7 @@ from brainct.pages.drawing import picture
 from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.wording import duration, size, spans
-from brainct.report.run_folder import Record, Round, everyone, mean, traffic
+from brainct.report.readable_record import Record, Round, everyone, mean, traffic
 
 MOST_ROWS = 100
 

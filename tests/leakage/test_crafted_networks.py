@@ -7,8 +7,9 @@ from brainct.core.scheme import Task
 from brainct.ct.learner import learner_of
 from brainct.ct.model import network_of
 from brainct.job.config import plan_of
-from brainct.leakage import crafted
-from brainct.leakage.crafted import CLEAR, imprint, imprinting, read_imprint, through_the_loss
+from brainct.leakage import crafted_networks
+from brainct.leakage.crafted_networks import CLEAR, imprint, imprint_weights, read_imprint
+from brainct.leakage.loss_attack import read_through_loss
 from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
 from tests.support.requests import describes
@@ -60,7 +61,7 @@ def test_scans_of_equal_brightness_stay_mixed():
 
 def test_the_training_loss_alone_gives_one_scan():
     site = Site(scans(16))
-    found = through_the_loss(site, "site-1", scans(16), 16)
+    found = read_through_loss(site, "site-1", scans(16), 16)
     assert (found.verdict, found.recovered, found.of) == ("FAIL", 1, 6)
     assert found.best > CLEAR
     assert site.rounds == list(range(len(site.rounds)))
@@ -68,25 +69,25 @@ def test_the_training_loss_alone_gives_one_scan():
 
 def test_a_site_with_a_single_negative_scan_on_top_is_read_as_well():
     fold = scans(16, 5)
-    found = through_the_loss(Site(fold), "site-1", fold, 16)
+    found = read_through_loss(Site(fold), "site-1", fold, 16)
     assert fold.labels[-1, 5] == 0
     assert found.recovered == 1
 
 
 def test_noise_or_no_loss_or_a_refusal_is_a_pass():
     assert imprint(Site(scans(32), noise=0.05), "site-1", scans(32), "fedavg", 32).verdict == "PASS"
-    assert through_the_loss(Site(scans(16), tells_loss=False), "site-1", scans(16), 16).recovered == 0
+    assert read_through_loss(Site(scans(16), tells_loss=False), "site-1", scans(16), 16).recovered == 0
     found = imprint(Site(scans(32), refuse="network vgg-small is not on its list"), "site-1", scans(32), "fedsgd", 32)
-    assert str(found).startswith("PASS  imprint layer, gradient of fedsgd at 32 px: 0 of 6 training scans, 1 order;")
+    assert str(found).startswith("PASS  imprint layer, gradient of fedsgd at 32 px: 0 of 6 training scans, 1 request;")
     assert "vgg-small is not on its list" in str(found)
 
 
 def test_the_gradient_of_an_imprint_layer_is_read_as_autograd_gives_it():
-    plan = crafted.crafted_plan("fedsgd", 16, 64)
+    plan = crafted_networks.crafted_plan("fedsgd", 16, 64)
     network = network_of(plan.network, plan.seed)
-    network.load_state_dict(imprinting(network.state_dict()))
+    network.load_state_dict(imprint_weights(network.state_dict()))
     picture = scans(16, 1).inputs
-    network(picture)[0, crafted.ANY].backward()
+    network(picture)[0, crafted_networks.ANY].backward()
     gradient = {name: value.grad for name, value in network.named_parameters()}
     [found] = read_imprint(gradient)
     assert torch.allclose(found.float(), torch.nn.functional.max_pool2d(picture, 2)[0], atol=1e-5)
@@ -97,4 +98,4 @@ def test_where_two_scans_are_equally_bright_another_part_of_the_picture_tells_th
     images = fold.inputs.clone()
     images[-2] = images[-1].flip(-2).contiguous()
     both = Fold(images, fold.labels)
-    assert through_the_loss(Site(both), "site-1", both, 16).recovered == 1
+    assert read_through_loss(Site(both), "site-1", both, 16).recovered == 1

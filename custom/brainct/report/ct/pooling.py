@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from brainct.compare.run_row import RunRow
-from brainct.report.run_folder import Bin, Confusion
+from brainct.report.readable_record import Bin, Confusion
 
 
 def pool_bins(given: Sequence[Sequence[Bin]]) -> list[Bin]:

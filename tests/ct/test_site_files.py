@@ -18,10 +18,11 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from brainct.ct.read import opened as door
+from brainct.core.spreadsheet import FORMULA, spreadsheet_cell
+from brainct.ct.read import site_files
 from brainct.ct.read.dicom import read_file, read_series
-from brainct.ct.read.image import read_picture
-from brainct.ct.read.label_table import FORMULA, cell, read_table
+from brainct.ct.read.image import read_image
+from brainct.ct.read.label_table import read_table
 from brainct.ct.read.nifti import read_nifti
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
@@ -66,7 +67,7 @@ def listening(path: Path) -> None:
 def test_what_is_no_plain_file_is_refused_by_name_and_nobody_waits_for_it(tmp_path, suffix, make, words):
     path = tmp_path / f"scan{suffix}"
     make(path)
-    readers = {".png": read_picture, ".dcm": read_file, ".csv": read_table}
+    readers = {".png": read_image, ".dcm": read_file, ".csv": read_table}
     asked = (read_site_file, path) if suffix == ".yaml" else (readers.get(suffix, read_nifti), path, path.name)
     found = said(*asked)
     assert found.startswith(f"{path.name}: {words or 'a folder'}")
@@ -74,8 +75,8 @@ def test_what_is_no_plain_file_is_refused_by_name_and_nobody_waits_for_it(tmp_pa
 
 def test_a_device_is_no_scan(tmp_path):
     (tmp_path / "scan.dcm").symlink_to("/dev/zero")
-    assert "leads out of its folder" in said(read_file, tmp_path / "scan.dcm", "scan.dcm")
-    assert said(door.opened, Path("/dev/zero"), "zero") == "zero: a device, wanted a plain file"
+    assert "is a link that leaves its folder" in said(read_file, tmp_path / "scan.dcm", "scan.dcm")
+    assert said(site_files.open_file, Path("/dev/zero"), "zero") == "zero: a device, wanted a plain file"
 
 
 def test_a_pipe_in_the_folder_of_a_series_is_named(tmp_path):
@@ -89,7 +90,7 @@ def test_a_link_in_a_series_does_not_lead_out_of_root(tmp_path):
     write_dicom(tmp_path / "elsewhere.dcm", head(9), z=15)
     (tmp_path / "scans" / "series" / "9.dcm").symlink_to(tmp_path / "elsewhere.dcm")
     manifest(tmp_path, "series,1,a")
-    assert "series/9.dcm: leads out of its folder through a link" in refused(tmp_path, kind="manifest", dims=3)
+    assert "series/9.dcm: is a link that leaves its folder" in refused(tmp_path, kind="manifest", dims=3)
 
 
 def test_a_link_within_root_and_a_root_that_is_a_link_are_followed(tmp_path):
@@ -124,16 +125,16 @@ def test_a_file_or_folder_that_becomes_a_link_between_look_and_opening_is_refuse
                 at.symlink_to(tmp_path / "secret")
         return real(path, flags, *more, **choices)
 
-    assert read_picture(tmp_path / "root" / "ward" / "a.png", "a.png", tmp_path / "root").values.any()
+    assert read_image(tmp_path / "root" / "ward" / "a.png", "a.png", tmp_path / "root").values.any()
     monkeypatch.setattr(os, "open", after_a_swap)
-    found = said(read_picture, tmp_path / "root" / "ward" / "a.png", "ward/a.png", tmp_path / "root")
+    found = said(read_image, tmp_path / "root" / "ward" / "a.png", "ward/a.png", tmp_path / "root")
     assert found.startswith("ward/a.png: cannot be opened (")
 
 
 def test_a_link_that_goes_in_a_circle_is_refused(tmp_path):
     (tmp_path / "a.png").symlink_to("b.png")
     (tmp_path / "b.png").symlink_to("a.png")
-    assert said(read_picture, tmp_path / "a.png", "a.png").startswith("a.png: ")
+    assert said(read_image, tmp_path / "a.png", "a.png").startswith("a.png: ")
 
 
 def test_the_site_file_may_be_a_link_and_no_more_than_a_page_or_two(tmp_path):
@@ -248,8 +249,8 @@ def _wrapped(path: Path, frame: bytes, syntax: str) -> None:
 BOMBS = {
     "a.png": (png_bomb, "169,000,000 pixels by its header, wanted at most 16,777,216"),
     "a.nii.gz": (nifti_bomb, "4,294,967,296 pixels by its header, wanted at most 268,435,456"),
-    "b.nii.gz": (longer_nifti, "unpacks to more than its header says"),
-    "deflated.dcm": (deflate_bomb, "unpacks to more than 256 MiB"),
+    "b.nii.gz": (longer_nifti, "decompresses to more than its header says"),
+    "deflated.dcm": (deflate_bomb, "inflates to more than 256 MiB"),
     "runs.dcm": (rle_bomb, "256,000,000 pixels by its header"),
     "quiet.dcm": (quiet_rle_bomb, "16,777,280 bytes of run lengths, wanted at most 8,388,608"),
     "jpeg.dcm": (jpeg_bomb, "169,000,000 pixels by its header"),
@@ -260,15 +261,15 @@ import re, resource, sys
 from pathlib import Path
 import numpy as np
 from brainct.ct.read import dicom, nifti
-from brainct.ct.read.decode import decoded
-from brainct.ct.read.listing import Entry
+from brainct.ct.read.decode import decode
+from brainct.ct.read.listing import ScanEntry
 from brainct.errors import Refused
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 resource.setrlimit(resource.RLIMIT_AS, (size + 2**30, size + 2**30))
 path = Path(sys.argv[1])
 try:
-    decoded(Entry(path.name, path, np.full(6, np.nan, np.float32)), 3 if ".nii" in path.name else 2)
+    decode(ScanEntry(path.name, path, np.full(6, np.nan, np.float32)), 3 if ".nii" in path.name else 2)
 except Refused as refusal:
     print(refusal)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -300,9 +301,9 @@ def test_a_slice_and_a_volume_at_their_limits_are_read_and_one_pixel_more_is_not
     write_dicom(tmp_path / "a.dcm", head(1))
     write_nifti(tmp_path / "a.nii", VOLUME)
     write_nifti(tmp_path / "b.nii.gz", VOLUME)
-    readers = {"a.png": read_picture, "a.dcm": read_file, "a.nii": read_nifti, "b.nii.gz": read_nifti}
+    readers = {"a.png": read_image, "a.dcm": read_file, "a.nii": read_nifti, "b.nii.gz": read_nifti}
     for less in (0, 1):
-        for module in ("dicom", "pictures", "nifti"):
+        for module in ("dicom", "image", "nifti"):
             kind, pixels = ("VOLUME", VOLUME.size) if module == "nifti" else ("SLICE", 40 * 32)
             monkeypatch.setattr(f"brainct.ct.read.{module}.{kind}", pixels - less)
         for name, read in readers.items():
@@ -373,8 +374,8 @@ def test_a_damaged_dicom_header_never_ends_in_anything_but_a_sentence(tmp_path):
 
 @pytest.mark.parametrize("text", [f"{sign}HYPERLINK(1)" for sign in FORMULA] + ["  =1+1", "\u3000=1", "\ufeff=1"])
 def test_a_cell_that_a_spreadsheet_would_compute_is_written_as_text(text):
-    assert cell(text)[0] == "'"
-    assert cell(text)[1:] == text
-    assert cell("scans/a.png") == "scans/a.png"
-    assert cell("a=1") == "a=1"
-    assert list(csv.reader([cell("a,b")])) == [["a", "b"]]
+    assert spreadsheet_cell(text)[0] == "'"
+    assert spreadsheet_cell(text)[1:] == text
+    assert spreadsheet_cell("scans/a.png") == "scans/a.png"
+    assert spreadsheet_cell("a=1") == "a=1"
+    assert list(csv.reader([spreadsheet_cell("a,b")])) == [["a", "b"]]

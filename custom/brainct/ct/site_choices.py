@@ -1,0 +1,113 @@
+"""The nested parts of a site file: split, partition, phantom and public set."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1, le=10**7)]
+
+
+class Choices(BaseModel):
+    """Choices in a site file: strict types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Split(Choices):
+    """Fractions of the folds (sum 1), and the seed of the random split."""
+
+    train: Fraction = 0.6
+    valid: Fraction = 0.2
+    test: Fraction = 0.2
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Split":
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise ValueError(f"`split`: train, valid and test add up to {sum(self.fractions):g}, wanted 1")
+        if self.train == 0:
+            raise ValueError("`split.train`: got 0, wanted more than 0: a site without training scans cannot take part")
+        return self
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """Train, valid, test, in the order of FOLDS."""
+        return self.train, self.valid, self.test
+
+
+class Partition(Choices):
+    """How one data set is partitioned among the sites of a simulation; a real hospital omits it.
+
+    how: `iid` equal shares; `dirichlet` equal shares, `any` skewed; `size` unequal shares.
+    alpha: concentration of the Dirichlet distribution, >= 0.001: small is very unequal, 100 is nearly equal.
+    scans: training scans per site (for `size` the mean over sites); None for all.
+    test: `shared` gives every site the same test scans, `own` gives each site some of its share.
+    test_scans: size of the shared test fold; None is the split's fraction, `rest` all scans of no site.
+    public: size of the public set of all sites, whose labels are not used, >= 1; None for no public set.
+    """
+
+    how: Literal["iid", "dirichlet", "size"] = "iid"
+    alpha: Annotated[float, Field(ge=0.001)] = 0.5
+    seed: Seed = 0
+    scans: Count | None = None
+    test: Literal["shared", "own"] = "shared"
+    test_scans: int | str | None = None
+    public: Count | None = None
+
+    @field_validator("test_scans", mode="plain")
+    @classmethod
+    def _count_or_rest(cls, got: object) -> object:
+        if got is None or got == "rest" or (isinstance(got, int) and not isinstance(got, bool) and got >= 1):
+            return got
+        raise ValueError(f"`partition.test_scans`: got {got!r}, wanted a number of scans >= 1, or `rest`")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Partition":
+        if self.how == "iid" and "alpha" in self.model_fields_set:
+            raise ValueError(
+                "`partition.alpha` is for `how: dirichlet` and `how: size`; `how: iid` has none: remove it"
+            )
+        if self.test == "own" and self.test_scans is not None:
+            raise ValueError("`partition.test_scans` is for `test: shared`; with `test: own` set `split.test` instead")
+        if self.test_scans == "rest" and self.scans is None:
+            raise ValueError("`partition.test_scans: rest` needs `partition.scans`: without it no scan is left")
+        return self
+
+
+class PhantomChoices(Choices):
+    """The synthetic scans of one site: number, seed, difficulty, share of positives, and name of the scanner.
+
+    prevalence, scanner: None takes those of the site's name.
+    public: scans in the public set, which depends on this number, the seed and the difficulty, not on the site's name.
+    """
+
+    scans: Count = 80
+    seed: Seed = 0
+    difficulty: Annotated[float, Field(gt=0)] = 1.0
+    prevalence: Fraction | None = None
+    scanner: str | None = None
+    public: Count = 96
+
+    @field_validator("scanner")
+    @classmethod
+    def _known_scanner(cls, got: str | None) -> str | None:
+        from brainct.ct.phantom import SCANNERS
+
+        known = [scanner.name for scanner in SCANNERS]
+        if got is not None and got not in known:
+            raise ValueError(f"`phantom.scanner`: got {got!r}, wanted one of {', '.join(known)}")
+        return got
+
+
+class PublicSet(Choices):
+    """The public scans that every site of the federation has: a folder with a manifest.
+
+    root: the folder, like the site file's `root`. labels: the manifest in it, like a site's own; its findings are not
+    used and may be empty.
+    """
+
+    root: Path
+    labels: str = "labels.csv"

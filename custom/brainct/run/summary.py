@@ -1,0 +1,42 @@
+"""The last lines of a run on the terminal: a table of the sites, who missed which rounds and why, the model's hash."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from brainct.run.record import participation
+from brainct.run.run_record import RunRecord
+
+SHOWN = 2
+"""Headline numbers of the workload in the table."""
+
+
+def last_lines(record: RunRecord, folder: Path) -> str:
+    """The table, the folder of the results and the model's hash."""
+    return f"{table(record)}\n\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+
+
+def table(record: RunRecord) -> str:
+    """A line for each site; below it, a line for each reason for which a site missed rounds."""
+    headlines = dict(list(record.workload.headlines.items())[:SHOWN])
+    rows, missed = [("site", "samples (train/test)", *headlines.values(), "rounds")], []
+    for site, part in participation(record).items():
+        folds = "/".join(str(record.samples(site, fold)) for fold in ("train", "test"))
+        took = f"{part.took_part} of {part.asked}"
+        rows.append((site, folds, *_numbers(record, site, headlines), took))
+        missed += _missed(site, part.lost)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *missed])
+
+
+def _missed(site: str, lost: Mapping[str, str]) -> list[str]:
+    rounds: dict[str, list[str]] = {}
+    for number, reason in lost.items():
+        rounds.setdefault(reason, []).append(number)
+    return [f"{site} missed round {', '.join(numbers)}: {reason}" for reason, numbers in rounds.items()]
+
+
+def _numbers(record: RunRecord, site: str, names: Iterable[str]) -> list[str]:
+    scores = record.test.get(site, {})
+    found, missing = record.workload.headline(scores), record.workload.missing(scores) or "not evaluated"
+    return [f"- ({missing})" if (value := found[name]) is None else f"{value:.3f}" for name in names]
