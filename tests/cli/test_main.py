@@ -255,7 +255,7 @@ def test_a_stopped_run_says_how_to_continue(capsys, small_job, small_site, tmp_p
 def test_an_untrained_model_is_refused_by_predict(capsys, small_site, tmp_path, scheme):
     rehearse(tiny_plan(scheme, rounds=2, evaluate_every=0), ["a", "b"], tmp_path / "out", log=lambda line: None)
     model = tmp_path / "out" / "model.safetensors"
-    refused(capsys, "it has learned nothing", "predict", model, "--out", tmp_path / "p.csv")
+    refused(capsys, "the model is untrained", "predict", model, "--out", tmp_path / "p.csv")
 
 
 def test_predictions_are_written_whole_or_not_at_all(capsys, small_site, tmp_path):

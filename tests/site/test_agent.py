@@ -112,7 +112,7 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     agent = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan(fit={"rate": 0.5})
     agent.answer(request(plan, "describe"))
-    fold = agent._scans[1].folds["train"]
+    fold = agent._data[1].folds["train"]
     fold.labels[:, :5] = torch.nan
     before, after = first_weights(plan), agent.answer(request(plan))["weights"]
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])

@@ -13,8 +13,9 @@ from brainct.training.networks import described
 
 
 def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
-    """The network as schemes see it, with its seeded weights, and the run's rounds."""
-    return replace(described(network_of(network, seed), network.architecture), rounds=rounds, outputs=FINDINGS)
+    """The network as schemes see it, with its seeded weights and its outputs, and the run's rounds."""
+    found = described(network_of(network, seed), network.architecture)
+    return replace(found, rounds=rounds, outputs=FINDINGS)
 
 
 def network_of(network: Network, seed: int) -> nn.Module:

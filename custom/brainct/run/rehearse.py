@@ -11,7 +11,7 @@ from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Order, Run, Transport
 from brainct.run.run_record import read_record
 from brainct.security.reply_filter import policy_file
@@ -33,7 +33,7 @@ def rehearse(
     opener: Opener | None = None,
     log: Log = print,
     closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
-) -> Record:
+) -> RecordWriter:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
     workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
@@ -44,7 +44,7 @@ def rehearse(
     if unknown:
         raise Refused(f"--lose names {', '.join(unknown)}; the sites are {', '.join(sites)}")
     plan.check_sites(len(sites))
-    record = Record(folder, plan, plan.build(), "rehearse")
+    record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)
     return _run(record, plan, sites, workers, opener, log, initial=initial, secret=secret, closed=closed)
 
@@ -56,19 +56,25 @@ def resume(
     opener: Opener | None = None,
     log: Log = print,
     closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
-) -> Record:
+) -> RecordWriter:
     """Go on with the rehearsed run in this folder after its last closed round, to the model it would have had."""
     found = checkpoint.load(folder / "state", folder.name)
     if read_record(folder / "record.json").finished:
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
-    record = Record(folder, plan, plan.build(), "rehearse", resumed=found)
+    record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
     return _run(record, plan, sorted(found.record.sites), workers, opener, log, closed=closed)
 
 
 def _run(
-    record: Record, plan: Plan, sites: Sequence[str], workers: int, opener: Opener | None, log: Log, **choices: Any
-) -> Record:
+    record: RecordWriter,
+    plan: Plan,
+    sites: Sequence[str],
+    workers: int,
+    opener: Opener | None,
+    log: Log,
+    **choices: Any,
+) -> RecordWriter:
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
     client_state = record.states / "client_state"

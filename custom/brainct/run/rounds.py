@@ -17,7 +17,7 @@ from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 
 Order = dict[str, Any]
 FOLLOW_UP = "follow-up"
@@ -56,7 +56,7 @@ class Run:
         plan: Plan,
         sites: Sequence[str],
         transport: Transport,
-        record: Record,
+        record: RecordWriter,
         *,
         name: str = "run",
         initial: Weights | None = None,

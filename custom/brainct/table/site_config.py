@@ -72,7 +72,9 @@ def read_site_file(path: Path | None) -> TableFile:
     if path is None:
         return TableFile(kind="demo_table")
     given = read_yaml(path)
-    absolute: dict[str, Any] = {key: str(path.resolve().parent / given[key]) for key in ("path", "public") if key in given}
+    absolute: dict[str, Any] = {
+        key: str(path.resolve().parent / given[key]) for key in ("path", "public") if key in given
+    }
     return _validated({**given, **absolute}, path.name)
 
 

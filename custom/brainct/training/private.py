@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from brainct import __version__
 from brainct.core import serialization
 from brainct.core.noise import gaussian, uniform
 from brainct.core.privacy_event import Event
+from brainct.core.version import VERSION
 from brainct.core.weights import Weights, sha256
 from brainct.training.config import Choices, Fit
 from brainct.training.descent import Descent
@@ -192,7 +192,7 @@ def context_of(known: Mapping[str, Any], device: str) -> str:
 
     known: plain data.
     """
-    by = {"package": __version__, "torch": torch.__version__, "device": device}
+    by = {"package": VERSION, "torch": torch.__version__, "device": device}
     return serialization.sha256({"known": known, "by": json.dumps(by)})
 
 
