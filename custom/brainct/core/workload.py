@@ -140,7 +140,7 @@ class Workload:
         return {}
 
     def unnoised(self, choices: Any) -> str:
-        """What follows from training samples, besides counts, and leaves exactly at the roll call; empty for nothing."""
+        """What follows from training samples, except counts, and leaves exactly at the roll call; empty for nothing."""
         return ""
 
     def prepare(self, choices: Any, seed: int) -> Any:

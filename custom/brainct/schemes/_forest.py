@@ -1,4 +1,4 @@
-"""A random forest or a decision tree on measures of a CT that need no network: brightness, its spread, and the two sides.
+"""A random forest or a decision tree on measures that need no network: of a CT brightness, its spread, the two sides.
 
 Breiman: Random Forests, Machine Learning 2001; the trees are scikit-learn's.
 """
