@@ -305,5 +305,10 @@ def test_a_site_without_a_budget_ledger_is_refused_where_other_sites_have_one(ca
     )
     (tmp_path / "privacy" / "site-1").mkdir(parents=True)
     refused(
-        capsys, "of a site 'Site-1'; wanted one of site-1", "privacy", tmp_path / "privacy.json", "--site", "Site-1"
+        capsys,
+        "no budget ledger of site 'Site-1'; wanted one of site-1",
+        "privacy",
+        tmp_path / "privacy.json",
+        "--site",
+        "Site-1",
     )

@@ -1,4 +1,4 @@
-"""A site's privacy policy in FLARE: the templates that name its filters; test_hostile runs them at provisioned hospitals."""
+"""A site's privacy policy in FLARE: the templates name its filters; test_hostile runs them."""
 
 import json
 import shutil

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brainct.core import serialization
-from brainct.flare.admin import submit
+from brainct.flare.admin import submit_job
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
@@ -42,7 +42,7 @@ def captured(tmp_path_factory):
         federation.start()
         ready(federation)
         with federation.session(LEAD) as session:
-            outcome = submit(session, job, folder / "out", lambda line: None)
+            outcome = submit_job(session, job, folder / "out", lambda line: None)
     return folder / "messages", outcome.record, job
 
 
