@@ -67,7 +67,7 @@ def families() -> dict[str, list[str]]:
 
 
 def write_docs(docs: Path) -> None:
-    """Write docs/schemes.md, and the generated parts of docs/privacy.md and docs/architecture.md, if these are there."""
+    """Write docs/schemes.md, and the generated parts of docs/privacy.md and docs/architecture.md if they are there."""
     docs.mkdir(parents=True, exist_ok=True)
     (docs / "schemes.md").write_text(schemes())
     for name, generate in PARTLY.items():
