@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from brainct.core.disclosure import Row
 from brainct.core.learner import Credentials, Learner, Model
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.errors import Declined, Refused
 
 Reach = Callable[[Mapping[str, Any]], float]
@@ -145,4 +145,4 @@ class Workload:
 
     def fits(self, weights: Weights, choices: Any) -> None:
         """Refuse a checkpoint that is not of the network that the choices name."""
-        check(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")
+        check_weights(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")
