@@ -1,6 +1,7 @@
 """docs/schemes.md, made from the registry: a short table, and for each family a diagram and a block a scheme."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -91,7 +92,7 @@ def check_docs(docs: Path) -> list[str]:
     return findings
 
 
-PARTLY = {"privacy.md": with_list, "architecture.md": architecture_page}
+PARTLY: dict[str, Callable[[str], str]] = {"privacy.md": with_list, "architecture.md": architecture_page}
 """Pages of which a part is generated: the list of what leaves a site, the picture of the rooms."""
 
 

@@ -139,6 +139,10 @@ class Workload:
         """What all descriptions together give to every site's learner, as plain data; {} for nothing."""
         return {}
 
+    def unnoised(self, choices: Any) -> str:
+        """What of training samples, besides counts, leaves without noise at the roll call; empty for nothing."""
+        return ""
+
     def prepare(self, choices: Any, seed: int) -> Any:
         """What a site makes once for a job and all its rounds, such as the network into which weights are loaded."""
         return None
