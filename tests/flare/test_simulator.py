@@ -10,20 +10,15 @@ import pytest
 from brainct.core.names import site_names
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.schemes import about
 from tests.conftest import ROOT
 from tests.support.by_hand import sites_of
+from tests.support.families import one_a_family
 from tests.support.simulator import model_hash, simulate, small_job
 
 pytestmark = pytest.mark.slow
 
 
-FIRST = {about(folders.JOBS[name]["scheme"]).family: name for name in sorted(folders.JOBS, reverse=True)}
-"""One job of each family: the transport, which is what a simulation adds, knows nothing of schemes."""
-EACH = [pytest.param(name, marks=[pytest.mark.nightly] * (name not in FIRST.values())) for name in sorted(folders.JOBS)]
-
-
-@pytest.mark.parametrize("name", EACH)
+@one_a_family
 def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", name)
     sites = len(sites_of(folders.JOBS[name]["scheme"]))
