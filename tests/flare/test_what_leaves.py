@@ -11,7 +11,7 @@ from brainct.flare.admin import submit_job
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.security.disclosures import ENVELOPE, INSIDE, check_answer, leaves, row_of
+from brainct.security.disclosures import ENVELOPE, INSIDE, check_answer, leaves, row_of, rows
 from tests.conftest import PHANTOM, ROOT
 from tests.support.faults import LEAD, ready
 from tests.support.fewer import project_of
