@@ -40,13 +40,13 @@ def predict(
     from brainct.ct.folds import FINDINGS
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
-    from brainct.ct.read.site_files import decoding
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
     from brainct.security.credentials import offline
     from brainct.site.agent import site_file_of
+    from brainct.training.site_files import decoding
 
     if out.exists():
         raise Refused(f"{out} exists already; name another file or remove it first")

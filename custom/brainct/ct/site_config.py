@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from brainct.ct.folds import WINDOWS
 from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SiteChoices, Split
-from brainct.ct.site_yaml import read_yaml
 from brainct.errors import Refused
+from brainct.training.site_yaml import read_yaml
 
 SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest"]
 FindingName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]

@@ -72,8 +72,9 @@ def read_site_file(path: Path | None) -> TableFile:
     if path is None:
         return TableFile(kind="demo_table")
     given = read_yaml(path)
-    folder, named = path.resolve().parent, [key for key in ("path", "public") if key in given]
-    absolute: dict[str, Any] = {key: str(folder / given[key]) for key in named}
+    absolute: dict[str, Any] = {
+        key: str(path.resolve().parent / given[key]) for key in ("path", "public") if key in given
+    }
     return _validated({**given, **absolute}, path.name)
 
 
