@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from brainct.core.disclosure import Row
 from brainct.core.learner import Credentials, Learner, Model
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.errors import Declined, Refused
 
 Reach = Callable[[Mapping[str, Any]], float]
@@ -140,7 +140,7 @@ class Workload:
         return {}
 
     def unnoised(self, choices: Any) -> str:
-        """What follows from training samples, except counts, and leaves exactly at the roll call; empty for nothing."""
+        """What of training samples, besides counts, leaves without noise at the roll call; empty for nothing."""
         return ""
 
     def prepare(self, choices: Any, seed: int) -> Any:
@@ -149,4 +149,4 @@ class Workload:
 
     def fits(self, weights: Weights, choices: Any) -> None:
         """Refuse a checkpoint that is not of the network that the choices name."""
-        check(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")
+        check_weights(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")

@@ -17,7 +17,7 @@ ROWS = (
     Row(CALL, "about/sums/count/{n}", "values of each column in the training fold, if the job standardises", "count",
         "exact", NEVER),
     Row(CALL, "about/sums/sum/{n}", "their sum", NUMBER, "exact", NEVER),
-    Row(CALL, "about/sums/scatter/{n}", "that of their squared deviations from their mean", POSITIVE, "exact", NEVER),
+    Row(CALL, "about/sums/scatter/{n}", "sum of their squared deviations from their mean", POSITIVE, "exact", NEVER),
     Row(SCORES, "scores/all/auroc", "AUROC on held-out samples", SHARE, "exact", NOISED),
     Row(SCORES, "scores/all/accuracy", "accuracy", SHARE, "exact", NOISED),
     Row(SCORES, "scores/all/log_loss", "logarithmic loss", POSITIVE, "exact", NOISED),

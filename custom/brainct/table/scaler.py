@@ -47,7 +47,7 @@ class Scaler:
 
 
 def sums_of(data: Dataset) -> dict[str, list[float]]:
-    """Of each column over the training fold: count of values, their sum, that of squared deviations from their mean."""
+    """Of each column over the training fold: count and sum of values, and sum of squared deviations from the mean."""
     values = data.folds["train"].inputs.numpy()
     known = ~np.isnan(values)
     count, total = known.sum(0), np.where(known, values, 0.0).sum(0)
