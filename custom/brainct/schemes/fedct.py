@@ -19,7 +19,7 @@ from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme
 from brainct.errors import Refused
 from brainct.schemes._forest import forest
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, count_votes, flip, flip_rate, pack, pseudo_labels
 
 ABOUT = About(
     paper="Abourayya et al., AAAI 2025",
@@ -61,10 +61,10 @@ def fedct(
     t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
 
     `_votes.flip_rate` states what epsilon covers. Flips derive from the site's BRAINCT_SECRET, epsilon and the labels,
-    so that a repeated request repeats them; without the secret a site refuses, and a rehearsal draws flips that anybody
-    can derive: no privacy, only its cost.
-    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra, outputs)` are the
-    public labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
+    so that a repeated request repeats them; without the secret a site refuses. A rehearsal's flips protect nothing.
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered_labels(extra, outputs)`
+    are the public labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the
+    votes.
     """
     ballot, often = Ballot(list(findings)), rounds_of(period)
 
@@ -107,9 +107,9 @@ def fedct(
         outputs, predictions = learner.initial().outputs, seeing.predict(own_weights, "public")
         bits = ballot.filled(predictions, learner.samples("train")[1], outputs)
         if epsilon is not None:
-            words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
-        return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
+            words = ("fedct", str(float(epsilon)), *findings, pack(bits).numpy().tobytes().hex())
+            bits[1:] = flip(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
+        return Report({VOTES: pack(bits)}, examples, metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
         return {VOTES: ballot.empty(task.extra["scans"] + 1)} if task.extra["vote"] else {}
@@ -120,8 +120,8 @@ def fedct(
         if not votes:
             return {**memory, "told": told}
         coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
-        labels, known = voted(votes, coin, agreement)
-        consensus = {VOTES: packed(labels), **({} if known.all() else {KNOWN: packed(known)})}
+        labels, known = count_votes(votes, coin, agreement)
+        consensus = {VOTES: pack(labels), **({} if known.all() else {KNOWN: pack(known)})}
         return {**memory, "told": told, "round": round, "consensus": consensus}
 
     def extra(memory: Memory) -> Mapping[str, Any]:
