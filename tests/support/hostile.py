@@ -176,7 +176,7 @@ ATTACKS = {
         "validation failed: cert is not valid at validation time",
     ),
     "job id elsewhere": Attack(
-        "a server starts a job under an id that is a link that leaves its folder",
+        "a server starts a job under an id that leaves its folder",
         "the site, before anything is written; FLARE's log",
         "the run is called '../../local/privacy'; wanted letters, digits, - and _, at most 64",
     ),
@@ -253,7 +253,7 @@ ATTACKS = {
     "another lead resumes": Attack(
         "somebody who knows a run's id resumes it, to get its model",
         "the server, before the roll call; the job ends with it",
-        "run a-job was begun by someone else; they or the project administrator can resume it",
+        "run a-job was started by someone else; they or the project administrator can resume it",
     ),
     "roll call of another shape": Attack(
         "a site answers the roll call with a list, a number or a thousand lists in one another",

@@ -8,7 +8,7 @@ from torch import nn
 
 from brainct.core.learner import Learner, Model
 from brainct.core.weights import Weights, check_weights
-from brainct.core.workload import Context
+from brainct.core.workload import Context, Workload
 from brainct.ct import reply_schema
 from brainct.ct.config import CtChoices
 from brainct.ct.dataset import open_site, open_sites
@@ -25,7 +25,7 @@ HEADLINES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "brier"
 OFFERS = frozenset({"network", "images", "samples", "labels", "public"})
 
 
-class CtWorkload:
+class CtWorkload(Workload):
     """See core.workload.Workload."""
 
     name = "ct"
@@ -92,10 +92,6 @@ class CtWorkload:
     def without_small(self, description: Mapping[str, Any], least: int) -> dict[str, Any]:
         """Of a finding that lacks one side, the other is left out too: the number of scans would give the first."""
         return {**description, "folds": {name: _large(fold, least) for name, fold in description["folds"].items()}}
-
-    def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: CtChoices) -> dict[str, Any]:
-        """Nothing: scans come windowed in HU, the same at all sites."""
-        return {}
 
     def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
         """The network that the job chooses."""
