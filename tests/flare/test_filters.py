@@ -1,4 +1,4 @@
-"""A site's privacy policy in FLARE: the templates that name its filters; test_hostile runs them at provisioned hospitals."""
+"""A site's privacy policy in FLARE: the templates that name its filters; see also test_hostile."""
 
 import json
 import shutil

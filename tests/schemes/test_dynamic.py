@@ -33,7 +33,7 @@ def learner(step, examples=1):
 
 
 def play(scheme, rounds, step, *, lost=(), sites=SITES, forget=()):
-    """Rounds by hand, with the guard at the door; yields (round, tasks, reports, memory, keeps) after each.
+    """Rounds by hand, with the check of reports; yields (round, tasks, reports, memory, keeps) after each.
 
     step(site, round): what training adds to each of the 500 numbers. lost: (site, round) whose report does not arrive.
     """

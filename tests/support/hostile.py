@@ -146,7 +146,7 @@ ATTACKS = {
     "patients in metrics": Attack(
         "a site's measurements name patients",
         SERVER,
-        "b, round 3: a metric is no number under a name such as loss; its name is not repeated here",
+        "b, round 3: a metric is not a number under a name such as loss; its name is not repeated here",
     ),
     "unsigned job": Attack(
         "a job that nobody signed", BEFORE, "server: unsigned job rejected — require_signed_jobs is enabled"

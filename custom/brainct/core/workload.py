@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from brainct.core.disclosure import Row
 from brainct.core.learner import Credentials, Learner, Model
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.errors import Declined, Refused
 
 Reach = Callable[[Mapping[str, Any]], float]
@@ -139,10 +139,14 @@ class Workload:
         """What all descriptions together give to every site's learner, as plain data; {} for nothing."""
         return {}
 
+    def unnoised(self, choices: Any) -> str:
+        """What of training samples, besides counts, leaves without noise at the roll call; empty for nothing."""
+        return ""
+
     def prepare(self, choices: Any, seed: int) -> Any:
         """What a site makes once for a job and all its rounds, such as the network into which weights are loaded."""
         return None
 
     def fits(self, weights: Weights, choices: Any) -> None:
         """Refuse a checkpoint that is not of the network that the choices name."""
-        check(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")
+        check_weights(weights, self.initial(choices, 0, 0).weights, f"the checkpoint, for workload {self.name}")

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from brainct.core.learner import Learner, Model
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.core.workload import Context, Workload
 from brainct.ct import reply_schema
 from brainct.ct.config import CtChoices
@@ -104,7 +104,7 @@ class CtWorkload(Workload):
     def fits(self, weights: Weights, choices: CtChoices) -> None:
         """Refuse other tensors than those of the network that the job chooses."""
         wanted = model_of(choices.network, 0).weights
-        check(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
+        check_weights(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
         """AUROC, balanced accuracy and Brier score of `any`."""

@@ -58,6 +58,7 @@ def ridge(lam: Positive = 0.01) -> Scheme:
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         head = _head(model)
         grams = torch.zeros(shape_for(model.weights[f"{head}.weight"]), dtype=torch.float64)
+        # heard: {site: examples} of the sites whose matrices are in the sum
         return {"weights": model.weights, "head": head, GRAMS: grams, "heard": {}}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:

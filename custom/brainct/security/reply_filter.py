@@ -107,6 +107,8 @@ class ReplyFilter:
             raise Declined(f"by its privacy policy {said}; {ASK}")
         if said := policies.objection(self.policy, plan.build()):
             raise Declined(f"by its privacy policy {said}; {ASK}")
+        if self.policy.hides and (said := plan.kind.unnoised(plan)):
+            raise Declined(f"by its privacy policy {policies.HIDDEN}, but the job has sites send {said}; {ASK}")
         if said := policies.apart(self.policy, plan.build(), order):
             raise Declined(f"by its privacy policy {said}; {ASK}")
         self._check_withheld(plan)

@@ -202,13 +202,21 @@ class SiteAgent:
         self.state.store(run, {"client_state": client_state, "round": number, "answers": answers})
         return answer
 
-    def delivered(self, plan: Plan, task: Task, sites: Sequence[str], run: str) -> tuple[Learner, Weights]:
+    def delivered(
+        self, plan: Plan, task: Task, sites: Sequence[str], run: str, shared: Mapping[str, Any] | None = None
+    ) -> tuple[Learner, Weights]:
         """After a run's last round, given the delivered model: how this site would ask it, and the model it would ask.
 
         For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
         """
         scheme = plan.build()
-        asked = {"plan": plan.model_dump(), "sites": list(sites), "round": plan.rounds, "run": run}
+        asked = {
+            "plan": plan.model_dump(),
+            "sites": list(sites),
+            "round": plan.rounds,
+            "run": run,
+            "shared": shared or {},
+        }
         learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
         return _used(scheme, task, learner, self.state.kept(run)["client_state"])
 

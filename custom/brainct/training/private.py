@@ -23,6 +23,7 @@ from brainct.core.privacy_event import Event
 from brainct.core.version import VERSION
 from brainct.core.weights import Weights, sha256
 from brainct.training.config import Choices, Fit
+from brainct.training.descent import Descent
 from brainct.training.task import Loss
 
 Parameters = Mapping[str, nn.Parameter]
@@ -99,6 +100,35 @@ class Steps:
         return {
             name: part.reshape(weights[name].shape).to(weights[name]) for name, part in zip(names, parts, strict=True)
         }
+
+
+def noised_gradients(
+    training: PrivateTraining,
+    descent: Descent,
+    known: Mapping[str, Any],
+    device: str,
+    units: tuple[Sequence[Tensor], int],
+    gradients: Gradients,
+    count: int,
+) -> Iterator[dict[str, Tensor]]:
+    """The gradients of so many steps, paid for before the first.
+
+    known: plain data on which the training depends, besides the terms and the descent. units: `units` and `chunk` of
+    Steps.
+    """
+    everything = {
+        **known,
+        "terms": training.terms.model_dump(),
+        "moving": sorted(descent.moving),
+        "rate": descent.optimizer.param_groups[0]["lr"],
+        "penalty": penalty_gradients(descent.penalty, descent.parameters),
+        "correction": dict(descent.correction or {}),
+    }
+    context = context_of(everything, device)
+    training.spend(context, training.terms.event(count))
+    steps = Steps(training, context, units[0], descent.moving, units[1])
+    for step in range(count):
+        yield steps.gradient(step, gradients)
 
 
 def sampled(secret: bytes, patients: int, terms: Training) -> list[int]:
