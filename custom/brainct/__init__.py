@@ -36,9 +36,9 @@ __all__ = [
     "Learner",
     "Model",
     "Plan",
-    "Record",
     "Refused",
     "Report",
+    "RunRecord",
     "Scheme",
     "Task",
     "Workload",
@@ -57,9 +57,9 @@ _HOMES = {
     "Learner": "brainct.core.learner.Learner",
     "Model": "brainct.core.learner.Model",
     "Plan": "brainct.job.config.Plan",
-    "Record": "brainct.run.record.Record",
     "Refused": "brainct.errors.Refused",
     "Report": "brainct.core.scheme.Report",
+    "RunRecord": "brainct.run.run_record.RunRecord",
     "Scheme": "brainct.core.scheme.Scheme",
     "Task": "brainct.core.scheme.Task",
     "Workload": "brainct.core.workload.Workload",
@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     from brainct.job.config import Plan, plan_of
     from brainct.job.folders import read as read_job
     from brainct.job.workloads import WORKLOADS
-    from brainct.run.record import Record
     from brainct.run.rehearse import rehearse, resume
+    from brainct.run.run_record import RunRecord
     from brainct.schemes import SCHEMES
 
 

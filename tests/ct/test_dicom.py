@@ -63,7 +63,9 @@ def test_monochrome1_is_inverted_and_noted(tmp_path: Path) -> None:
         ([-1, 0, 0, 0, -1, 0], np.s_[::-1, ::-1]),
     ],
 )
-def test_a_patient_lying_otherwise_is_turned_upright(tmp_path: Path, orientation: list[int], stored: object) -> None:
+def test_a_patient_in_another_position_is_turned_upright(
+    tmp_path: Path, orientation: list[int], stored: object
+) -> None:
     write_dicom(tmp_path / "a.dcm", head(1)[stored], ImageOrientationPatient=orientation)
     assert_array_equal(read_file(tmp_path / "a.dcm", "a.dcm")[0].values, np.round(head(1)))
 
@@ -95,7 +97,7 @@ def test_gantry_tilt_is_noted(tmp_path: Path) -> None:
         ({"PixelData": b"\0" * 100}, "the pixels cannot be decoded (ValueError): copy it again if it is truncated"),
     ],
 )
-def test_what_is_no_axial_ct_slice_is_refused(tmp_path: Path, tags: dict[str, object], words: str) -> None:
+def test_anything_but_an_axial_ct_slice_is_refused(tmp_path: Path, tags: dict[str, object], words: str) -> None:
     write_dicom(tmp_path / "a.dcm", head(1), **tags)
     assert words in refused(tmp_path / "a.dcm")
 
@@ -139,7 +141,7 @@ def test_a_series_that_is_not_one_stack_is_refused(
     assert words in refused(tmp_path / "series")
 
 
-def test_a_dicomdir_among_the_slices_is_passed_over(tmp_path: Path) -> None:
+def test_a_dicomdir_among_the_slices_is_ignored(tmp_path: Path) -> None:
     write_series(tmp_path / "series", slices=3)
     (tmp_path / "series" / "DICOMDIR").write_text("a table of contents")
     assert read_series(tmp_path / "series", "series")[0].values.shape[2] == 3

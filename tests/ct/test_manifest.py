@@ -71,7 +71,7 @@ def test_a_real_series_of_pydicom_is_opened_in_three_dimensions(tmp_path: Path) 
     assert len(everything(opened(tmp_path, size=16, dims=3, kind="manifest"))) == 2
 
 
-def test_the_split_of_the_manifest_is_kept(tmp_path: Path) -> None:
+def test_the_split_of_the_manifest_is_used(tmp_path: Path) -> None:
     for number in range(6):
         write_png(tmp_path / "scans" / f"{number}.png", number)
     folds = ["train", "train", "train", "valid", "test", "test"]
@@ -153,9 +153,7 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
         ("image,any,split", ["text.dcm,0,train"], "text.dcm: not readable as DICOM"),
     ],
 )
-def test_a_manifest_that_cannot_be_followed_is_refused(
-    tmp_path: Path, header: str, rows: list[str], words: str
-) -> None:
+def test_an_inconsistent_manifest_is_refused(tmp_path: Path, header: str, rows: list[str], words: str) -> None:
     scans = tmp_path / "scans"
     write_png(scans / "0.png", 0)
     write_png(scans / "1.png", 1)

@@ -65,20 +65,20 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
     assert (letterbox(stripes, 8, 0.0)[:, 2:-2] - 0.5).abs().max() < 0.05
 
 
-def test_outside_of_a_scan_in_hu_there_is_air() -> None:
+def test_the_border_of_a_scan_in_hu_is_air() -> None:
     channels = render(Pixels(np.full((4, 8), 40, np.float32), hu=True), 8, [(40, 80), (-950, 200)])
     assert channels.shape == (2, 8, 8)
     assert channels[:, 0, 0].tolist() == [0.0, 0.25]
     assert channels[:, 4, 4].tolist() == [0.5, 1.0]
 
 
-def test_a_picture_repeats_in_every_channel() -> None:
+def test_a_grey_image_repeats_in_every_channel() -> None:
     channels = render(Pixels(np.full((8, 8), 51, np.float32), hu=False), 8, [(40, 80), (80, 200), (40, 380)])
     assert channels.shape == (3, 8, 8)
     torch.testing.assert_close(channels, torch.full((3, 8, 8), 0.2))
 
 
-def test_the_digest_tells_shapes_and_pixels_apart() -> None:
+def test_the_digest_depends_on_shape_and_pixels() -> None:
     values = np.arange(6, dtype=np.float32)
     digests = {Pixels(each, hu=True).digest() for each in (values.reshape(2, 3), values.reshape(3, 2), -values)}
     assert len(digests) == 3
@@ -122,7 +122,7 @@ def test_a_jpeg_is_read_like_a_png(tmp_path: Path) -> None:
     assert np.abs(read_image(tmp_path / "a.jpeg", "a.jpeg").values - grey(3, 80, 64)).mean() < 5
 
 
-def test_a_truncated_picture_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused_by_name(tmp_path: Path) -> None:
     Image.fromarray(grey(1, 200, 200)).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])

@@ -19,7 +19,7 @@ REQUEST = request(tiny_plan(), round=3, sites=["a", "b"], task=TASK)
 
 
 @pytest.mark.parametrize("value", [REQUEST, request(tiny_plan(), "describe"), {"scores": {"any": {"auroc": None}}}])
-def test_an_order_comes_back_as_it_was(value):
+def test_a_request_comes_back_as_it_was(value):
     shareable = FLModelUtils.to_shareable(messages.to_model(value, 3))
     back = messages.from_model(FLModelUtils.from_shareable(shareable))
     assert serialization.sha256(back) == serialization.sha256(value)
@@ -31,12 +31,12 @@ def test_tensors_travel_as_tensors_under_their_names():
     assert all(isinstance(value, torch.Tensor) for value in model.params.values())
 
 
-def test_a_message_of_another_maker_is_refused():
+def test_a_foreign_message_is_refused():
     with pytest.raises(Refused, match="brainct did not write"):
         messages.from_model(FLModel(params={"w": torch.ones(1)}))
 
 
-def test_a_reference_to_a_tensor_that_did_not_come_is_refused():
+def test_a_reference_to_a_missing_tensor_is_refused():
     model = messages.to_model(REQUEST)
     del model.params["/task/weights/w"]
     with pytest.raises(Refused, match="refers to tensor '/task/weights/w', which did not come"):

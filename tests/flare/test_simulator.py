@@ -45,7 +45,7 @@ def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeyp
     assert model_hash(text) == record["model_sha256"]
 
 
-def test_a_killed_site_costs_its_share_and_the_job_goes_on_by_quorum(workspace, tmp_path, small_site):
+def test_a_killed_site_costs_its_share_and_the_quorum_completes_the_job(workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", "feddc", rounds=8, grace=2, deadline=60)
     killed = []
 
@@ -86,7 +86,7 @@ def test_a_wrong_choice_ends_the_simulator_with_exit_code_2_and_a_sentence(
     assert "Traceback" not in text
 
 
-def test_scans_that_can_not_be_opened_end_the_simulator_with_each_sites_reason(workspace, tmp_path, monkeypatch):
+def test_unreadable_scans_end_the_simulator_with_each_sites_reason(workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "nowhere.yaml"))
     code, text = simulate(small_job(tmp_path / "jobs", "fedavg"), workspace, 2)
     assert code == 2

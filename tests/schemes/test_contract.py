@@ -322,7 +322,7 @@ def first_report(name):
         (lambda r: replace(r, extra={**r.extra, "c": [torch.tensor(math.nan)]}), "extra/c/0 holds 1 NaN"),
     ],
 )
-def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
+def test_the_check_of_reports_refuses_a_spoilt_one_and_names_its_site(name, spoil, words):
     scheme, task, report = first_report(name)
     check_report(report, task, scheme, "hospital-b, round 0")
     if not report.weights and spoil(report) == report:

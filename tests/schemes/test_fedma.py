@@ -186,7 +186,7 @@ def test_a_network_that_is_no_plain_chain_is_refused_with_its_layers(name, words
 
 
 def test_a_network_of_unknown_name_is_refused_even_where_its_layers_chain():
-    with pytest.raises(Refused, match="can't treat network 'resnet'.*none is named"):
+    with pytest.raises(Refused, match="can't treat network 'resnet'.*fault: none"):
         fedma().start(described(network(), "resnet"), SITES, 0)
 
 

@@ -151,7 +151,7 @@ def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_
     assert "weights" in site.answer(request(plan, task=task))
     assert "weights" in site.answer(request(plan, round=1, task=solved)), "one that was lost is asked again"
     more = {**moved(weights, 0.1), "extra": {"head": "head"}}
-    assert "a site tells those of one model in a run" in site.answer(request(plan, round=2, task=more))["error"]
+    assert "a site sends those of one model in a run" in site.answer(request(plan, round=2, task=more))["error"]
 
 
 # Failures as a channel ------------------------------------------------------------------------------------------------

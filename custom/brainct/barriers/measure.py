@@ -37,7 +37,7 @@ def measure_pair(
     layers: in order from the input to the output. updates: what training changed, w_i - start_i of any number of
     sites; with B - A they span the training subspace.
     """
-    w.check(b, a, "the second model")
+    w.check_weights(b, a, "the second model")
     pair = Pair(a, b, loss, choices, loss(a), loss(b))
     full = pair.cut(a, a.keys())
     return {

@@ -16,7 +16,7 @@ from brainct.barriers.pair import Choices, Loss
 from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
-from brainct.core.weights import Weights, check, difference
+from brainct.core.weights import Weights, check_weights, difference
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
 from brainct.ct.folds import FINDINGS
@@ -85,7 +85,7 @@ def models_of_files(files: Sequence[Path]) -> Subject:
     first = runs[0].plan
     for name, file, run in zip(_names(files), files, runs, strict=True):
         weights, start = load_model(file), _seeded(run.plan)
-        check(weights, start, f"{file}, for network {ct_choices(run.plan).network.architecture}")
+        check_weights(weights, start, f"{file}, for network {ct_choices(run.plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
         found |= _learners(first, run)

@@ -1,4 +1,4 @@
-"""The public scans of a federation, which all sites have and nobody labels."""
+"""The public scans of a federation: the same at all sites, used without labels."""
 
 import hashlib
 from collections.abc import Callable, Sequence

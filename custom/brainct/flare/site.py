@@ -1,4 +1,4 @@
-"""A site in FLARE: finds its scans, trains in a process of its own, keeps what the scheme keeps on its own disk."""
+"""A site in FLARE: answers each request in a worker process, which opens the site's data and trains."""
 
 import logging
 from collections.abc import Callable
@@ -21,20 +21,21 @@ Ask = Callable[[Order, Callable[[], bool]], dict[str, Any]]
 
 
 class Site(Executor):  # type: ignore[misc]
-    """Takes no arguments: where the scans lie is the site's own business, never the job's.
+    """Takes no arguments: the site decides where its data are, never the job.
 
-    The site's file is local/brainct.yaml of its kit, else what BRAINCT_SITE names, else the phantom is used and said.
-    Client state lies in brainct/client_state of its kit, below it one folder for each run. Training runs in a child
-    process, so that its end does not end FLARE's; in the simulator, whose sites are one user's, in this one.
+    The site file is local/brainct.yaml of the kit, otherwise the file that BRAINCT_SITE names; without one, the phantom
+    is used and a note says so. Client state is in brainct/client_state of the kit, one folder per run. Training runs in
+    a child process, whose crash does not end FLARE's process; in the simulator, where all sites belong to one user, it
+    runs in this process.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        messages.speak_tensors()
+        messages.register_tensors()
         self._ask: Ask | None = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """FLARE's call for each task: an order in, an answer out; a fault of the site is an answer too."""
+        """Called by FLARE for each task: a request in, a reply out; an error of the site is also a reply."""
         if task_name != messages.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
         order = messages.from_model(FLModelUtils.from_shareable(shareable))
@@ -42,12 +43,12 @@ class Site(Executor):  # type: ignore[misc]
         answer = self._ask(order, lambda: abort_signal.triggered)
         if "about" in answer and (check := last_verdict(_kit(fl_ctx))):
             answer["about"]["check"] = check
-        logs.audit(answer, fl_ctx)
+        logs.audit_refusal(answer, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(answer))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:
-    logs.calm()
+    logs.quiet_console()
     site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
@@ -55,7 +56,7 @@ def _ask(fl_ctx: FLContext) -> Ask:
         return lambda order, stopped: agent.answer(order)
     how = context(threads=True)
     own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json"}
-    worker = Worker([site], client_state, site_file, _tell, redact=True, context=how, **own)
+    worker = Worker([site], client_state, site_file, _log, redact=True, context=how, **own)
     return lambda order, stopped: worker.ask(site, order, stopped)
 
 
@@ -63,5 +64,5 @@ def _kit(fl_ctx: FLContext) -> Path:
     return Path(fl_ctx.get_engine().get_workspace().get_root_dir())
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     logging.getLogger(LOG).warning(line)

@@ -19,11 +19,13 @@ TREES = 200
 
 
 def features(images: Tensor) -> NDArray[np.float32]:
-    """(N, D) features of images (N, C, H, W[, Z]), without any training.
+    """(N, D) features of images (N, C, H, W[, Z]), without any training; samples (N, D) are features already.
 
     For each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an edge, and
     quantiles of the absolute difference from the image turned left to right.
     """
+    if images.ndim == 2:
+        return images.float().numpy()
     pool: tuple[Callable[[Tensor, int], Tensor], ...] = (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
     if images.ndim == 5:
         pool = (functional.adaptive_avg_pool3d, functional.adaptive_max_pool3d)
@@ -37,10 +39,10 @@ def features(images: Tensor) -> NDArray[np.float32]:
 
 
 def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str], Tensor]:
-    """(N, 6) probabilities for a fold by forests, one a finding, trained on the site's scans and the pseudo-labelled U.
+    """(N, F) probabilities for a fold by forests, one an output, trained on the site's scans and the pseudo-labelled U.
 
-    pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. If the site and the votes know
-    only one class of a finding, that class gets probability 1; if they know none, 0.5. Trained anew at each call.
+    pseudo: (|U|, F) of 0, 1 and NaN. own: the share of the site's scans in all weights. If the site and the votes know
+    only one class of an output, that class gets probability 1; if they know none, 0.5. Trained anew at each call.
     """
     images, labels = learner.samples("train")
     seen, public = features(images), features(learner.samples("public")[0])

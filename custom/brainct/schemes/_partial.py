@@ -97,7 +97,7 @@ def split(weights: w.Weights, keys: Keys) -> tuple[dict[str, Any], dict[str, Any
 def refuse_nan(fitted: Fitted) -> None:
     """Refuse trained weights that are not finite, before they enter the client state."""
     for key, value in fitted.weights.items():
-        w.finite(value, f"after local training, tensor {key}")
+        w.check_finite(value, f"after local training, tensor {key}")
 
 
 def under(model: Model, paths: Sequence[str], whose: str) -> set[str]:

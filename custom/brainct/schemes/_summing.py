@@ -1,4 +1,8 @@
-"""The server's half of secure aggregation: which sites are summed, how the masks are removed, and the mean."""
+"""The server's half of secure aggregation: which sites are summed, how the masks are removed, and the mean.
+
+Memory, in addition to NO_SUM: inner, the inner scheme's memory; sites, of the run; summed, the rounds that the inner
+scheme has had; done and rounds, those of the run so far and in all.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

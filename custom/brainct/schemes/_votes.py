@@ -13,9 +13,6 @@ from torch import Tensor
 from brainct.errors import Declined, Refused
 
 VOTES, KNOWN = "labels", "known"
-FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
-"""The columns of labels and predictions; which of them are voted on is a choice."""
-
 Bits = NDArray[np.bool_]
 Uniform = NDArray[np.float64]
 
@@ -27,15 +24,16 @@ def packed(bits: Bits) -> Tensor:
 
 @dataclass(frozen=True)
 class Ballot:
-    """The F findings that sites vote on, in the order of the bits of a row; a row is a public scan."""
+    """The F outputs that sites vote on, in the order of the bits of a row; a row is a public sample."""
 
     findings: Sequence[str]
 
-    def __post_init__(self) -> None:
-        if not self.findings or set(self.findings) - set(FINDINGS) or len(set(self.findings)) < len(self.findings):
-            raise Refused(
-                f"fedct: findings is {self.findings!r}; wanted a list of some of {', '.join(FINDINGS)}, each once"
-            )
+    def columns(self, outputs: Sequence[str]) -> list[int]:
+        """The columns of labels and predictions that sites vote on; Refused if they are none of the model's outputs."""
+        if not self.findings or set(self.findings) - set(outputs) or len(set(self.findings)) < len(self.findings):
+            wanted = f"a list of some of {', '.join(outputs)}, each once"
+            raise Refused(f"fedct: findings is {list(self.findings)!r}; wanted {wanted}")
+        return [list(outputs).index(each) for each in self.findings]
 
     def empty(self, rows: int) -> Tensor:
         """A packed tensor of this many rows."""
@@ -46,25 +44,25 @@ class Ballot:
         shape = (rows, len(self.findings))
         return np.unpackbits(tensor.numpy(), count=math.prod(shape)).reshape(shape).astype(bool)
 
-    def filled(self, probabilities: Tensor, labels: Tensor) -> Bits:
-        """(|U| + 1, F) bits: row 0 says which findings (N, 6) labels know; below, whether probabilities reach 0.5."""
-        columns = [FINDINGS.index(each) for each in self.findings]
+    def filled(self, probabilities: Tensor, labels: Tensor, outputs: Sequence[str]) -> Bits:
+        """(|U| + 1, F) bits: row 0 says which outputs the labels know; below, whether probabilities reach 0.5."""
+        columns = self.columns(outputs)
         speaks = labels[:, columns].isfinite().any(0, keepdim=True)
         return torch.cat([speaks, probabilities[:, columns] >= 0.5]).numpy()
 
 
-def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int) -> Tensor:
-    """(|U|, 6) labels: 0 and 1 as the majority voted, NaN without a vote."""
+def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int, outputs: Sequence[str]) -> Tensor:
+    """(|U|, outputs) labels: 0 and 1 as the majority voted, NaN without a vote."""
     said = torch.from_numpy(ballot.read(consensus[VOTES], scans)).float()
     if KNOWN in consensus:
         said[torch.from_numpy(~ballot.read(consensus[KNOWN], scans))] = torch.nan
-    labels = torch.full((scans, len(FINDINGS)), torch.nan)
-    labels[:, [FINDINGS.index(each) for each in ballot.findings]] = said
+    labels = torch.full((scans, len(outputs)), torch.nan)
+    labels[:, ballot.columns(outputs)] = said
     return labels
 
 
-def delivered(extra: Mapping[str, Any]) -> Tensor:
-    """(|U|, 6) pseudo-labels of the public scans, in the order of their digests, from a model's `extra`."""
+def delivered(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
+    """(|U|, outputs) pseudo-labels of the public samples, in the order of their digests, from a model's `extra`."""
     given = extra["fedct"]
     bits = {
         name: torch.tensor(list(bytes.fromhex(given[name])), dtype=torch.uint8)
@@ -72,8 +70,8 @@ def delivered(extra: Mapping[str, Any]) -> Tensor:
         if name in given
     }
     if not bits:
-        return torch.full((given["scans"], len(FINDINGS)), torch.nan)
-    return pseudo_labels(Ballot(given["findings"]), bits, given["scans"])
+        return torch.full((given["scans"], len(outputs)), torch.nan)
+    return pseudo_labels(Ballot(given["findings"]), bits, given["scans"], outputs)
 
 
 def check_asked(asked: Mapping[str, Any], forest: bool, client_state: Mapping[str, Any], due: int) -> None:
@@ -90,7 +88,9 @@ def check_asked(asked: Mapping[str, Any], forest: bool, client_state: Mapping[st
 def flip_rate(epsilon: float) -> float:
     """1 / (1 + e^epsilon): randomised response at this rate is epsilon-differentially private for each bit.
 
-    Warner: Randomized Response, Journal of the American Statistical Association 1965.
+    All F |U| labels of a vote depend on the same scans of a site, so it spends F |U| epsilon a vote, added up over the
+    votes. The final scores, the number of scans, and which findings a site labels are not covered; the training loss is
+    not sent. Warner: Randomized Response, Journal of the American Statistical Association 1965.
     """
     return math.exp(-epsilon) / (1 + math.exp(-epsilon))
 

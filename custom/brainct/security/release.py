@@ -8,7 +8,7 @@ from typing import Any
 from brainct.core import serialization
 from brainct.core.noise import gaussian
 from brainct.core.privacy_event import Event
-from brainct.core.weights import check
+from brainct.core.weights import check_weights
 from brainct.errors import failed
 from brainct.job.config import Plan
 from brainct.security import policy as policies
@@ -60,7 +60,7 @@ def replied(
         return {**answer, "metrics": metrics}
     given = {key: value for key, value in order["task"]["weights"].items() if key in trained}
     if not policy.noise:
-        check(trained, given, "its own update")
+        check_weights(trained, given, "its own update")
         return {**answer, "weights": policies.release(policy, given, trained, b""), "metrics": metrics}
     digest = _digest(policy, order, "trained", dict(trained))
     spend(digest, policies.update(policy))  # before it is looked at: that it can't leave would tell as well
@@ -108,7 +108,7 @@ def _count_labels(policy: Policy, plan: Plan, order: Mapping[str, Any], sent: Ma
 def _sound(trained: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The update, or none where it is not finite or of another shape; under noise nobody can tell which it was."""
     try:
-        check(trained, given, "its own update")
+        check_weights(trained, given, "its own update")
     except ValueError:
         return given
     return trained

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from brainct.core.learner import Credentials, Fitted, Model, PublicLabels, Record, Transform
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.core.workload import Context
 from brainct.errors import Refused
 from brainct.training.batches import batches, first_batch, in_order, optimizer_name, optimizer_of, seeded, united
@@ -275,7 +275,9 @@ class TorchLearner:
         if state.keys() == weights.keys() and any(weights[key].shape != value.shape for key, value in state.items()):
             self.network = self.task.network_like(weights).to(self.data.device)
             state = self.network.state_dict()
-        check(weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent")
+        check_weights(
+            weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent"
+        )
         self.network.load_state_dict(dict(weights))
 
 

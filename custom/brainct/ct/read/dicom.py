@@ -188,7 +188,7 @@ def _check_same_series(one: Slice, other: Slice, name: str) -> None:
 
 
 def _upright(one: Slice, hu: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows to the back, columns to the left, whatever way the patient lay."""
+    """Rows to the back, columns to the left, for any position of the patient."""
     hu = hu[:, ::-1] if one.row[0] < 0 else hu
     hu = hu[::-1] if one.column[1] < 0 else hu
     return np.ascontiguousarray(hu)

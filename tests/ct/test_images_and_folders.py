@@ -1,4 +1,4 @@
-"""Sites with pictures: a CSV of labels beside them, or a folder for each class."""
+"""Sites with PNG or JPEG images: a CSV of labels, or a folder for each class."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_folder_of_pictures_with_a_csv_is_read(tmp_path: Path) -> None:
     assert labels[:, 5].sum() == 10
 
 
-def test_each_picture_keeps_its_own_label(tmp_path: Path) -> None:
+def test_each_image_has_its_own_label(tmp_path: Path) -> None:
     png_set(tmp_path)
     data = opened(tmp_path, **PNG, size=40)
     for fold in data.folds.values():
@@ -52,7 +52,7 @@ def test_each_picture_keeps_its_own_label(tmp_path: Path) -> None:
             assert label[5] == float(np.argmin(apart) < 10)
 
 
-def test_a_byte_order_mark_and_blanks_in_the_header_do_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_spaces_in_the_header_are_ignored(tmp_path: Path) -> None:
     png_set(tmp_path, header="\ufeffid , hemorrhage ")
     assert len(labels_of(opened(tmp_path, **PNG))) == 20
 
@@ -63,7 +63,7 @@ def test_an_empty_cell_is_unlabelled(tmp_path: Path) -> None:
     assert np.isnan(labels_of(opened(tmp_path, **PNG))[:, 5]).sum() == 1
 
 
-def test_what_does_not_match_is_left_out_only_when_allowed(tmp_path: Path) -> None:
+def test_unmatched_images_and_labels_are_left_out_only_if_allowed(tmp_path: Path) -> None:
     png_set(tmp_path)
     for number in range(7):
         (tmp_path / "scans" / "head_ct" / f"{number:03d}.png").unlink()
@@ -130,13 +130,13 @@ def _a_link_out(folder: Path) -> None:
         ),
     ],
 )
-def test_a_spoilt_set_of_pictures_is_refused(tmp_path: Path, spoil: Callable[[Path], object], words: str) -> None:
+def test_a_damaged_set_of_images_is_refused(tmp_path: Path, spoil: Callable[[Path], object], words: str) -> None:
     png_set(tmp_path)
     spoil(tmp_path)
     assert words in refused(tmp_path, **PNG)
 
 
-def test_an_id_that_climbs_out_of_root_is_refused(tmp_path: Path) -> None:
+def test_an_id_that_leaves_root_is_refused(tmp_path: Path) -> None:
     png_set(tmp_path)
     lines(tmp_path, "\n4,1", "\n../../4,1")
     text = refused(tmp_path, kind="png_csv", images="head_ct/{id}.png", columns={"any": "hemorrhage"})
