@@ -44,7 +44,8 @@ class TableFile(_Choices):
     columns: the job's features in this file: names in the job's order, or {feature: column}; by default the columns of
     the features' names, or all but target and patient. patient: column whose rows of one value stay in one fold.
     missing: `mean` puts the mean over all sites in place of an empty cell; `refuse` refuses the file. public: a file of
-    the public set, the same at all sites, whose target is not read.
+    the public set, the same at all sites, whose target is not read. demo: which data set, by default the one that has
+    the job's features; demo_public: how many of its samples are the public set.
     """
 
     kind: Literal["table", "demo_table"]
@@ -57,7 +58,7 @@ class TableFile(_Choices):
     public: Path | None = None
     split: Split = Split()
     batch_size: Annotated[int, Field(ge=1, le=10**7)] = 32
-    demo: Demonstration = "breast_cancer"
+    demo: Demonstration | None = None
     demo_public: Annotated[int, Field(ge=0, le=10**4)] = 60
 
     @model_validator(mode="after")
