@@ -19,7 +19,7 @@ from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent
 from tests.conftest import of_any, tiny_plan, tiny_scans
 from tests.support.kills import die, quiet
-from tests.support.requests import trains
+from tests.support.requests import plain, reply_to, trains
 
 SITES = site_names(5)
 
@@ -35,9 +35,9 @@ class Post:
         self.change, self.seen = change, []
 
     def __call__(self, orders, inbox):
-        self.seen += [(inbox.what, site, order) for site, order in orders.items() if trains(order)]
+        self.seen += [(inbox.name, site, plain(order)) for site, order in orders.items() if trains(order)]
         for site, order in orders.items():
-            answer = self.change(site, order, self.agents[site].answer(order))
+            answer = self.change(site, order, reply_to(self.agents[site], order))
             if answer is not None:
                 inbox.accept(site, answer)
 
@@ -58,7 +58,7 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
 
     def weigh(site, order, answer):
         if trains(order, 2):
-            sizes[site, order["step"]] = serialization.size(order["task"]), serialization.size(answer)
+            sizes[site, order.step] = serialization.size(plain(order)["task"]), serialization.size(answer)
         return answer
 
     post = Post(tmp_path, weigh)
@@ -80,11 +80,11 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
 @pytest.mark.parametrize(
     ("spoilt", "reason"),
     [
-        (None, "no answer in time"),
+        (None, "no reply in time"),
         ({"error": "power cut"}, "power cut"),
         ({"extra": {}}, "site-2, round 2, follow-up: its seeds are not of the sites that were asked for"),
         ({"examples": 0}, "site-2, round 2, follow-up: reports 0 examples"),
-        ({"exchange": "round 2"}, "no answer in time"),
+        ({"exchange": "round 2"}, "no reply in time"),
     ],
 )
 def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_sum_has_it(tmp_path, spoilt, reason):
@@ -103,7 +103,7 @@ def test_a_follow_up_with_too_few_answers_is_said_and_the_round_changes_nothing(
     gone = ("site-2", "site-3", "site-4")
     post = Post(tmp_path, lambda site, order, answer: None if second(order) and site in gone else answer)
     record, lines = run(tmp_path, post, rounds=5)
-    words = "round 2, follow-up can't be closed: 2 of 5 sites answered, the quorum is 3. site-2: no answer in time"
+    words = "round 2, follow-up can't be closed: 2 of 5 sites replied, the quorum is 3. site-2: no reply in time"
     assert any(line.startswith(words) for line in lines)
     asked = {what: sorted(order["task"]["weights"]) for what, site, order in post.seen if site == "site-1"}
     assert asked["round 2"]
@@ -119,7 +119,7 @@ def test_a_site_that_was_silent_in_the_follow_up_is_not_waited_for_in_the_next_r
 
     class Looks(Post):
         def __call__(self, orders, inbox):
-            late[inbox.what] = sorted(inbox.late)
+            late[inbox.name] = sorted(inbox.late)
             super().__call__(orders, inbox)
 
     gone = lambda site, order, answer: None if second(order, 1) and site == "site-3" else answer  # noqa: E731
@@ -161,7 +161,7 @@ def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp
     wanted = rehearse(plan, site_names(4), tmp_path / "calm", log=quiet).content["model_sha256"]
 
     def child():
-        real, seen = SiteAgent.answer, []
+        real, seen = SiteAgent.reply, []
 
         def answer(agent, order):
             if trains(order, number, step=1):
@@ -173,7 +173,7 @@ def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp
                 die()
             return found
 
-        monkeypatch.setattr(SiteAgent, "answer", answer)
+        monkeypatch.setattr(SiteAgent, "reply", answer)
         rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
 
     process = multiprocessing.get_context("fork").Process(target=child)
@@ -189,12 +189,12 @@ def test_another_loss_after_a_kill_in_the_follow_up_is_refused_by_who_had_answer
     plan, real, state = tiny_plan("secagg", rounds=6, evaluate_every=0), InProcess.__call__, {"kill": True}
 
     def transport(here, orders, inbox):
-        step = next(iter(orders.values())).get("step")
-        if state["kill"] and inbox.what == "round 2" and step == 0:
+        step = plain(next(iter(orders.values()))).get("step")
+        if state["kill"] and inbox.name == "round 2" and step == 0:
             orders = {site: order for site, order in orders.items() if site != "site-2"}
-            inbox.lose("site-2", "power cut")
+            inbox.mark_lost("site-2", "power cut")
         real(here, orders, inbox)
-        if state["kill"] and inbox.what == "round 2, follow-up":
+        if state["kill"] and inbox.name == "round 2, follow-up":
             raise KeyboardInterrupt
 
     lines = []
@@ -204,6 +204,6 @@ def test_another_loss_after_a_kill_in_the_follow_up_is_refused_by_who_had_answer
             rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
         state["kill"] = False
         content = resume(tmp_path / "out", log=lines.append).content
-    assert any(line.startswith("round 2, follow-up can't be closed: 1 of 4 sites answered") for line in lines)
+    assert any(line.startswith("round 2, follow-up can't be closed: 1 of 4 sites replied") for line in lines)
     assert content["rounds"][4]["bytes_sent"]["site-2"] > content["rounds"][3]["bytes_sent"]["site-2"]
     assert "model_sha256" in content

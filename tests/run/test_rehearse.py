@@ -93,9 +93,7 @@ def test_a_lost_site_costs_one_round_and_is_named(tmp_path):
 
 
 def test_too_many_lost_sites_end_the_run_with_the_reason_and_keep_what_was_closed(tmp_path):
-    with pytest.raises(
-        Refused, match=r"round 1 can't be closed: 1 of 3 sites answered, the quorum is 2\. site-1: lost"
-    ):
+    with pytest.raises(Refused, match=r"round 1 can't be closed: 1 of 3 sites replied, the quorum is 2\. site-1: lost"):
         run(tmp_path / "out", lose=[("site-1", 1), ("site-2", 1)])
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["rounds"]) == 1
     assert not (tmp_path / "out" / "model.safetensors").exists()

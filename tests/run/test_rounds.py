@@ -9,7 +9,7 @@ from brainct.run.rounds import Run
 from brainct.run.run_record import Round
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan
-from tests.support.requests import describes, trains
+from tests.support.requests import describes, reply_to, trains
 
 SITES = ["a", "b", "c"]
 
@@ -22,11 +22,11 @@ class Post:
         self.unwell, self.seen = unwell, []
 
     def __call__(self, orders, inbox):
-        self.seen.append((inbox.what, sorted(orders), sorted(inbox.late)))
+        self.seen.append((inbox.name, sorted(orders), sorted(inbox.late)))
         for site, order in reversed(orders.items()):
             answer = self.unwell(site, order)
             if answer is order:
-                inbox.accept(site, self.agents[site].answer(order))
+                inbox.accept(site, reply_to(self.agents[site], order))
             elif answer is not None:
                 inbox.accept(site, answer)
 
@@ -59,7 +59,7 @@ def test_a_silent_site_is_not_waited_for_in_the_next_exchange_and_is_welcome_bac
     assert late["round 0"] == []
     assert late["round 1"] == ["b"]
     assert late["round 2"] == []
-    assert record["rounds"][0]["lost"] == {"b": "no answer in time"}
+    assert record["rounds"][0]["lost"] == {"b": "no reply in time"}
     assert set(record["rounds"][1]["metrics"]) == set(SITES)
 
 
@@ -71,7 +71,7 @@ def test_a_site_that_was_not_asked_for_a_while_is_still_not_waited_for(tmp_path,
     assert record["participation"]["b"] == {
         "asked": 2,
         "took_part": 0,
-        "lost": {"1": "no answer in time", "4": "no answer in time"},
+        "lost": {"1": "no reply in time", "4": "no reply in time"},
     }
 
 
@@ -97,7 +97,7 @@ def test_an_only_site_that_is_lost_ends_the_run(tmp_path, small_site):
     plan = tiny_plan("fedavg")
     post = Post(tmp_path, small_site, lambda site, order: None if trains(order) else order)
     record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
-    with pytest.raises(Refused, match="round 0 can't be closed: 0 of 1 sites answered, the quorum is 1"):
+    with pytest.raises(Refused, match="round 0 can't be closed: 0 of 1 sites replied, the quorum is 1"):
         Run(plan, ["a"], post, record, log=lambda line: None)()
 
 
@@ -107,14 +107,14 @@ def test_how_long_a_site_is_waited_for_follows_its_last_five_reports(tmp_path, s
     seconds = [90.0, 1.0, 2.0, 1.0, 3.0, 1.0]
     answered = [{"a": value} for value in seconds] + [{"b": 7.0}]
     record.record.rounds = [Round.model_construct(answered=each) for each in answered]
-    assert Run(plan, SITES, Post(tmp_path, small_site), record)._slowest() == {"a": 3.0, "b": 7.0}
+    assert Run(plan, SITES, Post(tmp_path, small_site), record).exchanges.slowest() == {"a": 3.0, "b": 7.0}
 
 
 def test_a_site_that_answered_nonsense_is_there_and_waited_for(tmp_path, small_site):
     post = Post(tmp_path, small_site, lambda site, order: {"x": 1} if site == "b" and in_round(0, order) else order)
     record = run(tmp_path, post)
     assert {what: names for what, _, names in post.seen}["round 1"] == []
-    assert "b, round 0: the report lacks" in record["rounds"][0]["lost"]["b"]
+    assert "b, round 0: the reply lacks" in record["rounds"][0]["lost"]["b"]
 
 
 def test_all_sites_are_asked_for_the_final_evaluation(tmp_path, small_site):
@@ -141,7 +141,7 @@ def test_a_site_with_another_package_than_the_servers_ends_the_run_before_it_tra
     def other(site, order):
         if site != "b" or not describes(order):
             return order
-        about = post.agents[site].answer(order)["about"]
+        about = reply_to(post.agents[site], order)["about"]
         return {
             "about": {**about, "package": package} if package else {key: about[key] for key in set(about) - {"package"}}
         }
@@ -158,7 +158,7 @@ def test_a_site_whose_last_check_failed_is_named_and_the_record_keeps_the_verdic
     def failed(site, order):
         if site != "b" or not describes(order):
             return order
-        return {"about": {**post.agents[site].answer(order)["about"], "check": check}}
+        return {"about": {**reply_to(post.agents[site], order)["about"], "check": check}}
 
     post, plan = Post(tmp_path, small_site, failed), tiny_plan()
     record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)

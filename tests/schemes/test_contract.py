@@ -20,7 +20,7 @@ from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, of_any, tiny_learner, tiny_model, tiny_plan, tiny_scans
 from tests.support import by_hand
 from tests.support.by_hand import MORE, sites_of
-from tests.support.requests import trains
+from tests.support.requests import reply_to, trains
 
 
 def in_one_process(name, *marks):
@@ -231,16 +231,16 @@ class Losing:
 
     def __call__(self, orders, inbox):
         for site in sorted(orders):
-            lost = site == self.gone and trains(orders[site]) and orders[site]["round"] in LOSSES[self.loss]
+            lost = site == self.gone and trains(orders[site]) and orders[site].round in LOSSES[self.loss]
             if not lost:
-                inbox.accept(site, self.agents[site].answer(orders[site]))
+                inbox.accept(site, reply_to(self.agents[site], orders[site]))
             elif self.loss == "during":
-                answer = self.agents[site].answer(orders[site])
+                answer = reply_to(self.agents[site], orders[site])
                 assert "error" not in answer
-                assert serialization.sha256(answer) == serialization.sha256(self.agents[site].answer(orders[site])), (
-                    "asked once more"
-                )
-        self.too_few = len(inbox.answers) < inbox.quorum
+                assert serialization.sha256(answer) == serialization.sha256(
+                    reply_to(self.agents[site], orders[site])
+                ), "asked once more"
+        self.too_few = len(inbox.replies) < inbox.quorum
 
 
 def ended(run):

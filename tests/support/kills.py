@@ -44,15 +44,15 @@ class Faults:
         self._carry(before=True)
 
     def during_replies(self):
-        real = SiteAgent.answer
+        real = SiteAgent.reply
 
-        def answer(agent, order):
-            found = real(agent, order)
-            if trains(order, self.number):
+        def reply(agent, request):
+            found = real(agent, request)
+            if trains(request, self.number):
                 die()
             return found
 
-        self.patch.setattr(SiteAgent, "answer", answer)
+        self.patch.setattr(SiteAgent, "reply", reply)
 
     def after_replies_before_combine(self):
         self._carry(before=False)

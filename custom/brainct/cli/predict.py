@@ -44,7 +44,7 @@ def predict(
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
     from brainct.security.credentials import offline
-    from brainct.site.agent import site_file_of
+    from brainct.site.data import site_file_of
 
     if out.exists():
         raise Refused(f"{out} is there already; name another file or remove it first")

@@ -1,1 +1,1 @@
-"""The only room that imports nvflare; it carries orders and answers and holds no arithmetic."""
+"""The only room that imports nvflare; it transports requests and replies and holds no arithmetic."""

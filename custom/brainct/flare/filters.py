@@ -13,34 +13,36 @@ from brainct.errors import Refused
 from brainct.flare import logs, messages
 from brainct.security.reply_filter import ReplyFilter, reply_filter_of
 
-_ORDER = "brainct.order"
+_REQUEST = "brainct.request"
 AT_SERVER = (
-    "privacy.json works at the server here and not at the sites, where it belongs: FLARE's simulator does that; "
-    "rehearse with BRAINCT_PRIVACY, or run in POC or provisioned"
+    "FLARE's simulator applies privacy.json at the server instead of the sites, so this run is refused; rehearse with "
+    "BRAINCT_PRIVACY, or run in POC or provisioned"
 )
 
 
 class Remember(Filter):  # type: ignore[misc]
-    """Among `task_data_filters`: has `Privacy` know what the site was asked."""
+    """Among `task_data_filters`: notes the request for `Privacy`."""
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """FLARE's call for each task that comes in; the task stays as it is."""
-        fl_ctx.set_prop(_ORDER, messages.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False)
+        fl_ctx.set_prop(
+            _REQUEST, messages.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False
+        )
         return shareable
 
 
 class Privacy(Filter):  # type: ignore[misc]
-    """Among `task_result_filters`: lets an answer out only as the policy allows, whatever job and executor gave it.
+    """Among `task_result_filters`: lets a reply out only as the policy allows, whatever job and executor made it.
 
-    policy: the keys of brainct.security.policy.Policy, and `folder`, see brainct.security.reply_filter.guard_of.
-    A result that can't be understood, or whose order `Remember` did not see, does not leave.
+    policy: the keys of brainct.security.policy.Policy, and `folder`, see security.reply_filter.reply_filter_of.
+    A result that can't be read, or whose request `Remember` did not note, does not leave.
     """
 
     def __init__(self, **policy: Any):
         super().__init__()
         reply_filter_of(policy, Path(), "")  # a wrong policy stops every job at the site before it begins
         self._policy = policy
-        self._guard: ReplyFilter | None = None
+        self._filter: ReplyFilter | None = None
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """FLARE's call for each result that is about to leave."""
@@ -48,17 +50,17 @@ class Privacy(Filter):  # type: ignore[misc]
             return FLModelUtils.to_shareable(messages.to_model({"error": AT_SERVER}))
         if shareable.get_return_code() != ReturnCode.OK:
             return make_reply(shareable.get_return_code())
-        order = fl_ctx.get_prop(_ORDER)
-        if order is None:
+        request = fl_ctx.get_prop(_REQUEST)
+        if request is None:
             raise Refused("privacy.json names brainct.flare.filters.Privacy alone; add Remember to task_data_filters")
-        answer = messages.from_model(FLModelUtils.from_shareable(shareable))
-        allowed = self._guard_of(fl_ctx).answer(order, answer)
-        if "error" not in answer:
+        reply = messages.from_model(FLModelUtils.from_shareable(shareable))
+        allowed = self._filter_of(fl_ctx).reply_plain(request, reply)
+        if "error" not in reply:
             logs.audit(allowed, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(allowed))
 
-    def _guard_of(self, fl_ctx: FLContext) -> ReplyFilter:
-        if self._guard is None:
-            beside = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._guard = reply_filter_of(self._policy, beside, fl_ctx.get_identity_name())
-        return self._guard
+    def _filter_of(self, fl_ctx: FLContext) -> ReplyFilter:
+        if self._filter is None:
+            folder = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
+            self._filter = reply_filter_of(self._policy, folder, fl_ctx.get_identity_name())
+        return self._filter

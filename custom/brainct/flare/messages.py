@@ -1,4 +1,4 @@
-"""Orders and answers as FLARE's FLModel: tensors as params, which FLARE streams and filters, the rest as meta."""
+"""Requests and replies as FLARE's FLModel: tensors as params, which FLARE streams and filters, the rest as meta."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _REST = "brainct"
 
 
 def speak_tensors() -> None:
-    """Have FLARE carry torch tensors as they are; each end calls it when it is built.
+    """Have FLARE transport torch tensors as they are; each end calls it when it is built.
 
     FLARE's DecomposerRegister would do the same, but it loads any class that a job names.
     """

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from brainct.core.scheme import Task
 from brainct.core.weights import Weights, difference, filled
 from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
 from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
-from brainct.security.reply_filter import Answers
+from brainct.protocol.agent import Agent
+from brainct.protocol.replies import Failure, Update
+from brainct.protocol.requests import DescribeRequest, Request, TrainRequest
 from brainct.training.data import Fold
 
 ANY = FINDINGS.index("any")
@@ -79,28 +82,27 @@ def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: flo
 class Server:
     """Sends one site agent the requests of a run as an honest server would, each round once."""
 
-    def __init__(self, agent: Answers, site: str, plan: Plan):
-        self.agent, self.site, self.plan, self.orders, self.said = agent, site, plan, 0, ""
-        self._ask("describe", 0, None)
+    def __init__(self, agent: Agent, site: str, plan: Plan):
+        self.agent, self.plan, self.requests, self.refusal = agent, plan, 0, ""
+        self._run: Mapping[str, Any] = {"run": "crafted", "sites": (site,), "plan": plan.model_dump()}
+        self._send(DescribeRequest(exchange="the roll call", **self._run))
 
-    def reply(self, weights: Weights) -> Mapping[str, Any] | None:
+    def train(self, weights: Weights) -> Update | None:
         """The site's reply to the next round's task; None after a refusal."""
-        if self.said or self.orders >= self.plan.rounds:
+        if self.refusal or self.requests >= self.plan.rounds:
             return None
-        self.orders += 1
-        return self._ask("reply", self.orders - 1, weights)
+        number, self.requests = self.requests, self.requests + 1
+        task = Task(dict(weights))
+        return self._send(TrainRequest(exchange=f"round {number}", round=number, task=task, **self._run))
 
-    def _ask(self, what: str, round: int, weights: Weights | None) -> Mapping[str, Any] | None:
-        order: dict[str, Any] = {"what": what, "exchange": f"{what} {round}", "round": round, "sites": [self.site]}
-        order |= {"run": "crafted", "plan": self.plan.model_dump(), "step": 0}
-        if weights is not None:
-            order["task"] = {"weights": dict(weights), "extra": {}}
-        answer = self.agent.answer(order)
-        self.said = answer.get("error", "")
-        return None if self.said else answer
+    def _send(self, request: Request) -> Update | None:
+        reply = self.agent.reply(request)
+        if isinstance(reply, Failure):
+            self.refusal = reply.reason
+        return reply if isinstance(reply, Update) else None
 
 
-def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
+def imprint(agent: Agent, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
     """Request one report under an imprint layer of BINS thresholds, and read scans from its differences.
 
     fold: the site's training scans, (N, 3, size, size), to compare with. scheme: `fedsgd`, whose report is a gradient,
@@ -108,8 +110,8 @@ def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size:
     """
     server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
     given = imprint_weights(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
-    answer = server.reply(given)
-    moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
+    reply = server.train(given)
+    moved = {} if reply is None else reply.weights if scheme == "fedsgd" else difference(given, reply.weights)
     pictures = read_imprint(moved) if moved else []
     what = "gradient" if scheme == "fedsgd" else "update"
     return _outcome(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.inputs)
@@ -141,7 +143,7 @@ def _shifted(values: Tensor) -> Tensor:
     return torch.cat([values[1:], torch.zeros_like(values[:1])])
 
 
-def try_attacks(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
+def try_attacks(agent: Callable[[str], Agent], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
     """All crafted-network attacks on one site.
 
     agent: gives a site agent with its own disk for each attack's name. fold: the site's training scans at a size.
@@ -153,7 +155,7 @@ def try_attacks(agent: Callable[[str], Answers], site: str, fold: Callable[[int]
     ]
 
 
-def read_through_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
+def read_through_loss(agent: Agent, site: str, fold: Fold, size: int = 32) -> Outcome:
     """Use the training loss alone: find a threshold with one scan above it, then read its values, one a request.
 
     Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; the
@@ -206,8 +208,8 @@ class _Reader:
 
     def _total(self, part: Tensor, border: float, pixel: int | None) -> float | None:
         """The sum over the scans above the border of cross-entropy minus log 2."""
-        answer = self.server.reply(_gated(self.weights, part, border, pixel))
-        loss = answer.get("metrics", {}).get("loss") if answer else None
+        reply = self.server.train(_gated(self.weights, part, border, pixel))
+        loss = reply.metrics.get("loss") if reply else None
         return None if loss is None else (loss - math.log(2)) * self.labels
 
 
@@ -254,7 +256,7 @@ def _outcome(attack: str, server: Server, pictures: Sequence[Tensor], images: Te
     nearest = [max((_psnr(picture, one) for picture in pictures), default=-math.inf) for one in true]
     best = max(nearest, default=-math.inf)
     clear = sum(value > CLEAR for value in nearest)
-    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.orders, server.said)
+    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.requests, server.refusal)
 
 
 def _psnr(picture: Tensor, true: Tensor) -> float:
