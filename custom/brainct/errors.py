@@ -9,7 +9,7 @@ class Refused(ValueError):
 
 
 class Declined(Refused):
-    """A site's refusal whose reason follows from the server's request alone, so that the server may read it in words."""
+    """A site's refusal whose reason follows from the server's request alone, so that the server may read it."""
 
 
 def failed(site: str) -> str:

@@ -1,4 +1,4 @@
-"""Orders and answers survive FLARE's own serialisation."""
+"""Requests and replies survive FLARE's own serialisation."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ REQUEST = request(tiny_plan(), round=3, sites=["a", "b"], task=TASK)
 
 
 @pytest.mark.parametrize("value", [REQUEST, request(tiny_plan(), "describe"), {"scores": {"any": {"auroc": None}}}])
-def test_an_order_comes_back_as_it_was(value):
+def test_a_request_comes_back_as_it_was(value):
     shareable = FLModelUtils.to_shareable(messages.to_model(value, 3))
     back = messages.from_model(FLModelUtils.from_shareable(shareable))
     assert serialization.sha256(back) == serialization.sha256(value)

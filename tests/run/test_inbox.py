@@ -1,4 +1,4 @@
-"""Who is let in, who is lost and why, and when waiting ends."""
+"""Which replies count, who is lost and why, and when waiting ends."""
 
 import time
 

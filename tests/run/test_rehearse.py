@@ -27,7 +27,7 @@ def run(folder, scheme="feddc", lines=None, sites=SITES, rounds=3, choices=(), *
 
 
 @pytest.mark.parametrize("scheme", [pytest.param("fedavg", marks=pytest.mark.slow), "feddc"])
-def test_the_model_is_the_same_to_the_bit_with_one_worker_two_or_three_and_again(tmp_path, scheme):
+def test_the_model_is_bit_identical_with_one_worker_two_or_three_and_again(tmp_path, scheme):
     hashes = [
         run(tmp_path / str(number), scheme, workers=workers)["model_sha256"]
         for number, workers in enumerate((1, 1, 2, 3))
@@ -138,7 +138,7 @@ def test_a_site_whose_training_diverges_is_named_whatever_the_workers(tmp_path, 
         assert set(record["rounds"][2]["metrics"]) == set(record["test"]) == set(SITES)
 
 
-def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_bit(tmp_path):
+def test_a_killed_worker_is_started_again_and_the_result_stays_bit_identical(tmp_path):
     wanted = run(tmp_path / "calm", rounds=12)["model_sha256"]
     lines, killed = [], []
 

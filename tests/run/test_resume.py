@@ -211,15 +211,15 @@ def test_a_site_that_answered_and_had_nothing_to_keep_yet_is_not_taken_for_one_t
     """The first round of secagg collects keys; a site that is lost in the second one has kept nothing so far."""
     plan, real = tiny_plan("secagg", rounds=4, evaluate_every=0), SiteAgent.reply
 
-    def answer(agent, order):
-        lost = trains(order, 1) and agent.site == "site-2"
-        return Failure("power cut") if lost else real(agent, order)
+    def reply(agent, request):
+        lost = trains(request, 1) and agent.site == "site-2"
+        return Failure("power cut") if lost else real(agent, request)
 
     def closed(row):
         if row["round"] == 1:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(SiteAgent, "reply", answer)
+        patch.setattr(SiteAgent, "reply", reply)
         rehearse(plan, site_names(4), tmp_path / "out", log=quiet, on_round_closed=closed)
     assert "model_sha256" in resume(tmp_path / "out", log=quiet).content

@@ -24,9 +24,9 @@ from tests.support.summing import SITES
 
 
 class Carrying:
-    """Carries orders to real desks, each with a secret of its own, and notes what they send.
+    """Gives requests to real agents, each with a secret of its own, and notes what they send.
 
-    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's order, or of its answer.
+    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's request, or of its reply.
     """
 
     def __init__(self, folder, kits=None, change=lambda site, what: what):
@@ -43,14 +43,14 @@ class Carrying:
         }
         self.sent, self.change = [], change
 
-    def __call__(self, orders, inbox):
-        for site in sorted(orders):
-            answer = self.change(site, reply_to(self.agents[site], self.change(site, plain(orders[site]))))
-            self.sent += [serialization.sha256(answer)] if trains(orders[site]) else []
-            inbox.accept(site, answer)
+    def __call__(self, requests, inbox):
+        for site in sorted(requests):
+            reply = self.change(site, reply_to(self.agents[site], self.change(site, plain(requests[site]))))
+            self.sent += [serialization.sha256(reply)] if trains(requests[site]) else []
+            inbox.accept(site, reply)
 
 
-def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit(tmp_path):
+def test_sites_draw_other_keys_for_each_run_and_the_model_is_bit_identical(tmp_path):
     plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
     carrier = Carrying(tmp_path / "client_state")
     for number in range(2):
@@ -89,7 +89,7 @@ def federated(folder, carrier, rounds=3, log=lambda line: None):
     return sha256(Run(plan, SITES, carrier, record, log=log)()), record.content
 
 
-def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
+def test_with_the_hospitals_certificates_the_model_is_bit_identical(tmp_path, kits):
     signed, record = federated(tmp_path / "1", Carrying(tmp_path / "client_state", kits))
     assert signed == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert not any(row["lost"] for row in record["rounds"])
@@ -156,7 +156,7 @@ def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(t
 
     carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
-    assert [set(answer) for answer in refused] == [{"error", "exchange"}]
+    assert [set(reply) for reply in refused] == [{"error", "exchange"}]
 
 
 def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again(tmp_path):
@@ -174,6 +174,6 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
     carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert refused == [
-        "the server asks for round 1, but site-1 has its client state of round 1 of this run and replies to each request "
-        "once: the server's state is an older copy; begin a new run"
+        "the server asks for round 1, but site-1 stored client state after round 1 of this run and replies to each "
+        "request once: the server's state is an older copy; begin a new run"
     ]

@@ -1,4 +1,4 @@
-"""A server that cheats: each attack as it was run, what it gets now, and random orders that get nothing unlisted."""
+"""A server that cheats: each attack as it was run, what it gets now, and random requests that get nothing unlisted."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_nothing_is_answered_without_a_roll_call_nor_in_a_run_that_begins_twice(
     assert "(seed)" in site.reply_plain(request(tiny_plan(seed=5), "describe", new=False))["error"]
 
 
-def test_an_order_that_comes_again_gets_the_same_bytes_whatever_became_of_the_scans(tmp_path):
+def test_a_request_that_comes_again_gets_the_same_bytes_whatever_became_of_the_scans(tmp_path):
     plan = tiny_plan()
     first = begun(tmp_path, plan, scans=hospital(0)).reply_plain(request(plan))
     again = door(tmp_path, hospital(1)).reply_plain(request(plan))
@@ -196,7 +196,7 @@ def test_a_network_that_the_site_does_not_list_gets_nothing_out(tmp_path, scheme
             assert error.startswith(ATTACKS["network of a job's making"].line)
 
 
-# Any order ------------------------------------------------------------------------------------------------------------
+# Any request ----------------------------------------------------------------------------------------------------------
 
 PLANS = [tiny_plan(), tiny_plan(seed=2), tiny_plan("fedsgd"), tiny_plan(fit={"rate": 3e38})]
 VALUES = st.sampled_from([0.0, 1e-3, 1.0, 1e30, float("inf"), float("nan")])
@@ -253,7 +253,7 @@ def test_whatever_a_server_asks_it_gets_the_listed_values_alone_and_words_that_n
 
 
 def _words(answer):
-    """An answer without what may follow from the scans: tensors, scores, losses and the fingerprint."""
+    """A reply without what may follow from the scans: tensors, scores, losses and the fingerprint."""
     hidden = ("weights/", "scores/", "metrics/")
     return {
         place: "*" if place.startswith(hidden) or place.endswith("fingerprint") else value

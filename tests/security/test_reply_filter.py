@@ -1,4 +1,4 @@
-"""A site's door: the policy holds whatever the order, the budget is kept over runs, and noise can't be guessed."""
+"""The reply filter: the policy holds whatever the request, the budget lasts over runs, and noise can't be guessed."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def allowed_by(policy):
 
 @pytest.fixture
 def site(tmp_path, small_site):
-    """A desk behind a policy; call it with the policy to open the door anew on the same disk."""
+    """An agent behind a policy; call it with the policy to start it anew on the same disk."""
 
     def open_door(folder="disk", **policy):
         agent = Agreed("site-1", tmp_path / folder / "client_state", small_site)
@@ -179,7 +179,7 @@ def rehearsed(folder, plan=None, workers=1, sites=("a", "b")):
     return rehearse(plan, list(sites), folder, workers=workers, log=lambda line: None).content
 
 
-def test_a_rehearsal_under_a_policy_is_repeated_to_the_bit_and_pays_once(tmp_path, monkeypatch):
+def test_a_rehearsal_under_a_policy_is_repeated_bit_identically_and_pays_once(tmp_path, monkeypatch):
     bare = rehearsed(tmp_path / "bare")
     monkeypatch.setenv("BRAINCT_PRIVACY", str(policy_file(tmp_path / "local", clip=0.5, noise=0.1)))
     first, again = rehearsed(tmp_path / "1"), rehearsed(tmp_path / "2", workers=2)
@@ -209,7 +209,7 @@ def test_sites_that_demand_secure_aggregation_take_part_in_it_alone(tmp_path, sm
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is no privacy.json"),
+        ("{", "is not a privacy.json"),
         ('{"scopes": [], "default_scope": "x"}', "KeyError"),
         (
             '{"scopes": [{"name": "x", "task_result_filters": []}], "default_scope": "x"}',
@@ -261,7 +261,7 @@ def test_a_request_of_an_unknown_kind_gets_nothing_out_whatever_replied_to_it(si
 
 
 def test_a_reply_to_a_request_for_scores_holds_scores_and_nothing_else(site):
-    known = {"scores": {}, "exchange": "round 0"}
+    known = {"scores": {}, "exchange": "round 3"}
     answer = {**known, "weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}}
     found = request(tiny_plan(), "evaluate", fold="test", round=3)
     assert site(clip=1.0).filter.reply_plain(found, answer) == known

@@ -158,7 +158,7 @@ def test_a_site_does_not_repeat_an_older_round_with_the_client_state_of_a_later_
     other = task_of({key: value + 1 for key, value in first_weights(plan).items()})
     for changes in ({"round": 2}, {"round": 3, "task": other}):
         error = Agreed("site-1", tmp_path / "client_state", small_site).reply_plain(request(plan, **changes))["error"]
-        assert "site-1 has its client state of round 3 of this run and replies to each request once" in error
+        assert "site-1 stored client state after round 3 of this run and replies to each request once" in error
     assert "error" not in agent.reply_plain(request(plan, round=3))
     assert agent.reply_plain(request(plan, "describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
     error = agent.reply_plain(request(plan, "describe"))["error"]

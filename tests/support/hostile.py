@@ -183,8 +183,8 @@ ATTACKS = {
     "unknown kind of request": Attack(
         "a server sends a request of another kind, which the privacy policy might let pass",
         "the site; its log and audit.log",
-        "site-1 does not take part: the server's request is 'predict'; wanted one of describe, train, evaluate; nothing "
-        "leaves",
+        "site-1 does not take part: the server's request is 'predict'; wanted one of describe, train, evaluate; "
+        "nothing leaves",
     ),
     "scores of training scans": Attack(
         "a server asks for scores of the scans that a site trains on",
@@ -214,7 +214,7 @@ ATTACKS = {
     "second request for a round": Attack(
         "a server asks for a round once more with another model",
         "the site; its audit.log",
-        "site-1 has its client state of round 0 of this run and replies to each request once",
+        "site-1 stored client state after round 0 of this run and replies to each request once",
     ),
     "scores as an oracle": Attack(
         "a server asks for the scores of more models than the run's plan evaluates",

@@ -30,11 +30,11 @@ class Faults:
     def _carry(self, before):
         real = InProcess.__call__
 
-        def transport(here, orders, inbox):
-            asked = [order for order in orders.values() if trains(order, self.number)]
+        def transport(here, requests, inbox):
+            asked = [request for request in requests.values() if trains(request, self.number)]
             if asked and before:
                 die()
-            real(here, orders, inbox)
+            real(here, requests, inbox)
             if asked:
                 die()
 

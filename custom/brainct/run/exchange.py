@@ -64,7 +64,7 @@ class Exchanges:
         return inbox.close()
 
     def train(self, number: int, tasks: Mapping[str, Task], step: int = 0) -> ExchangeResult:
-        """A round's tasks, or with step 1 those of its follow-up, in which too few replies are the scheme's to handle."""
+        """A round's tasks; with step 1 those of its follow-up, where the scheme handles too few replies."""
         if not tasks:
             return ExchangeResult(self._reports(step))
         name, reports = f"round {number}" + f", {FOLLOW_UP}" * step, self._reports(step)

@@ -145,8 +145,8 @@ class SiteAgent(Agent):
             return Update(**given[step]["answer"])
         if number < kept["round"] or step in given or "1" in given:
             raise Declined(
-                f"the server asks for round {number}, but {self.site} has its client state of round {kept['round']} of "
-                "this run and replies to each request once: the server's state is an older copy; begin a new run"
+                f"the server asks for round {number}, but {self.site} stored client state after round "
+                f"{kept['round']} of this run and replies to each request once: the server's state is an older copy; begin a new run"
             )
         if request.step and not given:
             raise Declined(

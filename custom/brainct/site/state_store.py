@@ -29,7 +29,7 @@ class StateStore:
 
     @contextmanager
     def alone(self, run: str) -> Iterator[None]:
-        """While no other process of the site replies to a request of this run: of two at once, each would be the first."""
+        """While no other process of the site replies in this run: of two at once, each would be the first."""
         with locked(self._file(run, ".lock")):
             yield
 
