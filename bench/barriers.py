@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from brainct.barriers.measure import Choices, mixed
-from brainct.barriers.subjects import Subject, measured, of_files, of_run
+from brainct.barriers.pair import Choices, interpolate
+from brainct.barriers.subjects import Subject, measure_subject, models_of_files, models_of_run
 from brainct.core.names import site_names
 from brainct.core.serialization import write
 from brainct.core.weights import Weights
@@ -59,12 +59,12 @@ def subjects(runs: Path, rounds: int) -> dict[str, Any]:
         return trained(runs / f"{site}-{seed}", [site], seed, rounds) / "model.safetensors"
 
     def federation() -> Subject:
-        return of_run(trained(runs / "run", site_names(4), 1, rounds), PASSES)
+        return models_of_run(trained(runs / "run", site_names(4), 1, rounds), PASSES)
 
     return {
         "federation": federation,
-        "same-start": lambda: of_files([alone("site-1", 1), alone("site-2", 1)]),
-        "different-starts": lambda: of_files([alone("site-1", 1), alone("site-2", 2)]),
+        "same-start": lambda: models_of_files([alone("site-1", 1), alone("site-2", 1)]),
+        "different-starts": lambda: models_of_files([alone("site-1", 1), alone("site-2", 2)]),
     }
 
 
@@ -105,11 +105,11 @@ def content_of(make: Any) -> dict[str, Any]:
     began = time.process_time()
     subject: Subject = make()
     ready = time.process_time()
-    content = measured(subject, FOLDS, "all", CHOICES)
+    content = measure_subject(subject, FOLDS, "all", CHOICES)
     seconds = {"training": round(ready - began, 1), "measuring": round(time.process_time() - ready, 1)}
     models = dict(subject.models)
     for one, other in content["pairs"]:
-        models[f"halfway {one} {other}"] = mixed(models[one], models[one], models[other], 0.5, models[one].keys())
+        models[f"halfway {one} {other}"] = interpolate(models[one], models[one], models[other], 0.5, models[one].keys())
     aurocs = {fold: {name: auroc(subject, one, fold) for name, one in models.items()} for fold in FOLDS}
     return {**content, "aurocs": aurocs, "seconds": seconds}
 

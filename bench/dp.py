@@ -6,7 +6,7 @@
 
 FedAvg over four sites. `training`: DP-SGD at each site, q --sampling, clip --clip; `update`: each update of a round
 clipped at --update-clip and noised. Noise is set so that all rounds of a site give away just epsilon at delta 1e-5, one
-patient exchanged for another (which for `update` covers all patients at once). Each seed draws or partitions the scans anew.
+patient exchanged for another (which for `update` covers all patients at once). Each seed draws the scans anew.
 Appends one line a run as JSON to --out, and prints the table of all that it holds.
 """
 

@@ -2,8 +2,8 @@
 
     BRAINCT_HEAD_CT=folder/with/labels.csv python bench/head_ct.py --seeds 5 --passes 150 300
 
-A pass is one epoch at every site. Each seed partitions the images anew and starts from other weights. Prints one line a run
-as JSON, then the table.
+A pass is one epoch at every site. Each seed partitions the images anew and starts from other weights. Prints one line
+a run as JSON, then the table.
 """
 
 import argparse

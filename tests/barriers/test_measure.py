@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainct.barriers import measure
-from brainct.barriers.measure import Between, Choices, Cut, averaged, between, chosen, directions, of_pairs, span, walk
+from brainct.barriers.measure import lowest_layers, measure_pair, measure_pairs
+from brainct.barriers.pair import Choices, Cut, Pair, measure_path
+from brainct.barriers.perturbations import directions, span
+from brainct.barriers.trees import mean_of_trees
 from brainct.core.learner import Layer
 from brainct.errors import Refused
 from tests.support import diagonal
@@ -20,7 +23,7 @@ scales = st.floats(0.2, 5).filter(lambda s: abs(s - 1) > 0.01)
 
 @given(scales)
 def test_the_diagonal_network_has_the_barriers_of_its_closed_form(s):
-    found = between(diagonal.fitted(s), diagonal.fitted(1 / s), diagonal.LAYERS, diagonal.loss, Choices(samples=1))
+    found = measure_pair(diagonal.fitted(s), diagonal.fitted(1 / s), diagonal.LAYERS, diagonal.loss, Choices(samples=1))
     assert found["full"]["barrier"] == pytest.approx(diagonal.full_barrier(s), rel=1e-9)
     u, v = found["layers"]
     assert u["base_a"] == v["base_b"] == pytest.approx(diagonal.layer_barrier(s), rel=1e-9)
@@ -53,7 +56,7 @@ def test_a_deep_linear_network_is_convex_along_each_single_layer_cut(seed, depth
             out = matrix @ out
         return float((out - y).square().mean())
 
-    pair = Between(a, b, loss, Choices(points=9, refine=2), loss(a), loss(b))
+    pair = Pair(a, b, loss, Choices(points=9, refine=2), loss(a), loss(b))
     for key in a:
         cut = pair.cut(b if second else a, [key])
         height = max(cut.losses.values())
@@ -65,12 +68,12 @@ def test_a_deep_linear_network_is_convex_along_each_single_layer_cut(seed, depth
 
 def test_two_layers_at_once_are_not_convex_in_the_diagonal_network():
     a, b = diagonal.fitted(2.0), diagonal.fitted(0.5)
-    pair = Between(a, b, diagonal.loss, Choices(), 0.0, 0.0)
+    pair = Pair(a, b, diagonal.loss, Choices(), 0.0, 0.0)
     assert pair.cut(a, ["u", "v"]).bump() > 0.3
 
 
 def test_the_highest_point_is_found_between_the_even_points():
-    path = walk(lambda alpha: -((alpha - 0.3123) ** 2), Choices(points=3, refine=12), 0.0, 0.0)
+    path = measure_path(lambda alpha: -((alpha - 0.3123) ** 2), Choices(points=3, refine=12), 0.0, 0.0)
     assert path.barrier(0.0, 0.0) == pytest.approx(0.0, abs=1e-6)
     assert min(path.losses) == 0
     assert max(path.losses) == 1
@@ -109,7 +112,7 @@ def test_a_layers_cut_moves_that_layer_alone_and_never_a_counter():
     made, layers = models(2)
     a, b = made.values()
     seen = []
-    pair = Between(a, b, seen_by(norm_of_first, seen), COARSE, 0.0, 0.0)
+    pair = Pair(a, b, seen_by(norm_of_first, seen), COARSE, 0.0, 0.0)
     pair.cut(a, layers[0].keys)
     assert len(seen) == COARSE.points - 1
     assert torch.equal(seen[-1]["one.weight"], b["one.weight"])
@@ -119,7 +122,7 @@ def test_a_layers_cut_moves_that_layer_alone_and_never_a_counter():
 
 def test_cumulative_from_the_top_begins_with_the_last_layer_and_ends_with_all():
     made, layers = models(2)
-    found = between(*made.values(), layers, norm_of_first, COARSE)
+    found = measure_pair(*made.values(), layers, norm_of_first, COARSE)
     top, bottom = found["cumulative"]["top"], found["cumulative"]["bottom"]
     first = (found["layers"][0]["base_a"] + found["layers"][0]["base_b"]) / 2
     last = (found["layers"][1]["base_a"] + found["layers"][1]["base_b"]) / 2
@@ -149,7 +152,7 @@ def test_a_null_space_perturbation_does_not_change_what_depends_on_the_training_
     def loss(weights):
         return float((weights["one.weight"].double() - a["one.weight"].double()) @ step)
 
-    rises = between(a, b, layers, loss, COARSE)["perturbations"]
+    rises = measure_pair(a, b, layers, loss, COARSE)["perturbations"]
     one, two = rises["layers"]
     length = float(step.square().sum())
     assert one["interpolation"] == pytest.approx([0.25 * length, 0.5 * length, length], rel=1e-6)
@@ -160,15 +163,15 @@ def test_a_null_space_perturbation_does_not_change_what_depends_on_the_training_
 
 
 def test_a_layer_of_one_number_has_no_direction_outside_the_training_subspace():
-    found = between(diagonal.fitted(2.0), diagonal.fitted(0.5), diagonal.LAYERS, diagonal.loss, COARSE)
+    found = measure_pair(diagonal.fitted(2.0), diagonal.fitted(0.5), diagonal.LAYERS, diagonal.loss, COARSE)
     assert [row["null"] for row in found["perturbations"]["layers"]] == [None, None]
 
 
 def test_numbers_of_several_pairs_are_their_means_and_each_pair_is_told():
     made, layers = models(3)
-    found = of_pairs(made, layers, norm_of_first, COARSE, [])
+    found = measure_pairs(made, layers, norm_of_first, COARSE, [])
     assert found["pairs"] == [["site-0", "site-1"], ["site-0", "site-2"], ["site-1", "site-2"]]
-    alone = [between(made[one], made[other], layers, norm_of_first, COARSE) for one, other in found["pairs"]]
+    alone = [measure_pair(made[one], made[other], layers, norm_of_first, COARSE) for one, other in found["pairs"]]
     assert found["full"]["barrier"] == pytest.approx(sum(row["full"]["barrier"] for row in alone) / 3)
     assert [row["full"] for row in found["each"]] == [row["full"]["barrier"] for row in alone]
     assert found["layers"][1]["path"] == "two"
@@ -176,7 +179,7 @@ def test_numbers_of_several_pairs_are_their_means_and_each_pair_is_told():
 
 def test_means_of_trees_keep_words_and_say_none_where_one_is_missing():
     trees = [{"a": [1.0, None], "b": "x"}, {"a": [2.0, 3.0], "b": "x"}]
-    assert averaged(trees) == {"a": [1.5, None], "b": "x"}
+    assert mean_of_trees(trees) == {"a": [1.5, None], "b": "x"}
 
 
 HEIGHTS = [
@@ -199,19 +202,19 @@ HEIGHTS = [
     ],
 )
 def test_the_layers_with_the_lowest_barriers_are_chosen_in_the_networks_order(choice, layers):
-    assert chosen(HEIGHTS, **choice) == layers
+    assert lowest_layers(HEIGHTS, **choice) == layers
 
 
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        (lambda: chosen(HEIGHTS), "wanted one of the two"),
-        (lambda: chosen(HEIGHTS, 1, 0.1), "wanted one of the two"),
-        (lambda: chosen(HEIGHTS, 4), "--choose is 4; wanted a number from 0 to the 3 layers"),
+        (lambda: lowest_layers(HEIGHTS), "wanted one of the two"),
+        (lambda: lowest_layers(HEIGHTS, 1, 0.1), "wanted one of the two"),
+        (lambda: lowest_layers(HEIGHTS, 4), "--choose is 4; wanted a number from 0 to the 3 layers"),
         (lambda: Choices(points=2), "--points is 2; wanted at least 3"),
-        (lambda: of_pairs({"a": {}}, [], norm_of_first, COARSE, []), "barriers of a; wanted at least two models"),
+        (lambda: measure_pairs({"a": {}}, [], norm_of_first, COARSE, []), "barriers of a; wanted at least two models"),
         (
-            lambda: between(diagonal.fitted(2.0), {"u": torch.ones(1)}, diagonal.LAYERS, diagonal.loss, COARSE),
+            lambda: measure_pair(diagonal.fitted(2.0), {"u": torch.ones(1)}, diagonal.LAYERS, diagonal.loss, COARSE),
             "the second model: missing tensors: v",
         ),
     ],

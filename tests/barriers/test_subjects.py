@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from brainct.barriers.subjects import loss_on, of_run
+from brainct.barriers.subjects import loss_on, models_of_run
 from brainct.run.rehearse import rehearse
 from brainct.schemes import build
 from tests.conftest import tiny_plan
@@ -42,7 +42,7 @@ def test_a_runs_barriers_are_written_drawn_and_chosen_from(capsys, run):
 
 
 def test_sites_models_start_from_the_run_and_the_loss_is_the_learners_own(run):
-    subject = of_run(run, epochs=0)
+    subject = models_of_run(run, epochs=0)
     one, two = subject.models.values()
     assert all(one[key].equal(two[key]) for key in one)
     whole = loss_on(subject, "train", "all")(one)

@@ -196,12 +196,18 @@ def test_the_bytes_of_a_dry_run_are_those_that_the_schemes_send():
     assert traffic("dynamic")[1] < back
 
 
-def test_the_committed_pages_of_schemes_are_what_the_registry_says(capsys, tmp_path):
+def test_the_committed_page_of_schemes_is_what_the_registry_says(capsys, tmp_path):
     assert type_in(capsys, "schemes", "--write", "--docs", tmp_path)[0] == 0
-    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
-    assert len(made) > 10
-    for path in made:
-        assert (tmp_path / path).read_text() == (ROOT / "docs" / path).read_text(), path
+    assert [path.name for path in tmp_path.iterdir()] == ["schemes.md"]
+    assert (tmp_path / "schemes.md").read_text() == (ROOT / "docs" / "schemes.md").read_text()
+
+
+def test_one_scheme_is_shown_with_its_block_and_its_schema(capsys):
+    assert "### `fedprox`" in type_in(capsys, "schemes", "fedprox")[1]
+    code, out, _ = type_in(capsys, "schemes", "fedprox", "--schema")
+    assert code == 0
+    assert json.loads(out)["properties"]["mu"]["minimum"] == 0
+    refused(capsys, "unknown scheme 'fedmax'", "schemes", "fedmax")
 
 
 def test_the_command_imports_without_torch_monai_nvflare_and_sklearn():
@@ -249,7 +255,7 @@ def test_a_stopped_run_says_how_to_continue(capsys, small_job, small_site, tmp_p
 def test_an_untrained_model_is_refused_by_predict(capsys, small_site, tmp_path, scheme):
     rehearse(tiny_plan(scheme, rounds=2, evaluate_every=0), ["a", "b"], tmp_path / "out", log=lambda line: None)
     model = tmp_path / "out" / "model.safetensors"
-    refused(capsys, "it has learned nothing", "predict", model, "--out", tmp_path / "p.csv")
+    refused(capsys, "the model is untrained", "predict", model, "--out", tmp_path / "p.csv")
 
 
 def test_predictions_are_written_whole_or_not_at_all(capsys, small_site, tmp_path):

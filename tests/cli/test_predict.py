@@ -84,7 +84,7 @@ def test_scans_without_any_label_are_answered_by_name(capsys, tmp_path):
     assert {row["scan"] for row in rows} == {"scans/a.png", "scans/b.png"}
     code, said = asked(capsys, model, "--site-file", tmp_path / "own.yaml", "--out", tmp_path / "p.csv")
     assert code == 2
-    assert "p.csv is there already" in " ".join(said.split())
+    assert "p.csv exists already" in " ".join(said.split())
 
 
 def test_the_common_statistics_are_in_the_file_that_is_asked(tmp_path, small_site):

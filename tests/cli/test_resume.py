@@ -3,7 +3,7 @@
 import json
 
 from brainct.core.names import site_names
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rehearse import rehearse
 from tests.conftest import tiny_plan
 from tests.support.command import refused, type_in
@@ -37,15 +37,17 @@ def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, sm
 
 
 def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_site):
-    record = Record(tmp_path / "out", tiny_plan(), tiny_plan().build(), "test", states=tmp_path / "brainct/runs/8f3a-1")
+    record = RecordWriter(
+        tmp_path / "out", tiny_plan(), tiny_plan().build(), "test", states=tmp_path / "brainct/runs/8f3a-1"
+    )
     record.checkpoint({})
     (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
     (tmp_path / "brainct" / "client_state" / "77bc-2" / "hospital-b.safetensors").write_bytes(b"0" * 1_500_000)
     code, out, _ = type_in(capsys, "runs", "list", tmp_path)
     assert code == 0
-    assert out.splitlines()[0].startswith("77bc-2  what the site keeps, 1.5 MB, ")
-    assert out.splitlines()[1].startswith("8f3a-1  state, 0.0 MB, ")
-    refused(capsys, "holds nothing of a run '..'", "runs", "remove", tmp_path, "..")
+    assert out.splitlines()[0].startswith("77bc-2  client state, 1.5 MB, ")
+    assert out.splitlines()[1].startswith("8f3a-1  checkpoint, 0.0 MB, ")
+    refused(capsys, "stores nothing of a run '..'", "runs", "remove", tmp_path, "..")
     assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0
     assert [line.split()[0] for line in type_in(capsys, "runs", "list", tmp_path)[1].splitlines()] == ["8f3a-1"]
 
@@ -54,6 +56,6 @@ def test_a_run_is_not_removed_while_a_job_runs_at_the_site(capsys, tmp_path):
     (tmp_path / "brainct" / "client_state" / "77bc-2").mkdir(parents=True)
     (tmp_path / "brainct" / "jobs").mkdir()
     (tmp_path / "brainct" / "jobs" / "8f3a-1.json").write_text("{}")
-    refused(capsys, "has a running job, 8f3a-1, which may need what it keeps", "runs", "remove", tmp_path, "77bc-2")
+    refused(capsys, "has a running job, 8f3a-1, which may need its client state", "runs", "remove", tmp_path, "77bc-2")
     (tmp_path / "brainct" / "jobs" / "8f3a-1.json").unlink()
     assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0

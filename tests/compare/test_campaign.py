@@ -21,7 +21,7 @@ from brainct.compare.one_run import run_one
 from brainct.compare.planned_runs import planned_runs
 from brainct.compare.simulated_sites import HELD_OUT_SITE
 from tests.conftest import tiny_plan
-from tests.support.rows import SMALL, TINY_DESIGN, tiny_design
+from tests.support.rows import SMALL, TINY_COMPARISON, tiny_comparison
 
 
 def quiet(line):
@@ -38,14 +38,14 @@ def untimed(folder):
 def finished(tmp_path_factory):
     """A comparison with two at a time, of which one scheme can't run."""
     folder = tmp_path_factory.mktemp("finished")
-    design = tiny_design(schemes=["fedma", "sitenorm"], rounds=2)
+    comparison = tiny_comparison(schemes=["fedma", "sitenorm"], rounds=2)
     lines = []
-    failures = compare(design, folder, workers=2, log=lines.append)
-    return design, folder, failures, lines
+    failures = compare(comparison, folder, workers=2, log=lines.append)
+    return comparison, folder, failures, lines
 
 
 def test_every_run_is_a_row_and_one_that_fails_stops_no_other(finished):
-    design, folder, failures, lines = finished
+    comparison, folder, failures, lines = finished
     rows = {row.name: row for row in ledger.read_rows(folder / LEDGER)}
     assert set(rows) == {"fedavg", "pooled", "alone", "finetune", "fedma", "sitenorm"}
     assert failures == 1
@@ -56,38 +56,40 @@ def test_every_run_is_a_row_and_one_that_fails_stops_no_other(finished):
 
 
 def test_one_at_a_time_gives_the_same_ledger_except_times(finished, tmp_path):
-    design, folder, _, _ = finished
-    compare(design, tmp_path, workers=1, log=quiet)
+    comparison, folder, _, _ = finished
+    compare(comparison, tmp_path, workers=1, log=quiet)
     assert untimed(tmp_path) == untimed(folder)
 
 
 def test_a_resumed_comparison_repeats_failed_runs_and_no_finished_one(finished, tmp_path):
-    design, folder, _, _ = finished
+    comparison, folder, _, _ = finished
     (tmp_path / LEDGER).write_bytes((folder / LEDGER).read_bytes())
     lines = []
-    assert compare(design, tmp_path, log=lines.append) == 1
+    assert compare(comparison, tmp_path, log=lines.append) == 1
     rows = ledger.read_rows(tmp_path / LEDGER)
     assert [row.name for row in rows[6:]] == ["fedma"]
     assert lines[0] == "6 runs, 5 of them done already"
 
 
 def test_rows_of_other_code_are_counted_in_the_log_and_never_mixed(finished, tmp_path):
-    design, folder, _, _ = finished
+    comparison, folder, _, _ = finished
     text = (folder / LEDGER).read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     (tmp_path / LEDGER).write_text("".join(json.dumps(row | {"code": "0123" * 16}) + "\n" for row in rows))
     lines = []
-    compare(design, tmp_path, accept=["0123"], log=lines.append)
+    compare(comparison, tmp_path, accept=["0123"], log=lines.append)
     assert len(ledger.read_rows(tmp_path / LEDGER)) == 7
     assert not any("other code" in line for line in lines)
-    assert compare(design, tmp_path, workers=2, log=lines.append) == 1
+    assert compare(comparison, tmp_path, workers=2, log=lines.append) == 1
     assert any(line.startswith("5 of them were computed by other code, 012301230123") for line in lines)
     assert len(ledger.read_rows(tmp_path / LEDGER)) == 13
 
 
 def done(name, **changes):
     """A run in this process: its row, its spec and its scans."""
-    spec = next(spec for spec in planned_runs(tiny_design(**changes), lambda spec: None) if spec.entry.label == name)
+    spec = next(
+        spec for spec in planned_runs(tiny_comparison(**changes), lambda spec: None) if spec.entry.label == name
+    )
     opened = spec.federation.open(spec.seed, spec.plan.network.size, spec.plan.network.dims)
     row = run_one(spec, opened)
     assert row.status == "done", row.error
@@ -161,14 +163,14 @@ def test_scans_that_can_not_be_opened_fail_their_runs_and_no_others(tmp_path):
         "kind: class_folders\nroot: none\nclasses: {a: [any], b: []}\nsplit: {train: 0.5, valid: 0.5, test: 0}\n"
     )
     broken = SMALL | {"data": tmp_path / "site.yaml", "skew": "iid", "name": "broken"}
-    assert compare(tiny_design(federations=[broken, SMALL]), tmp_path, log=quiet) == 4
+    assert compare(tiny_comparison(federations=[broken, SMALL]), tmp_path, log=quiet) == 4
     rows = ledger.read_rows(tmp_path / LEDGER)
     assert {row.status for row in rows if row.federation == "broken"} == {"failed"}
     assert {row.status for row in rows if row.federation != "broken"} == {"done"}
 
 
 def command(tmp_path, *words):
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"rounds": 8, "seeds": 3}))
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_COMPARISON | {"rounds": 8, "seeds": 3}))
     return [sys.executable, "-m", "brainct.cli", "compare", "--plan", tmp_path / "plan.yaml", *words]
 
 
@@ -203,7 +205,7 @@ def test_killed_at_any_moment_nothing_finished_is_lost_or_done_again(tmp_path, h
     assert (tmp_path / "out" / LEDGER).read_bytes().startswith(before)
     rows = ledger.read_rows(tmp_path / "out" / LEDGER)
     assert len(rows) == len({row.key for row in rows}) == 12
-    compare(tiny_design(rounds=8, seeds=3), tmp_path / "undisturbed", workers=2, log=quiet)
+    compare(tiny_comparison(rounds=8, seeds=3), tmp_path / "undisturbed", workers=2, log=quiet)
     assert untimed(tmp_path / "out") == untimed(tmp_path / "undisturbed")
 
 
@@ -220,7 +222,7 @@ def test_an_interrupt_that_python_drops_during_a_fork_still_stops_the_comparison
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            compare(tiny_design(), tmp_path, log=quiet)
+            compare(tiny_comparison(), tmp_path, log=quiet)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -228,7 +230,7 @@ def test_an_interrupt_that_python_drops_during_a_fork_still_stops_the_comparison
 
 
 def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_table(capsys, tmp_path):
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"schemes": ["fedma"]}))
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(TINY_COMPARISON | {"schemes": ["fedma"]}))
     with pytest.raises(SystemExit) as ended:
         main.main(["compare", "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr()
@@ -246,7 +248,7 @@ def test_the_command_says_by_its_exit_code_that_a_run_failed_and_writes_the_tabl
 
 def test_a_list_of_comparison_files_runs_each_into_the_ledger_of_its_folder(capsys, tmp_path):
     for seed in (1, 2):
-        (tmp_path / f"{seed}.yaml").write_text(yaml.safe_dump(TINY_DESIGN | {"seeds": [seed]}))
+        (tmp_path / f"{seed}.yaml").write_text(yaml.safe_dump(TINY_COMPARISON | {"seeds": [seed]}))
     (tmp_path / "plan.yaml").write_text("plans: {one: [1.yaml, 2.yaml], other: [2.yaml]}")
     with pytest.raises(SystemExit) as ended:
         main.main(["compare", "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")])

@@ -3,16 +3,15 @@
 import pytest
 import yaml
 
-from brainct.compare import code_hash
 from brainct.compare.comparison_file import read_comparison, read_comparisons
 from brainct.compare.ended_runs import EndedRuns
 from brainct.compare.planned_runs import planned_runs
 from brainct.errors import Refused
-from tests.support.rows import SMALL, row, tiny_design
+from tests.support.rows import SMALL, row, tiny_comparison
 
 
-def runs(design, rows=()):
-    return planned_runs(design, EndedRuns(rows))
+def runs(comparison, rows=()):
+    return planned_runs(comparison, EndedRuns(rows))
 
 
 def ended(spec, valid=0.5, **more):
@@ -25,23 +24,25 @@ def names(specs):
 
 
 def test_the_baselines_are_always_compared_and_a_file_may_state_its_own():
-    assert names(runs(tiny_design())) == ["fedavg", "pooled", "alone", "finetune"]
+    assert names(runs(tiny_comparison())) == ["fedavg", "pooled", "alone", "finetune"]
     own = {"name": "pooled", "scheme": "sitenorm", "pooled": True}
-    specs = runs(tiny_design(schemes=["feddc", own]))
+    specs = runs(tiny_comparison(schemes=["feddc", own]))
     assert names(specs) == ["fedavg", "pooled", "alone", "finetune", "feddc"]
     assert specs[1].plan.scheme == "sitenorm"
 
 
 def test_the_lowest_budget_comes_first_then_the_seeds_in_turn():
-    design = tiny_design(seeds=2, budgets=[2, 1], federations=[SMALL, SMALL | {"name": "second"}])
-    order = [(spec.budget, spec.seed, spec.federation.label) for spec in runs(design) if spec.entry.label == "fedavg"]
+    comparison = tiny_comparison(seeds=2, budgets=[2, 1], federations=[SMALL, SMALL | {"name": "second"}])
+    order = [
+        (spec.budget, spec.seed, spec.federation.label) for spec in runs(comparison) if spec.entry.label == "fedavg"
+    ]
     own = "2x4 scanner"
     assert order == [(b, s, f) for b in (1, 2) for s in (1, 2) for f in (own, "second")]
 
 
 def test_a_budget_multiplies_the_rounds_and_leaves_the_extra_ones():
     entries = [{"scheme": "sitenorm", "extra_rounds": 1}, {"scheme": "feddc", "rounds": 7}]
-    specs = runs(tiny_design(schemes=entries, rounds=5, budgets=[1, 3]))
+    specs = runs(tiny_comparison(schemes=entries, rounds=5, budgets=[1, 3]))
     rounds = {(spec.entry.label, spec.budget): spec.plan.rounds for spec in specs}
     assert rounds["fedavg", 1] == 5
     assert (rounds["sitenorm", 1], rounds["sitenorm", 3]) == (6, 16)
@@ -53,49 +54,49 @@ GRID = {"scheme": "fedprox", "grid": {"mu": [0.1, 1.0], "fit.rate": [0.01, 0.02]
 
 
 def test_a_grids_points_run_on_the_first_seeds_and_its_winner_on_the_others_once_all_have_ended():
-    design = tiny_design(schemes=[GRID], seeds=[5, 6, 7], tune_seeds=2, budgets=[1, 2])
-    tuning = [spec for spec in runs(design) if spec.entry.label == "fedprox"]
+    comparison = tiny_comparison(schemes=[GRID], seeds=[5, 6, 7], tune_seeds=2, budgets=[1, 2])
+    tuning = [spec for spec in runs(comparison) if spec.entry.label == "fedprox"]
     assert [(spec.seed, spec.budget) for spec in tuning] == [(5, 1)] * 4 + [(6, 1)] * 4
     assert [spec.plan.fit.rate for spec in tuning[:4]] == [0.01, 0.02, 0.01, 0.02]
     assert [spec.plan.arguments["mu"] for spec in tuning[:4]] == [0.1, 0.1, 1.0, 1.0]
     rows = [
         ended(spec, valid=0.9 if spec.point["mu"] == 1.0 and spec.plan.fit.rate == 0.02 else 0.6) for spec in tuning
     ]
-    assert len([spec for spec in runs(design, rows[:-1]) if spec.entry.label == "fedprox"]) == 8
-    more = [spec for spec in runs(design, rows) if spec.entry.label == "fedprox" and spec not in tuning]
+    assert len([spec for spec in runs(comparison, rows[:-1]) if spec.entry.label == "fedprox"]) == 8
+    more = [spec for spec in runs(comparison, rows) if spec.entry.label == "fedprox" and spec not in tuning]
     assert [(spec.seed, spec.budget) for spec in more] == [(7, 1), (5, 2), (6, 2), (7, 2)]
     assert {(spec.point["mu"], spec.point["fit.rate"]) for spec in more} == {(1.0, 0.02)}
 
 
 @pytest.mark.parametrize(("values", "untuned"), [([0.1], 3), ([0.1, 1.0], 2)])
 def test_a_grid_of_one_point_has_nothing_to_tune_and_one_of_two_has(values, untuned):
-    design = tiny_design(schemes=[{"scheme": "fedprox", "grid": {"mu": values}}], seeds=3, tune_seeds=1)
-    assert len([spec for spec in runs(design) if spec.entry.label == "fedprox"]) == untuned
+    comparison = tiny_comparison(schemes=[{"scheme": "fedprox", "grid": {"mu": values}}], seeds=3, tune_seeds=1)
+    assert len([spec for spec in runs(comparison) if spec.entry.label == "fedprox"]) == untuned
 
 
 def test_a_grid_without_a_validation_fold_is_refused_at_once():
     with pytest.raises(Refused, match="`fedprox` has a grid, but 2x4 scanner has no validation fold"):
-        tiny_design(schemes=[GRID], federations=[SMALL | {"valid": 0}])
+        tiny_comparison(schemes=[GRID], federations=[SMALL | {"valid": 0}])
 
 
 def test_a_grid_without_validation_scores_has_no_winner_to_run():
-    design = tiny_design(schemes=[GRID], seeds=5)
-    tuning = [spec for spec in runs(design) if spec.entry.label == "fedprox"]
+    comparison = tiny_comparison(schemes=[GRID], seeds=5)
+    tuning = [spec for spec in runs(comparison) if spec.entry.label == "fedprox"]
     rows = [ended(spec, valid=None) for spec in tuning]
-    assert [spec for spec in runs(design, rows) if spec.entry.label == "fedprox"] == tuning
+    assert [spec for spec in runs(comparison, rows) if spec.entry.label == "fedprox"] == tuning
 
 
 def test_rows_of_other_code_count_only_where_they_are_accepted():
-    design = tiny_design()
-    rows = [ended(spec, code="0123" + "f" * 60) for spec in runs(design)]
-    assert EndedRuns(rows)(runs(design)[0]) is None
-    assert EndedRuns(rows, ["0123"])(runs(design)[0]) == rows[0]
+    comparison = tiny_comparison()
+    rows = [ended(spec, code="0123" + "f" * 60) for spec in runs(comparison)]
+    assert EndedRuns(rows)(runs(comparison)[0]) is None
+    assert EndedRuns(rows, ["0123"])(runs(comparison)[0]) == rows[0]
 
 
 def test_a_key_follows_what_matters_to_the_result_and_nothing_else():
     def key(scheme="fedprox", **changes):
         entry = {"scheme": scheme, **changes.pop("entry", {})}
-        return runs(tiny_design(schemes=[entry], **changes))[-1].key
+        return runs(tiny_comparison(schemes=[entry], **changes))[-1].key
 
     same = key()
     assert key(entry={"name": "other words"}) == same
@@ -114,58 +115,6 @@ def test_a_key_follows_what_matters_to_the_result_and_nothing_else():
     assert len({same, *others}) == 8
 
 
-def plan(**changes):
-    return runs(tiny_design(schemes=[{"scheme": "fedprox", **changes}]))[-1].plan
-
-
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-    """A copy of the package's sources that a test may change."""
-    import shutil
-
-    shutil.copytree(code_hash.ROOT, tmp_path / "brainct", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code_hash, "ROOT", tmp_path / "brainct")
-    code_hash._read.cache_clear()
-    yield tmp_path / "brainct"
-    code_hash._read.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "differs"),
-    [
-        ("ct/learner.py", "math.pi", "3.0", True),
-        ("ct/phantom/scanners.py", "2.4, 1.6", "2.5, 1.6", True),
-        ("schemes/fedprox.py", "/ 2", "/ 3", True),
-        ("schemes/fedavg.py", "float(examples)", "1.0", True),
-        ("ct/learner.py", "Trains, asks and judges", "Judges", False),
-        ("schemes/fedprox.py", "paper=", "paper='once more, ' ", False),
-        ("security/signing.py", "salt_length=0", "salt_length=1", False),
-        ("schemes/scaffold.py", "def ", "X = 1\n\n\ndef ", False),
-        ("ct/read/dicom.py", "def ", "X = 1\n\n\ndef ", False),
-        ("compare/one_run.py", "def ", "X = 1\n\n\ndef ", False),
-        ("flare/server.py", "class ", "X = 1\n\n\nclass ", False),
-    ],
-)
-def test_the_codes_hash_follows_what_computes_a_run(sources, file, old, new, differs):
-    before = code_hash.code_of(plan(), on_disk=False)
-    text = (sources / file).read_text()
-    assert old in text
-    (sources / file).write_text(text.replace(old, new, 1))
-    code_hash._read.cache_clear()
-    assert (code_hash.code_of(plan(), on_disk=False) != before) == differs
-
-
-def test_readers_matter_to_scans_on_disk_and_wrapped_schemes_to_their_wrappers(sources):
-    wrapped = plan(name="w", scheme="swa", arguments={"inner": {"scheme": "scaffold", "arguments": {}}})
-    before = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)
-    for file in ("ct/read/dicom.py", "schemes/scaffold.py"):
-        (sources / file).write_text((sources / file).read_text() + "\nX = 1\n")
-    code_hash._read.cache_clear()
-    after = code_hash.code_of(plan(), on_disk=True), code_hash.code_of(wrapped, on_disk=False)
-    assert before[0] != after[0]
-    assert before[1] != after[1]
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -181,15 +130,15 @@ def test_readers_matter_to_scans_on_disk_and_wrapped_schemes_to_their_wrappers(s
 )
 def test_a_wrong_comparison_is_refused_before_anything_runs(changes, words):
     with pytest.raises(Refused, match="(?s)" + words):
-        tiny_design(**changes)
+        tiny_comparison(**changes)
 
 
 def test_a_comparison_file_finds_its_data_next_to_itself(tmp_path):
     (tmp_path / "plan.yaml").write_text("seeds: 2\nfederations: [{data: site.yaml, sites: 3, skew: iid}]\n")
     (tmp_path / "site.yaml").write_text("kind: class_folders\nroot: a\nclasses: {a: [any], b: []}\n")
-    design = read_comparison(tmp_path / "plan.yaml")
-    assert design.seeds == [1, 2]
-    assert design.federations[0].data == tmp_path / "site.yaml"
+    comparison = read_comparison(tmp_path / "plan.yaml")
+    assert comparison.seeds == [1, 2]
+    assert comparison.federations[0].data == tmp_path / "site.yaml"
     for text, words in (("- a", "got list"), ("a: [", "not valid YAML")):
         (tmp_path / "plan.yaml").write_text(text)
         with pytest.raises(Refused, match=words):
@@ -208,7 +157,11 @@ def test_a_list_of_comparison_files_has_a_folder_for_each_ledger_and_paths_relat
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
     found = read_comparisons(tmp_path / "plan.yaml")
-    assert [(folder, len(design.seeds)) for folder, design in found] == [("first", 2), ("first", 3), ("second", 3)]
+    assert [(folder, len(comparison.seeds)) for folder, comparison in found] == [
+        ("first", 2),
+        ("first", 3),
+        ("second", 3),
+    ]
     assert found[0][1].federations[0].data == tmp_path / "site.yaml"
     assert read_comparisons(tmp_path / "one" / "more.yaml") == [("", found[1][1])]
 
@@ -235,9 +188,9 @@ def test_the_comparison_file_of_all_results_names_every_ledger_and_every_file(tm
 
     monkeypatch.setenv("BRAINCT_HEAD_CT", str(tmp_path))
     results = ROOT / "docs" / "results"
-    folders = {folder for folder, _ in read_comparisons(results / "plan.yaml")}
+    folders = {folder for folder, _ in read_comparisons(results / "comparison.yaml")}
     assert folders == {path.parent.name for path in results.glob("*/ledger.jsonl")}
-    plans = yaml.safe_load((results / "plan.yaml").read_text())["plans"]
+    plans = yaml.safe_load((results / "comparison.yaml").read_text())["plans"]
     named = {path for paths in plans.values() for path in paths}
     assert named == {str(path.relative_to(results)) for path in results.glob("*/*.yaml")}
 
@@ -251,5 +204,5 @@ def test_the_comparison_file_in_the_docs_is_valid(tmp_path, monkeypatch):
     (tmp_path / "head_ct_valid.yaml").write_text(
         (ROOT / "poc" / "sites" / "head_ct.yaml").read_text().replace("train: 1, valid: 0", "train: 0.75, valid: 0.25")
     )
-    design = read_comparison(tmp_path / "plan.yaml")
-    assert {"feddc", "fedprox", "sitenorm", "scaffold"} <= {entry.label for entry in design.entries}
+    comparison = read_comparison(tmp_path / "plan.yaml")
+    assert {"feddc", "fedprox", "sitenorm", "scaffold"} <= {entry.label for entry in comparison.entries}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.site.agent import SiteAgent
 from tests.conftest import tiny_plan
@@ -13,7 +13,7 @@ from tests.conftest import tiny_plan
 
 def server(folder):
     plan = tiny_plan()
-    Run(plan, ["a"], lambda orders, inbox: None, Record(folder, plan, plan.build(), "test", board=False))
+    Run(plan, ["a"], lambda orders, inbox: None, RecordWriter(folder, plan, plan.build(), "test", board=False))
 
 
 def site(folder):

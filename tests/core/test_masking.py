@@ -40,7 +40,7 @@ def total(hidden, keys=KEYS, words=(0,)):
 )
 def test_the_sum_over_all_sites_that_sent_is_the_sum_of_what_they_masked_to_the_bit(found, lost):
     keys = {site: KEYS[site] for site in {*found, *lost}}
-    fixed = {site: masking.fixed(weights_of(numbers), 3.0, len(found)) for site, numbers in found.items()}
+    fixed = {site: masking.to_fixed_point(weights_of(numbers), 3.0, len(found)) for site, numbers in found.items()}
     hidden = {site: sent(site, fixed[site], keys) for site in sorted(found.keys() - lost)}
     if not hidden:
         return
@@ -64,7 +64,7 @@ def test_the_sum_over_all_sites_that_sent_is_the_sum_of_what_they_masked_to_the_
     ],
 )
 def test_without_one_sites_secret_the_sum_is_noise(harm):
-    fixed = masking.fixed(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
+    fixed = masking.to_fixed_point(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
     hidden = {site: sent(site, fixed) for site in "abcd"}
     seeds, lost = harm({site: SEED[site] for site in hidden}, {"e": PRIVATE["e"]})
     found = masking.total(hidden, seeds, lost, KEYS, dict.fromkeys(hidden, (0,)))
@@ -72,19 +72,19 @@ def test_without_one_sites_secret_the_sum_is_noise(harm):
 
 
 def test_sites_that_were_given_different_things_leave_noise():
-    fixed = masking.fixed(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
+    fixed = masking.to_fixed_point(weights_of([1.0, 2.0, 3.0]), 1.0, 5)
     hidden = {site: sent(site, fixed, words=("other" if site == "c" else "same", 0)) for site in KEYS}
     assert total(hidden)["w"].abs().max() > 1e5
 
 
 def test_what_one_site_sends_is_uniform_whatever_it_masks():
     for numbers in ([0.0] * 20_000, [12.5] * 20_000):
-        words = sent("b", masking.fixed(weights_of(numbers), 1.0, 5))["w"].numpy().view(np.uint8)
+        words = sent("b", masking.to_fixed_point(weights_of(numbers), 1.0, 5))["w"].numpy().view(np.uint8)
         assert stats.chisquare(np.bincount(words.ravel(), minlength=256)).pvalue > 1e-3
 
 
 def test_another_round_other_sites_and_another_pair_have_other_masks():
-    zero = masking.fixed(weights_of([0.0] * 8), 1.0, 5)
+    zero = masking.to_fixed_point(weights_of([0.0] * 8), 1.0, 5)
     fewer = {site: KEYS[site] for site in "abc"}
     all_masks = [
         sent("a", zero),
@@ -98,7 +98,7 @@ def test_another_round_other_sites_and_another_pair_have_other_masks():
 
 
 def test_a_pair_that_is_in_two_sums_has_another_mask_in_each():
-    zero = masking.fixed(weights_of([0.0] * 8), 1.0, 5)
+    zero = masking.to_fixed_point(weights_of([0.0] * 8), 1.0, 5)
     own = sent("a", zero, {"a": KEYS["a"]})["w"]
     both, other, whole = (
         sent("a", zero, {site: KEYS[site] for site in sites})["w"] - own for sites in ("ab", "ac", "abc")
@@ -108,7 +108,7 @@ def test_a_pair_that_is_in_two_sums_has_another_mask_in_each():
 
 def test_a_mean_is_over_the_shares_and_integers_are_rounded():
     total = {key: torch.tensor([22.0]).double() for key in "nw"}
-    found = masking.mean(total, 6.0, {"n": torch.tensor([0]), "w": torch.tensor([0.0])})
+    found = masking.mean_of_sum(total, 6.0, {"n": torch.tensor([0]), "w": torch.tensor([0.0])})
     assert (found["n"].tolist(), found["n"].dtype, found["w"].dtype) == ([4], torch.int64, torch.float32)
     torch.testing.assert_close(found["w"], torch.tensor([11 / 3]))
 
@@ -116,15 +116,15 @@ def test_a_mean_is_over_the_shares_and_integers_are_rounded():
 def test_values_are_rounded_to_the_nearest_step_and_what_could_overflow_is_refused():
     step = 2.0**-masking.BITS
     value = torch.tensor([0.4, 0.6, -0.6, 1.0], dtype=torch.float64) * step
-    assert masking.fixed({"w": value}, 1.0, 5)["w"].tolist() == [0, 1, -1, 1]
+    assert masking.to_fixed_point({"w": value}, 1.0, 5)["w"].tolist() == [0, 1, -1, 1]
     most = 2.0 ** (62 - masking.BITS) / 5
-    assert masking.fixed({"w": torch.tensor([0.99 * most])}, 1.0, 5)["w"].item() > 0
+    assert masking.to_fixed_point({"w": torch.tensor([0.99 * most])}, 1.0, 5)["w"].item() > 0
     for bad in (most, -most, float("inf"), float("nan")):
         with pytest.raises(Refused, match=r"tensor w, times its scans, holds .*; a sum under masks takes less than"):
-            masking.fixed({"w": torch.tensor([bad], dtype=torch.float64)}, 1.0, 5)
+            masking.to_fixed_point({"w": torch.tensor([bad], dtype=torch.float64)}, 1.0, 5)
 
 
 @pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff", "no hex"])
 def test_a_key_that_is_none_is_refused_with_whose_it_is(key):
-    with pytest.raises(Refused, match="the public key of b is no X25519 key"):
-        sent("a", masking.fixed(weights_of([1.0]), 1.0, 2), {"a": KEYS["a"], "b": key})
+    with pytest.raises(Refused, match="the public key of b is not an X25519 key"):
+        sent("a", masking.to_fixed_point(weights_of([1.0]), 1.0, 2), {"a": KEYS["a"], "b": key})

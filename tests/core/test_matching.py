@@ -13,15 +13,15 @@ from brainct.core.matching import (
     _best,
     _gain,
     _likeness,
-    aligned,
+    align,
     bbp_map,
+    inputs_from,
+    inputs_spread,
     mean_of_matched,
     mean_of_rows,
     own_units,
-    permuted,
-    shared,
-    spread_in,
-    taken_in,
+    permute,
+    share_mean,
     width,
 )
 from brainct.ct.networks import build
@@ -60,7 +60,7 @@ def whole_groups(units, groups, random):
 def shuffled(weights, chain, seed):
     random = np.random.default_rng(seed)
     for link, following in itertools.pairwise(chain):
-        weights = permuted(weights, link, following, whole_groups(len(weights[link.weight]), link.groups, random))
+        weights = permute(weights, link, following, whole_groups(len(weights[link.weight]), link.groups, random))
     return weights
 
 
@@ -78,7 +78,7 @@ def test_permuted_units_leave_the_function_what_it_was(name, options, dims, seed
 def test_a_channel_that_leaves_its_group_changes_what_group_normalisation_does():
     chain, weights = chain_and_weights("cnn", GROUPED, 2)
     for swap, same in (([1, 0, 2, 3, 4, 5, 6, 7], True), ([0, 2, 1, 3, 4, 5, 6, 7], False)):
-        moved = permuted(weights, chain[0], chain[1], np.array(swap))
+        moved = permute(weights, chain[0], chain[1], np.array(swap))
         assert (logits("cnn", GROUPED, 2, moved) - logits("cnn", GROUPED, 2, weights)).abs().max() < 1e-9 or not same
         assert same or (logits("cnn", GROUPED, 2, moved) - logits("cnn", GROUPED, 2, weights)).abs().max() > 1e-2
 
@@ -88,7 +88,7 @@ def test_a_channel_goes_into_a_linear_layer_as_its_block_of_features():
     maps = torch.rand(2, channels, 2, 2)
     weight = torch.rand(5, channels * cells)
     order = np.array([2, 0, 1])
-    moved = taken_in(weight, channels, order)
+    moved = inputs_from(weight, channels, order)
     torch.testing.assert_close(maps[:, order].flatten(1) @ moved.T, maps.flatten(1) @ weight.T)
     assert moved[0, :cells].tolist() == weight[0, 2 * cells :].tolist()
 
@@ -96,10 +96,10 @@ def test_a_channel_goes_into_a_linear_layer_as_its_block_of_features():
 @pytest.mark.parametrize("shape", [(4, 3, 3, 3), (4, 3, 3, 3, 3), (4, 12), (4, 3)])
 def test_units_spread_over_more_places_are_read_where_they_are_and_zeros_elsewhere(shape):
     weight, places = torch.rand(shape), np.array([4, 0, 3])
-    wide = spread_in(weight, places, 6)
+    wide = inputs_spread(weight, places, 6)
     assert wide.shape == (4, 2 * shape[1], *shape[2:])
-    torch.testing.assert_close(taken_in(wide, 6, places), weight)
-    assert taken_in(wide, 6, np.array([1, 2, 5])).abs().sum() == 0
+    torch.testing.assert_close(inputs_from(wide, 6, places), weight)
+    assert inputs_from(wide, 6, np.array([1, 2, 5])).abs().sum() == 0
 
 
 @given(seed=st.integers(0, 999), shape=st.sampled_from([(1, 5), (2, 2), (3, 2), (2, 3), (6, 1)]))
@@ -123,7 +123,7 @@ def test_the_best_permutation_is_the_best_of_all_that_keep_groups_whole(seed, sh
 @pytest.mark.parametrize("seed", range(5))
 def test_planted_permutations_are_found_and_undone(name, options, dims, seed):
     chain, weights = chain_and_weights(name, options, dims)
-    back = aligned(shuffled(weights, chain, seed), weights, chain, 100)
+    back = align(shuffled(weights, chain, seed), weights, chain, 100)
     assert all(torch.equal(back[key], value) for key, value in weights.items())
 
 
@@ -131,7 +131,7 @@ def test_planted_permutations_are_found_and_undone(name, options, dims, seed):
 def test_alignment_leaves_the_function_and_brings_the_weights_nearer(name, options, dims):
     chain, one = chain_and_weights(name, options, dims, seed=1)
     _, other = chain_and_weights(name, options, dims, seed=2)
-    moved = aligned(other, one, chain, 100)
+    moved = align(other, one, chain, 100)
     torch.testing.assert_close(
         logits(name, options, dims, moved), logits(name, options, dims, other), rtol=1e-5, atol=0
     )
@@ -147,7 +147,7 @@ def test_likeness_is_what_a_permutation_adds_to_the_inner_product_of_two_network
     link, following = chain[layer : layer + 2]
     likeness = _likeness(other, one, link, following)
     order = np.random.default_rng(0).permutation(len(likeness))
-    moved = permuted(other, link, following, order)
+    moved = permute(other, link, following, order)
     gained = sum((one[key].double() * (moved[key] - other[key]).double()).sum().item() for key in one)
     expected = likeness[range(len(order)), order].sum() - np.trace(likeness)
     assert gained == pytest.approx(expected, rel=1e-4)
@@ -274,7 +274,7 @@ def test_a_sites_part_of_a_network_has_its_units_and_what_they_read_of_each_othe
 def test_sites_read_the_shared_layer_as_they_read_their_own():
     chain, weights = chain_and_weights("vgg-small", VGG, 2)
     places = [np.array([7, 1, 2, 0, 4, 5]), np.array([3, 6, 1, 2, 0, 4])]
-    one, other = shared([weights, weights], chain[0], chain[1], places)
+    one, other = share_mean([weights, weights], chain[0], chain[1], places)
     assert one["conv1.weight"].shape[0] == other["conv2.weight"].shape[1] == 8
     assert torch.equal(one["conv1.weight"], other["conv1.weight"])
     for found, place in ((one, places[0]), (other, places[1])):

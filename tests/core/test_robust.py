@@ -94,9 +94,9 @@ def test_distances_over_tensors_are_those_of_the_flat_vectors():
 def test_numbers_that_leave_nothing_are_refused():
     with pytest.raises(Refused, match="takes 2 values from each side of 4"):
         r.trimmed_mean(honest(4), 2)
-    with pytest.raises(Refused, match="Krum of 4 models chooses 1 with 1 liars"):
+    with pytest.raises(Refused, match="Krum of 4 models chooses 1 with 1 Byzantine"):
         r.multi_krum(honest(4), 1, 1)
-    with pytest.raises(Refused, match="Krum of 5 models chooses 5 with 1 liars"):
+    with pytest.raises(Refused, match="Krum of 5 models chooses 5 with 1 Byzantine"):
         r.multi_krum(honest(5), 1, 5)
     with pytest.raises(Refused, match="no models"):
         r.centered_clipping([], model(*[0.0] * 5), 1.0, 1)

@@ -17,18 +17,18 @@ thirty_two = strategies.binary(min_size=32, max_size=32)
 @given(thirty_two, thirty_two, strategies.integers(1, 12), strategies.data())
 def test_any_t_shares_give_the_secret_back_and_more_do_too(secret, random, holders, data):
     needed = data.draw(strategies.integers(1, holders))
-    dealt = dict(enumerate(secret_sharing.dealt(secret, holders, needed, random), 1))
+    shares = dict(enumerate(secret_sharing.shares_of(secret, holders, needed, random), 1))
     count = data.draw(strategies.integers(needed, holders))
-    chosen = data.draw(strategies.permutations(sorted(dealt)))[:count]
-    assert secret_sharing.secret_of({x: dealt[x] for x in chosen}) == secret
-    assert all(0 <= share < secret_sharing.PRIME for share in dealt.values())
+    chosen = data.draw(strategies.permutations(sorted(shares)))[:count]
+    assert secret_sharing.secret_of({x: shares[x] for x in chosen}) == secret
+    assert all(0 <= share < secret_sharing.PRIME for share in shares.values())
 
 
 @given(thirty_two, thirty_two)
 def test_one_share_less_gives_something_else(secret, random):
-    dealt = dict(enumerate(secret_sharing.dealt(secret, 7, 5, random), 1))
+    shares = dict(enumerate(secret_sharing.shares_of(secret, 7, 5, random), 1))
     assert all(
-        secret_sharing.secret_of({x: dealt[x] for x in four}) != secret for four in itertools.combinations(dealt, 4)
+        secret_sharing.secret_of({x: shares[x] for x in four}) != secret for four in itertools.combinations(shares, 4)
     )
 
 
@@ -38,7 +38,7 @@ def test_t_minus_one_shares_are_the_same_for_every_secret(xs):
     prime = 7
     for secret in range(prime):
         seen = Counter(
-            tuple(secret_sharing.evaluated([secret, *rest], x, prime) for x in xs)
+            tuple(secret_sharing.value_at([secret, *rest], x, prime) for x in xs)
             for rest in itertools.product(range(prime), repeat=2)
         )
         assert seen == Counter({pair: 1 for pair in itertools.product(range(prime), repeat=2)})
@@ -49,7 +49,7 @@ def test_three_shares_are_of_one_secret():
     for rest in itertools.product(range(prime), repeat=2):
         for xs in itertools.combinations(range(1, prime), 3):
             assert (
-                secret_sharing.at_zero({x: secret_sharing.evaluated([secret, *rest], x, prime) for x in xs}, prime)
+                secret_sharing.at_zero({x: secret_sharing.value_at([secret, *rest], x, prime) for x in xs}, prime)
                 == secret
             )
 
@@ -81,23 +81,23 @@ def test_the_threshold_leaves_no_room_for_two_lists_with_fewer_than_a_third_on_t
 
 
 def test_the_same_secret_dealt_from_other_randomness_has_other_shares():
-    first, second = (secret_sharing.dealt(A, 5, 4, random) for random in (B, C))
+    first, second = (secret_sharing.shares_of(A, 5, 4, random) for random in (B, C))
     assert not set(first) & set(second)
-    assert secret_sharing.dealt(A, 5, 4, B) == first
+    assert secret_sharing.shares_of(A, 5, 4, B) == first
 
 
 def test_a_box_opens_for_its_receiver_under_its_words_alone():
     public = {name: masking.public_key(key) for name, key in (("a", A), ("b", B), ("c", C))}
-    box = secret_sharing.boxed([5, secret_sharing.PRIME - 1], A, public["b"], ["run", 3, "a", "b"])
+    box = secret_sharing.encrypt_shares([5, secret_sharing.PRIME - 1], A, public["b"], ["run", 3, "a", "b"])
     assert secret_sharing.is_hex(box, secret_sharing.BOX)
-    assert secret_sharing.unboxed(box, B, public["a"], ["run", 3, "a", "b"]) == (5, secret_sharing.PRIME - 1)
-    assert secret_sharing.unboxed(box, C, public["a"], ["run", 3, "a", "b"]) is None
+    assert secret_sharing.decrypt_shares(box, B, public["a"], ["run", 3, "a", "b"]) == (5, secret_sharing.PRIME - 1)
+    assert secret_sharing.decrypt_shares(box, C, public["a"], ["run", 3, "a", "b"]) is None
     for words in (["run", 4, "a", "b"], ["run", 3, "b", "a"], ["other", 3, "a", "b"]):
-        assert secret_sharing.unboxed(box, B, public["a"], words) is None
+        assert secret_sharing.decrypt_shares(box, B, public["a"], words) is None
     for bad in ("", "zz", box[:-2], box[:-2] + f"{int(box[-2:], 16) ^ 1:02x}"):
-        assert secret_sharing.unboxed(bad, B, public["a"], ["run", 3, "a", "b"]) is None
+        assert secret_sharing.decrypt_shares(bad, B, public["a"], ["run", 3, "a", "b"]) is None
 
 
 def test_a_public_key_that_is_none_is_refused():
-    with pytest.raises(Refused, match="the public key of the other site is no X25519 key"):
-        secret_sharing.boxed([1, 2], A, "00" * 32, ["run"])
+    with pytest.raises(Refused, match="the public key of the other site is not an X25519 key"):
+        secret_sharing.encrypt_shares([1, 2], A, "00" * 32, ["run"])

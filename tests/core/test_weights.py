@@ -160,7 +160,7 @@ LIKE = {"a": torch.zeros(2, 3), "n": torch.tensor(1)}
 )
 def test_weights_of_another_network_are_refused_with_site_key_and_reason(found, words):
     with pytest.raises(Refused, match=f"hospital-b: .*{words}"):
-        w.check(found, LIKE, "hospital-b")
+        w.check_weights(found, LIKE, "hospital-b")
 
 
 def test_the_bytes_of_a_model_are_those_of_its_tensors():

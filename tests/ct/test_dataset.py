@@ -32,7 +32,7 @@ from tests.support.forged import (
 )
 
 
-def test_no_note_and_no_fingerprint_tells_a_patient_or_a_path(tmp_path: Path) -> None:
+def test_notes_and_fingerprint_contain_no_patient_and_no_path(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "DOE_JANE" / "0.png", 0)
     write_series(tmp_path / "scans" / "DOE_JOHN")
     rows = ["DOE_JANE/0.png,1,DOE,", "DOE_JOHN,0,JOHN,1", "DOE_JACK.png,0,JACK,"]
@@ -45,7 +45,7 @@ def test_no_note_and_no_fingerprint_tells_a_patient_or_a_path(tmp_path: Path) ->
     assert opened(tmp_path, kind="manifest").fingerprint == data.fingerprint
 
 
-def test_the_fingerprint_follows_pixels_labels_and_folds(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_pixels_labels_and_folds(tmp_path: Path) -> None:
     png_set(tmp_path)
     first = opened(tmp_path, **PNG).fingerprint
     assert opened(tmp_path, **PNG, size=24).fingerprint == first
@@ -71,7 +71,7 @@ def test_the_fingerprint_depends_on_labels_and_not_on_the_order_of_rows(tmp_path
     assert len(others | {first}) == 3
 
 
-def test_a_scan_dealt_to_nobody_is_not_in_the_fingerprint(tmp_path: Path) -> None:
+def test_a_scan_at_no_site_is_not_in_the_fingerprint(tmp_path: Path) -> None:
     png_set(tmp_path)
     choices = {**PNG, "split": {"train": 1, "valid": 0, "test": 0}, "partition": {"scans": 5, "test_scans": 5}}
     data = opened(tmp_path, **choices, size=40)
@@ -93,7 +93,7 @@ def test_a_class_missing_in_a_fold_is_a_warning(tmp_path: Path) -> None:
     assert not any("fold train" in note for note in notes)
 
 
-def test_near_duplicates_are_noted_and_those_in_two_folds_are_complained_of(tmp_path: Path) -> None:
+def test_near_duplicates_are_noted_with_a_warning_for_those_in_two_folds(tmp_path: Path) -> None:
     for number in range(4):
         write_png(tmp_path / "scans" / f"{number}.png", number // 2)
     folds = ["train", "train", "test", "train"]
@@ -110,14 +110,14 @@ def test_a_gantry_tilt_is_counted_in_the_notes(tmp_path: Path) -> None:
     assert "gantry tilt, not corrected: 2 of 3 scans" in opened(tmp_path, kind="manifest").notes
 
 
-def test_without_a_site_file_the_phantom_says_so_loudly() -> None:
+def test_without_a_site_file_a_note_says_that_scans_are_synthetic() -> None:
     data = open_site(None, "site-1", ["site-1"], size=32)
     assert data.kind == "phantom"
     assert data.notes[0].startswith("no site file: SYNTHETIC PHANTOM scans, not patients")
     assert [len(data.folds[fold]) for fold in FOLDS] == [48, 16, 16]
 
 
-def test_the_phantom_of_a_site_file_obeys_it(tmp_path: Path) -> None:
+def test_the_phantom_follows_its_site_file(tmp_path: Path) -> None:
     (tmp_path / "brainct.yaml").write_text("kind: phantom\ndevice: cpu\nphantom: {scans: 10, prevalence: 1}\n")
     file = read_site_file(tmp_path / "brainct.yaml")
     one, other = (open_site(file, site, ["site-1", "site-2"], size=32) for site in ("site-1", "site-2"))
@@ -126,7 +126,7 @@ def test_the_phantom_of_a_site_file_obeys_it(tmp_path: Path) -> None:
     assert one.fingerprint != other.fingerprint
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [device_of(each) for each in ("auto", "cpu", "cuda", "cuda:0")] == ["cuda", "cpu", "cuda", "cuda:0"]
@@ -136,7 +136,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert device_of("auto") == "cpu"
 
 
-def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None:
+def test_a_partition_gives_sites_different_scans_and_one_test_fold(tmp_path: Path) -> None:
     png_set(tmp_path)
     file = SiteFile(
         kind="png_csv",
@@ -161,7 +161,7 @@ def test_a_deal_gives_sites_different_scans_and_one_test(tmp_path: Path) -> None
         open_sites(file, [f"site-{number}" for number in range(21)], 32)
 
 
-def test_a_deal_of_scans_whose_split_is_given_is_refused(tmp_path: Path) -> None:
+def test_a_partition_of_scans_with_a_given_split_is_refused(tmp_path: Path) -> None:
     write_png(tmp_path / "scans" / "0.png", 0)
     manifest(tmp_path, "0.png,0,train", header="image,any,split")
     assert "`partition` cannot be used if the manifest gives a `split`" in refused(
@@ -199,7 +199,7 @@ def test_scans_of_a_patient_have_one_number_in_every_fold_and_no_name(tmp_path: 
 
 
 def test_near_duplicates_of_two_patients_are_two_patients(tmp_path: Path) -> None:
-    """Which folds they stand in looks at likeness; who is protected as one must not follow from the scans."""
+    """Folds depend on similarity; which scans privacy protects as one patient must not depend on the scans."""
     for number in range(8):
         write_png(tmp_path / "scans" / f"{number}.png", max(1, number))
     manifest(tmp_path, *[f"{number}.png,{number % 2},patient{number}" for number in range(8)])
@@ -208,7 +208,7 @@ def test_near_duplicates_of_two_patients_are_two_patients(tmp_path: Path) -> Non
     assert torch.cat([data.folds[name].patients for name in FOLDS]).unique().numel() == 8
 
 
-def test_where_no_patient_is_known_each_scan_is_alone_and_an_unknown_one_among_known_too(tmp_path: Path) -> None:
+def test_each_scan_of_an_unknown_patient_is_a_unit_of_its_own(tmp_path: Path) -> None:
     png_set(tmp_path)
     fold = opened(tmp_path, **PNG).folds["train"]
     assert fold.patients is None
@@ -218,7 +218,7 @@ def test_where_no_patient_is_known_each_scan_is_alone_and_an_unknown_one_among_k
     assert open_site(None, "site-1", ["site-1"]).folds["train"].patients is None
 
 
-def test_the_digest_of_a_fold_follows_images_labels_and_patients() -> None:
+def test_the_digest_of_a_fold_depends_on_images_labels_and_patients() -> None:
     images, labels = torch.rand(3, 1, 4, 4), torch.zeros(3, 6)
     folds = [
         Fold(images, labels),

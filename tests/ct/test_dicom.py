@@ -63,7 +63,9 @@ def test_monochrome1_is_inverted_and_noted(tmp_path: Path) -> None:
         ([-1, 0, 0, 0, -1, 0], np.s_[::-1, ::-1]),
     ],
 )
-def test_a_patient_lying_otherwise_is_turned_upright(tmp_path: Path, orientation: list[int], stored: object) -> None:
+def test_a_patient_in_another_position_is_turned_upright(
+    tmp_path: Path, orientation: list[int], stored: object
+) -> None:
     write_dicom(tmp_path / "a.dcm", head(1)[stored], ImageOrientationPatient=orientation)
     assert_array_equal(read_file(tmp_path / "a.dcm", "a.dcm")[0].values, np.round(head(1)))
 
@@ -82,9 +84,9 @@ def test_gantry_tilt_is_noted(tmp_path: Path) -> None:
         ({"Modality": "MR"}, "Modality is MR, wanted CT: leave it out"),
         ({"Modality": None}, "Modality is None, wanted CT"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localizer (scout) image, wanted an axial slice"),
-        ({"BurnedInAnnotation": "YES"}, "BurnedInAnnotation is YES, so a name may stand in the picture"),
+        ({"BurnedInAnnotation": "YES"}, "BurnedInAnnotation is YES, so the image may show a name"),
         ({"NumberOfFrames": 2}, "2 frames in one file: convert it to one file a slice"),
-        ({"SamplesPerPixel": 3}, "a colour picture, wanted one value a pixel"),
+        ({"SamplesPerPixel": 3}, "a colour image, wanted one value per pixel"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not an axial slice (90 degrees from axial)"),
         ({"ImageOrientationPatient": [0, 1, 0, -1, 0, 0]}, "not an axial slice (0 degrees from axial)"),
         ({"ImageOrientationPatient": None}, "wanted 6 numbers in ImageOrientationPatient: export the original"),
@@ -92,10 +94,10 @@ def test_gantry_tilt_is_noted(tmp_path: Path) -> None:
         ({"PixelSpacing": None}, "wanted 2 numbers in PixelSpacing"),
         ({"RescaleIntercept": None}, "wanted 1 number in RescaleIntercept"),
         ({"RescaleSlope": None}, "wanted 1 number in RescaleSlope"),
-        ({"PixelData": b"\0" * 100}, "its pixels cannot be decoded (ValueError): copy it again if it is truncated"),
+        ({"PixelData": b"\0" * 100}, "the pixels cannot be decoded (ValueError): copy it again if it is truncated"),
     ],
 )
-def test_what_is_no_axial_ct_slice_is_refused(tmp_path: Path, tags: dict[str, object], words: str) -> None:
+def test_anything_but_an_axial_ct_slice_is_refused(tmp_path: Path, tags: dict[str, object], words: str) -> None:
     write_dicom(tmp_path / "a.dcm", head(1), **tags)
     assert words in refused(tmp_path / "a.dcm")
 
@@ -125,8 +127,8 @@ def test_localizers_in_a_series_are_skipped_with_a_note(tmp_path: Path) -> None:
     ("z", "tags", "words"),
     [
         (40.0, {}, "25.00 mm between two slices, 5.00 mm between others: slices are missing"),
-        (15.0, {}, "two slices at one position: keep one reconstruction a folder"),
-        (20.0, {"SeriesInstanceUID": "9.9"}, "more than one series in that folder: keep the plain brain series"),
+        (15.0, {}, "two slices at one position: keep one reconstruction per folder"),
+        (20.0, {"SeriesInstanceUID": "9.9"}, "more than one series in this folder: keep the plain brain series"),
         (20.0, {"ImageOrientationPatient": [1, 0, 0, 0, 0.98, 0.2]}, "slices of different orientation in one series"),
         (20.0, {"PixelSpacing": [2, 2]}, "slices of different size or pixel spacing in one series"),
     ],
@@ -139,7 +141,7 @@ def test_a_series_that_is_not_one_stack_is_refused(
     assert words in refused(tmp_path / "series")
 
 
-def test_a_dicomdir_among_the_slices_is_passed_over(tmp_path: Path) -> None:
+def test_a_dicomdir_among_the_slices_is_ignored(tmp_path: Path) -> None:
     write_series(tmp_path / "series", slices=3)
     (tmp_path / "series" / "DICOMDIR").write_text("a table of contents")
     assert read_series(tmp_path / "series", "series")[0].values.shape[2] == 3
@@ -147,7 +149,7 @@ def test_a_dicomdir_among_the_slices_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_slice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
-    assert "no axial DICOM slice in that folder" in refused(tmp_path / "series")
+    assert "no axial DICOM slice in this folder" in refused(tmp_path / "series")
 
 
 def test_a_real_head_series_of_pydicom_is_sorted_by_position() -> None:
@@ -222,7 +224,7 @@ def _broken(path: Path) -> None:
         (_broken, r"unreadable or truncated NIfTI \(EOFError\): copy it again"),
         (lambda path: path.write_text("x"), r"unreadable or truncated NIfTI \(no header\)"),
         (lambda path: write_nifti(path, np.zeros((4, 4, 4, 2))), r"4 axes of lengths \(4, 4, 4, 2\), wanted a volume"),
-        (lambda path: write_nifti(path, np.full((4, 4, 4), np.nan)), "holds NaN or infinite values, wanted HU"),
+        (lambda path: write_nifti(path, np.full((4, 4, 4), np.nan)), "contains NaN or infinite values, wanted HU"),
         (
             lambda path: write_nifti(
                 path, VOLUME, np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])

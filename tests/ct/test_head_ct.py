@@ -9,8 +9,8 @@ import pytest
 
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.preprocess import thumbnail
-from brainct.ct.read.decode import decoded
-from brainct.ct.read.listing import listed
+from brainct.ct.read.decode import decode
+from brainct.ct.read.listing import list_scans
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.split import near_duplicates
 from brainct.training.data import FOLDS
@@ -53,9 +53,9 @@ def test_the_real_head_ct_is_read_whole() -> None:
 
 @real
 def test_the_known_near_duplicates_of_head_ct_are_joined_and_few_others() -> None:
-    entries = listed(head_ct(allow_missing=True))[0]
+    entries = list_scans(head_ct(allow_missing=True))[0]
     numbers = [int(entry.path.stem) for entry in entries]
-    small = np.stack([thumbnail(decoded(entry, 2)[0]) for entry in entries])
+    small = np.stack([thumbnail(decode(entry, 2)[0]) for entry in entries])
     found = {(numbers[one], numbers[other]) for one, other in near_duplicates(small)}
     known = {(11, 61), (12, 30), (188, 189), (198, 199), (105, 187)}
     assert {pair for pair in known if set(pair) <= set(numbers)} <= found

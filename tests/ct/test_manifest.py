@@ -8,7 +8,7 @@ import torch
 
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import WINDOWS
-from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.preprocess import Pixels, render
 from brainct.ct.site_config import SiteFile
 from brainct.training.data import FOLDS
 from tests.support.forged import (
@@ -39,9 +39,7 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
     images, labels = data.folds["train"].inputs, data.folds["train"].labels
     assert labels[:, 5].tolist() == [0, 1, 1, 0]
     for image, seed in zip(images[:3], (1, 2, 3), strict=True):
-        torch.testing.assert_close(
-            image, rendered(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0
-        )
+        torch.testing.assert_close(image, render(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0)
     assert "1 images are mixed with 3 scans in HU: a network can use that" in data.notes
 
 
@@ -73,7 +71,7 @@ def test_a_real_series_of_pydicom_is_opened_in_three_dimensions(tmp_path: Path) 
     assert len(everything(opened(tmp_path, size=16, dims=3, kind="manifest"))) == 2
 
 
-def test_the_split_of_the_manifest_is_kept(tmp_path: Path) -> None:
+def test_the_split_of_the_manifest_is_used(tmp_path: Path) -> None:
     for number in range(6):
         write_png(tmp_path / "scans" / f"{number}.png", number)
     folds = ["train", "train", "train", "valid", "test", "test"]
@@ -121,7 +119,7 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
     ("header", "rows", "words"),
     [
         ("image,any,subdural,split", ["0.png,0,1,train"], "labels.csv, row 2: `any` is 0 but `subdural` is 1"),
-        ("image,any,label,split", ["0.png,0,1,train"], "both `any` and `label` are there: say with `columns`"),
+        ("image,any,label,split", ["0.png,0,1,train"], "has both `any` and `label`: choose one with `columns`"),
         ("image,ICH,split", ["0.png,0,train"], "wanted the column a finding (epidural, intraparenchymal"),
         ("file,any,split", ["0.png,0,train"], "wanted the column `image`, found `file`, `any`, `split`"),
         ("image,any,split", ["0.png,2,train"], "row 2, column `any`: got '2', wanted 0, 1 or nothing"),
@@ -138,10 +136,10 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
             "rows 2 and 3 are of one patient but in two",
         ),
         ("image,any,split", [",0,train"], "row 2, column `image`: empty, wanted a path relative to root"),
-        ("image,any,split", ["/etc/passwd,0,train"], "row 2: path '/etc/passwd': wanted one relative to root"),
-        ("image,any,split", ["a/../../x.png,0,train"], "row 2: path 'a/../../x.png': wanted one relative to root"),
-        ("image,any,split", ["a\\x.png,0,train"], "wanted one relative to root, with / and without .."),
-        ("image,any,split", ["out/x.png,0,train"], "row 2: path 'out/x.png' leads out of root through a link"),
+        ("image,any,split", ["/etc/passwd,0,train"], "row 2: path '/etc/passwd': wanted a path relative to root"),
+        ("image,any,split", ["a/../../x.png,0,train"], "row 2: path 'a/../../x.png': wanted a path relative to root"),
+        ("image,any,split", ["a\\x.png,0,train"], "wanted a path relative to root, with / and without .."),
+        ("image,any,split", ["out/x.png,0,train"], "row 2: path 'out/x.png' is a link that leaves root"),
         ("image,any,split", ["9.png,0,train"], "1 label in labels.csv without an image: 9.png"),
         ("image,any,split,slice", ["v.nii,0,train,one"], "row 2, column `slice`: got 'one', wanted the 0-based number"),
         ("image,any,split,slice", ["v.nii,0,train,-1"], "row 2, column `slice`: got '-1', wanted the 0-based number"),
@@ -155,9 +153,7 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
         ("image,any,split", ["text.dcm,0,train"], "text.dcm: not readable as DICOM"),
     ],
 )
-def test_a_manifest_that_cannot_be_followed_is_refused(
-    tmp_path: Path, header: str, rows: list[str], words: str
-) -> None:
+def test_an_inconsistent_manifest_is_refused(tmp_path: Path, header: str, rows: list[str], words: str) -> None:
     scans = tmp_path / "scans"
     write_png(scans / "0.png", 0)
     write_png(scans / "1.png", 1)

@@ -1,4 +1,4 @@
-"""The public set: the same at every site, nobody's own, without labels, and existing data as it was without it."""
+"""The public set: the same at every site, no site's own, without labels; a site's own data do not change with it."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def synthetic(**choices):
     return SiteFile(kind="phantom", phantom=PhantomChoices(scans=8, **choices))
 
 
-def test_every_sites_phantom_holds_the_same_public_set_and_its_own_scans_do_not_depend_on_it():
+def test_every_site_has_the_same_public_phantom_and_its_own_scans_do_not_depend_on_it():
     one, other = (open_site(synthetic(public=7), site, SITES, 32) for site in ("site-1", "site-2"))
     assert one.fingerprint != other.fingerprint
     assert one.public().fingerprint == other.public().fingerprint
@@ -36,7 +36,7 @@ def test_every_sites_phantom_holds_the_same_public_set_and_its_own_scans_do_not_
     assert open_site(same, "site-1", SITES, 32).public().fingerprint == one.public().fingerprint
 
 
-def test_the_public_phantom_comes_from_all_scanners_in_equal_shares_and_from_no_sites_patients():
+def test_the_public_phantom_has_all_scanners_in_equal_shares_and_no_sites_patients():
     images = public_phantom(2 * len(SCANNERS) + 1, 0, 32)
     assert len(images) == 2 * len(SCANNERS) + 1
     narrow = [image for image in images if image.min() >= -20]  # only the fifth scanner's export keeps so little
@@ -58,7 +58,7 @@ def picture_deal(folder: Path, count: int, **partition) -> SiteFile:
     return SiteFile(kind="manifest", root=folder / "scans", split=split, partition=Partition(**partition))
 
 
-def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path):
+def test_public_scans_of_a_partition_are_in_no_fold_of_any_site(tmp_path: Path):
     file = picture_deal(tmp_path, 24, public=5)
     together = open_sites(file, SITES, 32)
     public = together["a"].public()
@@ -73,7 +73,7 @@ def test_a_deal_sets_scans_aside_that_are_in_no_fold_of_any_site(tmp_path: Path)
         assert alone.fingerprint == together[site].fingerprint
 
 
-def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sites():
+def test_the_public_set_of_a_partition_has_whole_groups_and_is_the_same_for_all_sites():
     labels, groups = np.arange(60) % 2.0, np.arange(60) // 3
     shares = partition_scans(labels.astype(np.float32), groups, (0.6, 0.2, 0.2), Partition(public=10), 4)
     public = [np.flatnonzero(share == PUBLIC) for share in shares]
@@ -84,7 +84,7 @@ def test_the_public_set_of_a_deal_keeps_groups_whole_and_is_the_same_for_all_sit
     assert not set(groups[public[0]]) & set(groups[used])
 
 
-def test_a_deal_without_a_public_set_is_dealt_as_ever(tmp_path: Path):
+def test_without_a_public_set_the_partition_uses_every_scan(tmp_path: Path):
     file = picture_deal(tmp_path, 12)
     with pytest.raises(Refused, match="no public set.*name one as `public`"):
         open_site(file, "a", SITES, 32).public()
@@ -107,7 +107,7 @@ def public_folder(folder: Path, order, names="{}.png") -> None:
     manifest(folder, *[f"{names.format(number)},,p{number}" for number in order])
 
 
-def test_hospitals_hold_the_same_public_set_whatever_its_files_are_called_and_in_whatever_order(tmp_path: Path):
+def test_the_public_set_does_not_depend_on_file_names_and_their_order(tmp_path: Path):
     public_folder(tmp_path / "one", range(6))
     public_folder(tmp_path / "two", reversed(range(6)), names="scan{}.png")
     first = open_site(hospital(tmp_path / "h1", 0, "../one/scans"), "h1", ["h1"], 32)
@@ -124,7 +124,7 @@ def test_a_scan_that_is_public_and_the_sites_own_is_refused(tmp_path: Path):
         open_site(hospital(tmp_path / "h1", 95, "../one/scans"), "h1", ["h1"], 32).public()
 
 
-def test_a_public_folder_that_is_not_there_is_said_with_its_key(tmp_path: Path):
+def test_a_missing_public_folder_is_refused_with_its_key(tmp_path: Path):
     with pytest.raises(Refused, match="`public`: root .*nowhere is not a folder"):
         open_site(hospital(tmp_path / "h1", 0, "nowhere"), "h1", ["h1"], 32).public()
 

@@ -112,7 +112,7 @@ def test_a_missing_site_file_is_refused(tmp_path: Path) -> None:
         read_site_file(tmp_path / "nowhere.yaml")
 
 
-def test_a_site_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_site_file_in_binary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "brainct.yaml").write_bytes(b"kind: \xff\xfe phantom")
     with pytest.raises(Refused, match="not a text file in UTF-8"):
         read_site_file(tmp_path / "brainct.yaml")
@@ -137,7 +137,7 @@ def test_the_site_files_we_ship_can_be_read(name: str, kind: str, monkeypatch: p
     assert read_site_file(POC / name).kind == kind
 
 
-def test_the_head_ct_file_deals_sixteen_a_site_and_tests_on_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_ct_file_gives_each_site_sixteen_scans_and_tests_on_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAINCT_HEAD_CT", "/data/head_ct")
     file = read_site_file(POC / "head_ct.yaml")
     assert file.partition == Partition(how="iid", scans=16, test="shared", test_scans="rest", seed=0)

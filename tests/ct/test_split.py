@@ -37,7 +37,7 @@ def test_every_scan_is_in_one_fold_and_no_group_in_two(data: tuple[Floats, NDArr
 
 @settings(deadline=None)
 @given(scans(), st.integers(0, 5))
-def test_no_fold_is_empty_while_there_are_groups_enough(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
+def test_no_fold_is_empty_if_there_are_enough_groups(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
     labels, which = data
     filled = set(split(labels, which, FRACTIONS, seed).tolist())
     assert 0 in filled
@@ -76,7 +76,7 @@ def test_large_groups_do_not_upset_the_fractions() -> None:
     assert counts.tolist() == [180, 60, 60]
 
 
-def test_one_large_group_among_singles_does_not_either() -> None:
+def test_one_large_group_among_single_scans_does_not_upset_the_fractions() -> None:
     which = np.concatenate([np.zeros(20, np.int64), np.arange(1, 81)])
     for seed in range(5):
         assert np.bincount(split(np.zeros(100, np.float32), which, FRACTIONS, seed)).tolist() == [60, 20, 20]
@@ -86,7 +86,7 @@ def test_scans_of_one_patient_are_one_group() -> None:
     assert groups(noise(0, 5), ["p", "q", "p", None, None]).tolist() == [0, 1, 0, 2, 3]
 
 
-def test_near_duplicates_are_one_group_and_strangers_are_not() -> None:
+def test_near_duplicates_are_one_group_and_different_scans_are_not() -> None:
     small = noise(0, 4)
     small[3] = small[1] * 0.5 + 0.1 + 0.02 * noise(1, 1)[0]
     assert groups(small, [None] * 4).tolist() == [0, 1, 2, 1]
@@ -98,7 +98,7 @@ def test_a_patient_and_a_duplicate_chain_into_one_group() -> None:
     assert groups(small, ["p", "p", "q", "q"]).tolist() == [0, 0, 0, 0]
 
 
-def test_two_blank_pictures_are_no_duplicates() -> None:
+def test_two_blank_images_are_no_duplicates() -> None:
     assert near_duplicates(np.zeros((2, 32, 32), np.float32)) == []
 
 
@@ -119,7 +119,7 @@ def test_where_patients_are_known_only_copies_are_joined() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=12))
-def test_joining_is_the_same_whatever_the_order_of_the_pairs(pairs: list[tuple[int, int]]) -> None:
+def test_groups_do_not_depend_on_the_order_of_the_pairs(pairs: list[tuple[int, int]]) -> None:
     unknown = [None] * 15
     forward = joined_groups(pairs, unknown)
     assert np.array_equal(forward, joined_groups(pairs[::-1], unknown))

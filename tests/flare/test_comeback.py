@@ -1,4 +1,4 @@
-"""A job's process at a site: started again when it is killed, not when it ends by itself or is ended by FLARE."""
+"""A job's process at a site: restarted if it is killed, not if it ends by itself or by FLARE."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.job_launcher.process_launcher import ProcessHandle
 
 from brainct.errors import Refused
-from brainct.flare.comeback import TIMES, Launcher, _Handle, _renew
+from brainct.flare.comeback import RESTARTS, Launcher, _Handle, _renew_tokens
 from tests.support.hostile import ATTACKS
 
 
@@ -42,21 +42,21 @@ def waiting(handle):
     return thread
 
 
-def test_a_killed_process_is_started_again_a_few_times_and_no_more(launched, tmp_path):
+def test_a_killed_process_is_restarted_a_few_times_and_no_more(launched, tmp_path):
     handle, started = launched(["sleep", "1000"])
     thread = waiting(handle)
-    for number in range(TIMES + 1):
+    for number in range(RESTARTS + 1):
         while len(started) <= number:
             time.sleep(0.01)
         assert thread.is_alive()
         psutil.Process(started[number].pid).kill()
     thread.join(timeout=20)
     assert not thread.is_alive()
-    assert len(started) == TIMES + 1
+    assert len(started) == RESTARTS + 1
     assert not (tmp_path / "a-job.json").exists()
 
 
-def test_a_process_that_ends_by_itself_is_not_started_again(launched, tmp_path):
+def test_a_process_that_ends_by_itself_is_not_restarted(launched, tmp_path):
     handle, started = launched(["false"])
     handle.wait()
     assert len(started) == 1
@@ -64,7 +64,7 @@ def test_a_process_that_ends_by_itself_is_not_started_again(launched, tmp_path):
     assert not (tmp_path / "a-job.json").exists()
 
 
-def test_a_process_that_flare_ends_is_not_started_again(launched):
+def test_a_process_that_flare_ends_is_not_restarted(launched):
     handle, started = launched(["sleep", "1000"])
     thread = waiting(handle)
     handle.terminate()
@@ -73,16 +73,16 @@ def test_a_process_that_flare_ends_is_not_started_again(launched):
     assert len(started) == 1
 
 
-def test_a_site_that_registers_again_takes_its_own_place_and_nobody_elses():
+def test_a_site_that_registers_again_takes_its_own_place_only():
     class Client:
         def __init__(self, name, token):
             self.name, self.token = name, token
 
     a, b, again = Client("a", "1"), Client("b", "2"), Client("b", "3")
     participants = {"1": a, "2": b}
-    _renew(participants, {"a": a, "b": again, "c": Client("c", "4")})
+    _renew_tokens(participants, {"a": a, "b": again, "c": Client("c", "4")})
     assert participants == {"1": a, "3": again}
-    _renew(participants, {})
+    _renew_tokens(participants, {})
     assert participants == {"1": a, "3": again}
 
 

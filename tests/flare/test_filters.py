@@ -1,4 +1,4 @@
-"""A site's privacy policy in FLARE: where its filters stand; test_hostile has them at provisioned hospitals."""
+"""A site's privacy policy in FLARE: the templates that name its filters; see also test_hostile."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def test_the_filters_are_those_that_the_policy_templates_and_rehearsals_name(nam
 
 
 @pytest.mark.slow
-def test_the_simulator_whose_sites_have_no_filters_refuses_rather_than_run_without(
+def test_the_simulator_refuses_a_privacy_policy_that_it_would_apply_on_the_server(
     workspace,  # noqa: F811
     tmp_path,
     small_site,

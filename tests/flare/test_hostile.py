@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from nvflare.fuel.f3.cellnet.cell_cipher import InvalidCertChain
 from nvflare.fuel.hci.client import file_transfer
 
-from brainct.flare.admin import ended, session_of
+from brainct.flare.admin import ended_meta, session_of
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
@@ -138,7 +138,7 @@ def all_ended(session, ids, seconds=240):
     """The metas of the jobs, all ended."""
     metas, until = {}, time.monotonic() + seconds
     while len(metas) < len(ids) and time.monotonic() < until:
-        metas |= {name: meta for name in ids.keys() - metas.keys() if (meta := ended(session, ids[name]))}
+        metas |= {name: meta for name in ids.keys() - metas.keys() if (meta := ended_meta(session, ids[name]))}
         time.sleep(0.5)
     return metas
 

@@ -39,7 +39,7 @@ def shown(root, mode):
         handler.addFilter(each)
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    logs.calm()
+    logs.quiet_console()
     for name, level, text in LINES:
         logging.getLogger(name).log(level, text)
     return handler.stream.getvalue().splitlines()
@@ -49,5 +49,5 @@ def test_by_default_a_user_reads_our_lines_and_errors(root):
     assert shown(root, "concise") == ["round 3: 4 of 4 sites", "something broke"]
 
 
-def test_when_asked_for_all_of_flare_is_shown(root):
+def test_with_another_log_mode_all_of_flare_is_shown(root):
     assert shown(root, "full") == [text for _, _, text in LINES]

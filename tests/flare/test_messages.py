@@ -31,12 +31,12 @@ def test_tensors_travel_as_tensors_under_their_names():
     assert all(isinstance(value, torch.Tensor) for value in model.params.values())
 
 
-def test_a_message_of_another_maker_is_refused():
+def test_a_foreign_message_is_refused():
     with pytest.raises(Refused, match="brainct did not write"):
         messages.from_model(FLModel(params={"w": torch.ones(1)}))
 
 
-def test_a_reference_to_a_tensor_that_did_not_come_is_refused():
+def test_a_reference_to_a_missing_tensor_is_refused():
     model = messages.to_model(REQUEST)
     del model.params["/task/weights/w"]
     with pytest.raises(Refused, match="refers to tensor '/task/weights/w', which did not come"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from brainct.flare.processes import marked
+from brainct.flare.processes import marked_processes
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
 from tests.support.pages import LISTED, Desktop, blocks, desktop
@@ -51,7 +51,7 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
                     assert contents(kits / "prod_00" / name / "startup") == files
         records = [json.loads(file.read_text()) for file in (place.folder / "results").rglob("record.json")]
         place.follow(GONE)
-        assert marked(place.mark) == []
+        assert marked_processes(place.mark) == []
     assert model_hash(printed[50]) == rehearsed(place, "fedavg", HOSPITALS, tmp_path / "four", monkeypatch)
     five = [*HOSPITALS, "hospital-e"]
     assert model_hash(printed[75]) == rehearsed(place, "fedavg", five, tmp_path / "five", monkeypatch)
@@ -78,7 +78,7 @@ def test_a_federation_whose_private_keys_never_travel_ends_with_the_rehearsed_mo
             if number == 40:
                 check_that_keys_stay_with_their_owners(place.folder)
         place.follow(GONE)
-        assert marked(place.mark) == []
+        assert marked_processes(place.mark) == []
     assert model_hash(printed[55]) == rehearsed(place, "feddc", HOSPITALS[:2], tmp_path / "two", monkeypatch)
 
 

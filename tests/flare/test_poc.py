@@ -57,7 +57,7 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_nothing_is_left_running_when_it_is_interrupted_in_mid_run(tmp_path, small_site, home):
+def test_an_interrupted_run_leaves_nothing_running(tmp_path, small_site, home):
     """By Ctrl-C; SIGTERM and SIGHUP take the same way through poc/run.py."""
     job, workspace = small_job(tmp_path / "jobs", "fedavg", rounds=500), tmp_path / "workspace"
     command = [RUN, str(job), "--sites", "2", "--workspace", str(workspace), "--out", str(tmp_path / "out")]

@@ -1,4 +1,4 @@
-"""Who may go on with a run in FLARE."""
+"""Who may resume a run in FLARE."""
 
 import json
 from pathlib import Path
@@ -31,21 +31,21 @@ def submitted(folder, name, resume="", role="lead", job="a-job"):
     return rounds
 
 
-def test_a_run_is_resumed_by_who_began_it_or_by_the_project_administrator_and_by_nobody_else(tmp_path):
+def test_only_who_started_a_run_or_the_project_administrator_can_resume_it(tmp_path):
     note = tmp_path / "brainct" / "runs" / "a-job" / "submitter.json"
     submitted(tmp_path, "lead@one.example")._check_submitter(note, "a-job")
     submitted(tmp_path, "lead@one.example", "a-job", job="b-job")._check_submitter(note, "a-job")
     submitted(tmp_path, "admin@one.example", "a-job", "project_admin", "c-job")._check_submitter(note, "a-job")
     other = submitted(tmp_path, "lead@two.example", "a-job", job="d-job")
     with pytest.raises(
-        Refused, match="run a-job was begun by someone else; they or the project administrator"
+        Refused, match="run a-job was started by someone else; they or the project administrator"
     ) as refusal:
         other._check_submitter(note, "a-job")
     assert "lead@one.example" not in str(refusal.value)
     assert str(refusal.value) == ATTACKS["another lead resumes"].line
 
 
-def test_in_the_simulator_nobody_submits(tmp_path):
+def test_a_run_in_the_simulator_has_no_submitter(tmp_path):
     note = tmp_path / "submitter.json"
     submitted(tmp_path, "")._check_submitter(note, "simulate_job")
     submitted(tmp_path, "", "simulate_job")._check_submitter(note, "simulate_job")

@@ -10,20 +10,15 @@ import pytest
 from brainct.core.names import site_names
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.schemes import about
 from tests.conftest import ROOT
 from tests.support.by_hand import sites_of
+from tests.support.families import one_a_family
 from tests.support.simulator import model_hash, simulate, small_job
 
 pytestmark = pytest.mark.slow
 
 
-FIRST = {about(folders.JOBS[name]["scheme"]).family: name for name in sorted(folders.JOBS, reverse=True)}
-"""One job of each family: the transport, which is what a simulation adds, knows nothing of schemes."""
-EACH = [pytest.param(name, marks=[pytest.mark.nightly] * (name not in FIRST.values())) for name in sorted(folders.JOBS)]
-
-
-@pytest.mark.parametrize("name", EACH)
+@one_a_family
 def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(name, workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", name)
     sites = len(sites_of(folders.JOBS[name]["scheme"]))
@@ -50,7 +45,7 @@ def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeyp
     assert model_hash(text) == record["model_sha256"]
 
 
-def test_a_killed_site_costs_its_share_and_the_job_goes_on_by_quorum(workspace, tmp_path, small_site):
+def test_a_killed_site_costs_its_share_and_the_quorum_completes_the_job(workspace, tmp_path, small_site):
     job = small_job(tmp_path / "jobs", "feddc", rounds=8, grace=2, deadline=60)
     killed = []
 
@@ -91,7 +86,7 @@ def test_a_wrong_choice_ends_the_simulator_with_exit_code_2_and_a_sentence(
     assert "Traceback" not in text
 
 
-def test_scans_that_can_not_be_opened_end_the_simulator_with_each_sites_reason(workspace, tmp_path, monkeypatch):
+def test_unreadable_scans_end_the_simulator_with_each_sites_reason(workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINCT_SITE", str(tmp_path / "nowhere.yaml"))
     code, text = simulate(small_job(tmp_path / "jobs", "fedavg"), workspace, 2)
     assert code == 2

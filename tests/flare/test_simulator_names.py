@@ -41,8 +41,8 @@ def unmended():
 
 @pytest.mark.usefixtures("unmended")
 def test_each_thread_sends_the_name_of_its_own_site():
-    assert len(set(names_sent().values())) == 1, "FLARE's fault is gone, and so may the mend be"
-    simulator_patch.mend()
+    assert len(set(names_sent().values())) == 1, "FLARE has fixed its race: remove simulator_patch"
+    simulator_patch.patch_simulator()
     assert names_sent() == {site: site for site in SITES}
-    simulator_patch.mend()
+    simulator_patch.patch_simulator()
     assert names_sent() == {site: site for site in SITES}

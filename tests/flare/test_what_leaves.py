@@ -18,7 +18,7 @@ from tests.support.fewer import project_of
 from tests.support.simulator import small_job
 
 HOSPITALS = ["hospital-a", "hospital-b", "hospital-c"]
-CAPTURE = str(ROOT / "tests" / "flare" / "capture")
+CAPTURE = [str(ROOT / "tests" / "flare" / folder) for folder in ("capture", "patching")]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def captured(tmp_path_factory):
         policy = json.loads(file.read_text())
         policy["scopes"][0]["task_result_filters"][0]["args"]["limits"] |= limits
         file.write_text(json.dumps(policy))
-    path = os.pathsep.join([CAPTURE, str(ROOT / "custom")])
+    path = os.pathsep.join([*CAPTURE, str(ROOT / "custom")])
     extra = {"BRAINCT_SITE": str(folder / "site.yaml"), "CAPTURE": str(folder / "messages"), "PYTHONPATH": path}
     job = small_job(folder / "jobs", "secagg", evaluate_every=1)
     with Federation(kits, folder / "home", extra) as federation:
@@ -74,7 +74,7 @@ def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
 
 
 @pytest.mark.slow
-def test_what_flare_adds_to_an_answer_is_in_the_list_too(captured):
+def test_what_flare_adds_to_a_reply_is_in_the_list_too(captured):
     places, contexts = set(), []
     for about, _ in messages(captured[0]):
         places |= {place for place in about["places"] if not place.startswith(INSIDE)}

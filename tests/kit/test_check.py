@@ -83,7 +83,7 @@ def test_a_kit_with_our_policy_passes(kit):
         ("privacy.json", "default_scope", "elsewhere", "privacy", "no default_scope"),
     ],
 )
-def test_a_policy_that_is_wider_than_ours_fails(kit, file, key, value, what, words):
+def test_a_wider_policy_than_ours_fails(kit, file, key, value, what, words):
     change(kit, file, key, value)
     assert any(status == "FAIL" and words in message for status, message in of(results(kit), what))
 
@@ -206,9 +206,9 @@ def test_a_server_of_the_project_passes(tmp_path, authority, serve):
 
 
 def test_a_missing_server_or_one_with_another_name_or_of_another_project_fails(tmp_path, authority, serve):
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        ports = serve(authority, "impostor"), serve(Authority(), "server"), nobody.getsockname()[1]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        ports = serve(authority, "impostor"), serve(Authority(), "server"), unused.getsockname()[1]
         for number, (port, words) in enumerate(
             zip(ports, ("is impostor; wanted server", "CERTIFICATE_VERIFY_FAILED", "refused"), strict=True)
         ):

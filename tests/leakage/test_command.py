@@ -24,7 +24,7 @@ PLAN = {
 
 
 def typed(capsys, *words):
-    """Exit code, what was printed, and what was said beside it."""
+    """Exit code, stdout and stderr."""
     with pytest.raises(SystemExit) as ended:
         main.main(["leakage", *map(str, words)])
     printed = capsys.readouterr()

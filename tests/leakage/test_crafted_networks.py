@@ -8,7 +8,8 @@ from brainct.ct.learner import learner_of
 from brainct.ct.model import network_of
 from brainct.job.config import plan_of
 from brainct.leakage import crafted_networks
-from brainct.leakage.crafted_networks import CLEAR, imprint, imprint_weights, read_imprint, read_through_loss
+from brainct.leakage.crafted_networks import CLEAR, imprint, imprint_weights, read_imprint
+from brainct.leakage.loss_attack import read_through_loss
 from brainct.protocol.replies import Description, Failure, Update
 from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold

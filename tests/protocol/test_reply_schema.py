@@ -15,7 +15,7 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.protocol.reply_schema import described, scored
 from brainct.run.inbox import Inbox, Reports, report_reader
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.roll_call import check_package, public_samples
 from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES
@@ -133,7 +133,7 @@ def test_a_site_that_leaves_out_what_the_run_needs_is_refused_by_name(tmp_path, 
         for site in orders:
             inbox.accept(site, {"about": about if site == "b" else HONEST["about"]})
 
-    run = Run(plan, ["a", "b"], transport, Record(tmp_path / "run", plan, plan.build(), "test", board=False))
+    run = Run(plan, ["a", "b"], transport, RecordWriter(tmp_path / "run", plan, plan.build(), "test", board=False))
     if missing == "public":
         with pytest.raises(Refused, match="b, the roll call: lacks public"):
             run.exchanges.describe()

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing wider than the screen, no message in the console, on a phone and on a desk."""
+"""The page in a real browser: nothing wider than a screen, small or large, and no message in the console."""
 
 import html
 import re

@@ -7,6 +7,7 @@ import pytest
 
 from brainct.compare import ledger
 from brainct.compare.comparison_file import comparison_of
+from brainct.compare.markdown import comparison_tables
 from brainct.compare.one_run import run_one
 from brainct.compare.planned_runs import planned_runs
 from brainct.compare.run_row import CurvePoint
@@ -106,6 +107,17 @@ def test_schemes_are_shown_at_equal_bytes_and_with_their_right_and_wrong_answers
     none = [row.model_copy(update={"validation": [], "key": f"{row.key} none"}) for row in repeated(rows, 0.1, 2)]
     (tmp_path / "bare").mkdir()
     assert "no curves, no scores at equal bytes" in page_of(none, tmp_path / "bare").text
+
+
+def test_markdown_and_the_page_show_the_same_tables(rows, tmp_path):
+    many = [*repeated(rows, 0.1, 3), *repeated(rows, 0.2, 3, budget=2)]
+    many = [row.model_copy(update={"kib_per_site": 100.0, "validation": POINTS}) for row in many]
+    seen = page_of(many, tmp_path)
+    lines = [line for line in comparison_tables(many).splitlines() if line.startswith("| `")]
+    assert len(lines) == 2 * 5 + 2 * 5 + 5
+    for line in lines:
+        words = " ".join(line.replace("|", " ").replace("`", "").split())
+        assert words in seen.text
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.pages import wording
 from brainct.report.build import report
-from brainct.report.pooling import pool_bins
+from brainct.report.ct.pooling import pool_bins
 from brainct.report.readable_record import Bin
-from brainct.report.saliency import ANY, looked_at, may_show
+from brainct.report.saliency import ANY, may_show_scans, saliency_map
 from brainct.report.tolerant import number, text
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, tiny_plan
@@ -249,10 +249,10 @@ def test_a_patients_scans_are_shown_only_if_the_sites_file_says_so(tmp_path, mon
 
 
 def test_pictures_are_off_until_a_site_turns_them_on(tmp_path):
-    assert may_show(None)
-    assert may_show(SiteFile(kind="phantom"))
-    assert not may_show(SiteFile(kind="manifest", root=tmp_path))
-    assert may_show(SiteFile(kind="manifest", root=tmp_path, pictures=True))
+    assert may_show_scans(None)
+    assert may_show_scans(SiteFile(kind="phantom"))
+    assert not may_show_scans(SiteFile(kind="manifest", root=tmp_path))
+    assert may_show_scans(SiteFile(kind="manifest", root=tmp_path, pictures=True))
 
 
 class OneMap(torch.nn.Module):
@@ -272,9 +272,9 @@ def test_saliency_is_bright_where_the_evidence_is_and_nowhere_if_there_is_none()
     image = torch.zeros(1, 16, 16)
     image[0, 3:5, 10:12] = 2.0
     image[0, 12, 2] = 1.0
-    heat = looked_at(OneMap(1.0), image)
+    heat = saliency_map(OneMap(1.0), image)
     assert np.allclose(heat, image[0].numpy() / 2)
-    assert not looked_at(OneMap(-1.0), image).any()
+    assert not saliency_map(OneMap(-1.0), image).any()
 
 
 @pytest.mark.parametrize(("name", "dims"), [("cnn", 2), ("cnn", 3), ("vgg-small", 2), ("densenet-small", 2)])
@@ -292,7 +292,7 @@ def check_saliency(name, dims):
     assert name in NETWORKS
     plan = plan_of({"scheme": "fedavg", "network": {"architecture": name, "size": 48, "dims": dims}}, "the test")
     image = torch.rand(3, *[48] * dims, generator=torch.Generator().manual_seed(1))
-    heat = looked_at(network_of(plan.network, plan.seed).eval(), image)
+    heat = saliency_map(network_of(plan.network, plan.seed).eval(), image)
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)

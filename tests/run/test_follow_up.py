@@ -10,7 +10,7 @@ import pytest
 from brainct.core import serialization
 from brainct.core.names import site_names
 from brainct.core.scheme import Report, Task, followed
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rehearse import InProcess, rehearse, resume
 from brainct.run.rounds import Run
 from brainct.run.run_record import RunRecord
@@ -44,7 +44,7 @@ class Post:
 
 def run(folder, post, rounds=4):
     plan, lines = tiny_plan("secagg", rounds=rounds, evaluate_every=0), []
-    record = Record(folder / "out", plan, plan.build(), "test", board=False)
+    record = RecordWriter(folder / "out", plan, plan.build(), "test", board=False)
     Run(plan, SITES, post, record, log=lines.append)()
     return record.content, lines
 
@@ -82,7 +82,7 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
     [
         (None, "no reply in time"),
         ({"error": "power cut"}, "power cut"),
-        ({"extra": {}}, "site-2, round 2, follow-up: its seeds are not of the sites that were asked for"),
+        ({"extra": {}}, "site-2, round 2, follow-up: its seeds are of other sites than those asked for"),
         ({"examples": 0}, "site-2, round 2, follow-up: reports 0 examples"),
         ({"exchange": "round 2"}, "no reply in time"),
     ],
@@ -130,7 +130,7 @@ def test_a_site_that_was_silent_in_the_follow_up_is_not_waited_for_in_the_next_r
 def test_a_scheme_without_one_has_no_second_exchange(tmp_path):
     plan = tiny_plan(rounds=1, evaluate_every=0)
     post, lines = Post(tmp_path), []
-    Run(plan, SITES, post, Record(tmp_path / "out", plan, plan.build(), "test", board=False), log=lines.append)()
+    Run(plan, SITES, post, RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False), log=lines.append)()
     assert {what for what, _, _ in post.seen} == {"round 0"}
     assert lines == []
 
@@ -139,7 +139,7 @@ def test_a_follow_up_of_a_site_that_did_not_reply_is_a_fault_of_the_scheme(tmp_p
     plan = tiny_plan(rounds=1, evaluate_every=0)
     strange = replace(fedavg(), follow=lambda memory, round, reports: {"site-9": Task({})})
     monkeypatch.setattr(type(plan), "build", lambda plan: strange)
-    run = Run(plan, SITES, Post(tmp_path), Record(tmp_path / "out", plan, strange, "test", board=False))
+    run = Run(plan, SITES, Post(tmp_path), RecordWriter(tmp_path / "out", plan, strange, "test", board=False))
     with pytest.raises(AssertionError, match="follows up on sites that did not reply"):
         run()
 

@@ -19,6 +19,7 @@ from brainct.run.rehearse import rehearse, resume
 from brainct.site.agent import SiteAgent
 from tests.conftest import NETWORK_FOR, tiny_plan
 from tests.support.by_hand import sites_of
+from tests.support.families import one_a_family
 from tests.support.kills import PHASES, begun, check_chain, killed, quiet
 from tests.support.requests import trains
 
@@ -35,7 +36,7 @@ def test_a_run_killed_in_every_phase_ends_with_the_model_and_record_of_one_that_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(folders.JOBS))
+@one_a_family
 def test_every_job_killed_in_every_phase_ends_with_the_model_of_one_that_was_not(name, tmp_path):
     choices = {key: value for key, value in folders.JOBS[name].items() if key == "arguments"}
     scheme = folders.JOBS[name]["scheme"]

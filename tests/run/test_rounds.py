@@ -4,7 +4,7 @@ import pytest
 
 from brainct.core.version import fingerprint
 from brainct.errors import Refused
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.run.run_record import Round
 from brainct.site.agent import SiteAgent
@@ -33,7 +33,7 @@ class Post:
 
 def run(tmp_path, post, scheme="fedavg", **choices):
     plan = tiny_plan(scheme, **choices)
-    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    record = RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False)
     Run(plan, SITES, post, record, log=lambda line: None)()
     return record.content
 
@@ -96,14 +96,14 @@ def test_a_run_in_which_no_report_took_part_fails_and_writes_no_model(tmp_path, 
 def test_an_only_site_that_is_lost_ends_the_run(tmp_path, small_site):
     plan = tiny_plan("fedavg")
     post = Post(tmp_path, small_site, lambda site, request: None if trains(request) else request)
-    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    record = RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False)
     with pytest.raises(Refused, match="round 0 can't be closed: 0 of 1 sites replied, the quorum is 1"):
         Run(plan, ["a"], post, record, log=lambda line: None)()
 
 
 def test_how_long_a_site_is_waited_for_follows_its_last_five_reports(tmp_path, small_site):
     plan = tiny_plan("fedavg")
-    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    record = RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False)
     seconds = [90.0, 1.0, 2.0, 1.0, 3.0, 1.0]
     answered = [{"a": value} for value in seconds] + [{"b": 7.0}]
     record.record.rounds = [Round.model_construct(answered=each) for each in answered]
@@ -128,7 +128,7 @@ def test_all_sites_are_asked_for_the_final_evaluation(tmp_path, small_site):
 def test_a_run_over_no_site_or_one_name_twice_is_refused(tmp_path, small_site):
     plan = tiny_plan()
     for sites in ([], ["a", "a"]):
-        record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+        record = RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False)
         with pytest.raises(Refused, match="wanted at least one, each once"):
             Run(plan, sites, Post(tmp_path, small_site), record)
 
@@ -162,7 +162,7 @@ def test_a_site_whose_last_check_failed_is_named_and_the_record_keeps_the_verdic
         return {"about": {**reply_to(post.agents[site], request)["about"], "check": check}}
 
     post, plan = Post(tmp_path, small_site, failed), tiny_plan()
-    record = Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    record = RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False)
     Run(plan, SITES, post, record, log=told.append)()
     assert "b: its last site check ended with FAIL" in told
     assert {site: about.get("check") for site, about in record.content["sites"].items()} == {

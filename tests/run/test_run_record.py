@@ -119,7 +119,7 @@ def test_what_is_no_json_object_is_refused_by_its_path(tmp_path, text):
 def test_a_run_begun_under_another_version_is_refused_with_both_versions_and_what_to_do(
     run, tmp_path, monkeypatch, version
 ):
-    monkeypatch.setattr(checkpoint, "__version__", "5.0.0")
+    monkeypatch.setattr(checkpoint, "VERSION", "5.0.0")
     saved = serialization.load(run / "state" / checkpoint.FILE)
     del saved["sha256"]
     saved["record"] = first_version(saved["record"]) if version is None else {"version": version, "mood": "good"}

@@ -151,7 +151,7 @@ def test_an_inner_scheme_that_tells_more_than_counts_is_refused_at_the_site():
         return Report(task.weights, 3, {"loss": 0.5}, {"median": 0.25}), client_state
 
     federation = played(secagg(replace(fedavg(), reply=tells)), tiny_plan(), 1)
-    with pytest.raises(Refused, match="fedavg would send median in clear, which follows from scans"):
+    with pytest.raises(Refused, match="fedavg would send median unmasked, which derives from scans"):
         replies(federation, federation.tasks())
 
 
@@ -173,7 +173,7 @@ def test_a_model_is_not_summed_again_over_other_sites():
     federation.round()
     federation.memory = {**federation.memory, "inner": before, "summed": 0}
     reports = replies(federation, federation.tasks())
-    with pytest.raises(Refused, match="a sum over other sites of a model that was summed before; none is shown"):
+    with pytest.raises(Refused, match="a second sum, over other sites, of one model; this site shows no share"):
         unmasked(federation, reports, OTHERS, [VICTIM])
     assert unmasked(federation, reports)
 
@@ -232,11 +232,11 @@ def test_a_list_of_survivors_that_no_honest_server_has_gets_no_share():
     reports = replies(federation, federation.tasks())
     task = federation.scheme.follow(federation.memory, 1, reports)["site-1"]
     for survivors, lost, words in [
-        (OTHERS, [], "not of those that masked"),
-        (SITES[1:], ["site-1"], "not of those that masked"),
+        (OTHERS, [], "not of the sites that masked"),
+        (SITES[1:], ["site-1"], "not of the sites that masked"),
         (SITES[:2], SITES[2:], "2 of 4 sites are in the sum; wanted more than two thirds, and at least 3"),
-        (SITES, [VICTIM], "of no sum that this site knows"),
-        ([*SITES, "site-9"], [], "of no sum that this site knows"),
+        (SITES, [VICTIM], "of an unknown sum"),
+        ([*SITES, "site-9"], [], "of an unknown sum"),
     ]:
         opening = {**task.extra[OPEN], "survivors": survivors, "lost": lost}
         with pytest.raises(Refused, match=words):

@@ -13,7 +13,7 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.core.weights import difference, sha256
 from brainct.errors import Refused
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES, about, build
 from brainct.site.agent import SiteAgent
@@ -255,7 +255,10 @@ def ended(run):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_may_return(name, loss, tmp_path):
     plan = tiny_plan(name, rounds=5, evaluate_every=0)
-    carrier, record = Losing(name, tmp_path, loss), Record(tmp_path / "out", plan, plan.build(), "test", board=False)
+    carrier, record = (
+        Losing(name, tmp_path, loss),
+        RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False),
+    )
     run = Run(plan, sites_of(name), carrier, record, log=lambda line: None)
     model, refusal = ended(run)
     assert bool(refusal) == carrier.too_few, refusal
@@ -319,7 +322,7 @@ def first_report(name):
         (lambda r: replace(r, extra={**r.extra, "c": [torch.tensor(math.nan)]}), "extra/c/0 holds 1 NaN"),
     ],
 )
-def test_the_guard_at_the_door_refuses_a_spoilt_report_and_names_its_site(name, spoil, words):
+def test_the_check_of_reports_refuses_a_spoilt_one_and_names_its_site(name, spoil, words):
     scheme, task, report = first_report(name)
     check_report(report, task, scheme, "hospital-b, round 0")
     if not report.weights and spoil(report) == report:

@@ -33,7 +33,7 @@ def learner(step, examples=1):
 
 
 def play(scheme, rounds, step, *, lost=(), sites=SITES, forget=()):
-    """Rounds by hand, with the guard at the door; yields (round, tasks, reports, memory, keeps) after each.
+    """Rounds by hand, with the check of reports; yields (round, tasks, reports, memory, keeps) after each.
 
     step(site, round): what training adds to each of the 500 numbers. lost: (site, round) whose report does not arrive.
     """
@@ -229,7 +229,7 @@ def test_a_lost_site_is_sent_again_what_it_was_to_get_and_is_not_asked_to_balanc
 
 
 def test_a_site_that_lost_what_it_kept_says_so_and_comes_back_with_the_next_average():
-    with pytest.raises(Refused, match="lost the model that it kept for dynamic averaging"):
+    with pytest.raises(Refused, match="lost its model of dynamic averaging"):
         list(play(dynamic(1e9, **ABSOLUTE), 2, uneven, forget={("site-1", 1)}))
     list(play(dynamic(1e9, relative=False, sync_every=1), 2, uneven, forget={("site-1", 1)}))
 

@@ -13,6 +13,7 @@ from brainct.core.learner import PublicLabels
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.core.weights import sha256
+from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.run.model_file import load_model, model_sha256
@@ -57,7 +58,7 @@ def test_ties_are_unbiased_over_scans_and_differ_between_rounds_and_seeds():
         ballots = {"a": np.ones((scans + 1, 1), bool), "b": np.zeros((scans + 1, 1), bool)}
         ballots["b"][0] = True
         reports = {site: Report({"labels": packed(bits)}, 1) for site, bits in ballots.items()}
-        return delivered(scheme.extra(scheme.combine(memory, round, reports)))[:, 5]
+        return delivered(scheme.extra(scheme.combine(memory, round, reports)), FINDINGS)[:, 5]
 
     low, high = binom.interval(0.9999, scans, 0.5)
     assert low <= consensus(0, 1).sum() <= high
@@ -109,10 +110,12 @@ def test_a_site_that_was_lost_gets_the_consensus_with_its_next_task():
 def test_a_site_trains_on_its_scans_and_the_consensus():
     plan, scheme = tiny_plan(), fedct(period=1, warmup=0, own=0.75)
     memory, _, seen = played(scheme, 2)
-    pseudo = delivered(scheme.extra(played(scheme, 1)[0]))
+    pseudo = delivered(scheme.extra(played(scheme, 1)[0]), FINDINGS)
     first = tiny_learner(plan, "site-1", 0).fit(first_weights(plan)).weights
     by_hand = tiny_learner(plan, "site-1", 1).fit(first, public_labels=PublicLabels(pseudo, 0.75))
-    wanted = BALLOT.filled(tiny_learner(plan, "site-1", 1).predict(by_hand.weights, "public"), torch.zeros(1, 6))
+    wanted = BALLOT.filled(
+        tiny_learner(plan, "site-1", 1).predict(by_hand.weights, "public"), torch.zeros(1, 6), FINDINGS
+    )
     assert torch.equal(seen[1][1]["site-1"].weights["labels"], packed(wanted))
     assert seen[1][1]["site-1"].metrics["loss"] == by_hand.loss
     assert pseudo[:, 5].isfinite().all()
@@ -190,12 +193,18 @@ def test_a_forest_sees_no_order_and_works_on_volumes():
         ({"own": 0.4}, "fedct: own is 0.4; wanted a finite number at least 0.5"),
         ({"agreement": 0.3}, "fedct: agreement is 0.3"),
         ({"epsilon": 0}, "fedct: epsilon is 0"),
-        ({"findings": ["bleed"]}, "fedct: findings is .'bleed'.; wanted a list of some of epidural"),
+        ({"findings": []}, "fedct: findings is ..; wanted a list of the model's outputs"),
+        ({"forests": ["a"], "trees": ["a"]}, "fedct: forests and trees both name a"),
     ],
 )
 def test_an_impossible_choice_is_refused(arguments, words):
     with pytest.raises(Refused, match=words):
         fedct(**arguments)
+
+
+def test_a_finding_that_is_no_output_of_the_model_is_refused_before_round_0():
+    with pytest.raises(Refused, match="fedct: findings is .'bleed'.; wanted a list of some of epidural"):
+        fedct(findings=["bleed"]).start(tiny_model(tiny_plan()), SITES, 0)
 
 
 def test_a_forest_at_no_site_and_an_empty_public_set_are_refused():
@@ -228,7 +237,7 @@ def test_sites_with_other_public_scans_are_refused_by_name():
 
 def test_a_hospital_outside_learns_from_the_consensus():
     plan, scheme = tiny_plan(), fedct(period=1, warmup=0)
-    pseudo = delivered(scheme.extra(played(scheme, 6)[0]))
+    pseudo = delivered(scheme.extra(played(scheme, 6)[0]), FINDINGS)
     assert pseudo.shape == (PUBLIC, 6)
     outside, weights = tiny_learner(plan, "outside"), first_weights(plan)
     for _ in range(20):

@@ -5,7 +5,7 @@ import torch
 
 from brainct.core.weights import filled
 from brainct.errors import Refused
-from brainct.schemes._acknowledged import settled
+from brainct.schemes._acknowledged import acknowledged
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddyn import feddyn
 from tests.support.quadratic import START, Quadratic, optimum, rests_at, run, sites_that_differ
@@ -16,7 +16,7 @@ near = {"rtol": 0, "atol": 1e-9}
 def gradients(scheme, memory, keeps):
     """Each site's g_k as its next task would find it."""
     tasks = scheme.assign(memory, 99, sorted(keeps))
-    return {site: settled(tasks[site], keeps[site], filled(START, 0.0))["w"] for site in sorted(keeps)}
+    return {site: acknowledged(tasks[site], keeps[site], filled(START, 0.0))["w"] for site in sorted(keeps)}
 
 
 def test_it_comes_to_rest_at_the_common_optimum_where_fedavg_does_not():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.core.matching import permuted
+from brainct.core.matching import permute
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Task
 from brainct.ct.model import model_of, network_like
@@ -45,7 +45,7 @@ def copies(weights, dims=2):
         found[site], random = weights, np.random.default_rng(SITES.index(site))
         for link, following in zip(chain, chain[1:], strict=False):
             order = random.permutation(len(weights[link.weight]))
-            found[site] = permuted(found[site], link, following, order) if site != SITES[0] else weights
+            found[site] = permute(found[site], link, following, order) if site != SITES[0] else weights
     return found
 
 
@@ -186,7 +186,7 @@ def test_a_network_that_is_no_plain_chain_is_refused_with_its_layers(name, words
 
 
 def test_a_network_of_unknown_name_is_refused_even_where_its_layers_chain():
-    with pytest.raises(Refused, match="can't treat network 'resnet'.*none is named"):
+    with pytest.raises(Refused, match="can't treat network 'resnet'.*fault: none"):
         fedma().start(described(network(), "resnet"), SITES, 0)
 
 

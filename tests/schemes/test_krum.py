@@ -10,7 +10,7 @@ from tests.support.byzantine import FACTORS, byzantine, close_a_round, flat, hon
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize(("sound", "liars"), [(4, 1), (6, 1), (5, 2), (6, 3)])
-def test_as_many_byzantine_sites_as_stated_and_krum_is_an_honest_model_to_the_bit(sound, liars, factor):
+def test_as_many_byzantine_sites_as_stated_and_krum_is_bit_identical_to_an_honest_model(sound, liars, factor):
     told = honest(sound, spread=0.1)
     for models in (told + byzantine(factor, liars), byzantine(factor, liars) + told):
         assert any(same(close_a_round(krum(liars), models), weights) for weights in told)

@@ -174,7 +174,7 @@ def test_a_head_that_is_no_part_of_the_network_is_refused(name):
         scheme_of(name, {"head": ["fc"]}).start(model, SITES, 0)
     with pytest.raises(Refused, match=f"{name}: head is the whole network"):
         scheme_of(name, {"head": ["conv1", "conv2", "norm1", "norm2", "head"]}).start(model, SITES, 0)
-    with pytest.raises(Refused, match=f"{name} can't tell the head"):
+    with pytest.raises(Refused, match=f"{name} can't find the head"):
         scheme_of(name, {}).start(Model(model.weights), SITES, 0)
     with pytest.raises(Refused, match=f"{name}: head is an empty list"):
         scheme_of(name, {"head": []})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainct.core.matching import Link, permuted
+from brainct.core.matching import Link, permute
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report
 from brainct.core.weights import sha256
@@ -41,7 +41,7 @@ def shuffled(weights, memory, seed):
         groups = link.groups or 1
         size = len(weights[link.weight]) // groups
         order = np.concatenate([part * size + random.permutation(size) for part in random.permutation(groups)])
-        weights = permuted(weights, link, following, order)
+        weights = permute(weights, link, following, order)
     return weights
 
 

@@ -6,7 +6,7 @@ import torch
 from brainct.core.weights import filled
 from brainct.errors import Refused
 from brainct.schemes import build
-from brainct.schemes._acknowledged import settled
+from brainct.schemes._acknowledged import acknowledged
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.scaffold import scaffold
 from tests.conftest import tiny_learner, tiny_model, tiny_plan
@@ -18,7 +18,7 @@ near = {"rtol": 0, "atol": 1e-9}
 def controls(scheme, memory, keeps):
     """Each site's control variate as its next task would find it."""
     tasks = scheme.assign(memory, 99, sorted(keeps))
-    return [settled(tasks[site], keeps[site], filled(START, 0.0))["w"] for site in sorted(keeps)]
+    return [acknowledged(tasks[site], keeps[site], filled(START, 0.0))["w"] for site in sorted(keeps)]
 
 
 def test_it_comes_to_rest_at_the_common_optimum_where_fedavg_does_not():
@@ -94,5 +94,5 @@ def test_a_site_that_lost_what_it_kept_says_so_and_does_not_begin_at_0_again(nam
     task = scheme.assign(memory, 0, ["site-1"])["site-1"]
     report, _ = scheme.reply(task, tiny_learner(plan), {})
     task = scheme.assign(scheme.combine(memory, 0, {"site-1": report}), 1, ["site-1"])["site-1"]
-    with pytest.raises(Refused, match="this site has lost what it kept of the run"):
+    with pytest.raises(Refused, match="this site has lost its client state of the run"):
         scheme.reply(task, tiny_learner(plan, round=1), {})

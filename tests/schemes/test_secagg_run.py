@@ -10,7 +10,7 @@ from brainct.core import serialization
 from brainct.core.masking import public_key
 from brainct.core.weights import sha256
 from brainct.errors import Refused
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.schemes._secagg_keys import KEYS
 from brainct.schemes._unmasking import NEXT, OPEN, ROUND
@@ -54,7 +54,7 @@ def test_sites_draw_other_keys_for_each_run_and_the_model_is_bit_identical(tmp_p
     plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
     carrier = Carrying(tmp_path / "client_state")
     for number in range(2):
-        record = Record(tmp_path / str(number), plan, plan.build(), "test", board=False)
+        record = RecordWriter(tmp_path / str(number), plan, plan.build(), "test", board=False)
         name = f"run-{number}"
         models.append(sha256(Run(plan, SITES, carrier, record, name=name, log=lambda line: None)()))
         files = [tmp_path / "client_state" / site / name / f"{site}.secret" for site in SITES]
@@ -85,7 +85,7 @@ def kits(tmp_path_factory):
 
 def federated(folder, carrier, rounds=3, log=lambda line: None):
     plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
-    record = Record(folder, plan, plan.build(), "test", board=False)
+    record = RecordWriter(folder, plan, plan.build(), "test", board=False)
     return sha256(Run(plan, SITES, carrier, record, log=log)()), record.content
 
 

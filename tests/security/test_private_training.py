@@ -18,7 +18,7 @@ from brainct.security import policy as policies
 from brainct.security.credentials import offline
 from brainct.security.private_training import private_training
 from brainct.training.data import Dataset, Fold
-from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sampled
+from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sample_gradients, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
 from tests.support.by_hand import sites_of
 
@@ -75,9 +75,9 @@ def clipped_sum(fold, patients, clip, chunk=3):
     scans = Dataset("", {"train": replace(fold, patients=torch.tensor(patients))}, "", ())
     learner = private_learner(scans=scans)
     moving = dict(learner.network.named_parameters())
-    rng = np.random.default_rng(0)
     train = scans.folds["train"]
-    gradients = lambda index: learner._sample_gradients(train, moving, index, rng)  # noqa: E731
+    given = (learner.task.loss, learner.network, moving, learner.network_input)
+    gradients = lambda index: sample_gradients(*given, train.inputs[index], train.labels[index])  # noqa: E731
     return sum(clipped_sums(train.units, gradients, clip, chunk))
 
 
@@ -242,13 +242,13 @@ def test_a_training_is_paid_for_before_it_starts_at_the_steps_it_has(choices, as
     assert [event for _, event in charged] == [Training(clip=1, noise=2, sampling=0.3).event(steps)]
 
 
-def test_a_training_that_the_budget_does_not_pay_for_reads_no_scan():
+def test_a_training_that_the_budget_does_not_pay_for_takes_no_gradient(monkeypatch):
     def refuse(digest, event):
         raise Refused("spent")
 
     learner = private_learner()
     learner.context = replace(learner.context, private=replace(learner.context.private, spend=refuse))
-    learner._sample_gradients = None
+    monkeypatch.setattr("brainct.training.learner.sample_gradients", None)
     with pytest.raises(Refused, match="spent"):
         learner.fit(learner.initial().weights)
 

@@ -3,9 +3,10 @@
 Adilova et al., ICLR 2024, section 4: models that fit perfectly lie on u v = 1. From (s, 1/s) to (1/s, s) the midpoint's
 product is (s + 1/s)^2 / 4 > 1, so the straight line has a barrier, while along each layer the loss is a parabola.
 
-    >>> from brainct.barriers.measure import Choices, between
+    >>> from brainct.barriers.measure import measure_pair
+    >>> from brainct.barriers.pair import Choices
     >>> a, b = fitted(2.0), fitted(0.5)
-    >>> found = between(a, b, LAYERS, loss, Choices())
+    >>> found = measure_pair(a, b, LAYERS, loss, Choices())
     >>> found["full"]["barrier"] == full_barrier(2.0) == 0.31640625
     True
     >>> found["layers"][0]["bump_a"]

@@ -187,7 +187,8 @@ def theatre(folder: Path):
     """A federation of four hospitals that a test may harm; afterwards nothing runs."""
     (folder / "site.yaml").write_text(PHANTOM)
     kits = provision(ROOT / "provisioning" / "project.yml", folder / "f", ROOT / "provisioning" / "policy", free_port())
-    path = os.pathsep.join([str(ROOT / "tests" / "flare" / "breakpoints"), str(ROOT / "custom")])
+    flare = ROOT / "tests" / "flare"
+    path = os.pathsep.join(map(str, (flare / "breakpoints", flare / "patching", ROOT / "custom")))
     extra = {"BRAINCT_SITE": str(folder / "site.yaml"), "BREAK": str(folder / "stops"), "PYTHONPATH": path}
     with Federation(kits, folder / "home", extra) as federation:
         federation.start()

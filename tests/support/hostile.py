@@ -146,7 +146,7 @@ ATTACKS = {
     "patients in metrics": Attack(
         "a site's measurements name patients",
         SERVER,
-        "b, round 3: a metric is no number under a name such as loss; its name is not repeated here",
+        "b, round 3: a metric is not a number under a name such as loss; its name is not repeated here",
     ),
     "unsigned job": Attack(
         "a job that nobody signed", BEFORE, "server: unsigned job rejected — require_signed_jobs is enabled"
@@ -176,7 +176,7 @@ ATTACKS = {
         "validation failed: cert is not valid at validation time",
     ),
     "job id elsewhere": Attack(
-        "a server starts a job under an id that leads out of its folder",
+        "a server starts a job under an id that leaves its folder",
         "the site, before anything is written; FLARE's log",
         "the run is called '../../local/privacy'; wanted letters, digits, - and _, at most 64",
     ),
@@ -254,7 +254,7 @@ ATTACKS = {
     "another lead resumes": Attack(
         "somebody who knows a run's id resumes it, to get its model",
         "the server, before the roll call; the job ends with it",
-        "run a-job was begun by someone else; they or the project administrator can resume it",
+        "run a-job was started by someone else; they or the project administrator can resume it",
     ),
     "roll call of another shape": Attack(
         "a site replies to the roll call with a list, a number or a thousand nested lists",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brainct.flare.local_federation import environment, free_port
-from brainct.flare.processes import VARIABLE, sweep
+from brainct.flare.processes import VARIABLE, end_processes
 from tests.conftest import ROOT
 from tests.support.simulator import small_job
 
@@ -93,4 +93,4 @@ def desktop(folder: Path):
     try:
         yield place
     finally:
-        sweep(place.mark)
+        end_processes(place.mark)

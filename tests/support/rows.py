@@ -1,4 +1,4 @@
-"""Rows of a ledger and tiny designs, for tests."""
+"""Rows of a ledger and tiny comparisons, for tests."""
 
 from brainct.compare.comparison_file import comparison_of
 from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
@@ -6,7 +6,7 @@ from tests.conftest import TINY
 
 FIT = {"optimizer": "sgd", "rate": 0.05, "epochs": 1, "augment": None}
 SMALL = {"sites": 2, "scans": 4, "valid": 4, "test": 6, "outside": 6, "batch_size": 4}
-TINY_DESIGN = {"network": TINY, "fit": FIT, "rounds": 1, "evaluate_every": 1, "seeds": 1, "federations": [SMALL]}
+TINY_COMPARISON = {"network": TINY, "fit": FIT, "rounds": 1, "evaluate_every": 1, "seeds": 1, "federations": [SMALL]}
 
 
 def row(name="fedavg", seed=1, auroc=(0.7, 0.8), **changes):
@@ -35,6 +35,6 @@ def row(name="fedavg", seed=1, auroc=(0.7, 0.8), **changes):
     return RunRow(**whole | changes)
 
 
-def tiny_design(**changes):
-    """A design whose runs take a second: two sites with four training scans each, one round."""
-    return comparison_of(TINY_DESIGN | changes, "the test's plan")
+def tiny_comparison(**changes):
+    """A comparison whose runs take a second: two sites with four training scans each, one round."""
+    return comparison_of(TINY_COMPARISON | changes, "the test's comparison")

@@ -1,7 +1,7 @@
-"""What barriers are measured on: models of a run's sites, or of files, and the loss on the scans of a run's sites.
+"""Models to measure barriers between, of a run's sites or of files, and the loss on the scans of the run's sites.
 
-No model of a site is stored for this. The sites of a run are those of a simulation, whose scans are all here: each one
-starts from the model that it would use itself after the run and trains it once more, alone and in memory.
+A run stores no site's model. Its sites are simulated and their scans are all on this machine: each site takes the model
+that it uses after the run and trains it once more, in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from brainct.barriers.measure import Choices, Loss, of_pairs
+from brainct.barriers.measure import measure_pairs
+from brainct.barriers.pair import Choices, Loss
 from brainct.core.arguments import one_of
 from brainct.core.determinism import one_thread
 from brainct.core.learner import Layer
-from brainct.core.weights import Weights, check, difference
+from brainct.core.weights import Weights, check_weights, difference
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
 from brainct.ct.folds import FINDINGS
@@ -38,7 +39,7 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Subject:
-    """Models to measure between. updates: what training changed in each. learners: how each site sees its scans."""
+    """Models to measure between. updates: what training changed in each. learners: with each site's scans."""
 
     plan: Plan
     models: Mapping[str, Weights]
@@ -55,11 +56,11 @@ class Subject:
         ).layers
 
 
-def of_run(run: Path, epochs: int | None = None) -> Subject:
-    """The sites' models one round after a run: each site trains the model that it would use for so many passes.
+def models_of_run(run: Path, epochs: int | None = None) -> Subject:
+    """The sites' models one round after a run: each site trains the model that it uses once more.
 
-    epochs: passes at the job's full learning rate, >= 0; None for the job's. With 0 they are compared as the run left
-    them, which says something where models are personal; their updates then reach back to the seeded model.
+    epochs: at the job's full learning rate, >= 0; None for the job's number. With 0 the models are compared as the run
+    left them, which is of interest for personal models; their updates are then measured from the seeded model.
     """
     if epochs is not None and epochs < 0:
         raise Refused(f"--epochs is {epochs}; wanted at least 0")
@@ -77,14 +78,14 @@ def of_run(run: Path, epochs: int | None = None) -> Subject:
     return Subject(plan, models, updates, learners)
 
 
-def of_files(files: Sequence[Path]) -> Subject:
+def models_of_files(files: Sequence[Path]) -> Subject:
     """Models that runs wrote as RUN/model.safetensors; the loss is on the scans of all these runs' sites together."""
     models, updates, found = {}, [], dict[str, TorchLearner]()
     runs = [open_run(file.parent) for file in files]
     first = runs[0].plan
     for name, file, run in zip(_names(files), files, runs, strict=True):
         weights, start = load_model(file), _seeded(run.plan)
-        check(weights, start, f"{file}, for network {ct_choices(run.plan).network.architecture}")
+        check_weights(weights, start, f"{file}, for network {ct_choices(run.plan).network.architecture}")
         models[name] = weights
         updates.append(difference(weights, start))
         found |= _learners(first, run)
@@ -95,18 +96,18 @@ def _seeded(plan: Plan) -> Weights:
     return model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
 
 
-def measured(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
-    """barriers.json: what `study.barriers.of_pairs` says on the first fold; on further folds, under `also`."""
+def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
+    """The content of barriers.json: `measure_pairs` on the first fold; on further folds, under `also`."""
     found = {}
     for fold in folds:
         loss = loss_on(subject, fold, finding)
-        pairs = of_pairs(subject.models, subject.layers, loss, choices, subject.updates)
+        pairs = measure_pairs(subject.models, subject.layers, loss, choices, subject.updates)
         found[fold] = {**pairs, "loss": {"fold": fold, "finding": finding, "scans": _count(subject, fold)}}
     return {**found[folds[0]], "also": {fold: found[fold] for fold in folds[1:]}}
 
 
 def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
-    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, each seen as its site does.
+    """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, adapted as each site does.
 
     finding: one of FINDINGS, or `all` for all six outputs.
     """

@@ -1,10 +1,12 @@
 """docs/schemes.md, made from the registry: a short table, and for each family a diagram and a block a scheme."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 from brainct.catalogue.families import FAMILIES
+from brainct.catalogue.rooms import architecture_page
 from brainct.catalogue.traffic import traffic
 from brainct.core.arguments import in_words
 from brainct.core.scheme import Capability, arguments_schema
@@ -66,11 +68,12 @@ def families() -> dict[str, list[str]]:
 
 
 def write_docs(docs: Path) -> None:
-    """Write docs/schemes.md, and the list of what leaves a site into docs/privacy.md, if that is there."""
+    """Write docs/schemes.md, and the generated parts of docs/privacy.md and docs/architecture.md if they are there."""
     docs.mkdir(parents=True, exist_ok=True)
     (docs / "schemes.md").write_text(schemes())
-    if (docs / "privacy.md").is_file():
-        (docs / "privacy.md").write_text(with_list((docs / "privacy.md").read_text()))
+    for name, generate in PARTLY.items():
+        if (docs / name).is_file():
+            (docs / name).write_text(generate((docs / name).read_text()))
 
 
 def check_docs(docs: Path) -> list[str]:
@@ -82,10 +85,15 @@ def check_docs(docs: Path) -> list[str]:
     ]
     if not (docs / "schemes.md").is_file() or (docs / "schemes.md").read_text() != schemes():
         findings.append("docs/schemes.md differs from the registry; run `brainct schemes --write`")
-    page = docs / "privacy.md"
-    if page.is_file() and with_list(page.read_text()) != page.read_text():
-        findings.append("docs/privacy.md does not list what may leave a site; run `brainct schemes --write`")
+    for name, generate in PARTLY.items():
+        page = docs / name
+        if page.is_file() and generate(page.read_text()) != page.read_text():
+            findings.append(f"the generated part of docs/{name} is out of date; run `brainct schemes --write`")
     return findings
+
+
+PARTLY: dict[str, Callable[[str], str]] = {"privacy.md": with_list, "architecture.md": architecture_page}
+"""Pages of which a part is generated: the list of what leaves a site, the picture of the rooms."""
 
 
 def bytes_of(name: str) -> str:

@@ -17,7 +17,6 @@ from brainct.core.learner import Credentials, Fitted, Learner, Model, Record, Tr
 from brainct.core.scheme import Report, Task, followed
 from brainct.core.weights import Weights, filled
 from brainct.ct.config import ct_choices
-from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
 from brainct.job.folders import JOBS
 from brainct.security.signing import PROOF
@@ -36,7 +35,7 @@ def traffic(name: str) -> tuple[int, int]:
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
     keeps = {site: dict[str, Any]() for site in sites}
-    memory = scheme.start(replace(model_of(ct_choices(plan).network, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
+    memory = scheme.start(replace(plan.kind.initial(plan, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
 
@@ -64,7 +63,7 @@ class Stepping:
 
     def initial(self) -> Model:
         """The seeded model."""
-        return model_of(ct_choices(self.plan).network, self.plan.seed, self.plan.rounds)
+        return self.plan.kind.initial(self.plan, self.plan.seed, self.plan.rounds)
 
     def fit(self, weights: Weights, **_: Any) -> Fitted:
         """A step of each number, as long as the site's number says."""

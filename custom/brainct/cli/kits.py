@@ -14,7 +14,7 @@ def install(
     folder: Annotated[Path, typer.Argument(help="A startup kit, or a prod_NN folder with several.")],
     policy: Annotated[Path, typer.Option(help="Folder of the policy templates.")] = Path("provisioning/policy"),
     replace: Annotated[
-        bool, typer.Option(help="Replace files that differ; the previous file is kept as NAME.before.")
+        bool, typer.Option(help="Replace files that differ; the previous file becomes NAME.before.")
     ] = False,
     privacy: Annotated[
         str, typer.Option(help="Privacy policy of a hospital: open, standard or strict (docs/privacy.md).")

@@ -1,4 +1,4 @@
-"""`brainct resume`: go on with a run that was killed."""
+"""`brainct resume`: continue a run that was killed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,13 @@ from brainct.errors import Refused
 
 def resume(
     run: Annotated[str, typer.Argument(help="A rehearsed run's folder; with --job, the id of a run in FLARE.")],
-    workers: Annotated[int, typer.Option(help="Processes to train in; the result is the same to the bit.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes to train in; the result is bit-identical.")] = 1,
     job: Annotated[
-        Path | None, typer.Option(help="The job folder that the run in FLARE began with: write one that resumes it.")
+        Path | None, typer.Option(help="The job folder of the run in FLARE: write a job folder that resumes the run.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write that job folder. (default: JOB-resumed)")] = None,
 ) -> None:
-    """Go on after a run's last closed round, to the model that it would have had."""
+    """Continue after a run's last closed round; the final model is the one of an uninterrupted run."""
     from brainct.cli.progress import Progress
     from brainct.job import folders
     from brainct.run import checkpoint, rehearse
@@ -24,7 +24,7 @@ def resume(
 
     if job:
         folder = folders.resuming(job, run, out or job.resolve().with_name(f"{job.resolve().name}-resumed"))
-        print(f"{folder}\nsubmit it to the same server: it and the sites go on with run {run}")
+        print(f"{folder}\nsubmit it to the same server: the server and the sites continue run {run}")
         return
     if not Path(run).is_dir():
         raise Refused(

@@ -1,4 +1,4 @@
-"""`brainct runs`: what runs have left in a kit, and how to be rid of it."""
+"""`brainct runs`: list and delete what runs have stored in a kit."""
 
 import shutil
 from datetime import datetime
@@ -9,14 +9,14 @@ import typer
 
 from brainct.errors import Refused
 
-app = typer.Typer(help="What runs have left in a FLARE kit.", no_args_is_help=True)
+app = typer.Typer(help="What runs have stored in a FLARE kit.", no_args_is_help=True)
 Kit = Annotated[Path, typer.Argument(help="The kit's folder, at the server or at a site.")]
-KINDS = {"runs": "state", "client_state": "what the site keeps"}
+KINDS = {"runs": "checkpoint", "client_state": "client state"}
 
 
 @app.command("list")
 def show(kit: Kit) -> None:
-    """Each run with its size and its last change: the server's state, or what a site keeps for itself."""
+    """List each run with its size and its last change: the server's checkpoint, or the site's client state."""
     folders = _folders(kit)
     if not folders:
         print("no runs")
@@ -29,16 +29,16 @@ def show(kit: Kit) -> None:
 
 @app.command()
 def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `list` shows it.")]) -> None:
-    """Remove a run's state, or what the site keeps of it; the run can't be resumed afterwards."""
+    """Delete a run's checkpoint, or the site's client state of it; the run can't be resumed afterwards."""
     from brainct.run import checkpoint
 
     folders = [folder for folder in _folders(kit) if folder.name == run]
     if not folders:
-        raise Refused(f"{kit} holds nothing of a run {run!r}; `brainct runs list {kit}` shows what it holds")
+        raise Refused(f"{kit} stores nothing of a run {run!r}; `brainct runs list {kit}` lists what it stores")
     if running := sorted(note.stem for note in (kit / "brainct" / "jobs").glob("*.json")):
         raise Refused(
-            f"{kit} has a running job, {running[0]}, which may need what it keeps; remove the run once it has ended (a "
-            "site that was killed finds that out when it is started)"
+            f"{kit} has a running job, {running[0]}, which may need its client state; remove the run once the job has "
+            "ended (a site that was killed notices the end when it is started again)"
         )
     for folder in folders:
         with checkpoint.lock(folder, run):
@@ -48,5 +48,5 @@ def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `
 
 def _folders(kit: Path) -> list[Path]:
     if not any((kit / part).is_dir() for part in ("startup", "brainct")):
-        raise Refused(f"{kit} is no FLARE kit; wanted the folder that holds startup/ and local/")
+        raise Refused(f"{kit} is not a FLARE kit; wanted the folder with startup/ and local/")
     return sorted(folder for kind in KINDS for folder in (kit / "brainct" / kind).glob("*") if folder.is_dir())

@@ -48,7 +48,7 @@ def _line(setting: Setting, name: str) -> tuple[str | int, ...]:
         _mean(setting.means.get(name), interval=True),
         _difference(gap) if gap else "",
         f"{gap.corrected:.3f}" if gap and gap.corrected is not None else "",
-        f"{middle(RunRow.worst)} to {middle(RunRow.best)}" if name in setting.means else "–",
+        f"{middle(RunRow.worst)}–{middle(RunRow.best)}" if name in setting.means else "–",
         middle(RunRow.held_out),
         *(middle(partial(RunRow.mean, score=other)) for other in score.OTHERS.values()),
         _whole(setting.middle(name, lambda row: row.kib_per_site)),

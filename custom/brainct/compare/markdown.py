@@ -8,7 +8,7 @@ from brainct.compare.ledger import unique_runs
 from brainct.compare.run_row import RunRow
 from brainct.compare.setting import settings_of
 from brainct.core import serialization
-from brainct.ct.read.label_table import cell
+from brainct.core.spreadsheet import spreadsheet_cell
 from brainct.errors import one_line
 from brainct.pages.page import Cell, Section, Table
 
@@ -64,4 +64,4 @@ def _one_cell(value: Cell) -> str:
 
 def _word(name: str) -> str:
     """A name that somebody else chose, as a cell that a spreadsheet does not compute as a formula."""
-    return cell(_one_cell(name))
+    return spreadsheet_cell(_one_cell(name))

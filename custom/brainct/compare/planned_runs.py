@@ -78,18 +78,28 @@ def planned_runs(comparison: Comparison, find_row: FindRow) -> list[PlannedRun]:
 def _runs_of_entry(
     comparison: Comparison, federation: SimulatedFederation, entry: Entry, budget: int, find_row: FindRow
 ) -> Iterator[PlannedRun]:
+    tuning = _tuning_runs(comparison, federation, entry)
+    if budget == min(comparison.budgets):
+        yield from tuning
+    point = _point_to_run(entry, [find_row(run) for run in tuning])
+    if point is not None:
+        runs = [plan_run(comparison, federation, entry, point, seed, budget) for seed in comparison.seeds]
+        yield from (run for run in runs if run.key not in {one.key for one in tuning})
+
+
+def _tuning_runs(comparison: Comparison, federation: SimulatedFederation, entry: Entry) -> list[PlannedRun]:
+    """All points of a grid on the first seeds at the lowest budget; [] without a grid."""
     points, lowest = entry.points(), min(comparison.budgets)
     seeds = comparison.seeds[: comparison.tune_seeds] if len(points) > 1 else []
-    tuning = [plan_run(comparison, federation, entry, point, seed, lowest) for seed in seeds for point in points]
-    if budget == lowest:
-        yield from tuning
-    rows = [find_row(run) for run in tuning]
-    if any(row is None for row in rows):
-        return
-    best = winner([row for row in rows if row]) if tuning else points[0]
-    if best is not None:
-        runs = [plan_run(comparison, federation, entry, best, seed, budget) for seed in comparison.seeds]
-        yield from (run for run in runs if run.key not in {one.key for one in tuning})
+    return [plan_run(comparison, federation, entry, point, seed, lowest) for seed in seeds for point in points]
+
+
+def _point_to_run(entry: Entry, tuning: list[RunRow | None]) -> Mapping[str, Any] | None:
+    """The grid's winner; None until all tuning runs have ended, or if none has a validation score."""
+    if not tuning:
+        return entry.points()[0]
+    ended = [row for row in tuning if row is not None]
+    return winner(ended) if len(ended) == len(tuning) else None
 
 
 def plan_run(

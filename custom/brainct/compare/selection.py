@@ -42,14 +42,19 @@ def select_rows(rows: Sequence[RunRow]) -> dict[Place, dict[str, list[RunRow]]]:
     done = [row for row in same_choices(rows) if row.status == "done"]
     for federation, name in dict.fromkeys((row.federation, row.name) for row in done):
         mine = [row for row in done if (row.federation, row.name) == (federation, name)]
-        best = _best_point(mine)
-        if best is None:
-            continue
-        for budget in sorted({row.budget for row in mine}):
-            chosen = {row.seed: row for row in mine if row.budget == budget and row.grid == best}
-            if chosen:
-                found.setdefault((federation, budget), {})[name] = [chosen[seed] for seed in sorted(chosen)]
+        for budget, chosen in _rows_at_best_point(mine).items():
+            found.setdefault((federation, budget), {})[name] = chosen
     return found
+
+
+def _rows_at_best_point(rows: Sequence[RunRow]) -> dict[int, list[RunRow]]:
+    """By budget, the rows of the grid point that won, one a seed, seeds in order; {} while none can be chosen."""
+    best = _best_point(rows)
+    chosen: dict[int, dict[int, RunRow]] = {}
+    for row in rows if best is not None else ():
+        if row.grid == best:
+            chosen.setdefault(row.budget, {})[row.seed] = row
+    return {budget: [by_seed[seed] for seed in sorted(by_seed)] for budget, by_seed in sorted(chosen.items())}
 
 
 def same_choices(rows: Sequence[RunRow]) -> list[RunRow]:

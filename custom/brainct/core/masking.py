@@ -1,4 +1,4 @@
-"""Numbers that can be added up before anyone sees them: fixed point, masks that cancel in pairs, and each site's own.
+"""Masked numbers that can be summed unseen: fixed point, masks that cancel in pairs, and each site's own mask.
 
 Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth: Practical Secure Aggregation for
 Privacy-Preserving Machine Learning, CCS 2017, sections 4.0.1 and 4.0.2: double masking. All arithmetic is modulo 2^64,
@@ -33,12 +33,12 @@ def public_key(private: bytes) -> str:
 
 
 def is_key(value: object) -> bool:
-    """Whether it looks like what `public_key` gives."""
+    """Whether it has the form of what `public_key` gives."""
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
-def fixed(weights: Weights, share: float, sites: int) -> dict[str, Tensor]:
-    """share * weights in fixed point, int64 of the same shapes; refuses what could overflow in a sum over the sites."""
+def to_fixed_point(weights: Weights, share: float, sites: int) -> dict[str, Tensor]:
+    """share * weights in fixed point, int64 of the same shapes; Refused if a sum over the sites could overflow."""
     most = 2.0 ** (62 - BITS) / sites
     return {key: _fixed(value.double() * share, most, f"tensor {key}") for key, value in weights.items()}
 
@@ -58,15 +58,15 @@ def masked(
     keys: Mapping[str, str],
     words: Sequence[str | int],
 ) -> dict[str, Tensor]:
-    """The int64 tensors plus this site's masks, modulo 2^64: what looks like noise to all who lack its seed.
+    """The int64 tensors plus this site's masks, modulo 2^64: noise to everyone without its seed.
 
-    private, seed: 32 bytes each, of this sum alone. keys: public key of each site whose values are added, this one's
-    among them. words: what makes this sum another one than all others under the same keys, such as what sites were
-    given: the masks of a pair cancel only if both say the same words.
+    private, seed: 32 bytes each, of this sum alone. keys: public key of each site of the sum, this one included. words:
+    different for each sum under the same keys, such as a digest of what sites were given: the masks of a pair cancel
+    only if both sites use the same words.
     """
     flat = _flat(weights) + _expanded(seed, sum(value.numel() for value in weights.values()))
     for other in sorted(keys.keys() - {own}):
-        stream = _stream(agreed(private, keys[other], other), _context(keys, words), len(flat))
+        stream = _stream(shared_secret(private, keys[other], other), _context(keys, words), len(flat))
         flat = flat + stream if own < other else flat - stream
     return _parts(flat, weights)
 
@@ -78,10 +78,10 @@ def total(
     keys: Mapping[str, str],
     words: Mapping[str, Sequence[str | int]],
 ) -> dict[str, Tensor]:
-    """The sum, as float64, of what these sites masked, once their own masks and those of lost sites are taken away.
+    """The sum of the masked values, as float64, after the sites' own masks and those of lost sites are removed.
 
-    seeds: of each site in the sum. lost: the private key of each that shared masks with them and sent nothing. keys,
-    words: as each site in the sum used them.
+    seeds: of each site in the sum. lost: the private key of each site that shares masks with them and sent nothing.
+    keys, words: as each site in the sum used them.
     """
     like = next(iter(masked.values()))
     numbers = sum(value.numel() for value in like.values())
@@ -89,13 +89,13 @@ def total(
     for site, weights in sorted(masked.items()):
         flat = flat + _flat(weights) - _expanded(seeds[site], numbers)
         for gone, private in sorted(lost.items()):
-            stream = _stream(agreed(private, keys[site], site), _context(keys, words[site]), numbers)
+            stream = _stream(shared_secret(private, keys[site], site), _context(keys, words[site]), numbers)
             flat = flat - stream if site < gone else flat + stream
     return {key: value.double() * 2.0**-BITS for key, value in _parts(flat, like).items()}
 
 
-def mean(total: Weights, shares: float, like: Weights) -> dict[str, Tensor]:
-    """A sum over all shares, in like's dtypes; integers are rounded."""
+def mean_of_sum(total: Weights, shares: float, like: Weights) -> dict[str, Tensor]:
+    """The sum divided by all shares, in like's dtypes; integers are rounded."""
     return {key: _cast(value / shares, like[key].dtype) for key, value in total.items()}
 
 
@@ -109,7 +109,7 @@ def _flat(weights: Weights) -> Words:
 
 
 def _parts(flat: Words, like: Weights) -> dict[str, Tensor]:
-    """The tensors of `_flat` again."""
+    """The inverse of `_flat`."""
     names = sorted(like)
     parts = np.split(flat, np.cumsum([like[key].numel() for key in names])[:-1]) if names else []
     return {key: _tensor(part, like[key].shape) for key, part in zip(names, parts, strict=True)}
@@ -123,15 +123,15 @@ def _tensor(words: Words, shape: torch.Size) -> Tensor:
     return torch.from_numpy(words.view(np.int64).copy()).reshape(shape)
 
 
-def agreed(private: bytes, public: str, whose: str) -> bytes:
-    """The secret of a pair of sites, which both derive and nobody else can."""
+def shared_secret(private: bytes, public: str, whose: str) -> bytes:
+    """The secret of a pair of sites, which only these two can derive."""
     try:
         return X25519PrivateKey.from_private_bytes(private).exchange(
             X25519PublicKey.from_public_bytes(bytes.fromhex(public))
         )
     except ValueError:
         raise Refused(
-            f"the public key of {whose} is no X25519 key; did the server pass on what that site sent?"
+            f"the public key of {whose} is not an X25519 key; did the server change what that site sent?"
         ) from None
 
 
@@ -140,7 +140,7 @@ def _context(keys: Mapping[str, str], words: Sequence[str | int]) -> bytes:
 
 
 def _stream(secret: bytes, context: bytes, count: int) -> Words:
-    """(count,) words of ChaCha20 under a key that HKDF-SHA256 makes of a pair's secret and the sum's context."""
+    """(count,) words of ChaCha20 under a key that HKDF-SHA256 derives from a pair's secret and the sum's context."""
     derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"brainct masks" + context).derive(secret)
     return _expanded(derived, count)
 

@@ -1,11 +1,11 @@
-"""Which units of two networks are the same unit: permutations of plain chains, and the arithmetic that follows.
+"""Matching the units of two networks: permutations of plain chains, and the arithmetic that follows.
 
 Yurochkin, Agarwal, Ghosh, Greenewald, Hoang, Khazaeni: Bayesian Nonparametric Federated Learning of Neural Networks,
 ICML 2019 (BBP-MAP, as FedMA uses it). Ainsworth, Hayase, Srinivasa: Git Re-Basin, ICLR 2023, section 3.2 (weights).
 
-A unit is a channel of a convolution or an output of a linear layer. Its atom is what makes it: the row of weights that
-comes in, and its numbers in the vectors that lie along the outputs (bias, normalisation). Where features follow after
-channels, a channel goes out as the block of features that flattening made of it.
+A unit is a channel of a convolution or an output of a linear layer. Its atom is its parameters: its row of incoming
+weights, and its numbers in the vectors along the outputs (bias, normalisation). If a linear layer reads channels, a
+channel goes out as the block of features that flattening made of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ class Link:
     """A layer of a plain chain.
 
     weight: key of its weight (out, in, ...). along: keys of the vectors that have one number for each output.
-    carried: keys of what has a row for each output and moves with it, but says nothing of which units are the same.
-    groups: of the GroupNorm that follows it, 0 without one. It leaves GroupNorm what it is to exchange whole groups and
-    to exchange channels within a group: mean and variance are taken over the same sets, and weight and bias move along.
+    carried: keys of tensors with a row for each output, which move with it but do not count in matching.
+    groups: of the GroupNorm that follows it, 0 without one. To exchange whole groups, or channels within a group, does
+    not change GroupNorm: mean and variance are over the same sets, and weight and bias move along.
     """
 
     weight: str
@@ -46,28 +46,27 @@ class Link:
 
     @property
     def last(self) -> str:
-        """The module path of the layer, or of the normalisation that follows it: what comes out of it is what the
-        next activation function gets."""
+        """The module path of the layer, or of the normalisation after it: the input of the activation function."""
         return (self.along[-1] if self.along else self.weight).rpartition(".")[0]
 
 
 def atoms(weights: Weights, link: Link) -> Floats:
-    """(units, numbers) float64: what makes each unit of a layer."""
+    """(units, numbers) float64: the atoms of a layer."""
     parts = [weights[link.weight].flatten(1), *(weights[key][:, None] for key in link.along)]
     return np.asarray(torch.cat([part.double() for part in parts], 1))
 
 
-def taken_out(weights: Weights, link: Link, index: Indices) -> dict[str, Tensor]:
+def units_of(weights: Weights, link: Link, index: Indices) -> dict[str, Tensor]:
     """The layer's tensors with these units, in this order."""
     return {key: weights[key][torch.from_numpy(index)] for key in link.keys}
 
 
-def taken_in(weight: Tensor, units: int, index: Indices) -> Tensor:
+def inputs_from(weight: Tensor, units: int, index: Indices) -> Tensor:
     """A weight that reads only these of the `units` before it, in this order, block by block."""
     return _like(weight, _blocks(weight, units)[:, torch.from_numpy(index)])
 
 
-def spread_in(weight: Tensor, index: Indices, units: int) -> Tensor:
+def inputs_spread(weight: Tensor, index: Indices, units: int) -> Tensor:
     """A weight that reads its l-th unit at place index[l] of `units`, and nothing (zeros) at the other places."""
     own = _blocks(weight, len(index))
     wide = own.new_zeros(len(own), units, own.shape[2])
@@ -85,7 +84,7 @@ def _like(weight: Tensor, blocks: Tensor) -> Tensor:
 
 
 def mean_of_matched(sites: Sequence[Weights], link: Link, places: Sequence[Indices]) -> dict[str, Tensor]:
-    """The layer whose unit i is the mean of the sites' units that lie at place i; every place is taken by some site."""
+    """The layer whose unit i is the mean of the sites' units at place i; at least one site has a unit there."""
     return {key: _mean_of_matched([weights[key] for weights in sites], places) for key in link.keys}
 
 
@@ -116,29 +115,31 @@ def _column(numbers: Floats, like: Tensor) -> Tensor:
 
 
 def width(places: Sequence[Indices]) -> int:
-    """How many units the sites' units make together."""
+    """The number of global units."""
     return int(max(place.max() for place in places)) + 1
 
 
-def shared(sites: Sequence[Weights], link: Link, following: Link, places: Sequence[Indices]) -> list[dict[str, Tensor]]:
+def share_mean(
+    sites: Sequence[Weights], link: Link, following: Link, places: Sequence[Indices]
+) -> list[dict[str, Tensor]]:
     """The sites' networks with their mean in one layer, and zeros in the next where a site has no such unit."""
     mean, units = mean_of_matched(sites, link, places), width(places)
     return [
-        {**weights, **mean, following.weight: spread_in(weights[following.weight], place, units)}
+        {**weights, **mean, following.weight: inputs_spread(weights[following.weight], place, units)}
         for weights, place in zip(sites, places, strict=True)
     ]
 
 
 def own_units(whole: Weights, chain: Sequence[Link], places: Sequence[Sequence[int]]) -> Weights:
-    """The part of a network that a site's units make: in each hidden layer those at the site's places, in its order."""
+    """A site's part of a network: in each hidden layer the units at the site's places, in its order."""
     for link, following, place in zip(chain, chain[1:], places, strict=False):
-        whole = permuted(whole, link, following, np.array(place))
+        whole = permute(whole, link, following, np.array(place))
     return whole
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What BBP-MAP believes before it has seen atoms.
+    """The prior of BBP-MAP.
 
     gamma: > 0, the mass of the Beta-Bernoulli process; more lets a layer grow more, and up to 1 no two equal atoms are
     held for two units. noise: sigma^2 / sigma_0^2, > 0, how far a site's atom strays from the global one, over how far
@@ -173,7 +174,7 @@ def bbp_map(sites: Sequence[Floats], prior: Prior, most: int, sweeps: int, order
 
 
 def _without_gaps(places: Mapping[int, Indices]) -> dict[int, Indices]:
-    """The same places without those that nobody holds, in the same order."""
+    """The same places without the empty ones, in the same order."""
     _, renumbered = np.unique(np.concatenate(list(places.values())), return_inverse=True)
     ends = np.cumsum([len(place) for place in places.values()])
     return dict(zip(places, np.split(renumbered.astype(np.int64), ends[:-1]), strict=True))
@@ -197,7 +198,7 @@ def _gain(own: Floats, others: Sequence[tuple[Floats, Indices]], sites: int, pri
     return np.concatenate([matched, new], 1)
 
 
-def aligned(weights: Weights, like: Weights, chain: Sequence[Link], sweeps: int) -> dict[str, Tensor]:
+def align(weights: Weights, like: Weights, chain: Sequence[Link], sweeps: int) -> dict[str, Tensor]:
     """The network with its hidden units permuted so that its weights lie as close to `like` as coordinate ascent gets.
 
     Each hidden layer's permutation in turn is made the best one given the others, until none changes or for `sweeps`
@@ -209,16 +210,16 @@ def aligned(weights: Weights, like: Weights, chain: Sequence[Link], sweeps: int)
         for link, following in zip(chain, chain[1:], strict=False):
             best = _best(_likeness(current, like, link, following), max(link.groups, 1))
             if not np.array_equal(best, np.arange(len(best))):
-                moved, current = True, permuted(current, link, following, best)
+                moved, current = True, permute(current, link, following, best)
         if not moved:
             break
     return current
 
 
-def permuted(weights: Weights, link: Link, following: Link, index: Indices) -> dict[str, Tensor]:
+def permute(weights: Weights, link: Link, following: Link, index: Indices) -> dict[str, Tensor]:
     """The network with these units of a layer in this order, all or some, and the layer after it that reads them."""
-    reads = taken_in(weights[following.weight], len(weights[link.weight]), index)
-    return {**weights, **taken_out(weights, link, index), following.weight: reads}
+    reads = inputs_from(weights[following.weight], len(weights[link.weight]), index)
+    return {**weights, **units_of(weights, link, index), following.weight: reads}
 
 
 def _likeness(weights: Weights, like: Weights, link: Link, following: Link) -> Floats:

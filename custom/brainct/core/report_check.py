@@ -1,4 +1,4 @@
-"""Refuses a report whose tensors, numbers or count of examples no scheme could trust."""
+"""The check of a report before a scheme combines it: its tensors, numbers and count of examples."""
 
 import math
 from collections.abc import Mapping
@@ -7,44 +7,44 @@ from typing import Any
 import torch
 
 from brainct.core.scheme import Report, Scheme, Task
-from brainct.core.weights import Weights, check, finite
+from brainct.core.weights import Weights, check_finite, check_weights
 from brainct.errors import Refused
 
 METRICS = ("loss", "personal_loss", "distance")
-"""What a number that a site measured may be called: the mean training loss, that of a model of its own, how far a model
-is from another. A scheme that measures something else adds its name; words of a site's own choice might name somebody.
+"""The names of metrics: the mean training loss, that of a personal model, the distance between two models. A scheme
+with another metric adds its name here: a name that a site chooses might identify a person.
 """
 MOST = 10**9
-"""No count of scans or steps is larger, and no other whole number beside the weights."""
+"""The largest count of scans or steps, and the largest of all other whole numbers outside the weights."""
 LARGEST = 1e4
-"""How many times as large as its task's largest value, or 1, a report's values may be, for each scan behind it.
+"""The largest value of a report, in units of its task's largest value, or 1, for each scan behind the report.
 
 Training moves a weight by about the learning rate in a step, so an honest model grows by far less in a round, and one
-that grew more has diverged; sums over scans, which some schemes send, grow with the scans. The limit keeps what would
-overflow out of a mean; a value below it may still be a lie, against which only the robust schemes help.
+that grew more has diverged; sums over scans, which some schemes send, grow with the scans. The limit keeps values that
+would overflow out of a mean; values below it may still be false, and only the robust schemes help against them.
 """
 
 
 def check_report(report: Report, task: Task, scheme: Scheme, whose: str) -> None:
-    """The guard at the door: refuse a report whose tensors, numbers or count of examples a scheme could not trust."""
+    """Refuse a report whose tensors, numbers or count of examples a scheme can't use. whose: starts the sentence."""
     examples = report.examples
     if isinstance(examples, bool) or not isinstance(examples, int) or not 1 <= examples <= MOST:
         raise Refused(f"{whose}: reports {examples!r:.80} examples; wanted a whole number of at least 1, at most 10^9")
     if not isinstance(report.weights, Mapping) or not all(torch.is_tensor(value) for value in report.weights.values()):
-        raise Refused(f"{whose}: the report's weights are no tensors by name")
+        raise Refused(f"{whose}: the report's weights are not tensors by name")
     try:
         wanted = scheme.expects(task, report)
     except Refused as refusal:
         raise Refused(f"{whose}: {refusal}") from None
-    check(report.weights, wanted, whose)
+    check_weights(report.weights, wanted, whose)
     _check_size(report.weights, LARGEST * max(1.0, *map(_largest, task.weights.values()), 0.0) * examples, whose)
     if not isinstance(report.extra, Mapping) or not isinstance(report.metrics, Mapping):
-        raise Refused(f"{whose}: the report's extra or metrics are no values by name")
+        raise Refused(f"{whose}: the report's extra or metrics are not values by name")
     for name, value in report.metrics.items():
         if name not in METRICS or isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refused(f"{whose}: a metric is no number under a name such as loss; its name is not repeated here")
-    _check_finite(report.extra, f"{whose}: extra")
-    _check_finite(report.metrics, f"{whose}: metrics")
+            raise Refused(f"{whose}: a metric is not a number under a name such as loss; its name is not repeated here")
+    _check_numbers(report.extra, f"{whose}: extra")
+    _check_numbers(report.metrics, f"{whose}: metrics")
 
 
 def _check_size(weights: Weights, limit: float, whose: str) -> None:
@@ -59,15 +59,15 @@ def _largest(value: torch.Tensor) -> float:
     return float(value.abs().max()) if value.numel() and value.is_floating_point() else 0.0
 
 
-def _check_finite(value: Any, what: str) -> None:
+def _check_numbers(value: Any, what: str) -> None:
     if isinstance(value, torch.Tensor):
-        finite(value, what)
+        check_finite(value, what)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _check_finite(item, f"{what}/{key}")
+            _check_numbers(item, f"{what}/{key}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_finite(item, f"{what}/{index}")
+            _check_numbers(item, f"{what}/{index}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{what} is {value}; wanted a finite number")
     elif isinstance(value, int) and abs(value) > MOST:

@@ -1,7 +1,7 @@
-"""Robust aggregation: from a list of models, of which a few may lie, to one; pure and without randomness.
+"""Robust aggregation: one model from several, a few of which may be Byzantine; pure and without randomness.
 
 Distances and norms run in float64 over all floating tensors. Counters follow `weights.mean`: the largest is kept, so a
-liar can set them. m is the number of models, f the number of liars, P the bytes of a float32 model.
+Byzantine site can set them. m is the number of models, f of Byzantine ones, P the bytes of a float32 model.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ Points = NDArray[np.float64]
 def trimmed_mean(models: Sequence[Weights], trim: int) -> dict[str, Tensor]:
     """In each coordinate the mean without the `trim` smallest and the `trim` largest values.
 
-    trim: b in Yin, Chen, Ramchandran, Bartlett, ICML 2018, 0 <= b < m/2. With at most b liars each coordinate lies
-    between the honest sites' least and largest. Peak memory: 3m of the largest tensor in float64.
+    trim: b in Yin, Chen, Ramchandran, Bartlett, ICML 2018, 0 <= b < m/2. With at most b Byzantine models each
+    coordinate lies between the honest sites' least and largest. Peak memory: 3m of the largest tensor in float64.
     """
     if not 0 <= 2 * trim < len(models):
         raise Refused(f"a trimmed mean takes {trim} values from each side of {len(models)}; wanted some to be left")
@@ -35,7 +35,7 @@ def coordinate_median(models: Sequence[Weights]) -> dict[str, Tensor]:
 
 
 def median_of_threes(models: Sequence[Weights]) -> dict[str, Tensor]:
-    """In each coordinate the iterated median of three, in the order given; m = 3^h. Survives 2^h - 1 liars."""
+    """In each coordinate the iterated median of three, in the order given; m = 3^h; tolerates f = 2^h - 1."""
     if len(models) != 3 ** _levels(len(models), 3):
         raise Refused(f"an iterated median of three needs 3, 9, 27, ... models, not {len(models)}")
 
@@ -47,19 +47,19 @@ def median_of_threes(models: Sequence[Weights]) -> dict[str, Tensor]:
     return _by_tensor(models, tournament)
 
 
-def multi_krum(models: Sequence[Weights], liars: int, chosen: int) -> dict[str, Tensor]:
-    """The mean of the `chosen` models with the lowest Krum scores; one is Krum itself, an input to the bit.
+def multi_krum(models: Sequence[Weights], byzantine: int, chosen: int) -> dict[str, Tensor]:
+    """The mean of the `chosen` models with the lowest Krum scores; with one, Krum, bit-identical to an input.
 
     Blanchard, El Mhamdi, Guerraoui, Stainer, NeurIPS 2017: a model's score is the sum of squared distances to its
-    m - f - 2 nearest others. liars: f, m >= 2f + 3. chosen: 1 ... m - f. Ties go to the model that comes first.
+    m - f - 2 nearest others. byzantine: f, m >= 2f + 3. chosen: 1 ... m - f. Ties go to the model that comes first.
     """
-    if liars < 0 or len(models) < 2 * liars + 3 or not 1 <= chosen <= len(models) - liars:
+    if byzantine < 0 or len(models) < 2 * byzantine + 3 or not 1 <= chosen <= len(models) - byzantine:
         raise Refused(
-            f"Krum of {len(models)} models chooses {chosen} with {liars} liars among them; wanted liars f >= 0, at "
-            f"least 2f + 3 models and 1 to m - f chosen"
+            f"Krum of {len(models)} models chooses {chosen} with {byzantine} Byzantine ones among them; wanted f >= 0 "
+            f"Byzantine ones, at least 2f + 3 models and 1 to m - f chosen"
         )
     squares = squared_distances(models).sort(1).values
-    scores = squares[:, 1 : len(models) - liars - 1].sum(1)
+    scores = squares[:, 1 : len(models) - byzantine - 1].sum(1)
     best = torch.argsort(scores, stable=True)[:chosen].tolist()
     return w.mean([(1.0, models[index]) for index in sorted(best)])
 
@@ -79,7 +79,7 @@ def geometric_median(
     for _ in range(iterations):
         distances = _distances(points, z)
         scale = _median(distances)
-        if scale == 0:  # half of the models lie on z: no point has a smaller sum
+        if scale == 0:  # half of the models are equal to z: no point has a smaller sum
             break
         pull = 1 / distances.clamp(min=nu)
         before, z = z, (pull / pull.sum()) @ points
@@ -93,9 +93,9 @@ def centered_clipping(
 ) -> dict[str, Tensor]:
     """v <- v + 1/m sum (x_i - v) min(1, tau / |x_i - v|), from v = center; one iteration is norm clipping.
 
-    Karimireddy, He, Jaggi, ICML 2021, there on momentum, here on models. tau > 0: in one iteration f liars move v by at
-    most f tau / m, and all together by tau. tau None: the median of |x_i - v|, at most the largest honest one while
-    f < m/2. Peak memory: 2(m + 3) P.
+    Karimireddy, He, Jaggi, ICML 2021, there on momentum, here on models. tau > 0: in one iteration f Byzantine ones
+    move v by at most f tau / m, and all together by tau. tau None: the median of |x_i - v|, at most the largest honest
+    one while f < m/2. Peak memory: 2(m + 3) P.
     """
     if not models:
         raise Refused("a clipped mean of no models was asked for; wanted at least one")
@@ -144,8 +144,8 @@ def radon_point(points: Points) -> Points:
 def radon_machine(points: Points) -> Points:
     """(m,) convex weights of the iterated Radon point of m = r^h points (m, r-2), grouped in the order given.
 
-    Kamp, Boley, Missura, Gaertner, NeurIPS 2017, Algorithm 1. One Radon point has Tukey depth 2, so h levels survive
-    2^h - 1 arbitrary points of r^h.
+    Kamp, Boley, Missura, Gaertner, NeurIPS 2017, Algorithm 1. One Radon point has Tukey depth 2, so h levels
+    tolerate 2^h - 1 arbitrary points of r^h.
     """
     count, r = len(points), points.shape[1] + 2
     if r < 3 or count != r ** _levels(count, r) or count == 1:
@@ -177,12 +177,12 @@ def sketch(models: Sequence[Weights], dims: int, rng: np.random.Generator) -> Po
 
 
 def combined(models: Sequence[Weights], shares: Points) -> dict[str, Tensor]:
-    """The convex combination of models; one of share 0 has no part in it, neither have its counters."""
+    """The convex combination of models; a model of share 0 is left out, and so are its counters."""
     return w.mean([(float(share), model) for share, model in zip(shares, models, strict=True) if share > 0])
 
 
 def numbers(model: Weights) -> int:
-    """How many numbers a model's floating tensors hold."""
+    """The number of values in a model's floating tensors."""
     return sum(model[key].numel() for key in _floating(model))
 
 

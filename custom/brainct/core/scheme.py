@@ -1,23 +1,23 @@
 """The contract: a scheme is a record of pure functions, one paper in one file, both halves.
 
-    start  (model, sites, seed)             -> memory          what the server holds before round 0
-    assign (memory, round, sites)           -> {site: Task}    who gets what
-    reply  (task, learner, keep)            -> Report, keep    at the site: what it sends, what it keeps for itself
-    combine(memory, round, {site: Report})  -> memory          what becomes of the replies, which come sorted by site
-    model  (memory)                         -> weights         what a hospital outside the federation would be given
+    start  (model, sites, seed)                 -> memory                 what the server holds before round 0
+    assign (memory, round, sites)               -> {site: Task}           the tasks of a round, by site
+    reply  (task, learner, client_state)        -> Report, client_state   at the site: its report and its new state
+    combine(memory, round, {site: Report})      -> memory                 the memory after the replies, sorted by site
+    model  (memory)                             -> weights                the delivered model, as for a held-out site
 
-A scheme may ask the sites that replied once more in the same round, before `combine`:
+A scheme may ask sites that replied a second time in the same round, before `combine`:
 
-    follow (memory, round, {site: Report})  -> {site: Task}    for sites among those that replied; by default for none
+    follow (memory, round, {site: Report})      -> {site: Task}           for some of those sites; by default for none
 
-What such a site replies then is its first report's `followed`; a site whose second reply is lost has None there, and it
-is for `combine` to say what becomes of the round.
+The reply is the `followed` of that site's first report, or None if it is lost; `combine` decides what that means for
+the round.
 
 State goes in, state comes out, inputs are never changed. `memory` and `client_state` are plain data (see
-`core.serialization`). A report's weights may lie on disk and are gone after `combine`: a scheme that keeps them copies
+`core.serialization`). A report's weights may be on disk and are gone after `combine`: a scheme that keeps them copies
 them, `dict(report.weights)`.
 
-A complete scheme, in which every site sends what it was given:
+A complete scheme, in which every site sends its task's weights back:
 
     >>> import torch
     >>> from brainct.core.learner import Model
@@ -25,7 +25,7 @@ A complete scheme, in which every site sends what it was given:
     ...     return Scheme(
     ...         start=lambda model, sites, seed: {"weights": model.weights},
     ...         assign=lambda memory, round, sites: {site: Task(memory["weights"]) for site in sites},
-    ...         reply=lambda task, learner, keep: (Report(task.weights, examples=1), keep),
+    ...         reply=lambda task, learner, state: (Report(task.weights, examples=1), state),
     ...         combine=lambda memory, round, reports: {"weights": next(iter(reports.values())).weights},
     ...         model=lambda memory: memory["weights"],
     ...     )
@@ -65,7 +65,7 @@ P = ParamSpec("P")
 class Task:
     """What the server asks of one site in one round.
 
-    weights: the model, or the part of it, that the site starts from. extra: plain data that the scheme adds.
+    weights: the model, or the part of it, from which the site starts. extra: plain data of the scheme.
     """
 
     weights: Weights
@@ -76,9 +76,9 @@ class Task:
 class Report:
     """What a site sends back.
 
-    weights: as `Scheme.expects` says, by default like the task's. examples: training scans behind it, >= 1.
-    metrics: numbers for the record, such as the training loss. extra: plain data that the scheme adds.
-    followed: the site's reply in the same round's follow-up exchange, where there was one and it came.
+    weights: as `Scheme.expects` states, by default like the task's. examples: the training samples behind it, >= 1.
+    metrics: numbers for the record, such as the training loss. extra: plain data of the scheme.
+    followed: the site's reply in the follow-up exchange of the round, if there was one and it arrived.
     """
 
     weights: Weights
@@ -154,7 +154,7 @@ Inner = Annotated[
     InstanceOf[Scheme],
     WithJsonSchema({"type": "object", WANTED: '{"scheme": NAME, "arguments": {...}}'}),
 ]
-"""A scheme within a scheme, as the type of an argument."""
+"""A scheme inside a scheme, as the type of an argument."""
 
 
 def followed(
@@ -164,7 +164,7 @@ def followed(
     reports: Mapping[str, Report],
     ask: Callable[[str, Task], Report | None],
 ) -> dict[str, Report]:
-    """The reports after the scheme's follow-up exchange; ask: brings a site its task, None where its reply is lost."""
+    """The reports after the scheme's follow-up exchange. ask: sends a site its task; None if its reply is lost."""
     tasks = scheme.follow(memory, round, reports)
     second = {site: ask(site, task) for site, task in sorted(tasks.items())}
     return {site: replace(report, followed=second.get(site)) for site, report in reports.items()}
@@ -234,13 +234,13 @@ def arguments_schema(factory: Factory[...]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A scheme within a scheme as a job states it; a tuple as JSON has it."""
+    """A scheme inside a scheme as a job states it; a tuple as a list."""
     if isinstance(value, tuple):
         return list(value)
     return {"scheme": value.name, "arguments": value.arguments} if isinstance(value, Scheme) else value
 
 
 def names_in(scheme: str, arguments: Mapping[str, Any]) -> list[str]:
-    """The names of a scheme, as a job states it, and of those within it, from the outside in."""
+    """The names of a scheme, as a job states it, and of the schemes inside it, from the outside in."""
     within = [value for value in arguments.values() if isinstance(value, Mapping) and "scheme" in value]
     return [scheme, *(name for one in within for name in names_in(one["scheme"], one.get("arguments", {})))]

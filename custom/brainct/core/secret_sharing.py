@@ -1,4 +1,4 @@
-"""Secrets in shares: any t of n holders can put one together, t - 1 know nothing; and boxes that one holder can open.
+"""Secret sharing: any t of n shares give the secret, t - 1 reveal nothing; and boxes that one holder can open.
 
 Shamir: How to Share a Secret, CACM 1979. Which t: Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal,
 Seth: Practical Secure Aggregation for Privacy-Preserving Machine Learning, CCS 2017, section 6.2.
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from brainct.core.masking import agreed
+from brainct.core.masking import shared_secret
 
 PRIME = 2**256 + 297
 """The least prime above all secrets of 32 bytes."""
@@ -29,17 +29,17 @@ def threshold(members: int) -> int:
     return 2 * members // 3 + 1
 
 
-def dealt(secret: bytes, holders: int, needed: int, random: bytes) -> list[int]:
-    """The shares f(1), ..., f(holders) of 32 bytes f(0), of which `needed` give them back.
+def shares_of(secret: bytes, holders: int, needed: int, random: bytes) -> list[int]:
+    """The shares f(1), ..., f(holders) of the 32 bytes f(0), which any `needed` of them give.
 
-    random: at least 32 bytes that nobody else can guess and no other secret is dealt with; f follows from them.
+    random: at least 32 bytes that nobody else can guess, different for each secret; f follows from them.
     """
     drawn = hashlib.shake_256(random).digest(64 * (needed - 1))
     parts = [int.from_bytes(drawn[start : start + 64], "big") % PRIME for start in range(0, len(drawn), 64)]
-    return [evaluated([int.from_bytes(secret, "big"), *parts], x) for x in range(1, holders + 1)]
+    return [value_at([int.from_bytes(secret, "big"), *parts], x) for x in range(1, holders + 1)]
 
 
-def evaluated(coefficients: Sequence[int], x: int, prime: int = PRIME) -> int:
+def value_at(coefficients: Sequence[int], x: int, prime: int = PRIME) -> int:
     """f(x) modulo the prime, f's constant term first."""
     value = 0
     for coefficient in reversed(coefficients):
@@ -59,13 +59,13 @@ def at_zero(points: Mapping[int, int], prime: int = PRIME) -> int:
 
 
 def secret_of(points: Mapping[int, int]) -> bytes | None:
-    """The 32 bytes that were dealt, from as many shares as are needed; None where these belong to no such bytes."""
+    """The secret of 32 bytes, from as many shares as are needed; None if the shares belong to no such secret."""
     found = at_zero(points)
     return found.to_bytes(32, "big") if found < 2**256 else None
 
 
 def in_hex(share: int) -> str:
-    """A share as it travels."""
+    """A share in hex digits, as it travels."""
     return share.to_bytes(LENGTH, "big").hex()
 
 
@@ -74,17 +74,17 @@ def is_hex(value: object, length: int) -> bool:
     return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{2 * length}}}", value) is not None
 
 
-def boxed(shares: Sequence[int], private: bytes, public: str, words: Sequence[object]) -> str:
+def encrypt_shares(shares: Sequence[int], private: bytes, public: str, words: Sequence[object]) -> str:
     """Two shares, encrypted for the holder of a public key, in hex digits.
 
-    words: what makes this box another one than all others under the same pair of keys; sender and receiver among them.
+    words: different for each box under the same pair of keys; sender and receiver are among them.
     """
     content = b"".join(share.to_bytes(LENGTH, "big") for share in shares)
     return _cipher(private, public, words).encrypt(bytes(12), content, _bytes(words)).hex()
 
 
-def unboxed(box: str, private: bytes, public: str, words: Sequence[object]) -> tuple[int, int] | None:
-    """The two shares in a box; None where it is not what the holder of the public key made under these words."""
+def decrypt_shares(box: str, private: bytes, public: str, words: Sequence[object]) -> tuple[int, int] | None:
+    """The two shares in a box; None if the holder of the public key did not make it under these words."""
     if not is_hex(box, BOX):
         return None
     try:
@@ -95,10 +95,10 @@ def unboxed(box: str, private: bytes, public: str, words: Sequence[object]) -> t
 
 
 def _cipher(private: bytes, public: str, words: Sequence[object]) -> ChaCha20Poly1305:
-    """Under a key that is used once: it follows from the pair's secret and the words."""
+    """A cipher under a key that is used once: it follows from the pair's secret and the words."""
     context = b"brainct shares" + hashlib.sha256(_bytes(words)).digest()
     derive = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=context).derive
-    return ChaCha20Poly1305(derive(agreed(private, public, "the other site")))
+    return ChaCha20Poly1305(derive(shared_secret(private, public, "the other site")))
 
 
 def _bytes(words: Sequence[object]) -> bytes:

@@ -4,7 +4,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from brainct import __version__
+VERSION = "0.2.0"
+"""The package's version, also in pyproject.toml."""
 
 
 @cache
@@ -14,4 +15,4 @@ def fingerprint(folder: Path = Path(__file__).parents[1]) -> str:
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         for part in (path.relative_to(folder).as_posix().encode(), path.read_bytes()):
             digest.update(len(part).to_bytes(8, "big") + part)
-    return f"{__version__}-{digest.hexdigest()[:16]}"
+    return f"{VERSION}-{digest.hexdigest()[:16]}"

@@ -1,7 +1,7 @@
 """Arithmetic on state dicts: pure functions from weights to weights, and the check that two belong to one network.
 
-One rule for what is not a weight: floating tensors, BatchNorm's running statistics among them, are averaged;
-integer and boolean tensors are counters, and the elementwise largest of them is kept.
+Floating tensors are averaged, BatchNorm's running statistics included; integer and boolean tensors are counters, of
+which the elementwise largest is kept.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ def mean(models: Sequence[tuple[float, Weights]]) -> dict[str, Tensor]:
     """Weighted mean of models, summed in float64 in the order given.
 
     models: (share, weights) pairs; shares are finite and > 0 and need not sum to one. The sum runs tensor by tensor, so
-    that models which load their tensors when asked cost the result and two tensors, however many they are.
+    that models that load their tensors on access cost the result and two tensors, however many they are.
     """
     if not models:
-        raise Refused("a mean of no models was asked for; wanted at least one")
+        raise Refused("a mean of no models; wanted at least one")
     for share, _ in models:
         if not 0 < share < float("inf"):
             raise Refused(f"a model's share in a mean is {share}; wanted a finite number above 0")
@@ -40,7 +40,7 @@ def _mean(key: str, models: Sequence[tuple[float, Weights]]) -> Tensor:
 
 
 def add(left: Weights, right: Weights) -> dict[str, Tensor]:
-    """left + right, over the keys of right, in left's dtypes; what right does not have stays as it is in left."""
+    """left + right, over the keys of right, in left's dtypes; the other tensors of left stay as they are."""
     return {key: (value + right[key]).to(value.dtype) if key in right else value for key, value in left.items()}
 
 
@@ -55,7 +55,7 @@ def filled(weights: Weights, value: float) -> dict[str, Tensor]:
 
 
 def squared_distance(left: Weights, right: Weights) -> Tensor:
-    """|left - right|^2 over left's floating tensors: a scalar where left lies, with a gradient if left has one."""
+    """|left - right|^2 over left's floating tensors: a scalar on left's device, with a gradient if left has one."""
     pairs = [(value, right[key].to(value.device)) for key, value in left.items() if value.is_floating_point()]
     return torch.stack([(value - other).square().sum() for value, other in pairs]).sum()
 
@@ -66,7 +66,7 @@ def scale(weights: Weights, factor: float) -> dict[str, Tensor]:
 
 
 def nbytes(weights: Weights) -> int:
-    """Bytes of all tensors, as they stand in memory and on the wire."""
+    """Bytes of all tensors, in memory and on the wire."""
     return sum(value.numel() * value.element_size() for value in weights.values())
 
 
@@ -80,7 +80,7 @@ def sha256(weights: Weights) -> str:
     return digest.hexdigest()
 
 
-def check(weights: Weights, like: Weights, whose: str) -> None:
+def check_weights(weights: Weights, like: Weights, whose: str) -> None:
     """Refuse weights that do not have the keys, shapes and dtypes of `like`, or hold NaN or infinity.
 
     whose: the start of the error's sentence, such as `site-2, round 3`.
@@ -99,11 +99,11 @@ def _check_tensor(value: Tensor, wanted: Tensor, what: str) -> None:
         raise Refused(f"{what} has shape {tuple(value.shape)}; wanted {tuple(wanted.shape)}")
     if value.dtype != wanted.dtype:
         raise Refused(f"{what} has dtype {value.dtype}; wanted {wanted.dtype}")
-    finite(value, what)
+    check_finite(value, what)
 
 
-def finite(value: Tensor, what: str) -> None:
-    """Refuse a tensor that holds NaN or infinity; the count of such values is said."""
+def check_finite(value: Tensor, what: str) -> None:
+    """Refuse a tensor that holds NaN or infinity; the refusal has the count of such values."""
     if value.is_floating_point() and not torch.isfinite(value).all():
         bad = int((~torch.isfinite(value)).sum())
         raise Refused(f"{what} holds {bad} NaN or infinite of {value.numel()} values; wanted finite numbers")

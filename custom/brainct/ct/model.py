@@ -7,13 +7,15 @@ from torch import nn
 from brainct.core.learner import Model
 from brainct.core.weights import Weights
 from brainct.ct.config import Network
+from brainct.ct.folds import FINDINGS
 from brainct.ct.networks import NETWORKS, build
 from brainct.training.networks import described
 
 
 def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
-    """The network as schemes see it, with its seeded weights, and the run's rounds."""
-    return replace(described(network_of(network, seed), network.architecture), rounds=rounds)
+    """The network as schemes see it, with its seeded weights and its outputs, and the run's rounds."""
+    found = described(network_of(network, seed), network.architecture)
+    return replace(found, rounds=rounds, outputs=FINDINGS)
 
 
 def network_of(network: Network, seed: int) -> nn.Module:

@@ -3,17 +3,16 @@
 import torch
 
 from brainct.core.weights import Weights
-from brainct.ct.config import ct_choices
+from brainct.ct.config import CtChoices
 from brainct.ct.model import network_of
 from brainct.errors import Refused
-from brainct.job.config import Plan
 
 
-def check_network(weights: Weights, plan: Plan, whose: str) -> None:
-    """Refuse weights of another network than the plan's before that is built: it could be of any size."""
+def check_network(weights: Weights, choices: CtChoices, whose: str) -> None:
+    """Refuse weights of another network than the job's before that is built: it could be of any size."""
     try:
         with torch.device("meta"):
-            wanted = network_of(ct_choices(plan).network, plan.seed).state_dict()
+            wanted = network_of(choices.network, 0).state_dict()
     except Exception as error:  # options are the architecture's own, and it refuses them in its own way
         kind = type(error).__name__
         raise Refused(f"{whose}: the network that it names can't be built ({kind})") from None

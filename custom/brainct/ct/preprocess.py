@@ -1,4 +1,4 @@
-"""From decoded pixels to what a network sees: letterboxed to one size, windowed, in [0, 1]."""
+"""From decoded pixels to a network's input: letterboxed to one size, windowed, in [0, 1]."""
 
 import hashlib
 from collections.abc import Sequence
@@ -32,31 +32,31 @@ class Pixels:
         return hashlib.sha256(repr(self.values.shape).encode() + self.values.astype("<f4").tobytes()).digest()
 
 
-def rendered(pixels: Pixels, size: int, windows: Sequence[tuple[float, float]], fov_mm: float | None = None) -> Tensor:
-    """The image as (C, size, size[, size]) in [0, 1], one channel a window; grey pictures repeat in every channel."""
+def render(pixels: Pixels, size: int, windows: Sequence[tuple[float, float]], fov_mm: float | None = None) -> Tensor:
+    """The image as (C, size, size[, size]) in [0, 1], one channel a window; grey images repeat in each."""
     values = torch.from_numpy(np.ascontiguousarray(pixels.values))
     if pixels.hu:
-        return windowed(letterboxed(values, size, AIR, pixels.spacing, fov_mm), windows)
-    grey = letterboxed(values / 255, size, 0.0, pixels.spacing, fov_mm).clamp(0, 1)
+        return apply_windows(letterbox(values, size, AIR, pixels.spacing, fov_mm), windows)
+    grey = letterbox(values / 255, size, 0.0, pixels.spacing, fov_mm).clamp(0, 1)
     return grey.repeat(len(windows), *[1] * grey.ndim)
 
 
-def windowed(hu: Tensor, windows: Sequence[tuple[float, float]]) -> Tensor:
-    """HU of any shape S to (C, *S): level - width/2 becomes 0, level + width/2 becomes 1, beyond is clipped."""
+def apply_windows(hu: Tensor, windows: Sequence[tuple[float, float]]) -> Tensor:
+    """HU of shape S as (C, *S): level - width/2 becomes 0, level + width/2 becomes 1, values beyond are clipped."""
     return torch.stack([((hu - (level - width / 2)) / width).clamp(0, 1) for level, width in windows])
 
 
-def letterboxed(
+def letterbox(
     values: Tensor, size: int, fill: float, spacing: Sequence[float] | None = None, fov_mm: float | None = None
 ) -> Tensor:
-    """Resize (H, W[, D]) to `size` on each side, never stretched: the missing border is `fill`.
+    """Resize (H, W[, D]) to `size` on each side without stretching; the border is `fill`.
 
-    With `spacing` the proportions are those in mm; with `fov_mm` the side of the result shows that many mm.
+    spacing: mm per pixel, so that proportions are those in mm. fov_mm: mm that each side of the result shows.
     """
     extent = [pixels * step for pixels, step in zip(values.shape, spacing or [1.0] * values.ndim, strict=True)]
     scale = size / (fov_mm or max(extent))
     for axis, length in enumerate(extent):
-        values = _resized(values, axis, max(1, round(length * scale)))
+        values = _resize(values, axis, max(1, round(length * scale)))
     gaps = [size - length for length in values.shape]
     return pad(values, [side for gap in reversed(gaps) for side in (gap // 2, gap - gap // 2)], value=fill)
 
@@ -64,23 +64,23 @@ def letterboxed(
 def thumbnail(pixels: Pixels) -> NDArray[np.float32]:
     """(32, 32), or (3, 32, 32) of a volume: the head cut out and resized, for finding near duplicates at any `size`."""
     values = torch.from_numpy(np.ascontiguousarray(pixels.values))
-    grey = windowed(values, _BRAIN)[0] if pixels.hu else values / 255
+    grey = apply_windows(values, _BRAIN)[0] if pixels.hu else values / 255
     if grey.ndim == 2:
         return _head(grey)
     return np.stack([_head(grey[:, :, round(grey.shape[2] * part)]) for part in (0.25, 0.5, 0.75)])
 
 
 def _head(grey: Tensor, side: int = 32, ink: float = 0.15, share: float = 0.05) -> NDArray[np.float32]:
-    # At 96 pixels letters and the lines of the table are too faint to count as head.
-    grey = letterboxed(grey, 3 * side, 0.0)
+    # at 96 pixels, letters and the lines of the scanner's table are too faint to count as head
+    grey = letterbox(grey, 3 * side, 0.0)
     inked = (grey > ink).float()
     rows, columns = (torch.where(inked.mean(axis) > share)[0] for axis in (1, 0))
     if len(rows) and len(columns):
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.asarray(_resized(_resized(grey, 0, side), 1, side).numpy())
+    return np.asarray(_resize(_resize(grey, 0, side), 1, side).numpy())
 
 
-def _resized(values: Tensor, axis: int, length: int) -> Tensor:
+def _resize(values: Tensor, axis: int, length: int) -> Tensor:
     if values.shape[axis] == length:
         return values
     last = values.movedim(axis, -1)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.preprocess import Pixels, rendered, thumbnail
-from brainct.ct.read.decode import decoded
+from brainct.ct.preprocess import Pixels, render, thumbnail
+from brainct.ct.read.decode import decode
 from brainct.ct.read.label_table import Labels
-from brainct.ct.read.listing import Entry, listed
+from brainct.ct.read.listing import ScanEntry, list_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
 from brainct.ct.split import Ints, joined_groups, near_duplicates, threshold
@@ -42,13 +42,13 @@ class Scans:
 
 def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
-    entries, notes = listed(file)
+    entries, notes = list_scans(file)
     images, digests, thumbnails, found, in_hu = torch.empty(0), [], [], Counter[str](), Counter[bool]()
     for number, entry in enumerate(entries):
-        pixels, said = decoded(entry, dims)
+        pixels, said = decode(entry, dims)
         if file.fov_mm and not pixels.spacing:
             raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be applied: remove `fov_mm`")
-        image = rendered(pixels, size, file.windows, file.fov_mm)
+        image = render(pixels, size, file.windows, file.fov_mm)
         # one allocation for all: a list that is stacked at the end would need the memory twice
         images = images if number else image.new_empty(len(entries), *image.shape)
         images[number] = image
@@ -86,7 +86,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
     return Scans(
-        images=torch.stack([rendered(each, size, file.windows) for each in pixels]),
+        images=torch.stack([render(each, size, file.windows) for each in pixels]),
         labels=np.asarray(labels, np.float32),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
@@ -97,7 +97,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     )
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: ScanEntry) -> str:
     return entry.name if entry.slice is None else f"{entry.name}#{entry.slice}"
 
 

@@ -1,15 +1,14 @@
 """Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from brainct.core.learner import Learner, Model
-from brainct.core.weights import Weights, check
-from brainct.core.workload import Context
+from brainct.core.weights import Weights, check_weights
+from brainct.core.workload import Context, Workload
 from brainct.ct import reply_schema
 from brainct.ct.config import CtChoices
 from brainct.ct.dataset import open_site, open_sites
@@ -26,7 +25,7 @@ HEADLINES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "brier"
 OFFERS = frozenset({"network", "images", "samples", "labels", "public"})
 
 
-class CtWorkload:
+class CtWorkload(Workload):
     """See core.workload.Workload."""
 
     name = "ct"
@@ -45,7 +44,7 @@ class CtWorkload:
 
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
-        return replace(model_of(choices.network, seed, rounds), outputs=FINDINGS)
+        return model_of(choices.network, seed, rounds)
 
     def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""
@@ -94,10 +93,6 @@ class CtWorkload:
         """Of a finding that lacks one side, the other is left out too: the number of scans would give the first."""
         return {**description, "folds": {name: _large(fold, least) for name, fold in description["folds"].items()}}
 
-    def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: CtChoices) -> dict[str, Any]:
-        """Nothing: scans come windowed in HU, the same at all sites."""
-        return {}
-
     def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
         """The network that the job chooses."""
         return network_of(choices.network, seed)
@@ -109,7 +104,7 @@ class CtWorkload:
     def fits(self, weights: Weights, choices: CtChoices) -> None:
         """Refuse other tensors than those of the network that the job chooses."""
         wanted = model_of(choices.network, 0).weights
-        check(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
+        check_weights(weights, wanted, f"the checkpoint, for network {choices.network.architecture}")
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
         """AUROC, balanced accuracy and Brier score of `any`."""

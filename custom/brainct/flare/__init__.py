@@ -1,1 +1,1 @@
-"""The only room that imports nvflare; it transports requests and replies and holds no arithmetic."""
+"""The only room that imports nvflare: carries requests and replies, and contains no arithmetic."""

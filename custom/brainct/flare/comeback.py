@@ -1,4 +1,4 @@
-"""What a kit adds to FLARE so that a killed process or a restarted machine comes back into a running job."""
+"""Components of a kit that bring a killed process or a restarted machine back into a running job."""
 
 import json
 import logging
@@ -17,25 +17,25 @@ from nvflare.app_common.job_launcher.client_process_launcher import ClientProces
 from brainct.core import serialization
 from brainct.core.names import run_name
 
-TIMES = 3
-"""How often a job's process that is killed is started again."""
+RESTARTS = 3
+"""How often a killed process of a job is restarted."""
 
 
 class Launcher(ClientProcessJobLauncher):  # type: ignore[misc]
-    """At a site: starts a job's process again when it is killed, and after a restart the jobs that were running.
+    """A site component that restarts a killed job process, and after a restart of the site its running jobs.
 
-    FLARE's own launcher reports a killed process to the server, which then fails the job at every site. What runs is
-    noted in brainct/jobs of the kit. If the server has ended the job meanwhile, FLARE's next heartbeat ends it here.
+    FLARE's own launcher reports a killed process to the server, which then fails the job at every site. Running jobs
+    are noted in brainct/jobs of the kit. If the server has ended a job meanwhile, FLARE's next heartbeat ends it here.
     """
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
-        """FLARE's call for each job; it has not looked at the id yet, which becomes a file's name here."""
+        """Called by FLARE for each job; FLARE has not checked the id yet, which becomes a file name here."""
         note = _notes(fl_ctx) / f"{run_name(job_meta[JobMetaKey.JOB_ID.value])}.json"
         serialization.write(note, json.dumps(job_meta).encode(), private=True)
         return _Handle(lambda: ClientProcessJobLauncher.launch_job(self, job_meta, fl_ctx), note)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """FLARE's call."""
+        """Called by FLARE."""
         super().handle_event(event_type, fl_ctx)
         if event_type == EventType.SYSTEM_START:
             for note in sorted(_notes(fl_ctx).glob("*.json")):
@@ -44,14 +44,14 @@ class Launcher(ClientProcessJobLauncher):  # type: ignore[misc]
     def _start(self, note: Path, fl_ctx: FLContext) -> None:
         try:
             fl_ctx.get_engine().start_app(note.stem, job_meta=json.loads(note.read_text()))
-            self.logger.warning("job %s was running when this site stopped; it is started again", note.stem)
-        except Exception:  # what is left of that job is no reason for a site not to start
+            self.logger.warning("job %s was running when this site stopped; restarting it", note.stem)
+        except Exception:  # a damaged note of an old job must not keep the site from starting
             note.unlink()
-            self.logger.exception("job %s can't be started again", note.stem)
+            self.logger.exception("job %s cannot be restarted", note.stem)
 
 
 class _Handle(JobHandleSpec):  # type: ignore[misc]
-    """A job's process, and the one that takes its place when it is killed."""
+    """A job's process, which is restarted if it is killed."""
 
     def __init__(self, start: Any, note: Path):
         super().__init__()
@@ -59,23 +59,21 @@ class _Handle(JobHandleSpec):  # type: ignore[misc]
         self._process = start()
 
     def terminate(self) -> None:
-        """End it for good."""
+        """End the process without restart."""
         self._ended = True
         self._process.terminate()
 
     def poll(self) -> Any:
-        """FLARE's code for how it ended."""
+        """FLARE's code for the end of the process; None while it runs."""
         return self._process.poll()
 
     def wait(self) -> None:
-        """Wait until it has ended by itself or for good."""
-        for _ in range(TIMES):
+        """Wait until the process has ended other than by being killed, or was terminated, or was killed too often."""
+        for _ in range(RESTARTS):
             self._process.wait()
             if self._ended or not _killed(self._process):
                 break
-            logging.getLogger(__name__).warning(
-                "the process of job %s was killed; it is started again", self._note.stem
-            )
+            logging.getLogger(__name__).warning("the process of job %s was killed; restarting it", self._note.stem)
             self._process = self._start()
         self._process.wait()
         self._note.unlink(missing_ok=True)
@@ -91,21 +89,21 @@ def _notes(fl_ctx: FLContext) -> Path:
 
 
 class Returning(FLComponent):  # type: ignore[misc]
-    """At the server: a site that registers again takes its old place in the jobs that run.
+    """A server component: a site that registers again takes its old place in the running jobs.
 
-    FLARE knows a site by a token that is new with each registration, and asks a running job's sites by the old ones.
+    FLARE identifies a site by a token that changes with each registration, and a running job still uses the old one.
     """
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """FLARE's call."""
+        """Called by FLARE."""
         if event_type == EventType.CLIENT_REGISTER_PROCESSED:
             engine = fl_ctx.get_engine()
             known = {client.name: client for client in engine.client_manager.get_clients().values()}
             for process in list(engine.run_processes.values()):
-                _renew(process.get(RunProcessKey.PARTICIPANTS) or {}, known)
+                _renew_tokens(process.get(RunProcessKey.PARTICIPANTS) or {}, known)
 
 
-def _renew(participants: dict[str, Any], known: Mapping[str, Any]) -> None:
+def _renew_tokens(participants: dict[str, Any], known: Mapping[str, Any]) -> None:
     for token, client in list(participants.items()):
         now = known.get(client.name)
         if now is not None and now.token != token:

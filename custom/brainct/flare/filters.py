@@ -1,4 +1,4 @@
-"""The site's privacy policy in FLARE: two filters of the site's privacy.json, which no job there can evade."""
+"""The site's privacy policy in FLARE: two filters in the site's privacy.json, which no job can evade."""
 
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,26 @@ from brainct.security.reply_filter import ReplyFilter, reply_filter_of
 
 _REQUEST = "brainct.request"
 AT_SERVER = (
-    "FLARE's simulator applies privacy.json at the server instead of the sites, so this run is refused; rehearse with "
-    "BRAINCT_PRIVACY, or run in POC or provisioned"
+    "FLARE's simulator applies privacy.json on the server instead of the sites, so this run is refused; "
+    "rehearse with BRAINCT_PRIVACY, or run in POC or provisioned"
 )
 
 
 class Remember(Filter):  # type: ignore[misc]
-    """Among `task_data_filters`: notes the request for `Privacy`."""
+    """In `task_data_filters`: remembers the server's request for `Privacy`."""
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
-        """FLARE's call for each task that comes in; the task stays as it is."""
-        fl_ctx.set_prop(
-            _REQUEST, messages.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False
-        )
+        """Called by FLARE for each incoming task, which it does not change."""
+        request = messages.from_model(FLModelUtils.from_shareable(shareable))
+        fl_ctx.set_prop(_REQUEST, request, private=True, sticky=False)
         return shareable
 
 
 class Privacy(Filter):  # type: ignore[misc]
-    """Among `task_result_filters`: lets a reply out only as the policy allows, whatever job and executor made it.
+    """In `task_result_filters`: a reply leaves only as the policy allows, whatever job and executor made it.
 
-    policy: the keys of brainct.security.policy.Policy, and `folder`, see security.reply_filter.reply_filter_of.
-    A result that can't be read, or whose request `Remember` did not note, does not leave.
+    policy: the keys of brainct.security.policy.Policy, and `folder`, see brainct.security.reply_filter.reply_filter_of.
+    A result that is not a reply, or whose request `Remember` did not see, does not leave.
     """
 
     def __init__(self, **policy: Any):
@@ -45,7 +44,7 @@ class Privacy(Filter):  # type: ignore[misc]
         self._filter: ReplyFilter | None = None
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
-        """FLARE's call for each result that is about to leave."""
+        """Called by FLARE for each result before it leaves."""
         if fl_ctx.get_prop(FLContextKey.FILTER_DIRECTION) == FilterKey.IN:
             return FLModelUtils.to_shareable(messages.to_model({"error": AT_SERVER}))
         if shareable.get_return_code() != ReturnCode.OK:
@@ -56,11 +55,11 @@ class Privacy(Filter):  # type: ignore[misc]
         reply = messages.from_model(FLModelUtils.from_shareable(shareable))
         allowed = self._filter_of(fl_ctx).reply_plain(request, reply)
         if "error" not in reply:
-            logs.audit(allowed, fl_ctx)
+            logs.audit_refusal(allowed, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(allowed))
 
     def _filter_of(self, fl_ctx: FLContext) -> ReplyFilter:
         if self._filter is None:
-            folder = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._filter = reply_filter_of(self._policy, folder, fl_ctx.get_identity_name())
+            config_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
+            self._filter = reply_filter_of(self._policy, config_dir, fl_ctx.get_identity_name())
         return self._filter

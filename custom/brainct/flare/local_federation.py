@@ -1,4 +1,4 @@
-"""A whole federation on one machine, for real: servers and hospitals from their kits, mutual TLS, one job or many."""
+"""A real federation on one machine: server and hospitals started from their kits, with mutual TLS."""
 
 import os
 import secrets
@@ -16,16 +16,16 @@ import yaml
 from nvflare.fuel.flare_api.flare_api import Session
 
 from brainct.errors import Refused
-from brainct.flare.admin import PERIOD, session_of
-from brainct.flare.processes import VARIABLE, marked, sweep
+from brainct.flare.admin import JOB_POLL_SECONDS, session_of
+from brainct.flare.processes import VARIABLE, end_processes, marked_processes
 from brainct.kit.policy_files import POLICY, install_policy, kind_of, kits_in
 
-WAIT = 180.0
-"""Seconds in which a server and its hospitals must have found each other."""
+STARTUP_SECONDS = 180.0
+"""Seconds until a server and its hospitals must be connected."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, below those that systems hand out for outgoing connections."""
+    """A free loopback port, below those that the system uses for outgoing connections."""
     while True:
         port = 20000 + secrets.randbelow(12000)
         with socket.socket() as probe, suppress(OSError):
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def flare(*words: str, home: Path) -> str:
-    """Run the `nvflare` command with a HOME of its own, so that nobody's ~/.nvflare is read or written."""
+    """Run the `nvflare` command with its own HOME, so that it does not read or write the user's ~/.nvflare."""
     home.mkdir(parents=True, exist_ok=True)
     command = [str(Path(sys.executable).parent / "nvflare"), *words]
     done = subprocess.run(command, env=environment(home), capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -44,7 +44,7 @@ def flare(*words: str, home: Path) -> str:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of FLARE's processes: their own HOME, and this Python first on the path."""
+    """The environment of FLARE's processes: this HOME, and this Python first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     ours = {key: value for key, value in os.environ.items() if not key.startswith("NVFLARE_")}
     return {**ours, "HOME": str(home), "PATH": path}
@@ -53,10 +53,10 @@ def environment(home: Path) -> dict[str, str]:
 def provision(
     project: Path, folder: Path, policy: Path = POLICY, port: int | None = None, privacy: str = "open"
 ) -> Path:
-    """Provision a project into `folder` and install the policy; returns the folder of the kits.
+    """Provision a project into `folder` and install the policy; return the folder of the kits.
 
-    port: takes the place of the server's port and admin port, for federations side by side on one machine. privacy: the
-    hospitals' privacy policy, see kit.policy_files.install_policy.
+    port: replaces the server's port and admin port, for several federations on one machine. privacy: the hospitals'
+    privacy policy, see kit.policy_files.install_policy.
     """
     content = _project(project, port)
     flare("provision", "-p", str(_write(content, folder)), "-w", str(folder / "kits"), home=folder / "home")
@@ -68,7 +68,7 @@ def provision(
 def prepare_poc(
     project: Path, folder: Path, sites: Sequence[str], policy: Path = POLICY, privacy: str = "open"
 ) -> Path:
-    """Prepare FLARE's proof of concept: a project's server and people with these sites, on a free port; the kits."""
+    """Prepare FLARE's proof of concept: a project's server and people with these sites, on a free port."""
     content = _project(project, free_port())
     others = [each for each in content["participants"] if each["type"] != "client"]
     content["participants"] = [*others, *({"name": site, "type": "client", "org": "poc"} for site in sites)]
@@ -95,10 +95,10 @@ def _write(content: Mapping[str, Any], folder: Path) -> Path:
 
 
 class Federation:
-    """The kits of a folder, started here; as a context manager it leaves nothing running, however it ends.
+    """Starts the kits of a folder; as a context manager it leaves nothing running, however it ends.
 
     kits: a folder such as prod_00, or the kits by name. home: HOME of every process. extra: more environment variables
-    for all processes. A guard process ends them all should this one be killed.
+    for all processes. A watchdog process ends them all if this process is killed.
     """
 
     def __init__(self, kits: Path | Mapping[str, Path], home: Path, extra: Mapping[str, str] | None = None):
@@ -109,20 +109,20 @@ class Federation:
         self.mark = secrets.token_hex(8)
         self._home, self._extra = home, dict(extra or {})
         self._started: dict[str, subprocess.Popen[bytes]] = {}
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def _named(self, kind: str) -> list[str]:
         names = [name for name, kit in self.kits.items() if kind_of(kit) == kind]
         if not names:
-            raise Refused(f"none of the kits {', '.join(self.kits)} is that of a {kind}")
+            raise Refused(f"none of the kits {', '.join(self.kits)} belongs to a {kind}")
         return names
 
     def start(self, *names: str) -> None:
-        """Start the named kits' processes, by default the server and every hospital; each is its own process group."""
+        """Start the processes of the named kits, by default server and hospitals; each gets its own process group."""
         self._home.mkdir(parents=True, exist_ok=True)
-        if self._guard is None:
+        if self._watchdog is None:
             command = [sys.executable, "-m", "brainct.flare.processes", self.mark]
-            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+            self._watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         for name in names or (self.server, *self.hospitals):
             self._started[name] = self._start(name)
 
@@ -139,8 +139,8 @@ class Federation:
                 start_new_session=True,
             )
 
-    def ready(self, timeout: float = WAIT) -> None:
-        """Wait until the server answers and knows every hospital that was started."""
+    def ready(self, timeout: float = STARTUP_SECONDS) -> None:
+        """Wait until the server answers and is connected to every started hospital."""
         wanted = set(self._started) - {self.server}
         until = time.monotonic() + timeout
         with self.session(timeout=timeout) as session:
@@ -148,7 +148,7 @@ class Federation:
                 self._refuse_dead()
                 if time.monotonic() > until:
                     raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
-                time.sleep(PERIOD)
+                time.sleep(JOB_POLL_SECONDS)
 
     def _refuse_dead(self) -> None:
         for name, process in self._started.items():
@@ -156,8 +156,8 @@ class Federation:
                 raise Refused(f"{name} ended with {process.returncode}; see {self.kits[name] / 'console.txt'}")
 
     @contextmanager
-    def session(self, person: str | None = None, timeout: float = WAIT) -> Iterator[Session]:
-        """An administrator's session with the server; by default the first person of the kits."""
+    def session(self, person: str | None = None, timeout: float = STARTUP_SECONDS) -> Iterator[Session]:
+        """A session with the server as one person of the kits, by default the first."""
         opened = session_of(self.kits[person or self.people[0]], timeout, self._refuse_dead)
         try:
             yield opened
@@ -165,11 +165,11 @@ class Federation:
             opened.close()
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """A kit's living processes: FLARE's own one first, then its jobs'."""
-        return sorted(marked(self.mark, name), key=lambda process: (process.create_time(), process.pid))
+        """The running processes of a kit: FLARE's own process first, then those of jobs."""
+        return sorted(marked_processes(self.mark, name), key=lambda process: (process.create_time(), process.pid))
 
     def kill(self, name: str) -> None:
-        """End all of one kit's processes at once, as a power cut does."""
+        """Kill all processes of one kit at once, like a power cut."""
         for process in self.processes(name):
             process.kill()
         self._reap(name)
@@ -179,22 +179,22 @@ class Federation:
             process.wait()
 
     def shut_down(self, person: str, timeout: float = 30) -> None:
-        """Ask FLARE to end everything, as a project administrator would, and wait until it has."""
+        """Shut the federation down through FLARE, as a project administrator does, and wait for the end."""
         with self.session(person, timeout=timeout) as session:
             session.shutdown_system()
         until = time.monotonic() + timeout
-        while marked(self.mark) and time.monotonic() < until:
+        while marked_processes(self.mark) and time.monotonic() < until:
             time.sleep(0.1)
 
     def stop(self) -> int:
-        """Leave nothing running; how many processes had to be ended because they had not ended themselves."""
-        ended = sweep(self.mark)
+        """Leave nothing running; return how many processes were still running."""
+        ended = end_processes(self.mark)
         for name in list(self._started):
             self._reap(name)
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
-            self._guard = None
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+            self._watchdog.wait()
+            self._watchdog = None
         return ended
 
     def __enter__(self) -> "Federation":

@@ -1,4 +1,4 @@
-"""What a user reads on FLARE's console: the run's own lines and warnings; all of FLARE's only when `-l` asks for it."""
+"""FLARE's console: the run's own lines and warnings by default; all of FLARE's lines with `-l`."""
 
 import logging
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from nvflare.apis.utils.fl_context_utils import add_job_audit_event
 from brainct.site.redaction import LOG
 
 BY_DEFAULT = "ConciseLogFilter"
-"""The filter that FLARE puts on its console unless the user chose another log mode with `-l`."""
+"""The filter on FLARE's console unless the user chooses another log mode with `-l`."""
 
 TRANSPORT = ("nvflare.fuel.f3", "nvflare.private.fed.client.communicator")
-"""They warn of messages that cross while a run is being shut down, after its last line."""
+"""Loggers that warn of messages in flight while a run shuts down, after its last line."""
 
 
-def calm() -> None:
-    """Let only our lines and warnings through to a console that is in FLARE's default mode; log files stay complete."""
+def quiet_console() -> None:
+    """Show only our lines and warnings on a console in FLARE's default mode; log files stay complete."""
     for handler in logging.getLogger().handlers:
         if any(type(chosen).__name__ == BY_DEFAULT for chosen in handler.filters):
             handler.addFilter(_worth_reading)
 
 
-def audit(answer: Mapping[str, Any], fl_ctx: FLContext) -> None:
-    """Note at the site itself, in its log and its audit.log, that it refused an order, in the words of its answer."""
+def audit_refusal(answer: Mapping[str, Any], fl_ctx: FLContext) -> None:
+    """Write a refused request to the site's own log and audit.log, in the words of its reply."""
     if "error" in answer:
         logging.getLogger(LOG).error(str(answer["error"]))
         add_job_audit_event(fl_ctx=fl_ctx, msg=f"brainct refused: {answer['error']}")

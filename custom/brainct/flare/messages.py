@@ -14,24 +14,24 @@ TASK = "brainct"
 _REST = "brainct"
 
 
-def speak_tensors() -> None:
-    """Have FLARE transport torch tensors as they are; each end calls it when it is built.
+def register_tensors() -> None:
+    """Register FLARE's decomposer for torch tensors; server and sites call it when FLARE builds them.
 
-    FLARE's DecomposerRegister would do the same, but it loads any class that a job names.
+    FLARE's own DecomposerRegister is not used, because it loads any class that a job names.
     """
     fobs.register(TensorDecomposer)
 
 
 def to_model(value: Mapping[str, Any], round: int | None = None) -> FLModel:
-    """Plain data as an FLModel; `round` goes into FLARE's own header too."""
+    """Plain data as an FLModel; `round` is also written to FLARE's own header."""
     tensors, rest = serialization.split(value)
     return FLModel(params_type=ParamsType.FULL, params=tensors, meta={_REST: rest}, current_round=round)
 
 
 def from_model(model: FLModel) -> dict[str, Any]:
-    """The plain data of an FLModel that `to_model` made; refuses any other."""
+    """The plain data of an FLModel from `to_model`; refuses any other FLModel."""
     meta = model.meta or {}
     if not isinstance(meta.get(_REST), dict):
-        raise Refused("a message came that brainct did not write; is it another version?")
+        raise Refused("received a message that brainct did not write; is the other side another version?")
     value: dict[str, Any] = serialization.join(model.params or {}, meta[_REST])
     return value

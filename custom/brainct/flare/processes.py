@@ -1,7 +1,7 @@
-"""Ends every process of one federation on this machine: found by a mark in its environment, whoever its parent is.
+"""Ends every process of one federation on this machine, found by a mark in its environment.
 
-`python -m brainct.flare.processes MARK` waits until its standard input closes, then sweeps: a parent that holds the
-other end may be killed in any way, and still leaves nothing running.
+`python -m brainct.flare.processes MARK` waits until its standard input closes, then ends them all: the parent holds the
+other end, so nothing keeps running however the parent is killed.
 """
 
 import sys
@@ -11,10 +11,10 @@ from contextlib import suppress
 import psutil
 
 VARIABLE = "BRAINCT_FEDERATION"
-"""Set for each process of a federation, to MARK:KIT."""
+"""The environment variable of each process of a federation; its value is MARK:KIT."""
 
 
-def marked(mark: str, kit: str | None = None) -> list[psutil.Process]:
+def marked_processes(mark: str, kit: str | None = None) -> list[psutil.Process]:
     """The living processes of a federation, or of one of its kits."""
     found = []
     for process in psutil.process_iter():
@@ -27,11 +27,11 @@ def marked(mark: str, kit: str | None = None) -> list[psutil.Process]:
     return found
 
 
-def sweep(mark: str, kit: str | None = None, patience: float = 3.0) -> int:
-    """Terminate, after `patience` seconds kill, and repeat until none is left; how many had to be ended."""
+def end_processes(mark: str, kit: str | None = None, patience: float = 3.0) -> int:
+    """Terminate, after `patience` seconds kill, and repeat until none is left; return how many were running."""
     ended: set[int] = set()
     began = time.monotonic()
-    while processes := marked(mark, kit):
+    while processes := marked_processes(mark, kit):
         for process in processes:
             ended.add(process.pid)
             _signal(process, kill=time.monotonic() - began > patience)
@@ -46,4 +46,4 @@ def _signal(process: psutil.Process, kill: bool) -> None:
 
 if __name__ == "__main__":
     sys.stdin.read()
-    sweep(sys.argv[1])
+    end_processes(sys.argv[1])

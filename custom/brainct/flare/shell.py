@@ -1,4 +1,4 @@
-"""FLARE's shell commands, which a site of ours does not obey: whoever runs the server would read any file with them."""
+"""Disables FLARE's shell commands at a site: with them, whoever runs the server can read any file there."""
 
 from typing import Any
 
@@ -7,11 +7,10 @@ from nvflare.private.fed.client import shell_cmd
 
 
 class NoShell(FLComponent):  # type: ignore[misc]
-    """At a site: from when it is built, `cat`, `grep`, `head`, `tail`, `ls` and `pwd` are no commands of its.
+    """A site component that disables `cat`, `grep`, `head`, `tail`, `ls` and `pwd` as soon as FLARE builds it.
 
-    FLARE 2.9 runs them in the site's process on any file that the process can read. Who may ask is stated by the
-    message itself, which the server writes: without that statement nobody is asked for a right, whatever
-    authorization.json says.
+    FLARE 2.9 runs them in the site's process on any file that the process can read. The message itself, which the
+    server writes, states whether rights are checked: without that statement, FLARE ignores authorization.json.
     """
 
     def __init__(self, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What FLARE 2.9's simulator gets wrong, put right in the process in which it starts the sites."""
+"""Fixes a race in FLARE 2.9's simulator, in the process that starts the sites."""
 
 import sys
 import threading
@@ -7,18 +7,18 @@ from typing import Any
 RUNNER = "nvflare.private.fed.app.simulator.simulator_runner"
 
 
-def mend() -> None:
-    """Give each thread that starts a site a context of its own; nothing where no simulator runs in this process."""
+def patch_simulator() -> None:
+    """Give each thread that starts a site its own context; does nothing without a simulator in this process."""
     if module := sys.modules.get(RUNNER):
         module.SimulatorClientRunner.build_ctx = OwnContext()
 
 
 class OwnContext:
-    """In place of the attribute `build_ctx`, which all threads of FLARE's client runner share, a copy for each thread.
+    """A copy for each thread of the attribute `build_ctx`, which all threads of FLARE's client runner share.
 
-    A thread writes its site's name into it and sends it to the site's process. Where two processes come up in the same
-    moment, as on a busy machine, both could be sent one name: one site ran twice, the other never, and the roll call
-    waited for it.
+    A thread writes its site's name into it and sends it to the site's process. If two processes start at the same
+    moment, as on a busy machine, both can receive one name: one site runs twice, the other never, and the roll call
+    waits for it.
     """
 
     def __init__(self) -> None:

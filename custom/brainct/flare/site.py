@@ -1,4 +1,4 @@
-"""A site in FLARE: finds its data, trains in a process of its own, and stores its client state on its own disk."""
+"""A site in FLARE: replies to each request from a worker process, which opens the site's data and trains."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -24,21 +24,21 @@ Ask = Callable[[Mapping[str, Any], Callable[[], bool]], dict[str, Any]]
 
 
 class Site(Executor):  # type: ignore[misc]
-    """Takes no arguments: where the data are is the site's own business, never the job's.
+    """Takes no arguments: the site decides where its data are, never the job.
 
-    The site's file is local/brainct.yaml of its kit, else the one that BRAINCT_SITE names; without any, the phantom is
-    used and a note says so. Client state is in brainct/client_state of its kit, in it one folder for each run. Training
-    runs in a child process, so that its end does not end FLARE's; in the simulator, whose sites are one user's, in this
-    one.
+    The site file is local/brainct.yaml of the kit, otherwise the file that BRAINCT_SITE names; without one, the phantom
+    is used and a note says so. Client state is in brainct/client_state of the kit, one folder per run. Training runs in
+    a child process, whose crash does not end FLARE's process; in the simulator, where all sites belong to one user, it
+    runs in this process.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        messages.speak_tensors()
+        messages.register_tensors()
         self._ask: Ask | None = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """FLARE's call for each task: a request in, a reply out; a fault of the site is a reply too."""
+        """Called by FLARE for each task: a request in, a reply out; an error of the site is also a reply."""
         if task_name != messages.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
         request = messages.from_model(FLModelUtils.from_shareable(shareable))
@@ -46,12 +46,12 @@ class Site(Executor):  # type: ignore[misc]
         reply = self._ask(request, lambda: abort_signal.triggered)
         if "about" in reply and (check := last_verdict(_kit(fl_ctx))):
             reply["about"]["check"] = check
-        logs.audit(reply, fl_ctx)
+        logs.audit_refusal(reply, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(reply))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:
-    logs.calm()
+    logs.quiet_console()
     site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):

@@ -22,12 +22,12 @@ LONGEST = 10**7
 class Plan(Choices):
     """Everything that a run is made from, except the sites and their data; `plan_of` adds the workload's own choices.
 
-    workload: the kind of data and models, a key of job.workloads. rounds: T. seed: everything random follows from it and the sites' names. evaluate_every: rounds
-    between evaluations of the global model on the sites' validation folds, 0 for none; the test folds are evaluated once, at the end.
-    quorum: least number of replies that closes a round; null leaves it to the scheme, and a round that asks one site of
-    several may then close empty. deadline: seconds after which a round closes with the replies that came; grace:
-    seconds that it waits at most for the others once the quorum is met, less for sites that are known to be quick: see
-    inbox.Inbox.
+    workload: the kind of data and models, a key of job.workloads. rounds: T. seed: all randomness follows from it and
+    the sites' names. evaluate_every: rounds between evaluations of the global model on the sites' validation folds, 0
+    for none; the test folds are evaluated once, at the end. quorum: least number of replies that closes a round; null
+    leaves it to the scheme, and a round that asks one site of several may then close empty. deadline: seconds after
+    which a round closes with the replies that came. grace: seconds that it waits at most for stragglers once the quorum
+    is met, less for sites that are known to be quick: see run.inbox.Inbox.
     """
 
     scheme: str

@@ -15,7 +15,7 @@ STATUSES: tuple[Status, ...] = ("PASS", "WARN", "FAIL")
 """From best to worst."""
 
 VERDICT_FILE = Path("brainct") / "check.json"
-"""Where a kit keeps the verdict of its last check."""
+"""The file in a kit with the verdict of the last check."""
 
 
 @dataclass(frozen=True)

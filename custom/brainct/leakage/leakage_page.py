@@ -14,6 +14,7 @@ from brainct.pages.picture import Picture
 from brainct.pages.scatter import scatter
 from brainct.pages.wording import decimals, listing
 from brainct.report import definitions
+from brainct.report.ct.definitions import PHANTOM
 
 TERMS = {
     "Membership inference": "An attacker who has a scan and a model asks whether the model was trained on that scan. "
@@ -81,7 +82,7 @@ def _tradeoff(found: Sequence[VariantResult]) -> list[Picture]:
 
 def _warnings(found: Sequence[VariantResult]) -> list[str]:
     phantom = found and all(row.choices.get("data") == "phantom" for one in found for row in one.rows)
-    return [LOWER_BOUND, *([definitions.PHANTOM] if phantom else [])]
+    return [LOWER_BOUND, *([PHANTOM] if phantom else [])]
 
 
 def _answers(found: Sequence[VariantResult], tried: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

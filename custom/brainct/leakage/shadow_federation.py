@@ -22,7 +22,7 @@ from brainct.protocol.replies import Update, reply_to_plain
 from brainct.protocol.requests import Request, TrainRequest
 from brainct.run.inbox import Inbox
 from brainct.run.model_file import FILE, read_model
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.schemes._votes import VOTES
 from brainct.security import policy as policies
@@ -67,7 +67,7 @@ def _train_and_view(spec: PlannedFederation, opened: Opened, folder: Path) -> Fe
     trained = {site: keep_members(opened[site], members) for site, members in members.items()}
     agents = {site: SiteAgent(site, folder / "client_state", None, opener(trained), redact=False) for site in names}
     recorder = Recorder({site: with_policy(policy, agent, folder, seed, spec.number) for site, agent in agents.items()})
-    record = Record(folder / "run", plan, plan.build(), "rehearse", board=False)
+    record = RecordWriter(folder / "run", plan, plan.build(), "rehearse", board=False)
     Run(plan, names, recorder, record, log=lambda line: None)()
     task = read_model(folder / "run" / FILE).task
     probes = {site: ModelProbe(plan, site, opened[site]) for site in names}

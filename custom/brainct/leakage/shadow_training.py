@@ -13,7 +13,7 @@ from brainct.compare.ledger import LEDGER, append_row, read_rows
 from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.leakage import crafted_networks
+from brainct.leakage.crafted_attempts import try_attacks
 from brainct.leakage.federation_row import FederationRow
 from brainct.leakage.shadow_federation import train_federation, with_policy
 from brainct.leakage.study import PlannedFederation, Study, planned_federations
@@ -61,7 +61,7 @@ def try_crafted_networks(study: Study) -> list[dict[str, Any]]:
     tried = []
     for name, policy in study.policies.items():
         with tempfile.TemporaryDirectory(prefix="brainct-") as folder:
-            for outcome in crafted_networks.try_attacks(
+            for outcome in try_attacks(
                 partial(_agent, study, site, policy, Path(folder)), site, partial(_pool, study, site)
             ):
                 tried.append({"policy": name, "terms": policy, **asdict(outcome), "verdict": outcome.verdict})

@@ -180,6 +180,6 @@ def study_of(choices: Mapping[str, Any], whose: str) -> Study:
         plan = _plan(study, variant, 0)
         if variant.scheme in GRADIENTS:
             raise Refused(f"{whose}: `{variant.scheme}` can't be attacked like this: {GRADIENTS[variant.scheme]}")
-        if said := policy.objection(policy.policy_of(variant.policy), plan.build()):
-            raise Refused(f"{whose}: the policy of `{variant.label}`: {said}; take the policy or the scheme out")
+        if objection := policy.objection(policy.policy_of(variant.policy), plan.build()):
+            raise Refused(f"{whose}: the policy of `{variant.label}`: {objection}; remove the policy or the scheme")
     return study

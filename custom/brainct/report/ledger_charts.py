@@ -11,7 +11,7 @@ from brainct.pages.drawing import picture
 from brainct.pages.picture import Picture
 from brainct.pages.scatter import scatter
 from brainct.pages.wording import decimals, percent
-from brainct.report.pooling import bins_of_runs, confusion_of_runs, pool_bins, reliability_points
+from brainct.report.ct.pooling import bins_of_runs, confusion_of_runs, pool_bins, reliability_points
 
 ANSWERS = ("found", "missed", "false alarms", "rightly passed")
 SPOKEN = 40

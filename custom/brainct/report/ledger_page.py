@@ -14,10 +14,11 @@ from brainct.ct.metrics import THRESHOLD
 from brainct.pages.page import Page, Section, Table
 from brainct.pages.wording import counted, decimals, percent
 from brainct.report import definitions
-from brainct.report.ct.definitions import SCORES
+from brainct.report.ct.comparison_terms import COMPARISON_TERMS
+from brainct.report.ct.definitions import PHANTOM, SCORES
+from brainct.report.ct.pooling import confusion_of_runs
 from brainct.report.ledger_answers import answer, schemes_of
 from brainct.report.ledger_charts import ANSWERS, calibration, confusion, learning, prices, standings
-from brainct.report.pooling import confusion_of_runs
 
 MOST_PLACES = 4
 """Settings with pictures of their own; the overview has all."""
@@ -46,7 +47,7 @@ def ledger_page(rows: Sequence[RunRow], name: str) -> Page:
             _larger_budgets(settings),
             *_failures(rows),
             Section("About these runs", notes=leaderboard.notes(rows, settings)),
-            Section("Definitions", terms=definitions.COMPARISON | SCORES | definitions.RUN),
+            Section("Definitions", terms=COMPARISON_TERMS | SCORES | definitions.RUN),
         ],
         footer=f"Made from {name} by brainct. {definitions.NOT_A_DEVICE}",
     )
@@ -60,7 +61,7 @@ def _warnings(rows: Sequence[RunRow]) -> list[str]:
             f"{counted(failed, 'run')} of {len(rows)} failed and are left out of every number; see Failures."
         )
     if rows and all(row.choices.get("data") == "phantom" for row in rows):
-        warnings.append(definitions.PHANTOM)
+        warnings.append(PHANTOM)
     if len({row.code for row in rows if row.status == "done"}) > len({row.scheme for row in rows}):
         warnings.append("The runs come from several versions of the software; see the ledger's `code`.")
     return warnings

@@ -55,12 +55,7 @@ def warnings(run: RunFolder) -> list[str]:
         sentences.append(
             f"This run did not finish: {len(record.rounds)} of {rounds} rounds were closed. Nothing was tested."
         )
-    phantoms = [site for site in run.sites if record.sites[site].kind == "phantom"]
-    if phantoms and len(phantoms) == len(run.sites):
-        sentences.append(definitions.PHANTOM)
-    elif phantoms:
-        sentences.append(f"Synthetic phantom scans, not patients, at {listing(phantoms)}.")
-    return sentences
+    return [*sentences, *part_of(run).warnings()]
 
 
 def _answers(run: RunFolder, part: WorkloadPart) -> list[tuple[str, list[str]]]:

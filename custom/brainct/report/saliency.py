@@ -1,4 +1,4 @@
-"""Example slices with what the model looked at, of the phantom, or of a site whose own file allows pictures."""
+"""Example slices with saliency maps: of the phantom, or of a site if its site file allows pictures."""
 
 import io
 from collections import Counter
@@ -44,7 +44,7 @@ ANY = FINDINGS.index("any")
 
 @dataclass(frozen=True)
 class Case:
-    """A test scan: its image (C, H, W[, D]), which findings are there, the probability of `any`, and whose it is."""
+    """A test scan: its image (C, H, W[, D]), which findings are there, the probability of `any`, and its site."""
 
     site: str
     image: Tensor
@@ -54,30 +54,30 @@ class Case:
 
     @property
     def right(self) -> bool:
-        """Whether the answer at the threshold is the true one."""
+        """Whether the prediction at the threshold is the true class."""
         return (self.probability >= THRESHOLD) == self.truth
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a hospital outside the federation would be given, and the learner that asks it as the scheme wants."""
+class _SiteModel:
+    """The delivered model, and the learner that evaluates it at one site as a site outside the run would."""
 
     learner: TorchLearner
     weights: Weights
 
 
 def examples(run: RunFolder) -> Section | None:
-    """Right and wrong answers of the delivered model, where pictures are allowed; None for a run without a model."""
+    """Right and wrong predictions of the delivered model, where pictures are allowed; None without a model."""
     if not run.finished or not (run.folder / FILE).is_file():
         return None
     one_thread()
     plan, model = plan_of(run.record.plan, "the run's record"), read_model(run.folder / FILE)
-    asked: dict[str, _Asked] = {}
+    models: dict[str, _SiteModel] = {}
     notes: list[str] = []
     for site in run.sites:
-        if len(asked) < MOST_SITES and (scans := _allowed(run, site, plan, notes)) and len(scans.folds["test"]):
-            asked[site] = _delivered(model, plan, site, scans)
-    chosen = _chosen([case for one in asked.values() for case in _cases(one)])
+        if len(models) < MOST_SITES and (scans := _scans_to_show(run, site, plan, notes)) and len(scans.folds["test"]):
+            models[site] = _site_model(model, plan, site, scans)
+    chosen = _choose_cases([case for one in models.values() for case in _cases(one)])
     notes = list(dict.fromkeys(notes))
     if not chosen:
         return Section("What it looked at", ["No pictures are shown."], notes=notes)
@@ -88,19 +88,19 @@ def examples(run: RunFolder) -> Section | None:
         "A bright area shows where the model looked, not that it is right, and is no proof that it would look there in "
         "another scan. It is the delivered model that answers here, also where a hospital would use one of its own.",
     ]
-    drawn = [_example(case, number, asked[case.site]) for number, case in enumerate(chosen, 1)]
+    drawn = [_example(case, number, models[case.site]) for number, case in enumerate(chosen, 1)]
     return Section("What it looked at", text, examples=drawn, notes=notes)
 
 
-def _allowed(run: RunFolder, site: str, plan: Plan, notes: list[str]) -> Dataset | None:
-    """The site's scans if this machine has them, they are the run's, and their pictures may be shown."""
+def _scans_to_show(run: RunFolder, site: str, plan: Plan, notes: list[str]) -> Dataset | None:
+    """The site's scans if they are on this machine, they are the run's, and their pictures may be shown."""
     try:
         path = site_file_of(None)
         file = read_site_file(path) if path else None
         if run.record.sites[site].kind != (file.kind if file else "phantom"):
             notes.append(f"{site}: its scans are not on this machine, so none are shown.")
             return None
-        if not may_show(file):
+        if not may_show_scans(file):
             notes.append(f"{site}: the site's file does not allow pictures (pictures: true), so none are shown.")
             return None
         scans = open_site(file, site, run.sites, ct_choices(plan).network.size, ct_choices(plan).network.dims)
@@ -113,30 +113,30 @@ def _allowed(run: RunFolder, site: str, plan: Plan, notes: list[str]) -> Dataset
     return scans
 
 
-def may_show(file: SiteFile | None) -> bool:
-    """Whether a page may hold these scans: the phantom's always, a patient's only if the site's own file says so."""
+def may_show_scans(file: SiteFile | None) -> bool:
+    """Whether a page may show these scans: the phantom's always, a patient's only if the site file allows it."""
     return file is None or file.kind == "phantom" or file.pictures
 
 
-def _delivered(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _Asked:
+def _site_model(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _SiteModel:
     choices = ct_choices(plan)
     network = network_like(choices.network, plan.seed, model.weights)
     learner = adapted(plan, model.task, learner_of(choices, scans, offline(plan, site), network))
     assert isinstance(learner, TorchLearner)
-    return _Asked(learner, model.weights)
+    return _SiteModel(learner, model.weights)
 
 
-def _cases(asked: _Asked) -> Iterator[Case]:
-    learner = asked.learner
+def _cases(used: _SiteModel) -> Iterator[Case]:
+    learner = used.learner
     fold = learner.data.folds["test"]
-    guesses = learner.predict(asked.weights, "test")[:, ANY]
+    guesses = learner.predict(used.weights, "test")[:, ANY]
     for image, labels, guess in zip(fold.inputs, fold.labels, guesses, strict=True):
         if labels[ANY].isfinite():
             found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
             yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
 
 
-def _chosen(cases: Sequence[Case]) -> list[Case]:
+def _choose_cases(cases: Sequence[Case]) -> list[Case]:
     """The surest right and the surest wrong answers, both classes and all sites in turn, wrong ones first."""
     surest = sorted(cases, key=lambda case: -abs(case.probability - THRESHOLD))
     wrong = [case for case in surest if not case.right]
@@ -156,9 +156,9 @@ def _in_turn(cases: Sequence[Case], most: int) -> list[Case]:
     return [case for _, _, case in sorted(ranked.values(), key=lambda entry: entry[:2])[:most]]
 
 
-def _example(case: Case, number: int, asked: _Asked) -> Example:
-    model = asked.learner.module(asked.weights)
-    heat = looked_at(model, case.image.to(asked.learner.data.device))
+def _example(case: Case, number: int, used: _SiteModel) -> Example:
+    model = used.learner.module(used.weights)
+    heat = saliency_map(model, case.image.to(used.learner.data.device))
     kinds = ", ".join(case.findings) or ("a bleeding of a kind not labelled" if case.truth else "no bleeding")
     truth = f"there is {kinds}" if not case.truth or not case.findings else f"there is a bleeding ({kinds})"
     verdict = "Right" if case.right else "Wrong"
@@ -177,7 +177,7 @@ def _example(case: Case, number: int, asked: _Asked) -> Example:
     )
 
 
-def looked_at(model: nn.Module, image: Tensor) -> NDArray[np.float64]:
+def saliency_map(model: nn.Module, image: Tensor) -> NDArray[np.float64]:
     """Grad-CAM of `any` for one image (C, H, W[, D]): (H, W[, D]) in [0, 1], 1 where most, all 0 where nothing counts.
 
     The layer is the last one whose maps have at least an eighth of the image's edge: later ones are too coarse.
@@ -220,7 +220,7 @@ def _where(heat: NDArray[np.float64]) -> str:
 
 
 def _png(image: Tensor, heat: NDArray[np.float64]) -> bytes:
-    """The scan and, beside it, the scan under its saliency; of a volume the slice that holds the brightest spot."""
+    """The scan and, to its right, the scan under its saliency; of a volume the slice with the brightest spot."""
     grey = image[0].double().cpu().numpy()
     if grey.ndim == 3:
         level = int(np.unravel_index(heat.argmax(), heat.shape)[2]) if heat.any() else grey.shape[2] // 2

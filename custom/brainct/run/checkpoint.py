@@ -10,10 +10,10 @@ from typing import Any
 from filelock import Timeout
 from pydantic import ValidationError
 
-from brainct import __version__
 from brainct.core import serialization
 from brainct.core.file_lock import AT_ONCE, locked
 from brainct.core.scheme import Memory
+from brainct.core.version import VERSION
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.run_record import FIRST, RunRecord, SiteDescription
@@ -53,9 +53,9 @@ def load(folder: Path, run: str) -> State:
         raise Refused(f"run {run}: {FILE} can't be read ({error}); restore it from a backup or begin anew") from None
     if not whole:
         raise Refused(f"run {run}: {FILE} is not what was written (its hash differs); restore it or begin anew")
-    if version != __version__:
+    if version != VERSION:
         raise Refused(
-            f"run {run} was begun under brainct {version!s:.40} and can't be resumed under {__version__}: their "
+            f"run {run} was begun under brainct {version!s:.40} and can't be resumed under {VERSION}: their "
             "checkpoints differ; resume it under the version that it began with, or begin it anew"
         )
     try:

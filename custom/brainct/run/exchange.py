@@ -11,7 +11,7 @@ from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.protocol.requests import DescribeRequest, EvaluateRequest, Request, TrainRequest, task_to_plain
 from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 
 FOLLOW_UP = "follow-up"
 LAST = 5
@@ -45,7 +45,7 @@ class Exchanges:
         sites: Sequence[str],
         name: str,
         transport: Transport,
-        record: Record,
+        record: RecordWriter,
         log: Callable[[str], None],
     ):
         self.plan, self.scheme, self.sites, self.transport = plan, scheme, sites, transport

@@ -9,10 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from brainct import __version__
 from brainct.core import serialization
 from brainct.core.scheme import Memory, Scheme
-from brainct.core.version import fingerprint
+from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan
@@ -23,7 +22,7 @@ from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRe
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 
 
-class Record:
+class RecordWriter:
     """Grows with the run and is written after each closed round, so that a crash leaves all closed rounds.
 
     folder: new or empty, otherwise refused. way: `rehearse`, or where FLARE runs. board: also write TensorBoard
@@ -162,7 +161,7 @@ class Board:
 
 def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
     return RunRecord(
-        version=__version__,
+        version=VERSION,
         way=way,
         scheme=scheme.name,
         arguments=scheme.arguments,

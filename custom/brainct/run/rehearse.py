@@ -15,7 +15,7 @@ from brainct.protocol.requests import Request, TrainRequest, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.exchange import Transport
 from brainct.run.inbox import Inbox
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.run.run_record import read_record
 from brainct.security.reply_filter import policy_file
@@ -37,7 +37,7 @@ def rehearse(
     opener: Opener | None = None,
     log: Log = print,
     on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
-) -> Record:
+) -> RecordWriter:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
     workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
@@ -48,7 +48,7 @@ def rehearse(
     if unknown:
         raise Refused(f"--lose names {', '.join(unknown)}; the sites are {', '.join(sites)}")
     plan.check_sites(len(sites))
-    record = Record(folder, plan, plan.build(), "rehearse")
+    record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)
     return _run(
         record, plan, sites, workers, opener, log, initial=initial, secret=secret, on_round_closed=on_round_closed
@@ -62,19 +62,25 @@ def resume(
     opener: Opener | None = None,
     log: Log = print,
     on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
-) -> Record:
+) -> RecordWriter:
     """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had."""
     found = checkpoint.load(folder / "state", folder.name)
     if read_record(folder / "record.json").finished:
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
-    record = Record(folder, plan, plan.build(), "rehearse", resumed=found)
+    record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
     return _run(record, plan, sorted(found.record.sites), workers, opener, log, on_round_closed=on_round_closed)
 
 
 def _run(
-    record: Record, plan: Plan, sites: Sequence[str], workers: int, opener: Opener | None, log: Log, **choices: Any
-) -> Record:
+    record: RecordWriter,
+    plan: Plan,
+    sites: Sequence[str],
+    workers: int,
+    opener: Opener | None,
+    log: Log,
+    **choices: Any,
+) -> RecordWriter:
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
     client_state = record.states / "client_state"

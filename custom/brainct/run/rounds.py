@@ -13,7 +13,7 @@ from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run import checkpoint, roll_call
 from brainct.run.exchange import FOLLOW_UP, ExchangeResult, Exchanges, Transport
-from brainct.run.record import Record
+from brainct.run.record import RecordWriter
 
 
 class Run:
@@ -30,7 +30,7 @@ class Run:
         plan: Plan,
         sites: Sequence[str],
         transport: Transport,
-        record: Record,
+        record: RecordWriter,
         *,
         name: str = "run",
         initial: Weights | None = None,

@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from brainct import __version__
 from brainct.core import json_file
 from brainct.core.sentences import sentences
+from brainct.core.version import VERSION
 from brainct.core.workload import Workload
 from brainct.errors import Refused
 from brainct.job.workloads import workload_named
@@ -172,5 +172,5 @@ def parse_record(content: Any, whose: str, kind: type[R]) -> R:
         return kind.model_validate(content)
     except ValidationError as error:
         version = content.get("version", FIRST)
-        other = "" if version == __version__ else f", written by brainct {version!r:.40}, read by {__version__}"
+        other = "" if version == VERSION else f", written by brainct {version!r:.40}, read by {VERSION}"
         raise Refused(f"{whose}{other}: {sentences(error)}; wanted {WANTED}") from None

@@ -1,4 +1,4 @@
-"""The one registry: every scheme by name; the jobs, the docs and the tests are made from it."""
+"""The registry: every scheme by name; the jobs, the docs and the tests are made from it."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -69,9 +69,9 @@ def factory_of(name: str) -> Factory[...]:
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> Scheme:
-    """The scheme of this name with these arguments; refuses names and arguments that it does not know.
+    """The scheme of this name with these arguments; Refused if the name or an argument is unknown or out of range.
 
-    An argument {"scheme": NAME, "arguments": {...}} is built first: a wrapper around another scheme.
+    An argument {"scheme": NAME, "arguments": {...}} is a scheme inside a wrapper and is built first.
     """
     factory = factory_of(name)
     if not isinstance(arguments, Mapping):

@@ -1,7 +1,7 @@
-"""Two halves that must stay in step: what a site keeps counts only if the report that went with it arrived.
+"""Client state that stays in step with the server: it counts only if the report sent with it arrived.
 
-The server counts each site's reports and says the count in the next task; a site whose report was lost goes back to
-what it kept before, as the server did.
+The server counts each site's reports and sends the count with the next task; a site whose report was lost returns to
+its client state before that report, as the server did.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,26 +13,26 @@ from brainct.errors import Refused
 Arrived = Mapping[str, int]
 
 
-def none(sites: Sequence[str]) -> Arrived:
-    """No report has arrived yet."""
+def no_reports(sites: Sequence[str]) -> Arrived:
+    """The counts before any report has arrived."""
     return dict.fromkeys(sites, 0)
 
 
-def more(arrived: Arrived, reports: Collection[str]) -> Arrived:
+def counted(arrived: Arrived, reports: Collection[str]) -> Arrived:
     """The counts after a round in which these sites' reports arrived."""
     return {site: count + (site in reports) for site, count in arrived.items()}
 
 
-def settled(task: Task, client_state: ClientState, first: Weights) -> Weights:
-    """What the site kept with its last report that arrived; `first` before there is any."""
+def acknowledged(task: Task, client_state: ClientState, first: Weights) -> Weights:
+    """The client state of the last report that arrived; `first` before any did."""
     if not client_state and task.extra["arrived"]:
-        raise Refused("this site has lost what it kept of the run, which the server goes on from; begin a new run")
+        raise Refused("this site has lost its client state of the run, on which the server relies; begin a new run")
     if not client_state:
         return first
     kept: Weights = client_state["next"] if task.extra["arrived"] > client_state["arrived"] else client_state["now"]
     return kept
 
 
-def keeping(task: Task, now: Weights, next: Weights) -> ClientState:
-    """What to keep with this report: `next` once it has arrived, `now` until then."""
+def state_with(task: Task, now: Weights, next: Weights) -> ClientState:
+    """The client state to save with this report: `next` counts once it has arrived, `now` until then."""
     return {"arrived": task.extra["arrived"], "now": now, "next": next}

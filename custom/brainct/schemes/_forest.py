@@ -1,9 +1,11 @@
-"""A random forest on what can be measured on a CT without a network: brightness, its spread, and the two sides.
+"""A random forest or a decision tree on measures that need no network: a table's columns, or the brightness of a CT.
 
-Breiman: Random Forests, Machine Learning 2001; the trees are scikit-learn's.
+Breiman: Random Forests, Machine Learning 2001; Breiman, Friedman, Olshen, Stone: Classification and Regression Trees,
+1984; the trees are scikit-learn's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,18 +14,30 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainct.core.learner import Learner
+from brainct.errors import Refused
 
 GRID = 4
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TREES = 200
+Kind = Literal["forest", "tree"]
+
+
+def kinds_of(forests: Sequence[str], trees: Sequence[str]) -> dict[str, Kind]:
+    """What the sites named have; refused for a site that is named in both."""
+    if both := sorted(set(forests) & set(trees)):
+        raise Refused(f"fedct: forests and trees both name {', '.join(both)}; a site has one model")
+    found: dict[str, Kind] = dict.fromkeys(forests, "forest")
+    return found | dict.fromkeys(trees, "tree")
 
 
 def features(images: Tensor) -> NDArray[np.float32]:
-    """(N, D) of images (N, C, H, W[, Z]): numbers that need no training.
+    """(N, D) features of images (N, C, H, W[, Z]), without any training; of a table (N, D) its columns.
 
-    For each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an edge, and
-    quantiles of the absolute difference from the image turned left to right.
+    Of images, for each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an
+    edge, and quantiles of the absolute difference from the image turned left to right.
     """
+    if images.ndim == 2:
+        return images.numpy()
     pool: tuple[Callable[[Tensor, int], Tensor], ...] = (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
     if images.ndim == 5:
         pool = (functional.adaptive_avg_pool3d, functional.adaptive_max_pool3d)
@@ -36,23 +50,26 @@ def features(images: Tensor) -> NDArray[np.float32]:
     return torch.cat([part.flatten(1).float() for part in parts], 1).numpy()
 
 
-def forest(learner: Learner, pseudo: Tensor | None, own: float) -> Callable[[str], Tensor]:
-    """(N, 6) probabilities for a fold by forests, one a finding, grown on the site's scans and the pseudo-labelled U.
+def forest(learner: Learner, pseudo: Tensor | None, own: float, kind: Kind = "forest") -> Callable[[str], Tensor]:
+    """(N, F) probabilities for a fold by forests, one an output, from the site's samples and the labelled part of U.
 
-    pseudo: (|U|, 6) of 0, 1 and NaN. own: the share of the site's scans in all weights. A finding of which the site and
-    the votes know one class only has that class's probability, 0.5 where they know none. Grown anew whenever asked.
+    pseudo: (|U|, F) of 0, 1 and NaN. own: the share of the site's samples in all weights. kind: `tree` for a decision
+    tree each. If the site and the votes know only one class of an output, that class gets probability 1; if they know
+    none, 0.5. Trained anew at each call.
     """
     images, labels = learner.samples("train")
     seen, public = features(images), features(learner.samples("public")[0])
     given = torch.full((len(public), labels.shape[1]), torch.nan) if pseudo is None else pseudo
     grown = [
-        _grown(seen, public, labels[:, j].numpy(), given[:, j].numpy(), own, learner.credentials.seed("forest", j))
+        _grown(
+            seen, public, labels[:, j].numpy(), given[:, j].numpy(), own, learner.credentials.seed("forest", j), kind
+        )
         for j in range(labels.shape[1])
     ]
 
     def predict(fold: str) -> Tensor:
         asked = learner.samples(fold)[0]
-        if not len(asked):  # scikit-learn's trees refuse to be asked about nothing
+        if not len(asked):  # scikit-learn's trees refuse an empty array
             return torch.empty(0, len(grown))
         x = features(asked)
         return torch.stack([torch.from_numpy(each(x)) for each in grown], 1).float()
@@ -67,8 +84,10 @@ def _grown(
     given: NDArray[np.float32],
     own: float,
     seed: int,
+    kind: Kind,
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
 
     known, told = ~np.isnan(labels), ~np.isnan(given)
     y = np.concatenate([labels[known], given[told]])
@@ -79,6 +98,9 @@ def _grown(
     weights = np.concatenate(
         [np.full(count, share / max(count, 1)) for count, share in ((known.sum(), own), (told.sum(), 1 - own))]
     )
-    trees = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed, n_jobs=1)
+    if kind == "tree":
+        trees = DecisionTreeClassifier(min_samples_leaf=2, random_state=seed)
+    else:
+        trees = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed, n_jobs=1)
     trees.fit(x, y, sample_weight=weights)
     return lambda x: np.asarray(trees.predict_proba(x)[:, 1], np.float64)

@@ -1,4 +1,9 @@
-"""The server's memory in FedMA, before and after one more layer is matched."""
+"""The server's memory in FedMA, before and after one more layer is matched.
+
+chain: the links of the chain, as rows. widths: of the layers before round 0. model: the delivered network. models:
+{site: its network}. places: {site: for each matched layer, the global units of its own}. labelled: {site: its labelled
+training scans by output}, which weight the head's rows.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +16,7 @@ from brainct.core.scheme import Memory, Report
 
 
 def chain_in(memory: Memory) -> list[Link]:
+    """The links of the chain."""
     return [Link(**row) for row in memory["chain"]]
 
 
@@ -35,7 +41,7 @@ def matched(memory: Memory, layer: int, match: Callable[[list[Floats]], list[Ind
     found = match([matching.atoms(weights, link) for weights in models])
     return {
         **memory,
-        "models": dict(zip(sites, matching.shared(models, link, following, found), strict=True)),
+        "models": dict(zip(sites, matching.share_mean(models, link, following, found), strict=True)),
         "places": {site: [*memory["places"][site], place.tolist()] for site, place in zip(sites, found, strict=True)},
     }
 

@@ -1,4 +1,4 @@
-"""A site's half of a sum: its update under masks, which cancel only if all sites were given the same."""
+"""A site's half of a sum: its update under masks, which cancel only if all sites were given the same task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,16 +14,16 @@ from brainct.schemes._secagg_keys import KEYS, Terms
 from brainct.schemes._unmasking import ROUND
 
 MEMBERS, GIVEN = "secagg_members", "secagg_given"
-"""In a task's `extra`: the names of all whose values are added up; in a report's: what the site was given, a digest."""
+"""In a task's `extra`: the sites of the sum; in a report's: a digest of what the site was given."""
 BY_SITE = ("arrived", "scans")
-"""In a task's `extra`, what may differ by site: counts of its own reports and scans, which decide nothing at others."""
+"""In a task's `extra`, what may differ by site: counts of its own reports and scans, without effect on other sites."""
 ONCE = ("own",)
 """In a task's `extra`, what is the same for all sites, but sent to each only until its first report is in."""
 COUNTS = ("steps",)
-"""In a report's `extra`, what may leave in clear: it follows from the number of scans and the job."""
+"""In a report's `extra`, what may leave unmasked: it follows from the number of scans and the job."""
 
 
-def masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
+def reply_masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
     """The inner scheme's report under masks, without its metrics; and the site's keys for the next sum."""
     round, within, choices = _later(task, client_state), within_of(task), learner.credentials.job_digest()
     name, keys = _members(task.extra[MEMBERS], round, learner, client_state, terms)
@@ -35,7 +35,7 @@ def masked(task: Task, learner: Learner, client_state: ClientState, terms: Terms
         **{key: serialization.sha256(within.extra[key]) for key in ONCE if key in within.extra},
     }
     given = _given(within, choices, once)
-    values = masking.fixed(report.weights, terms.aggregation_weight(within, report), len(keys))
+    values = masking.to_fixed_point(report.weights, terms.aggregation_weight(within, report), len(keys))
     own = _secagg_keys.private(learner, round), _secagg_keys.seed(learner, round)
     hidden = masking.masked(values, *own, name, keys, [given, round])
     extra = {**_in_clear(report.extra, terms), KEYS: _secagg_keys.own(learner, round + 1), GIVEN: given}
@@ -58,21 +58,23 @@ def _later(task: Task, client_state: ClientState) -> int:
 def _members(
     members: Sequence[str], round: int, learner: Learner, client_state: ClientState, terms: Terms
 ) -> tuple[str, dict[str, str]]:
-    """This site's name and the members' keys of this round's masks; refused where no shares were dealt for that sum."""
-    dealt = client_state.get("dealt", {})
-    if dealt.get("round") != round or not set(members) <= dealt["keys"].keys() or dealt["name"] not in members:
-        raise Declined(f"the server asks for a sum in round {round} for which nobody dealt shares; it sends nothing")
+    """This site's name and the members' keys of this round's masks; refused if it sent no shares for that sum."""
+    shares = client_state.get("shares", {})
+    if shares.get("round") != round or not set(members) <= shares["keys"].keys() or shares["name"] not in members:
+        raise Declined(
+            f"the server asks for a sum in round {round} for which no shares were exchanged; it sends nothing"
+        )
     if len(set(members)) < max(terms.least, len(members)):
         raise Declined(
             f"the server asks for a sum of {len(set(members))} sites; wanted at least {terms.least}, each once"
         )
-    if masking.public_key(_secagg_keys.private(learner, round)) != dealt["keys"][dealt["name"]]["mask"]:
+    if masking.public_key(_secagg_keys.private(learner, round)) != shares["keys"][shares["name"]]["mask"]:
         raise Declined("the job is not the one for which keys were agreed; it sends nothing")
-    return dealt["name"], {site: dealt["keys"][site]["mask"] for site in members}
+    return shares["name"], {site: shares["keys"][site]["mask"] for site in members}
 
 
 def _check_fixed(task: Task, members: Sequence[str], client_state: ClientState) -> None:
-    """Refuse a sum over other sites than the run's first, or what would have this site count otherwise in the next."""
+    """Refuse a sum over other sites than the run's first, and a count of reports other than this site's own."""
     if members != client_state.get("members", members):
         was = ", ".join(client_state["members"])
         raise Declined(f"the server asks for a sum over {', '.join(members)}; `members` is fixed to {was}")
@@ -82,13 +84,13 @@ def _check_fixed(task: Task, members: Sequence[str], client_state: ClientState) 
 
 
 def _given(task: Task, choices: str, once: Mapping[str, str]) -> str:
-    """64 hex digits over the job, the model and all else that a server must give alike to all sites of a sum."""
+    """64 hex digits over the job, the model and all else that must be the same for all sites of a sum."""
     same = {key: value for key, value in task.extra.items() if key not in (*BY_SITE, *ONCE)}
     return serialization.sha256({"weights": dict(task.weights), "extra": same, "once": dict(once), "choices": choices})
 
 
 def _in_clear(extra: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
-    """What the inner scheme sends beside its weights; refused where it is more than counts."""
+    """What the inner scheme sends in addition to its weights; refused if it is more than counts."""
     if more := sorted(extra.keys() - set(COUNTS)):
-        raise Declined(f"secagg: {terms.inner.name} would send {', '.join(more)} in clear, which follows from scans")
+        raise Declined(f"secagg: {terms.inner.name} would send {', '.join(more)} unmasked, which derives from scans")
     return dict(extra)

@@ -1,6 +1,6 @@
 """Schemes in which a part of the model travels and the rest stays at each site: the choice by layer, and the rounds.
 
-What stays is chosen by `Model.layers`: by module path (head, body, any layers) or by the module's type (normalisation).
+`Model.layers` decides what stays: by module path (head, body, any layers) or by the module's type (normalisation).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,12 +24,12 @@ def partly(
     train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
     personalise: Callable[[Task, Learner, ClientState], w.Weights] | None = None,
 ) -> Scheme:
-    """FedAvg on some tensors, while those that `stays` names never leave a site once it began.
+    """FedAvg on some tensors, while the tensors that `stays` names never leave a site once it began.
 
     train(learner, weights, shared, own): local training of the whole model, given the keys of both parts.
-    A site's own part starts from the server's initial values, which come in the task's `extra` until its first report
-    is in: so all start alike, from a checkpoint too. A site that lost what it kept starts from the seeded values again.
-    Training that ends in NaN or infinity changes nothing at the site.
+    A site's own part starts from the server's initial values, which are in the task's `extra` until its first report
+    arrived: all sites start from the same values, from a checkpoint too. A site that lost its client state starts from
+    the seeded values again. Training that ends in NaN or infinity changes nothing at the site.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
@@ -71,13 +71,15 @@ def partly(
 
 
 def _check_stays(task: Task, own: Keys) -> None:
-    """Refuse a task that has what stays at the sites: what a site is given, it trains and sends."""
+    """Refuse a task that contains the site's own part: a site trains and sends all weights of its task."""
     if asked := sorted(task.weights.keys() & set(own)):
-        raise Declined(f"the server sends {_first(asked, 3)}, which stays at each site by this job; it sends nothing")
+        raise Declined(
+            f"the server sends {_first(asked, 3)}, but by this job that stays at each site; the site sends nothing"
+        )
 
 
 def personal(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
-    """The delivered model with what the site kept in its place."""
+    """The delivered model with the site's own part in its place."""
     return {**task.weights, **client_state.get("own", {})}
 
 
@@ -93,13 +95,13 @@ def split(weights: w.Weights, keys: Keys) -> tuple[dict[str, Any], dict[str, Any
 
 
 def refuse_nan(fitted: Fitted) -> None:
-    """Refuse what training gave if it is not finite, before a site keeps any of it."""
+    """Refuse trained weights that are not finite, before they enter the client state."""
     for key, value in fitted.weights.items():
-        w.finite(value, f"after local training, tensor {key}")
+        w.check_finite(value, f"after local training, tensor {key}")
 
 
 def under(model: Model, paths: Sequence[str], whose: str) -> set[str]:
-    """Keys of the layers at or below these module paths; a path that names no layer is refused with those known."""
+    """Keys of the layers at or below these module paths; Refused, with the known paths, if a path names no layer."""
     known = [layer.path for layer in model.layers]
     for path in paths:
         if not any(_is_under(layer, path) for layer in known):
@@ -116,12 +118,12 @@ def _first(names: Sequence[str], most: int = 40) -> str:
 
 
 def of_kind(model: Model, kinds: Sequence[str]) -> set[str]:
-    """Keys of the layers whose type's name holds one of these words, as `SyncBatchNorm` holds `BatchNorm`."""
+    """Keys of the layers whose type's name contains one of these words, as `SyncBatchNorm` contains `BatchNorm`."""
     return {key for layer in model.layers if any(kind in layer.kind for kind in kinds) for key in layer.keys}
 
 
 def head_of(paths: Sequence[str] | None, whose: str) -> Callable[[Model], set[str]]:
-    """What chooses the head's keys: the layers at these module paths; None for the last layer that holds tensors."""
+    """A function that gives the keys of the layers at these module paths; None for the last layer with tensors."""
     if paths is not None and not paths:
         raise Refused(f"{whose}: head is an empty list; wanted module paths, or null for the network's last layer")
     return partial(_head, paths=paths, whose=whose)
@@ -129,7 +131,7 @@ def head_of(paths: Sequence[str] | None, whose: str) -> Callable[[Model], set[st
 
 def _head(model: Model, paths: Sequence[str] | None, whose: str) -> set[str]:
     if not model.layers:
-        raise Refused(f"{whose} can't tell the head of a network whose layers are unknown")
+        raise Refused(f"{whose} can't find the head of a network whose layers are unknown")
     keys = set(model.layers[-1].keys) if paths is None else under(model, paths, f"{whose}: head")
     if keys == model.weights.keys():
         raise Refused(f"{whose}: head is the whole network; wanted a part of it, so that a body is left")

@@ -1,4 +1,4 @@
-"""What secure aggregation sums and under whose keys: each key is vouched for by its site and checked by every other."""
+"""The terms and keys of secure aggregation: each site signs its keys, and every other site verifies them."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ LONGEST = 8192
 
 @dataclass(frozen=True)
 class Terms:
-    """What the sites of a run sum, and of whom: see `secagg.secagg`."""
+    """What the sites of a run sum, and over which sites: see `secagg.secagg`."""
 
     inner: Scheme
     aggregation_weight: Callable[[Task, Report], float]
@@ -32,27 +32,25 @@ class Terms:
     fixed_members: bool
 
     def enough(self, there: Collection[str], of: Collection[str]) -> bool:
-        """Whether so many of those that masked together may be summed."""
+        """Whether these of the sites that masked together are enough for a sum."""
         return len(there) >= max(self.least, secret_sharing.threshold(len(of))) and not (
             self.fixed_members and len(there) < len(of)
         )
 
 
 def weight_of(inner: Scheme) -> Callable[[Task, Report], float]:
-    """The inner scheme's; refused where its reports can't be summed before anyone sees them."""
+    """The inner scheme's aggregation weight; Refused if a sum of its reports is not enough."""
     found = inner.aggregation_weight
     if found is None or inner.hides_updates:
         why = (
-            "shows nobody a site's weights anyway"
-            if inner.hides_updates
-            else "needs more than a sum of what sites send"
+            "hides every site's weights already" if inner.hides_updates else "needs more than a sum of what sites send"
         )
         raise Refused(f"secagg: {inner.name} {why}; docs/schemes.md says with which schemes it is possible")
     return found
 
 
 def same_tensors(tasks: Mapping[str, Task]) -> Mapping[str, Task]:
-    """The tasks that ask for the same tensors, of those the most: a site that is asked for others is left out."""
+    """The largest group of tasks that ask for the same tensors; the other sites are left out."""
     kinds = {site: tuple(sorted(task.weights)) for site, task in tasks.items()}
     most = Counter(kinds.values()).most_common(1)
     return {site: task for site, task in tasks.items() if kinds[site] == most[0][0]}
@@ -70,25 +68,25 @@ def private(learner: Learner, round: int) -> bytes:
 
 
 def seed(learner: Learner, round: int) -> bytes:
-    """What a site's own mask in the sum of this round is made of."""
+    """The seed of a site's own mask in the sum of this round."""
     return secret(learner, "seed", learner.credentials.job_digest(), round)
 
 
-def committed(seed: bytes) -> str:
-    """What a site says of its seed beforehand, so that nobody can be told another one."""
+def commitment(seed: bytes) -> str:
+    """A commitment to a seed: with it, nobody can later be given another one."""
     return hashlib.sha256(b"brainct seed" + seed).hexdigest()
 
 
 def own(learner: Learner, round: int) -> dict[str, str]:
-    """What a site says before the sum of this round, each 64 hex digits, and the `proof` that the site says so.
+    """A site's public keys for the sum of this round, each 64 hex digits, and the `proof` that they are the site's.
 
-    cipher: the X25519 public key under which the others send it shares, the same in all rounds of a run. mask: that of
-    its masks in this sum. seed: see `committed`. proof: empty in a simulation.
+    cipher: the X25519 public key with which the others encrypt shares for it, the same in all rounds of a run. mask:
+    that of its masks in this sum. seed: see `commitment`. proof: a signature, empty in a simulation.
     """
     found = {
         "cipher": masking.public_key(secret(learner, "cipher")),
         "mask": masking.public_key(private(learner, round)),
-        "seed": committed(seed(learner, round)),
+        "seed": commitment(seed(learner, round)),
     }
     return {**found, "proof": learner.credentials.sign(*_said(learner, round, found))}
 
@@ -98,14 +96,14 @@ def _said(learner: Learner, round: int, one: Mapping[str, str]) -> list[str]:
 
 
 def is_own(said: Any) -> bool:
-    """Whether it looks like what `own` gives."""
+    """Whether it has the form of what `own` gives."""
     names = {"cipher", "mask", "seed", "proof"}
     known = isinstance(said, Mapping) and set(said) == names and isinstance(said["proof"], str)
     return known and all(masking.is_key(said[key]) for key in names - {"proof"}) and len(said["proof"]) <= LONGEST
 
 
-def agreed(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int, least: int) -> str:
-    """This site's name in what all said before the sum of this round; refused if that is not what honest sites said."""
+def own_name(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int, least: int) -> str:
+    """This site's name in the list of all keys for the sum of a round; Refused if honest sites can't have sent it."""
     for site, one in said.items():
         if not is_own(one):
             raise Declined(f"{LIST} has none for {site}; it sends nothing")
@@ -123,6 +121,6 @@ def agreed(said: Mapping[str, Mapping[str, str]], learner: Learner, round: int, 
 
 
 def context(said: Mapping[str, Mapping[str, str]], choices: str, round: int) -> str:
-    """64 hex digits over the job, the round and all keys: what shares that are dealt for one sum are bound to."""
+    """64 hex digits over the job, the round and all keys, to which the shares for one sum are bound."""
     keys = {site: [one["cipher"], one["mask"], one["seed"]] for site, one in said.items()}
     return serialization.sha256({"choices": choices, "round": round, "keys": keys})

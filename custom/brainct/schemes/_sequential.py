@@ -1,4 +1,4 @@
-"""Plain chains, which schemes that permute units can treat: what they are, and the refusal of everything else."""
+"""Plain chains of layers, the only networks whose units a scheme can permute; all others are refused."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ KINDS = ("Conv2d", "Conv3d", "Linear")
 def chain_of(model: Model, treated: Sequence[str], whose: str, normalised: bool = False) -> list[Link]:
     """The network's layers in the order in which each reads the one before; at least two.
 
-    treated: the architectures that are known to be plain chains: a shortcut leaves no trace in a state dict.
-    normalised: whether a GroupNorm may follow a layer. Refuses by name what is no such chain, with the layers at fault.
+    treated: the architectures that are known to be plain chains, as a state dict does not show shortcuts.
+    normalised: whether a GroupNorm may follow a layer. Any other network is Refused, with the layers at fault.
     """
     links: list[Link] = []
     faults: list[str] = []
@@ -31,7 +31,7 @@ def chain_of(model: Model, treated: Sequence[str], whose: str, normalised: bool 
         found = ", ".join(faults[:4]) + (f" and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise Refused(
             f"{whose} can't treat network {model.architecture!r}; wanted a plain chain, one of {', '.join(treated)}, "
-            f"in which each layer reads the one before and nothing else. Layers at fault: {found or 'none is named'}"
+            f"in which each layer reads the one before and nothing else. Layers at fault: {found or 'none'}"
         )
     return links
 

@@ -1,4 +1,8 @@
-"""The server's half of secure aggregation: who is summed, what takes the masks off, and the mean of all."""
+"""The server's half of secure aggregation: which sites are summed, how the masks are removed, and the mean.
+
+Memory, in addition to NO_SUM: inner, the inner scheme's memory; sites, of the run; summed, the rounds that the inner
+scheme has had; done and rounds, those of the run so far and in all.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +18,11 @@ from brainct.schemes._secagg_keys import KEYS, Terms
 from brainct.schemes._unmasking import BOXES, NEXT, OPEN, PRIVATE, ROUND, SEEDS
 
 NO_SUM: Mapping[str, Any] = {"keys": {}, "holders": [], BOXES: {}}
-"""In memory, of the next sum: by site what it said of it and its boxes, once it dealt; and among whom all dealt."""
+"""In memory, of the next sum: by site its keys and its boxes of shares, and the sites that hold shares."""
 
 
 def adding(memory: Memory, terms: Terms) -> Mapping[str, Task]:
-    """The inner scheme's tasks of the next sum; none where too few sites dealt shares."""
+    """The inner scheme's tasks of the next sum; none if too few sites sent shares."""
     there, inner = sorted(memory["keys"]), terms.inner
     if not terms.enough(there, memory["sites"] if terms.fixed_members else memory["holders"]):
         return {}
@@ -30,7 +34,7 @@ def adding(memory: Memory, terms: Terms) -> Mapping[str, Task]:
 
 
 def added(memory: Memory, reports: Mapping[str, Report], terms: Terms) -> tuple[list[str], list[str]]:
-    """Whose values are in the sum, and whose are not; nobody where the round changes nothing."""
+    """The sites whose values are in the sum, and those whose are not; both empty if the round changes nothing."""
     tasks = adding(memory, terms)
     there, lost = sorted(tasks.keys() & reports.keys()), sorted(tasks.keys() - reports.keys())
     enough = terms.enough(there, tasks) and len(there) >= terms.inner.quorum(len(tasks))
@@ -38,7 +42,7 @@ def added(memory: Memory, reports: Mapping[str, Report], terms: Terms) -> tuple[
 
 
 def asked(memory: Memory, round: int, reports: Mapping[str, Report], terms: Terms) -> dict[str, Task]:
-    """The follow-up's tasks: shares of this round's sum, of all that hold some; and shares for the next, from all."""
+    """The follow-up's tasks: the holders show shares of this round's sum, and all sites send shares for the next."""
     survivors, lost = added(memory, reports, terms)
     said = {site: report.extra[KEYS] for site, report in reports.items()}
     if len(said) < (len(memory["sites"]) if terms.fixed_members else terms.least):
@@ -51,7 +55,7 @@ def asked(memory: Memory, round: int, reports: Mapping[str, Report], terms: Term
     return {site: task for site, task in tasks.items() if task.extra[NEXT] or task.extra[OPEN]}
 
 
-def dealt(reports: Mapping[str, Report]) -> dict[str, Any]:
+def shares_for_next(reports: Mapping[str, Report]) -> dict[str, Any]:
     """What memory holds of the next sum after these reports: see NO_SUM."""
     boxes = {site: dict(x.followed.extra[BOXES]) for site, x in reports.items() if x.followed}
     boxes = {site: one for site, one in boxes.items() if one}
@@ -60,9 +64,9 @@ def dealt(reports: Mapping[str, Report]) -> dict[str, Any]:
 
 
 def mean(memory: Memory, round: int, reports: Mapping[str, Report], terms: Terms) -> dict[str, Report]:
-    """The survivors' reports with the mean of all in place of each one's weights, which nobody knows.
+    """The survivors' reports, with the mean of all in place of each one's unknown weights.
 
-    Empty where the round changes nothing: too few survived, or too few showed their shares.
+    Empty if the round changes nothing: too few survived, or too few showed their shares.
     """
     survivors, lost = added(memory, reports, terms)
     second = {site: report.followed for site, report in reports.items() if report.followed}
@@ -76,21 +80,21 @@ def mean(memory: Memory, round: int, reports: Mapping[str, Report], terms: Terms
     total_weight = sum(terms.aggregation_weight(tasks[site], report) for site, report in there.items())
     like = terms.inner.expects(tasks[survivors[0]], there[survivors[0]])
     found = {
-        site: replace(report, weights=masking.mean(total, total_weight, like), followed=None)
+        site: replace(report, weights=masking.mean_of_sum(total, total_weight, like), followed=None)
         for site, report in there.items()
     }
     for site, report in found.items():
-        check_report(report, tasks[site], terms.inner, f"the sum over {len(found)} sites, of which one masked wrongly")
+        check_report(report, tasks[site], terms.inner, f"the sum over {len(found)} sites, one of which masked wrongly")
     return found
 
 
 def _opened(
     memory: Memory, survivors: Sequence[str], lost: Sequence[str], reports: Mapping[str, Report]
 ) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
-    """Each survivor's seed and each lost site's private key; None where too few sent their shares."""
+    """Each survivor's seed and each lost site's private key; None if too few sent their shares."""
     said = memory["keys"]
     seeds = {
-        site: _together(memory, reports, SEEDS, site, _secagg_keys.committed, said[site]["seed"]) for site in survivors
+        site: _together(memory, reports, SEEDS, site, _secagg_keys.commitment, said[site]["seed"]) for site in survivors
     }
     private = {site: _together(memory, reports, PRIVATE, site, masking.public_key, said[site]["mask"]) for site in lost}
     known = [{site: one for site, one in found.items() if one is not None} for found in (seeds, private)]
@@ -100,7 +104,7 @@ def _opened(
 def _together(
     memory: Memory, reports: Mapping[str, Report], kind: str, site: str, of: Callable[[bytes], str], wanted: str
 ) -> bytes | None:
-    """A site's secret from the shares of it; refused where it is not what the site had said of it."""
+    """A site's secret from its shares; None if they are too few, Refused if it differs from the site's commitment."""
     shown = [
         (x, holder, reports[holder].extra[kind][site])
         for x, holder in enumerate(memory["holders"], 1)
@@ -111,5 +115,7 @@ def _together(
     secret = secret_sharing.secret_of({x: int(share, 16) for x, _, share in shown})
     if secret is None or of(secret) != wanted:
         whose = ", ".join(holder for _, holder, _ in shown)
-        raise Refused(f"secagg: what {whose} showed of the secret of {site} is not what {site} had said of it")
+        raise Refused(
+            f"secagg: the shares that {whose} showed of the secret of {site} do not fit the commitment of {site}"
+        )
     return secret

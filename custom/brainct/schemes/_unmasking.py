@@ -1,7 +1,7 @@
-"""The follow-up exchange of secure aggregation: what takes the masks off a sum, and the shares for the next one.
+"""The follow-up exchange of secure aggregation: the secrets that unmask a sum, and the shares for the next one.
 
-Bonawitz et al., CCS 2017, figure 4: rounds 3 and 1 of the paper in one exchange. Of each site a survivor shows the
-share of its own mask's seed, if its values are in the sum, or of its private key, if they are not: never both.
+Bonawitz et al., CCS 2017, figure 4: rounds 3 and 1 of the paper in one exchange. A survivor shows its share of each
+site's seed, if that site's values are in the sum, or of its private key, if they are not: never both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from brainct.schemes import _secagg_keys
 from brainct.schemes._secagg_keys import Terms
 
 ROUND = "secagg_round"
-"""In a task's `extra`: the round; in what a site keeps: the last one that it masked."""
+"""In a task's `extra`: the round; in the client state: the last round that the site masked."""
 NEXT = "secagg_next"
-"""In a follow-up's `extra`: by site, what all said of whom the next sum may be."""
+"""In a follow-up's `extra`: by site, the keys of all sites that the next sum may contain."""
 OPEN = "secagg_open"
 """In a follow-up's `extra`: `survivors`, whose values are in the sum, `lost`, whose are not, `boxes` from each."""
 SEEDS, PRIVATE, BOXES = "seeds", "private", "boxes"
@@ -26,14 +26,16 @@ SEEDS, PRIVATE, BOXES = "seeds", "private", "boxes"
 Said = Mapping[str, Mapping[str, str]]
 
 
-def answered(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
-    """A site's half: its shares of what masked this round's sum, and boxes with shares for the next, once a round."""
+def reply_shares(task: Task, learner: Learner, client_state: ClientState, terms: Terms) -> tuple[Report, ClientState]:
+    """A site's half: its shares of this round's secrets, and boxes with shares for the next sum, once a round."""
     round, last = task.extra[ROUND], client_state.get("followed", -1)
     if round <= last:
-        raise Declined(f"the server asks for shares of round {round} after it had those of round {last}; none are sent")
+        raise Declined(
+            f"the server asks for shares of round {round} after those of round {last} were sent; this site sends none"
+        )
     shown, client_state = _shown(task.extra[OPEN], round, learner, client_state, terms)
-    boxes, dealt = _dealt(task.extra[NEXT], round + 1, learner, terms.least)
-    return Report({}, 1, extra={**shown, BOXES: boxes}), {**client_state, "dealt": dealt, "followed": round}
+    boxes, shares = _next_shares(task.extra[NEXT], round + 1, learner, terms.least)
+    return Report({}, 1, extra={**shown, BOXES: boxes}), {**client_state, "shares": shares, "followed": round}
 
 
 def _shown(
@@ -41,13 +43,15 @@ def _shown(
 ) -> tuple[dict[str, Any], ClientState]:
     if not asked:
         return {SEEDS: {}, PRIVATE: {}}, client_state
-    dealt, survivors, lost = client_state.get("dealt", {}), asked["survivors"], asked["lost"]
-    _check(dealt, survivors, lost, round, client_state, terms)
-    cipher, name = _secagg_keys.secret(learner, "cipher"), dealt["name"]
+    shares, survivors, lost = client_state.get("shares", {}), asked["survivors"], asked["lost"]
+    _check(shares, survivors, lost, round, client_state, terms)
+    cipher, name = _secagg_keys.secret(learner, "cipher"), shares["name"]
 
     def share(sender: str, which: int) -> str:
-        words = [dealt["context"], round, sender, name]
-        found = secret_sharing.unboxed(asked["boxes"].get(sender, ""), cipher, dealt["keys"][sender]["cipher"], words)
+        words = [shares["context"], round, sender, name]
+        found = secret_sharing.decrypt_shares(
+            asked["boxes"].get(sender, ""), cipher, shares["keys"][sender]["cipher"], words
+        )
         return secret_sharing.in_hex(found[which]) if found else ""
 
     shown = {SEEDS: {site: share(site, 0) for site in survivors}, PRIVATE: {site: share(site, 1) for site in lost}}
@@ -56,32 +60,38 @@ def _shown(
 
 
 def _check(
-    dealt: Mapping[str, Any],
+    shares: Mapping[str, Any],
     survivors: Sequence[str],
     lost: Sequence[str],
     round: int,
     client_state: ClientState,
     terms: Terms,
 ) -> None:
-    """Refuse a list of survivors that an honest server could not have."""
+    """Refuse a list of survivors that an honest server can't have."""
     every, masked = sorted([*survivors, *lost]), client_state.get(ROUND, -1) == round
-    if dealt.get("round") != round or len(set(every)) < len(every) or not set(every) <= dealt["keys"].keys():
+    if shares.get("round") != round or len(set(every)) < len(every) or not set(every) <= shares["keys"].keys():
         raise Declined(
-            f"the server's list of survivors of round {round} is of no sum that this site knows; none is shown"
+            f"the server's list of survivors of round {round} is of an unknown sum; this site shows no share"
         )
-    if (dealt["name"] in survivors) != masked or (masked and every != client_state["members"]) or dealt["name"] in lost:
-        raise Declined(f"the server's list of survivors of round {round} is not of those that masked; none is shown")
+    if (
+        (shares["name"] in survivors) != masked
+        or (masked and every != client_state["members"])
+        or shares["name"] in lost
+    ):
+        raise Declined(
+            f"the server's list of survivors of round {round} is not of the sites that masked; this site shows no share"
+        )
     if not terms.enough(survivors, every):
         wanted = (
             "all, as `members` is fixed" if terms.fixed_members else f"more than two thirds, and at least {terms.least}"
         )
         raise Declined(f"the server says that {len(survivors)} of {len(every)} sites are in the sum; wanted {wanted}")
     if masked and client_state.get("helped", {}).get(client_state["given"], _of(survivors)) != _of(survivors):
-        raise Declined("the server asks for a sum over other sites of a model that was summed before; none is shown")
+        raise Declined("the server asks for a second sum, over other sites, of one model; this site shows no share")
 
 
 def _helped(client_state: ClientState, survivors: Sequence[str], round: int) -> dict[str, Any]:
-    """What to remember of a sum that the site masked and helped to open."""
+    """The client state after a sum that the site masked and helped to open."""
     if client_state.get(ROUND, -1) != round:
         return {}
     models = {client_state["given"]: _of(survivors)} if client_state["given"] else {}
@@ -92,17 +102,17 @@ def _of(survivors: Sequence[str]) -> str:
     return serialization.sha256(sorted(survivors))[:32]
 
 
-def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[str, str], dict[str, Any]]:
-    """By holder, the box with its shares of this site's seed and private key; and what to keep of the sum to come."""
+def _next_shares(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[str, str], dict[str, Any]]:
+    """By holder, the box with its shares of this site's seed and private key; and the client state of the next sum."""
     if not said:
         return {}, {}
     name, context = (
-        _secagg_keys.agreed(said, learner, round, least),
+        _secagg_keys.own_name(said, learner, round, least),
         _secagg_keys.context(said, learner.credentials.job_digest(), round),
     )
     holders, cipher = sorted(said), _secagg_keys.secret(learner, "cipher")
     pairs = [
-        secret_sharing.dealt(
+        secret_sharing.shares_of(
             value,
             len(holders),
             secret_sharing.threshold(len(holders)),
@@ -114,7 +124,7 @@ def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[s
         )
     ]
     boxes = {
-        holder: secret_sharing.boxed(pair, cipher, said[holder]["cipher"], [context, round, name, holder])
+        holder: secret_sharing.encrypt_shares(pair, cipher, said[holder]["cipher"], [context, round, name, holder])
         for holder, *pair in zip(holders, *pairs, strict=True)
     }
     keys = {site: {"cipher": one["cipher"], "mask": one["mask"]} for site, one in said.items()}
@@ -122,14 +132,14 @@ def _dealt(said: Said, round: int, learner: Learner, least: int) -> tuple[dict[s
 
 
 def check_answer(task: Task, extra: Mapping[str, Any]) -> None:
-    """Refuse a follow-up report that is not shares of what was asked and a box for each holder."""
+    """Refuse a follow-up report other than the shares that were asked for and a box for each holder."""
     asked = task.extra[OPEN] or {"survivors": [], "lost": []}
     wanted = {SEEDS: (asked["survivors"], secret_sharing.LENGTH), PRIVATE: (asked["lost"], secret_sharing.LENGTH)}
     wanted[BOXES] = (list(task.extra[NEXT]), secret_sharing.BOX)
     for kind, (sites, length) in wanted.items():
         found = extra.get(kind)
         if not isinstance(found, Mapping) or not found.keys() <= set(sites):
-            raise Refused(f"its {kind} are not of the sites that were asked for")
+            raise Refused(f"its {kind} are of other sites than those asked for")
         if not all(secret_sharing.is_hex(one, length) for one in found.values()):
             raise Refused(f"its {kind} are not all {length} bytes in hex digits")
     if extra.keys() != wanted.keys() or len(extra[BOXES]) < len(task.extra[NEXT]):

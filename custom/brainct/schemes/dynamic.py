@@ -39,14 +39,13 @@ def dynamic(delta: NotNegative = 2.0, sync_every: Period = 10, relative: bool = 
     """Each site trains its own model on and sends it if |w_i - r|^2 > Delta; the server then balances or averages all.
 
     delta: Delta >= 0; 0 is periodic averaging: FedAvg with equal weights.
-    sync_every: s >= 1, all synchronise in rounds t mod s = s-1, or null for never; in the run's last round they do in
-    any case: what is delivered is the reference.
+    sync_every: s >= 1, all synchronise in rounds t mod s = s-1 and in the run's last round; null for the last alone.
     relative: whether Delta is `delta` times the mean |w_i - r|^2 of round 0, when all synchronise; else it is `delta`.
 
     The senders B are averaged. If B is all, this is the new reference; if |mean - r|^2 <= Delta, B continue from it;
     else the server asks 2|B| more sites at random, or all if B would then be half of them. As in the paper, balancing
-    comes before more training: asking takes rounds of its own, in which no site trains. While no condition is violated,
-    (1/m) sum |w_i - mean|^2 <= Delta. Sites lost while training are not asked. Peak memory: m + 2 models.
+    takes rounds of its own without training. The reference is delivered. (1/m) sum |w_i - mean|^2 <= Delta while no
+    condition is violated. Peak memory: m + 2 models.
     """
     every = rounds_of(sync_every)
 
@@ -89,14 +88,13 @@ def _new_reference(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:
 
 def _train(memory: Memory, site: str, do: str) -> Task:
     extra = {"do": do, "delta": memory["delta"]}
-    if site in memory["news"]:
-        news = memory["news"][site]
+    if news := memory["news"].get(site):
         return Task(news["weights"], {**extra, "reference": news["reference"]})
     return Task({}, {**extra, "like": _shapes(memory["reference"])})
 
 
 def _balance(memory: Memory, round: int, models: Mapping[str, w.Weights], others: Sequence[str]) -> Memory:
-    """What becomes of the models that came (B, by site), while the others' models are still at their sites."""
+    """The memory after the models of the sites B arrived, while the others' models are still at their sites."""
     done: dict[str, Any] = {"models": {}, "others": [], "asked": []}
     if not models:
         return {**memory, **done}
@@ -116,7 +114,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     if do == "wait":
         return Report({}, client_state.get("examples", 1)), client_state
     if "model" not in client_state and not extra.get("reference"):
-        raise Refused("this site has lost the model that it kept for dynamic averaging; it waits for the next average")
+        raise Refused("this site has lost its model of dynamic averaging; it waits for the next average")
     if do == "send":
         return Report(client_state["model"], client_state["examples"]), client_state
     reference = task.weights if extra.get("reference") else client_state["reference"]
@@ -135,9 +133,8 @@ def _personalise(task: Task, learner: Learner, client_state: ClientState) -> w.W
 
 
 def _expects(task: Task, report: Report) -> w.Weights:
-    """Weights like the task's or the shapes that it states; nothing from who waits, or is free to send nothing."""
-    do = task.extra["do"]
-    if do == "wait" or (do == "train" and not report.weights):
+    """Weights like the task's or the shapes that it states; none from a site that waits or need not send any."""
+    if task.extra["do"] == "wait" or (task.extra["do"] == "train" and not report.weights):
         return {}
     return task.weights or {
         key: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")

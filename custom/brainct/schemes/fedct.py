@@ -6,19 +6,19 @@ Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weigh
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
+from torch import Tensor
 
 from brainct.core import weights as w
-from brainct.core.arguments import CountOrZero, Period, Positive, rounds_of
+from brainct.core.arguments import AtLeastHalf, CountOrZero, Period, Positive, rounds_of
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model, PublicLabels
 from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, majority, registered
 from brainct.errors import Refused
-from brainct.schemes._forest import forest
+from brainct.schemes._forest import forest, kinds_of
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, packed, pseudo_labels, voted
 
 ABOUT = About(
     paper="Abourayya et al., AAAI 2025",
@@ -37,48 +37,46 @@ ABOUT = About(
     },
 )
 
-Half = Annotated[float, Field(ge=0.5, le=1)]
-
 
 @registered(ABOUT)
 def fedct(
     period: Period = 2,
     warmup: CountOrZero = 4,
     findings: Sequence[str] = ("any",),
-    agreement: Half | None = None,
-    own: Half = 0.5,
+    agreement: AtLeastHalf | None = None,
+    own: AtLeastHalf = 0.5,
     forests: Sequence[str] = (),
+    trees: Sequence[str] = (),
     epsilon: Positive | None = None,
 ) -> Scheme:
     """P(x) is the label that most sites give x in U; site i trains on D_i and {(x, P(x)): x in U}; P is empty at first.
 
-    period: b, rounds between two votes, >= 1, null for never.
-    warmup: rounds before the first vote, >= 0.
-    findings: the findings that sites vote on, C = 2 each.
+    period: b, rounds between two votes, >= 1, null for never. warmup: rounds before the first vote, >= 0.
+    findings: the outputs of the model that sites vote on, C = 2 each.
     agreement: least share of equal votes, in [0.5, 1], for a label; null for none.
     own: share of D_i in the loss, in [0.5, 1]; 1 ignores the votes.
-    forests: sites with a random forest (see `_forest`) instead of the network.
-    epsilon: > 0, of randomised response; null sends the labels without noise.
+    forests, trees: sites with a random forest or a decision tree (see `_forest`) instead of the network.
+    epsilon: > 0, of randomised response; null sends labels without noise.
 
     A site votes on the findings that it labels itself, which its first F bits say; the others are h_i(U), from 0.5 on.
     A coin for each scan and finding, from the server's seed, breaks ties. Sites train first, then vote in the rounds
     t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
-    A bit is flipped with probability 1 / (1 + e^epsilon) and is then epsilon-private for that bit. All F |U| labels
-    depend on the same D_i, so a site spends F |U| epsilon a vote and that times the votes in all. The final scores, the
-    number of scans, and which findings a site labels are not covered; the training loss is not sent. Flips derive from
-    the site's BRAINCT_SECRET, epsilon and the labels, so that a repeated request repeats them; without the secret a
-    site refuses, and a rehearsal draws flips that anybody can derive: no privacy, only its cost.
+    `_votes.flip_rate` states what epsilon covers. Flips derive from the site's BRAINCT_SECRET, epsilon and the labels,
+    so that a repeated request repeats them; without the secret a site refuses, and a rehearsal draws flips that anybody
+    can derive: no privacy, only its cost.
 
-    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra)` are the public
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered` has the public
     labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
     ballot, often = Ballot(list(findings)), rounds_of(period)
+    kinds = kinds_of(forests, trees)
 
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        if unknown := sorted(set(forests) - set(sites)):
+        ballot.columns(model.outputs)
+        if unknown := sorted(set(kinds) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
         if model.public < 1:
             raise Refused("fedct: the public set has no scans; give every site the same public scans")
@@ -86,35 +84,31 @@ def fedct(
         return {"weights": model.weights, "seed": seed, "scans": model.public, **said}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        def task(site: str) -> Task:
-            extra = {"scans": memory["scans"], "vote": votes_in(round), "forest": site in forests}
-            return Task(memory["consensus"] if memory["told"][site] < memory["round"] else {}, extra)
-
-        return {site: task(site) for site in sites}
+        extra = {"scans": memory["scans"], "vote": votes_in(round)}
+        news = {site: memory["consensus"] if memory["told"][site] < memory["round"] else {} for site in sites}
+        return {site: Task(news[site], {**extra, "forest": site in kinds}) for site in sites}
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
-        check_asked(task.extra, learner.site in forests, client_state, sum(map(votes_in, range(learner.round + 1))))
+        check_asked(task.extra, learner.site in kinds, client_state, sum(map(votes_in, range(learner.round + 1))))
         consensus = dict(task.weights) or client_state.get("consensus", {})
-        pseudo = pseudo_labels(ballot, consensus, task.extra["scans"]) if consensus and own < 1 else None
+        pseudo, outputs = labels_of(consensus, learner, task.extra["scans"]), learner.initial().outputs
         votes = client_state.get("votes", 0) + bool(task.extra["vote"])
         kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
-        examples, metrics = len(learner.samples("train")[0]), {}
+        (samples, labels), metrics = learner.samples("train"), {}
         if task.extra["forest"]:
             own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
         else:
-            fitted = learner.fit(
-                _own(task, learner, client_state), public_labels=None if pseudo is None else PublicLabels(pseudo, own)
-            )
+            given = None if pseudo is None else PublicLabels(pseudo, own)
+            fitted = learner.fit(_own(task, learner, client_state), public_labels=given)
             refuse_nan(fitted)
             own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
-            return Report({}, examples, metrics if epsilon is None else {}), kept
-        bits = ballot.filled(seeing.predict(own_weights, "public"), learner.samples("train")[1])
+            return Report({}, len(samples), metrics if epsilon is None else {}), kept
+        bits = ballot.filled(seeing.predict(own_weights, "public"), labels, outputs)
         if epsilon is not None:
-            words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
-        return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
+            bits = ballot.flipped(bits, epsilon, learner.credentials)
+        return Report({VOTES: packed(bits)}, len(samples), metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
         return {VOTES: ballot.empty(task.extra["scans"] + 1)} if task.extra["vote"] else {}
@@ -137,14 +131,15 @@ def fedct(
         return _grown(learner, client_state, task.extra["fedct"]["scans"]) if client_state.get("forest") else learner
 
     def _grown(learner: Learner, kept: ClientState, scans: int) -> Learner:
-        pseudo = pseudo_labels(ballot, kept["consensus"], scans) if kept["consensus"] and own < 1 else None
-        return learner.adapted(predictor=forest(learner, pseudo, own))
+        pseudo = labels_of(kept["consensus"], learner, scans)
+        return learner.adapted(predictor=forest(learner, pseudo, own, kinds[learner.site]))
 
-    def model(memory: Memory) -> w.Weights:
-        return memory["weights"]  # type: ignore[no-any-return]
+    def labels_of(consensus: w.Weights, learner: Learner, scans: int) -> Tensor | None:
+        return pseudo_labels(ballot, consensus, scans, learner.initial().outputs) if consensus and own < 1 else None
 
-    halves = (start, assign, reply, combine, model, majority, expects, _own, adapt_input, extra)
-    needs: list[Need] = ["public", "labels", "samples"] if forests else ["public", "labels"]
+    five = (start, assign, reply, combine, lambda memory: memory["weights"])
+    halves = (*five, majority, expects, _own, adapt_input, extra)
+    needs: list[Need] = ["public", "labels", "samples"] if kinds else ["public", "labels"]
     spent = math.inf if epsilon is None else float(epsilon)
     return Scheme(*halves, public=True, label_epsilon=spent, needs=frozenset(needs))
 

@@ -93,7 +93,7 @@ def _robustly(aggregator: str, memory: Memory) -> w.Weights:
 
 
 def _one_for_all(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:
-    """Every site has the same model, which nobody trained yet."""
+    """Memory in which every site has the same model. trained: {site: examples of its last training since, or 0}."""
     return {"models": dict.fromkeys(sites, weights), "trained": dict.fromkeys(sites, 0)}
 
 

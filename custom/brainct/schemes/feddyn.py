@@ -10,7 +10,7 @@ from brainct.core import weights as w
 from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
-from brainct.schemes._acknowledged import keeping, more, none, settled
+from brainct.schemes._acknowledged import acknowledged, counted, no_reports, state_with
 from brainct.schemes._partial import refuse_nan
 
 ABOUT = About(
@@ -43,13 +43,13 @@ def feddyn(alpha: Positive = 0.1) -> Scheme:
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        return {"weights": model.weights, "h": w.filled(model.weights, 0.0), "arrived": none(sites)}
+        return {"weights": model.weights, "h": w.filled(model.weights, 0.0), "arrived": no_reports(sites)}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         return {site: Task(memory["weights"], {"arrived": memory["arrived"][site]}) for site in sites}
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
-        own = settled(task, client_state, w.filled(task.weights, 0.0))
+        own = acknowledged(task, client_state, w.filled(task.weights, 0.0))
         fitted = learner.fit(
             task.weights,
             penalty=lambda now: alpha / 2 * w.squared_distance(now, task.weights),
@@ -57,14 +57,14 @@ def feddyn(alpha: Positive = 0.1) -> Scheme:
         )
         refuse_nan(fitted)
         after = w.add(own, w.scale(w.difference(fitted.weights, task.weights), -alpha))
-        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), keeping(task, own, after)
+        return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), state_with(task, own, after)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         mean = w.mean([(1.0, report.weights) for report in reports.values()])
         share = len(reports) / len(memory["arrived"])
         h = w.add(memory["h"], w.scale(w.difference(mean, memory["weights"]), -alpha * share))
         weights = w.add(mean, w.scale(h, -1 / alpha))
-        return {"weights": weights, "h": h, "arrived": more(memory["arrived"], reports)}
+        return {"weights": weights, "h": h, "arrived": counted(memory["arrived"], reports)}
 
     return Scheme(
         start, assign, reply, combine, model=lambda memory: memory["weights"], aggregation_weight=equal_weight

@@ -97,7 +97,7 @@ def rebasin(sweeps: Count = 100, weight_by: WeightBy = "examples", repair: bool 
             return {**memory, "weights": weights}
         first = dict(next(iter(reports.values())).weights)
         models = [
-            (share(report.examples, weight_by), matching.aligned(report.weights, first, chain, sweeps))
+            (share(report.examples, weight_by), matching.align(report.weights, first, chain, sweeps))
             for report in reports.values()
         ]
         mean = w.mean(models)

@@ -15,6 +15,7 @@ from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.core.weights import Weights, sha256
 from brainct.errors import Declined, Refused
+from brainct.schemes._gram import matrices, shape_for, solve_head
 
 ABOUT = About(
     paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
@@ -56,7 +57,8 @@ def ridge(lam: Positive = 0.01) -> Scheme:
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         head = _head(model)
-        grams = torch.zeros(_shape(model.weights[f"{head}.weight"]), dtype=torch.float64)
+        grams = torch.zeros(shape_for(model.weights[f"{head}.weight"]), dtype=torch.float64)
+        # heard: {site: examples} of the sites whose matrices are in the sum
         return {"weights": model.weights, "head": head, GRAMS: grams, "heard": {}}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
@@ -69,7 +71,7 @@ def ridge(lam: Positive = 0.01) -> Scheme:
             return memory
         grams = sum((report.weights[GRAMS] for report in fresh.values()), memory[GRAMS])
         heard = {**memory["heard"], **{site: report.examples for site, report in fresh.items()}}
-        weights = {**memory["weights"], **solved(grams, memory["weights"], memory["head"], lam)}
+        weights = {**memory["weights"], **solve_head(grams, memory["weights"], memory["head"], lam)}
         return {**memory, "weights": weights, GRAMS: grams, "heard": heard}
 
     five = (start, assign, _reply, combine, lambda memory: memory["weights"])
@@ -80,7 +82,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     if not task.weights:
         return Report({}, task.extra["scans"]), client_state
     if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
-        raise Declined("the server asks for the matrices of another model; a site tells those of one model in a run")
+        raise Declined("the server asks for the matrices of another model; a site sends those of one model in a run")
     features, labels = head_inputs(learner, task.weights, task.extra["head"])
     return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
 
@@ -93,7 +95,7 @@ def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, 
 
 
 def _below(task: Task, head: str) -> str:
-    """What tells apart the models whose features a site is asked for: all weights but the head's."""
+    """A digest of the model whose features a site is asked for: of all weights but the head's."""
     if task.extra["head"] != head:
         raise Declined(f"the server asks for the input of another layer than {head}, the network's head")
     return sha256({key: value for key, value in task.weights.items() if not key.startswith(f"{head}.")})
@@ -102,52 +104,8 @@ def _below(task: Task, head: str) -> str:
 def _expects(task: Task, report: Report) -> Weights:
     if not task.weights:
         return {}
-    shape = _shape(task.weights[f"{task.extra['head']}.weight"])
+    shape = shape_for(task.weights[f"{task.extra['head']}.weight"])
     return {GRAMS: torch.empty(shape, dtype=torch.float64, device="meta")}
-
-
-def matrices(features: Tensor, labels: Tensor) -> Tensor:
-    """(2, F, (D+1)(D+2)/2) lower triangles of sum phi phi^T over the scans without, and with, each finding."""
-    phi = torch.cat([features.double(), torch.ones(len(features), 1, dtype=torch.float64)], 1)
-    rows, columns = torch.tril_indices(phi.shape[1], phi.shape[1])
-    classes = [[phi[labels[:, j] == label] for j in range(labels.shape[1])] for label in (0, 1)]
-    return torch.stack([torch.stack([(part.T @ part)[rows, columns] for part in parts]) for parts in classes])
-
-
-def solved(grams: Tensor, weights: Weights, head: str, lam: float) -> dict[str, Tensor]:
-    """The head's weight (F, D) and bias (F) of all triangles; a finding without both classes stays as it was."""
-    weight, bias = (weights[f"{head}.{part}"].clone() for part in ("weight", "bias"))
-    for j, (without, with_finding) in enumerate(grams.unbind(1)):
-        negative, positive = (_square(triangle, weight.shape[1] + 1) for triangle in (without, with_finding))
-        if negative[-1, -1] > 0 and positive[-1, -1] > 0:
-            logit = 2 * _balanced(negative / negative[-1, -1], positive / positive[-1, -1], lam)
-            weight[j], bias[j] = logit[:-1].to(weight.dtype), logit[-1].to(bias.dtype)
-    return {f"{head}.weight": weight, f"{head}.bias": bias}
-
-
-def _balanced(negative: Tensor, positive: Tensor, lam: float) -> Tensor:
-    """(D+1) coefficients of the score, bias last, given the mean of phi phi^T in each class."""
-    gram, moment = positive + negative, positive[:, -1] - negative[:, -1]
-    scatter = gram.diagonal()[:-1] - gram[-1, :-1].square() / gram[-1, -1]
-    if not scatter.mean() > 0:
-        raise Refused("ridge: the network's last features are the same for all scans; start from another checkpoint")
-    penalty = torch.full_like(moment, lam * scatter.mean().item())
-    penalty[-1] = 0.0
-    solution: Tensor = torch.linalg.solve(gram + penalty.diag(), moment)
-    return solution
-
-
-def _square(triangle: Tensor, edge: int) -> Tensor:
-    rows, columns = torch.tril_indices(edge, edge)
-    square = triangle.new_zeros(edge, edge)
-    square[rows, columns] = square[columns, rows] = triangle
-    return square
-
-
-def _shape(weight: Tensor) -> tuple[int, int, int]:
-    """The shape of `matrices` for a head of this weight, (F, D)."""
-    findings, inputs = weight.shape
-    return 2, findings, (inputs + 1) * (inputs + 2) // 2
 
 
 def _head(model: Model) -> str:

@@ -11,7 +11,7 @@ from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
 from brainct.errors import Refused
-from brainct.schemes._acknowledged import keeping, more, none, settled
+from brainct.schemes._acknowledged import acknowledged, counted, no_reports, state_with
 from brainct.schemes._optimisers import plain_sgd
 from brainct.schemes._partial import refuse_nan
 
@@ -45,7 +45,7 @@ def scaffold(server_rate: Positive = 1.0) -> Scheme:
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        return {"weights": model.weights, "control": w.filled(model.weights, 0.0), "arrived": none(sites)}
+        return {"weights": model.weights, "control": w.filled(model.weights, 0.0), "arrived": no_reports(sites)}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         sent = _join(memory["weights"], memory["control"])
@@ -58,7 +58,7 @@ def scaffold(server_rate: Positive = 1.0) -> Scheme:
         return {
             "weights": w.add(mean, beyond),
             "control": w.add(memory["control"], w.scale(change, share)),
-            "arrived": more(memory["arrived"], reports),
+            "arrived": counted(memory["arrived"], reports),
         }
 
     return Scheme(
@@ -68,7 +68,7 @@ def scaffold(server_rate: Positive = 1.0) -> Scheme:
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     model, control = _split(task.weights)
-    own = settled(task, client_state, w.filled(model, 0.0))
+    own = acknowledged(task, client_state, w.filled(model, 0.0))
     fitted = plain_sgd("scaffold", learner.fit(model, correction=w.add(control, w.scale(own, -1))))
     refuse_nan(fitted)
     if not fitted.rate > 0:
@@ -76,7 +76,7 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
     gradient = w.scale(w.difference(model, fitted.weights), 1 / (fitted.steps * fitted.rate))
     change = w.add(w.scale(control, -1), gradient)
     report = Report(_join(fitted.weights, change), fitted.examples, metrics=fitted.metrics)
-    return report, keeping(task, own, w.add(own, change))
+    return report, state_with(task, own, w.add(own, change))
 
 
 def _join(model: w.Weights, control: w.Weights) -> w.Weights:

@@ -89,16 +89,16 @@ def secagg(inner: Inner = FEDAVG, least: AtLeastThree = 3, members: Literal["any
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         if OPEN in task.extra:
-            return _unmasking.answered(task, learner, client_state, terms)
+            return _unmasking.reply_shares(task, learner, client_state, terms)
         if MEMBERS in task.extra:
-            return _masking.masked(task, learner, client_state, terms)
+            return _masking.reply_masked(task, learner, client_state, terms)
         return Report({}, 1, extra={KEYS: _secagg_keys.own(learner, task.extra[ROUND] + 1)}), client_state
 
     def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
         return _summing.asked(memory, round, reports, terms)
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        after = {**memory, **_summing.dealt(reports), "done": round + 1}
+        after = {**memory, **_summing.shares_for_next(reports), "done": round + 1}
         mean = _summing.mean(memory, round, reports, terms)
         if not mean:
             return after

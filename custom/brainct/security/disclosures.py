@@ -51,6 +51,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "yes or no": lambda value: isinstance(value, bool),
     "number in [0, 1]": _share,
     "number": _number,
+    "number >= 0": lambda value: value is None or (_number(value) and value >= 0),
     "tensor": lambda value: isinstance(value, Tensor),
     "64 hex digits": _text("[0-9a-f]{64}"),
     "hex digits": _text("[0-9a-f]{0,4096}"),

@@ -29,6 +29,7 @@ from brainct.security.score_rules import ScoreRule
 from brainct.training.private import Training
 
 UNSEEN = "nobody may see a single hospital's update"
+HIDDEN = "nothing that follows from its training samples leaves as it is"
 PRIVATELY = "training scans are read through noise alone (DP-SGD)"
 
 
@@ -82,6 +83,11 @@ class Policy(_Part):
         if self.together and (not self.secure_aggregation or len(set(self.together)) < 3):
             raise ValueError("together is for secure_aggregation: true, and names at least three sites, this one too")
         return self
+
+    @property
+    def hides(self) -> bool:
+        """Whether what follows from all training samples must leave noised, or in a sum over sites."""
+        return bool(self.training or self.noise or self.secure_aggregation)
 
     @property
     def changes(self) -> bool:

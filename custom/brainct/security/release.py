@@ -9,7 +9,7 @@ from typing import Any
 from brainct.core import serialization
 from brainct.core.noise import gaussian
 from brainct.core.privacy_event import Event
-from brainct.core.weights import check
+from brainct.core.weights import check_weights
 from brainct.job.config import Plan
 from brainct.protocol.replies import Update
 from brainct.protocol.requests import EvaluateRequest, ModelRequest, TrainRequest, task_to_plain
@@ -62,7 +62,7 @@ def update(
         return reply
     given = {key: value for key, value in request.task.weights.items() if key in trained}
     if not policy.noise:
-        check(trained, given, "its own update")
+        check_weights(trained, given, "its own update")
         return replace(reply, weights=policies.release(policy, given, trained, b""))
     digest = _digest(policy, request, "trained", dict(trained))
     spend(digest, policies.update(policy))  # before it is looked at: that it can't leave would say something as well
@@ -105,7 +105,7 @@ def _count_labels(policy: Policy, plan: Plan, request: TrainRequest, sent: Mappi
 def _sound(trained: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The update, or none where it is not finite or of another shape; under noise the two look alike."""
     try:
-        check(trained, given, "its own update")
+        check_weights(trained, given, "its own update")
     except ValueError:
         return given
     return trained

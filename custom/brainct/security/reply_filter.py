@@ -136,6 +136,7 @@ class ReplyFilter:
         reason = (
             limits.beyond(self.policy.limits, plan)
             or policies.objection(self.policy, scheme)
+            or self._unnoised(plan)
             or policies.apart(self.policy, scheme, request.sites, task_of(request).extra)
         )
         if reason:
@@ -148,6 +149,10 @@ class ReplyFilter:
         if reason := limits.reshaped(self.policy.limits, plan, request.task.weights):
             raise Declined(f"by its privacy policy {reason}; {ASK}")
         return plan
+
+    def _unnoised(self, plan: Plan) -> str | None:
+        unnoised = plan.kind.unnoised(plan) if self.policy.hides else ""
+        return f"{policies.HIDDEN}, but the job has sites send {unnoised}" if unnoised else None
 
     def _of_failure(self, plan: Plan, request: Request, failure: Failure) -> Reply:
         """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""

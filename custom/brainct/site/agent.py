@@ -146,7 +146,8 @@ class SiteAgent(Agent):
         if number < kept["round"] or step in given or "1" in given:
             raise Declined(
                 f"the server asks for round {number}, but {self.site} stored client state after round "
-                f"{kept['round']} of this run and replies to each request once: the server's state is an older copy; begin a new run"
+                f"{kept['round']} of this run and replies to each request once: the server's state is an older copy; "
+                "begin a new run"
             )
         if request.step and not given:
             raise Declined(
@@ -161,7 +162,9 @@ class SiteAgent(Agent):
         self.state.store(run, {"client_state": client_state, "round": number, "answers": answers})
         return reply
 
-    def delivered(self, plan: Plan, task: Task, sites: Sequence[str], run: str) -> tuple[Learner, Weights]:
+    def delivered(
+        self, plan: Plan, task: Task, sites: Sequence[str], run: str, shared: Mapping[str, Any] | None = None
+    ) -> tuple[Learner, Weights]:
         """After a run's last round, given the delivered model: the site's learner, and the model that it evaluates.
 
         For what reads a site's single predictions, as only a rehearsal may; nothing of them is in a reply.
@@ -174,6 +177,7 @@ class SiteAgent(Agent):
             round=plan.rounds,
             fold="test",
             task=task,
+            shared=shared or {},
         )
         return self._personal(request, plan, plan.build())
 

@@ -1,16 +1,15 @@
 """Which samples a step of local training sees, in seeded order, and the optimiser that takes it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from brainct.core.determinism import generator
 from brainct.core.learner import PublicLabels
 from brainct.core.workload import Context
-from brainct.training.config import Fit
 from brainct.training.data import Fold
 from brainct.training.task import TorchTask
 
@@ -64,20 +63,6 @@ def united(train: Fold, given: PublicLabels | None, public: Callable[[], Tensor]
     ]
     both = Fold(torch.cat([train.inputs, public()[labelled]]), torch.cat([train.labels, labels]))
     return both, torch.cat(shares) * len(both)
-
-
-def optimizer_of(fit: Fit, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    """The job's optimiser, without any state of earlier rounds."""
-    listed = list(parameters)
-    if fit.optimizer == "sgd":
-        return torch.optim.SGD(listed, rate, momentum=fit.momentum, weight_decay=fit.weight_decay)
-    kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
-    return kind(listed, rate, weight_decay=fit.weight_decay)
-
-
-def optimizer_name(fit: Fit) -> str:
-    """The optimiser in words, as `Fitted` has it."""
-    return f"sgd with momentum {fit.momentum:g}" if fit.optimizer == "sgd" and fit.momentum else fit.optimizer
 
 
 def _indices(order: np.random.Generator, samples: int, batch_size: int, count: int) -> Iterator[Tensor]:

@@ -1,6 +1,5 @@
 """The learner of every workload whose models are PyTorch networks; bound to one site and one round."""
 
-import functools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from brainct.core.learner import Credentials, Fitted, Model, PublicLabels, Record, Transform
-from brainct.core.weights import Weights, check
+from brainct.core.weights import Weights, check_weights
 from brainct.core.workload import Context
 from brainct.errors import Refused
-from brainct.training.batches import batches, first_batch, in_order, optimizer_name, optimizer_of, seeded, united
+from brainct.training.batches import batches, first_batch, in_order, seeded, united
 from brainct.training.data import Dataset, Fold
-from brainct.training.private import PrivateTraining, Steps, context_of, penalty_gradients, sample_gradients
+from brainct.training.descent import Descent, optimizer_name, optimizer_of
+from brainct.training.networks import Adapted
+from brainct.training.private import PrivateTraining, noised_gradients, sample_gradients
 from brainct.training.task import TorchTask
-
-Moving = dict[str, nn.Parameter]
 
 
 @dataclass
@@ -86,82 +85,55 @@ class TorchLearner:
         public_labels are refused.
         """
         self._load(weights)
-        moving = {name: value for name, value in self.network.named_parameters() if name not in frozen}
         rate = self.task.fit.rate if constant_rate else self.rate()
-        optimizer = optimizer_of(self.task.fit, moving.values(), rate)
+        parameters = dict(self.network.named_parameters())
+        moving = {name: value for name, value in parameters.items() if name not in frozen}
+        optimizer = optimizer_of(self.task.fit, moving, rate)
+        descent = Descent(parameters, moving, optimizer, penalty, correction)
         if self.context.private is not None:
             self._refuse_reading("labels of public samples" if public_labels is not None else "")
             wanted = self.context.private.terms.steps(self.task.fit, epochs, steps)
-            self._fit_privately(self.context.private, weights, moving, optimizer, wanted, penalty, correction)
+            self._fit_privately(self.context.private, descent, wanted, weights)
             return self._fitted(wanted, rate, None)
         fold, shares = united(self._train(), public_labels, lambda: self.samples("public")[0])
         losses = []
         self.network.train()
         with seeded(self.context) as order:
             for index, inputs in batches(self.task, fold, self.batch_size, order, epochs, steps):
-                optimizer.zero_grad(set_to_none=True)
-                inputs, labels = inputs.to(self.data.device), fold.labels[index].to(self.data.device)
+                labels = fold.labels[index].to(self.data.device)
                 share = None if shares is None else shares[index].to(self.data.device)
-                loss = self.task.loss(self._logits(inputs), labels, share)
+                loss = self.task.loss(self._logits(inputs.to(self.data.device)), labels, share)
                 losses.append(loss.detach())
-                if penalty is not None:
-                    loss = loss + penalty(dict(self.network.named_parameters()))
-                loss.backward()  # type: ignore[no-untyped-call]
-                _correct(moving, correction)
-                optimizer.step()
+                descent.step(loss)
         return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
 
     def _fitted(self, steps: int, rate: float, loss: float | None) -> Fitted:
         weights = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
         return Fitted(weights, len(self._train()), steps, rate, loss, optimizer_name(self.task.fit))
 
-    def _fit_privately(
-        self,
-        private: PrivateTraining,
-        weights: Weights,
-        moving: Moving,
-        optimizer: torch.optim.Optimizer,
-        count: int,
-        penalty: Callable[[Weights], Tensor] | None,
-        correction: Weights | None,
-    ) -> None:
-        """DP-SGD from the weights loaded: paid for, then so many steps of the optimizer on noised gradients.
+    def _fit_privately(self, private: PrivateTraining, descent: Descent, count: int, weights: Weights) -> None:
+        """DP-SGD from the weights loaded: paid for, then so many steps on noised gradients.
 
         The penalty comes after the noise: it may depend on weights alone, as those of all schemes do.
         """
-        fold, everything = self._train(), dict(self.network.named_parameters())
+        fold = self._train()
         known = {
             "job": self.credentials.job_digest(),
             "at": [self.site, self.round, count, self.batch_size],
-            "terms": private.terms.model_dump(),
             "weights": dict(weights),
-            "moving": sorted(moving),
-            "rate": optimizer.param_groups[0]["lr"],
-            "penalty": penalty_gradients(penalty, everything),
-            "correction": dict(correction or {}),
             "transform": self.transform.known if self.transform else None,
             "samples": fold.digest,
         }
-        context = context_of(known, self.data.device)
-        private.spend(context, private.terms.event(count))
-        steps = Steps(private, context, fold.units, moving, self.batch_size)
-        gradients = functools.partial(self._sample_gradients, fold, moving)
-        self.network.train()
-        for step in range(count):
-            optimizer.zero_grad(set_to_none=True)
-            for name, value in steps.gradient(step, gradients).items():
-                moving[name].grad = value
-            if penalty is not None:
-                penalty(everything).backward()  # type: ignore[no-untyped-call]
-            _correct(moving, correction)
-            optimizer.step()
 
-    def _sample_gradients(self, fold: Fold, moving: Moving, index: Tensor, rng: np.random.Generator) -> Tensor:
-        """(n, P) gradients of these samples' losses, each augmented on its own."""
-        inputs = fold.inputs[index]
-        inputs = (self.task.augment(inputs, rng) if self.task.augment else inputs).to(self.data.device)
-        labels = fold.labels[index].to(self.data.device)
-        return sample_gradients(self.task.loss, self.network, moving, self.network_input, inputs, labels)
+        def gradients(index: Tensor, rng: np.random.Generator) -> Tensor:
+            inputs = self.task.augment(fold.inputs[index], rng) if self.task.augment else fold.inputs[index]
+            sent = inputs.to(self.data.device), fold.labels[index].to(self.data.device)
+            return sample_gradients(self.task.loss, self.network, descent.moving, self.network_input, *sent)
+
+        self.network.train()
+        units = fold.units, self.batch_size
+        for gradient in noised_gradients(private, descent, known, self.data.device, units, gradients, count):
+            descent.step(gradient=gradient)
 
     def _refuse_reading(self, what: str) -> None:
         """Refuse what would read the training fold without noise where the site's policy has it train privately."""
@@ -232,10 +204,8 @@ class TorchLearner:
         self._load(weights)
         self.network.eval()
         asked = self.data.fold(fold)
-        found = [
-            self.task.predictions(self._logits(inputs)).cpu()
-            for inputs, _ in in_order(asked, self.batch_size, self.data.device)
-        ]
+        in_batches = in_order(asked, self.batch_size, self.data.device)
+        found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in in_batches]
         return torch.cat([torch.empty(0, asked.labels.shape[1]), *found])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
@@ -248,7 +218,7 @@ class TorchLearner:
     def module(self, weights: Weights) -> nn.Module:
         """A module with these weights, (N, ...) inputs to (N, F) logits, that adapts its input as this learner does."""
         self._load(weights)
-        return _Adapted(self.network, self._logits).eval()
+        return Adapted(self.network, self._logits).eval()
 
     def rate(self) -> float:
         """The learning rate of this round."""
@@ -275,22 +245,7 @@ class TorchLearner:
         if state.keys() == weights.keys() and any(weights[key].shape != value.shape for key, value in state.items()):
             self.network = self.task.network_like(weights).to(self.data.device)
             state = self.network.state_dict()
-        check(weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent")
+        check_weights(
+            weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent"
+        )
         self.network.load_state_dict(dict(weights))
-
-
-class _Adapted(nn.Module):
-    """A network behind what a learner does to its input; its layers keep their paths under `network`."""
-
-    def __init__(self, network: nn.Module, logits: Callable[[Tensor], Tensor]):
-        super().__init__()
-        self.network, self._logits = network, logits
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self._logits(inputs)
-
-
-def _correct(moving: Moving, correction: Weights | None) -> None:
-    for name, change in (correction or {}).items():
-        if name in moving and (gradient := moving[name].grad) is not None:
-            gradient.add_(change.to(gradient.device))

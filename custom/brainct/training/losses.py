@@ -1,7 +1,7 @@
 """Losses over the known labels of a batch; an unknown one, NaN, adds nothing and has no gradient."""
 
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 
 def masked_bce(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
@@ -14,4 +14,27 @@ def masked_bce(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> 
     losses = binary_cross_entropy_with_logits(logits, labels.where(known, 0.0), reduction="none")
     if shares is not None:
         return (losses * shares).where(known, 0.0).sum() / len(logits)
+    return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def masked_cross_entropy(logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the labelled samples; 0 with a zero gradient when none is labelled.
+
+    logits, labels: (N, F), a 1 in the column of the sample's class; several share it equally. A sample with an unknown
+    label, or without a class, has no part. shares: as in `masked_bce`, of which a sample's add up.
+    """
+    classes = labels.nan_to_num(0.0)
+    known = ~labels.isnan().any(1) & (classes.sum(1) > 0)
+    losses = -(log_softmax(logits, 1) * classes).sum(1) / classes.sum(1).clamp(min=1e-12)
+    if shares is not None:
+        return (losses * shares.sum(1)).where(known, 0.0).sum() / len(logits)
+    return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def masked_squares(values: Tensor, labels: Tensor, shares: Tensor | None = None) -> Tensor:
+    """Mean squared error over the labelled outputs; 0 with a zero gradient when none is labelled; see `masked_bce`."""
+    known = ~labels.isnan()
+    losses = (values - labels.where(known, 0.0)).square()
+    if shares is not None:
+        return (losses * shares).where(known, 0.0).sum() / len(values)
     return losses.where(known, 0.0).sum() / known.sum().clamp(min=1)

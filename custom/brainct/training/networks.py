@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from brainct.core.learner import Layer, Model
@@ -48,3 +48,15 @@ def described(network: nn.Module, architecture: str) -> Model:
         for path in paths
     ]
     return Model(weights, tuple(layers), architecture)
+
+
+class Adapted(nn.Module):
+    """A network behind what a learner does to its input; its layers keep their paths under `network`."""
+
+    def __init__(self, network: nn.Module, logits: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.network, self._logits = network, logits
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, F) logits."""
+        return self._logits(inputs)

@@ -17,12 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from brainct import __version__
 from brainct.core import serialization
 from brainct.core.noise import gaussian, uniform
 from brainct.core.privacy_event import Event
+from brainct.core.version import VERSION
 from brainct.core.weights import Weights, sha256
 from brainct.training.config import Choices, Fit
+from brainct.training.descent import Descent
 from brainct.training.task import Loss
 
 Parameters = Mapping[str, nn.Parameter]
@@ -101,6 +102,35 @@ class Steps:
         }
 
 
+def noised_gradients(
+    training: PrivateTraining,
+    descent: Descent,
+    known: Mapping[str, Any],
+    device: str,
+    units: tuple[Sequence[Tensor], int],
+    gradients: Gradients,
+    count: int,
+) -> Iterator[dict[str, Tensor]]:
+    """The gradients of so many steps, paid for before the first.
+
+    known: plain data on which the training depends, besides the terms and the descent. units: `units` and `chunk` of
+    Steps.
+    """
+    everything = {
+        **known,
+        "terms": training.terms.model_dump(),
+        "moving": sorted(descent.moving),
+        "rate": descent.optimizer.param_groups[0]["lr"],
+        "penalty": penalty_gradients(descent.penalty, descent.parameters),
+        "correction": dict(descent.correction or {}),
+    }
+    context = context_of(everything, device)
+    training.spend(context, training.terms.event(count))
+    steps = Steps(training, context, units[0], descent.moving, units[1])
+    for step in range(count):
+        yield steps.gradient(step, gradients)
+
+
 def sampled(secret: bytes, patients: int, terms: Training) -> list[int]:
     """Which of the patients take part in a step: each with probability q, whoever else does; none may."""
     chosen: list[int] = np.flatnonzero(uniform(secret, patients) < terms.sampling).tolist()
@@ -162,7 +192,7 @@ def context_of(known: Mapping[str, Any], device: str) -> str:
 
     known: plain data.
     """
-    by = {"package": __version__, "torch": torch.__version__, "device": device}
+    by = {"package": VERSION, "torch": torch.__version__, "device": device}
     return serialization.sha256({"known": known, "by": json.dumps(by)})
 
 

@@ -1,18 +1,17 @@
-"""Loaded by each Python process of a federation under test: stops one at a named moment, so that it is killed there.
+"""Loaded by each Python process of a federation under test: stops one process at a named moment, where a test kills it.
 
-The environment variable BREAK names a folder. Its file `wanted.json` says where: a point, a round, a site. The process
-that gets there first takes the file away, writes its process id to `reached`, and goes on once `reached` is gone. Its
-file `pace`, if there is one, holds the seconds for which each site waits before each reply: rounds that last.
+The environment variable BREAK names a folder. Its file `wanted.json` names a point, a round and a site. The process
+that gets there first removes the file, writes its process id to `reached`, and continues when `reached` is removed. Its
+optional file `pace` contains the seconds that each site waits before each reply, for longer rounds.
 """
 
-import importlib.abc
-import importlib.util
 import json
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from import_patches import install
 
 
 def reach(point, round, site=None):
@@ -86,24 +85,5 @@ PATCHES = {
 }
 
 
-class Patching(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name not in PATCHES:
-            return None
-        sys.meta_path.remove(self)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            sys.meta_path.insert(0, self)
-        real = spec.loader.exec_module
-
-        def exec_module(module):
-            real(module)
-            PATCHES[name](module)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
 if "BREAK" in os.environ:
-    sys.meta_path.insert(0, Patching())
+    install(PATCHES)

@@ -1,16 +1,15 @@
-"""Loaded by each Python process of a federation under test: at the server, notes everything in each site's message.
+"""Loaded by each Python process of a federation under test: at the server, records everything in each site's message.
 
-The environment variable CAPTURE names a folder. Each message of a site becomes two files there: the answer in it, and
-the places of all else that is in it.
+The environment variable CAPTURE names a folder. Each message of a site becomes two files there: the reply, and the
+names of everything else in the message.
 """
 
-import importlib.abc
-import importlib.util
 import json
 import os
-import sys
 import uuid
 from pathlib import Path
+
+from import_patches import install
 
 MODULE = "nvflare.private.fed.server.server_runner"
 
@@ -39,26 +38,5 @@ def note(module):
     module.ServerRunner.process_submission = process_submission
 
 
-class Noting(importlib.abc.MetaPathFinder):
-    """Patches the module when it is imported."""
-
-    def find_spec(self, name, path, target=None):
-        if name != MODULE:
-            return None
-        sys.meta_path.remove(self)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            sys.meta_path.insert(0, self)
-        real = spec.loader.exec_module
-
-        def exec_module(module):
-            real(module)
-            note(module)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
 if "CAPTURE" in os.environ:
-    sys.meta_path.insert(0, Noting())
+    install({MODULE: note})

@@ -1,1 +1,1 @@
-"""CT formats: the files, their labels, and DICOM, NIfTI and pictures as arrays; one format a file."""
+"""CT formats: lists a site's files and labels, and reads DICOM, NIfTI, PNG and JPEG; one format a file."""

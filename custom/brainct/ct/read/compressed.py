@@ -1,4 +1,4 @@
-"""DICOM files whose header or pixels are packed: how large they get is known before they are unpacked."""
+"""Compressed DICOM headers and pixels: their size is checked before they are decompressed."""
 
 import io
 import zlib
@@ -10,17 +10,17 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
-from brainct.ct.read.opened import SLICE, SLICE_FILE, few_pixels
+from brainct.ct.read.site_files import SLICE, SLICE_FILE, check_pixel_count
 from brainct.errors import Refused
 
 RUNS = 2**23
-"""Bytes of one run-length encoded slice; each may become 64."""
+"""Most bytes of one run-length encoded slice; each byte can become 64."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""JPEG's markers that say how large the picture is."""
+"""JPEG markers that give the size of the image."""
 
 
-def header_of(file: BinaryIO, name: str) -> pydicom.Dataset:
-    """The elements of a DICOM file; a deflated one is unpacked to no more than a plain one may have."""
+def read_header(file: BinaryIO, name: str) -> pydicom.Dataset:
+    """The elements of a DICOM file; a deflated file is inflated to at most the size of a plain one."""
     read_preamble(file, False)
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
@@ -36,25 +36,25 @@ def _inflated(file: BinaryIO, name: str) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     found = inflater.decompress(file.read(), SLICE_FILE + 1)
     if len(found) > SLICE_FILE:
-        raise Refused(f"{name}: unpacks to more than {SLICE_FILE / 2**20:,.0f} MiB: is it the right file?")
+        raise Refused(f"{name}: inflates to more than {SLICE_FILE / 2**20:,.0f} MiB: is it the right file?")
     if not inflater.eof:
         raise EOFError
     return found
 
 
-def check_packed(header: pydicom.Dataset, name: str) -> None:
-    """Refuse pixels that would become more than a slice has, whatever the header says of them."""
+def check_compressed(header: pydicom.Dataset, name: str) -> None:
+    """Refuse pixels that decompress to more than a slice, even if the header gives fewer."""
     if not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frame = get_frame(header.PixelData, 0, number_of_frames=1)
     if header.file_meta.TransferSyntaxUID != RLELossless:
-        few_pixels(_stated(frame), SLICE, name)
+        check_pixel_count(_stated_pixels(frame), SLICE, name)
     elif len(frame) > RUNS:
         raise Refused(f"{name}: {len(frame):,} bytes of run lengths, wanted at most {RUNS:,}: is it the right file?")
 
 
-def _stated(frame: bytes) -> int:
-    """Pixels that a JPEG or JPEG 2000 picture says it has; 1 where it says nothing that is understood here."""
+def _stated_pixels(frame: bytes) -> int:
+    """The number of pixels that a JPEG or JPEG 2000 stream states; 1 if it states none."""
     if frame[:2] == b"\xff\xd8":
         return next((_area(part[3:5], part[1:3]) for mark, part in _parts(frame) if mark in _FRAMES), 1)
     at = frame.find(b"\xff\x4f\xff\x51")
@@ -66,7 +66,7 @@ def _area(width: bytes, height: bytes) -> int:
 
 
 def _parts(frame: bytes) -> Iterator[tuple[int, bytes]]:
-    """A JPEG picture's markers up to its first scan, each with what stands behind its length."""
+    """The markers of a JPEG stream up to its first scan, each with its payload."""
     at = 2
     while at + 4 <= len(frame) and frame[at] == 0xFF and frame[at + 1] != 0xDA:
         length = int.from_bytes(frame[at + 2 : at + 4], "big")

@@ -1,40 +1,40 @@
-"""From an entry of the list to pixels: the file's kind decides who reads it, and `slice` cuts a volume."""
+"""Reads the pixels of a listed scan in its format; `slice` takes one slice of a volume."""
 
 import numpy as np
 
 from brainct.ct.preprocess import Pixels
 from brainct.ct.read import image
-from brainct.ct.read.listing import Entry
+from brainct.ct.read.listing import ScanEntry
 from brainct.errors import Refused
 
 NO_AIR = -200.0
-"""HU that some pixel of every CT scan lies below, because there is air around a head."""
+"""Every CT scan has a pixel below this HU, because there is air around a head."""
 
 
-def decoded(entry: Entry, dims: int) -> tuple[Pixels, list[str]]:
-    """The entry's pixels with `dims` axes and notes (counted later, so they name nobody)."""
+def decode(entry: ScanEntry, dims: int) -> tuple[Pixels, list[str]]:
+    """The pixels of a scan with `dims` axes, and notes, which are only counted and so contain no names."""
     pixels, notes = _read(entry)
     pixels = _cut(pixels, entry, dims)
     if pixels.hu:
-        _plausible(pixels, entry.name)
+        _check_plausible(pixels, entry.name)
     return pixels, notes
 
 
-def _read(entry: Entry) -> tuple[Pixels, list[str]]:
-    from brainct.ct.read import dicom, nifti  # most runs need neither, and each process that trains would wait for them
+def _read(entry: ScanEntry) -> tuple[Pixels, list[str]]:
+    from brainct.ct.read import dicom, nifti  # slow imports that most runs do not need
 
     name = entry.path.name.lower()
     if entry.path.is_dir():
         return dicom.read_series(entry.path, entry.name, entry.root)
     if name.endswith(image.SUFFIXES):
-        return image.read_picture(entry.path, entry.name, entry.root), []
+        return image.read_image(entry.path, entry.name, entry.root), []
     if name.endswith(nifti.SUFFIXES):
         return nifti.read_nifti(entry.path, entry.name, entry.slice is not None, entry.root), []
     return dicom.read_file(entry.path, entry.name, entry.root)
 
 
-def _cut(pixels: Pixels, entry: Entry, dims: int) -> Pixels:
-    """`slice` counts from the lowest slice of a DICOM series, and along the file's own third axis in NIfTI."""
+def _cut(pixels: Pixels, entry: ScanEntry, dims: int) -> Pixels:
+    """`slice` counts from the lowest slice of a DICOM series, and along the third axis of a NIfTI file."""
     shape = pixels.values.shape
     deep = shape[2] if len(shape) == 3 else 1
     if dims == 3:
@@ -52,7 +52,7 @@ def _cut(pixels: Pixels, entry: Entry, dims: int) -> Pixels:
     return Pixels(pixels.values[:, :, entry.slice or 0], pixels.hu, pixels.spacing and pixels.spacing[:2])
 
 
-def _plausible(pixels: Pixels, name: str) -> None:
+def _check_plausible(pixels: Pixels, name: str) -> None:
     if pixels.spacing is not None and not 0 < min(pixels.spacing) <= max(pixels.spacing) < np.inf:
         raise Refused(f"{name}: pixel spacing {pixels.spacing} mm, wanted numbers more than 0: export it again")
     low, high = float(pixels.values.min()), float(pixels.values.max())

@@ -1,4 +1,4 @@
-"""DICOM slices and series in HU, refused when they are no axial CT of a head that can be trusted."""
+"""DICOM slices and series in HU; refuses everything that is not a plain axial CT of a head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import pydicom
 from numpy.typing import NDArray
 
 from brainct.ct.preprocess import AIR, Pixels
-from brainct.ct.read.compressed import check_packed, header_of
-from brainct.ct.read.opened import SLICE, VOLUME, decoding, few_pixels, opened
+from brainct.ct.read.compressed import check_compressed, read_header
+from brainct.ct.read.site_files import SLICE, VOLUME, check_pixel_count, decoding, open_file
 from brainct.errors import Refused
 
 TILT = 0.5
-"""Degrees of gantry tilt that are worth a note."""
+"""Gantry tilt in degrees from which a note is made."""
 STEEP = 30.0
-"""Degrees from which a slice is no longer called axial; gantries tilt no further."""
+"""Degrees from which a slice is not axial; gantries do not tilt further."""
 MOST_SLICES = 4096
-"""Files in the folder of a series."""
+"""Most files in the folder of a series."""
 DECODER = (
     "copy it again if it is truncated; if it is compressed install a decoder (pip install pylibjpeg pylibjpeg-libjpeg "
     "pylibjpeg-openjpeg)"
@@ -28,7 +28,7 @@ _SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
 
 @dataclass(frozen=True)
 class Slice:
-    """One DICOM file: HU as stored (H, W), and where it lies in the patient (mm, to the left, back and head)."""
+    """One DICOM file: HU as stored (H, W), and its place in the patient (mm to the left, back and head)."""
 
     name: str
     hu: NDArray[np.float32]
@@ -47,7 +47,7 @@ class Slice:
 
 
 def read_file(path: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
-    """One DICOM file as HU (H, W). root: see `opened`."""
+    """One DICOM file as HU (H, W). root: see `open_file`."""
     one = _slice_in(path, name, root)
     if one is None:
         raise Refused(f"{name}: a localizer (scout) image, wanted an axial slice: leave it out")
@@ -55,24 +55,24 @@ def read_file(path: Path, name: str, root: Path | None = None) -> tuple[Pixels, 
 
 
 def read_series(folder: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
-    """A folder with one DICOM series as HU (H, W, D), lowest slice first; localizers are skipped with a note.
+    """A folder with one DICOM series as HU (H, W, D), lowest slice first; skips localizers with a note.
 
-    root: see `opened`; the folder itself if not given.
+    root: see `open_file`; by default the folder itself.
     """
     paths = [each for each in sorted(folder.iterdir()) if not each.is_dir() and each.name != "DICOMDIR"]
-    found = [_slice_in(each, f"{name}/{each.name}", root or folder) for each in _few(paths, name)]
+    found = [_slice_in(each, f"{name}/{each.name}", root or folder) for each in _limited(paths, name)]
     slices = [one for one in found if one is not None]
-    few_pixels(max(1, sum(one.hu.size for one in slices)), VOLUME, name)
+    check_pixel_count(max(1, sum(one.hu.size for one in slices)), VOLUME, name)
     if not slices:
-        raise Refused(f"{name}: no axial DICOM slice in that folder: correct the path in the manifest")
+        raise Refused(f"{name}: no axial DICOM slice in this folder: correct the path in the manifest")
     slices, gap = _stacked(slices, name)
     volume = np.stack([one.hu for one in slices], axis=2)
-    notes = [note for note in dict.fromkeys(note for one in slices for note in one.notes)]
+    notes = list(dict.fromkeys(note for one in slices for note in one.notes))
     skipped = ["localizer images skipped"] if len(slices) < len(found) else []
     return Pixels(_upright(slices[0], volume), True, (*slices[0].spacing, gap)), notes + skipped
 
 
-def _few(paths: Sequence[Path], name: str) -> Sequence[Path]:
+def _limited(paths: Sequence[Path], name: str) -> Sequence[Path]:
     if len(paths) > MOST_SLICES:
         raise Refused(f"{name}: {len(paths)} files, wanted at most {MOST_SLICES}: keep one series in a folder")
     return paths
@@ -81,13 +81,13 @@ def _few(paths: Sequence[Path], name: str) -> Sequence[Path]:
 def _slice_in(path: Path, name: str, root: Path | None) -> Slice | None:
     """A file's slice, or None for a localizer."""
     header = _header(path, name, root)
-    with decoding(name, "an element of its header cannot be read", "export the original CT slice again"):
+    with decoding(name, "an element of the header cannot be read", "export the original CT slice again"):
         return None if _is_scout(header) else _slice(header, name)
 
 
 def _header(path: Path, name: str, root: Path | None) -> pydicom.Dataset:
-    with opened(path, name, root) as file, decoding(name, "not readable as DICOM"):
-        return header_of(file, name)
+    with open_file(path, name, root) as file, decoding(name, "not readable as DICOM"):
+        return read_header(file, name)
 
 
 def _is_scout(header: pydicom.Dataset) -> bool:
@@ -96,7 +96,7 @@ def _is_scout(header: pydicom.Dataset) -> bool:
 
 
 def _slice(header: pydicom.Dataset, name: str) -> Slice:
-    _trusted(header, name)
+    _check_header(header, name)
     row, column = np.split(_numbers(header, "ImageOrientationPatient", 6, name), 2)
     tilt = float(np.degrees(np.arccos(min(1.0, abs(np.cross(row, column)[2])))))
     if tilt > STEEP or abs(row[0]) < np.cos(np.radians(STEEP)):
@@ -116,15 +116,15 @@ def _slice(header: pydicom.Dataset, name: str) -> Slice:
     )
 
 
-def _trusted(header: pydicom.Dataset, name: str) -> None:
+def _check_header(header: pydicom.Dataset, name: str) -> None:
     if header.get("Modality") != "CT":
         raise Refused(f"{name}: Modality is {header.get('Modality')}, wanted CT: leave it out")
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
-        raise Refused(f"{name}: BurnedInAnnotation is YES, so a name may stand in the picture: leave it out")
+        raise Refused(f"{name}: BurnedInAnnotation is YES, so the image may show a name: leave it out")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise Refused(f"{name}: {header.NumberOfFrames} frames in one file: convert it to one file a slice")
     if int(header.get("SamplesPerPixel") or 1) != 1:
-        raise Refused(f"{name}: a colour picture, wanted one value a pixel: give the original series")
+        raise Refused(f"{name}: a colour image, wanted one value per pixel: give the original series")
 
 
 def _numbers(header: pydicom.Dataset, key: str, count: int, name: str) -> NDArray[np.float64]:
@@ -139,9 +139,9 @@ def _numbers(header: pydicom.Dataset, key: str, count: int, name: str) -> NDArra
 
 def _hounsfield(header: pydicom.Dataset, name: str, inverted: bool) -> NDArray[np.float32]:
     slope, intercept = (_numbers(header, key, 1, name)[0] for key in ("RescaleSlope", "RescaleIntercept"))
-    with decoding(name, "its pixels cannot be decoded", DECODER):
-        few_pixels(int(header.Rows) * int(header.Columns), SLICE, name)
-        check_packed(header, name)
+    with decoding(name, "the pixels cannot be decoded", DECODER):
+        check_pixel_count(int(header.Rows) * int(header.Columns), SLICE, name)
+        check_compressed(header, name)
         stored = header.pixel_array.astype(np.float32)
     outside = _padding(header, stored)
     if inverted:
@@ -159,10 +159,10 @@ def _padding(header: pydicom.Dataset, stored: NDArray[np.float32]) -> NDArray[np
 
 
 def _stacked(slices: Sequence[Slice], name: str) -> tuple[list[Slice], float]:
-    """The slices from the lowest up, and their distance in mm."""
+    """The slices from the lowest to the highest, and their distance in mm."""
     one = slices[0]
     for other in slices:
-        _same_series(one, other, name)
+        _check_same_series(one, other, name)
     heights = [float(each.position @ one.normal) for each in slices]
     order = np.argsort(heights)
     gaps = np.diff(np.array(heights)[order])
@@ -170,16 +170,16 @@ def _stacked(slices: Sequence[Slice], name: str) -> tuple[list[Slice], float]:
         return list(slices), 1.0
     usual = float(np.median(gaps))
     if gaps.min() < 0.01:
-        raise Refused(f"{name}: two slices at one position: keep one reconstruction a folder")
+        raise Refused(f"{name}: two slices at one position: keep one reconstruction per folder")
     if np.abs(gaps - usual).max() > 0.1 * usual:
         odd = float(gaps[np.argmax(np.abs(gaps - usual))])
         raise Refused(f"{name}: {odd:.2f} mm between two slices, {usual:.2f} mm between others: slices are missing")
     return [slices[at] for at in order], usual
 
 
-def _same_series(one: Slice, other: Slice, name: str) -> None:
+def _check_same_series(one: Slice, other: Slice, name: str) -> None:
     if one.series != other.series:
-        raise Refused(f"{name}: more than one series in that folder: keep the plain brain series")
+        raise Refused(f"{name}: more than one series in this folder: keep the plain brain series")
     turned = not (np.allclose(one.row, other.row, atol=1e-3) and np.allclose(one.column, other.column, atol=1e-3))
     if turned:
         raise Refused(f"{name}: slices of different orientation in one series: keep the axial ones")
@@ -188,7 +188,7 @@ def _same_series(one: Slice, other: Slice, name: str) -> None:
 
 
 def _upright(one: Slice, hu: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows to the back, columns to the left, whatever way the patient lay."""
+    """Rows to the back, columns to the left, for any position of the patient."""
     hu = hu[:, ::-1] if one.row[0] < 0 else hu
     hu = hu[::-1] if one.column[1] < 0 else hu
     return np.ascontiguousarray(hu)

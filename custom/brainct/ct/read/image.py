@@ -1,4 +1,4 @@
-"""PNG and JPEG pictures of scans: 8-bit grey in a window that nobody wrote down."""
+"""PNG and JPEG images of scans: 8-bit grey in an unknown window."""
 
 from pathlib import Path
 
@@ -6,23 +6,23 @@ import numpy as np
 from PIL import Image
 
 from brainct.ct.preprocess import Pixels
-from brainct.ct.read.opened import SLICE, decoding, few_pixels, opened
+from brainct.ct.read.site_files import SLICE, check_pixel_count, decoding, open_file
 from brainct.errors import Refused
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def read_picture(path: Path, name: str, root: Path | None = None) -> Pixels:
-    """Grey 0..255, transparency flattened on black; Refused names `name` when it is broken, too large or not 8-bit.
+def read_image(path: Path, name: str, root: Path | None = None) -> Pixels:
+    """Grey 0..255, transparency on black; Refused if the file is damaged, too large or not 8-bit.
 
-    root: see `opened`.
+    root: see `open_file`.
     """
     with (
-        opened(path, name, root) as file,
-        decoding(name, "unreadable or truncated picture"),
+        open_file(path, name, root) as file,
+        decoding(name, "unreadable or truncated image"),
         Image.open(file, formats=("PNG", "JPEG")) as picture,
     ):
-        few_pixels(picture.width * picture.height, SLICE, name)
+        check_pixel_count(picture.width * picture.height, SLICE, name)
         picture.load()
         mode, flat = picture.mode, _flattened(picture)
     if mode.startswith(("I", "F")):

@@ -1,4 +1,4 @@
-"""A hospital's CSV of labels: header, cells and rows checked, six findings a row."""
+"""A site's CSV of labels: checks header, rows and cells; six findings a row."""
 
 import csv
 import io
@@ -11,45 +11,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
-from brainct.ct.read.opened import content
+from brainct.ct.read.site_files import read_bytes
 from brainct.errors import Refused
 
 Labels = NDArray[np.float32]
 ANY = FINDINGS.index("any")
 MOST_BYTES, MOST_CELLS = 2**27, 2**24
-"""Of one table; the largest public one, of 4.5 million rows, has 119 MB and 9 million cells."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula, or drops before one; and the apostrophe that `cell` adds."""
+"""Limits of one table; the largest public one has 4.5 million rows, 119 MB and 9 million cells."""
 _CELLS = {"0": 0.0, "1": 1.0, "": float("nan")}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the CSV, counted as a spreadsheet does (the header is line 1)."""
+class LabelRow:
+    """One line of the CSV; lines count as in a spreadsheet, where the header is line 1."""
 
     line: int
     cells: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Table:
-    """The CSV with blanks around headers and cells removed."""
+class LabelTable:
+    """The CSV, without spaces around headers and cells."""
 
     name: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LabelRow, ...]
 
 
-def read_table(path: Path, name: str, root: Path | None = None) -> Table:
-    """Read comma-separated UTF-8, with or without a byte-order mark; Refused says what is wrong and in which row.
+def read_table(path: Path, name: str, root: Path | None = None) -> LabelTable:
+    """Read a comma-separated file in UTF-8, with or without byte-order mark; Refused names the problem and its row.
 
-    root: see `opened`. A cell is data and nothing else, whatever a spreadsheet would make of it.
+    root: see `open_file`. A cell is plain text, even if a spreadsheet would compute it.
     """
     if not path.exists():
-        raise Refused(f"no {name} in root: put the CSV there or name it with `labels`")
+        raise Refused(f"no {name} in root: put the CSV there, or set `labels` to its name")
     try:
-        lines = io.StringIO(content(path, name, root, MOST_BYTES).decode("utf-8-sig"), newline="")
-        raw = list(_few(csv.reader(lines, strict=True), name))
+        lines = io.StringIO(read_bytes(path, name, root, MOST_BYTES).decode("utf-8-sig"), newline="")
+        raw = list(_limited(csv.reader(lines, strict=True), name))
     except (UnicodeDecodeError, csv.Error):
         raise Refused(f"{name}: not a comma-separated text file in UTF-8: export it again as CSV UTF-8") from None
     raw = [(line, cells) for line, cells in raw if any(cells)]
@@ -57,46 +55,38 @@ def read_table(path: Path, name: str, root: Path | None = None) -> Table:
         raise Refused(f"{name}: {'a header but no rows' if raw else 'empty'}, wanted a header and a row per scan")
     columns = tuple(raw[0][1])
     if len(columns) == 1 and ";" in columns[0]:
-        raise Refused(
-            f"{name}: its cells are separated by semicolons, wanted commas: export it again as CSV with commas"
-        )
-    _once(columns, name)
-    return Table(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
+        raise Refused(f"{name}: cells are separated by semicolons, wanted commas: export it again as CSV with commas")
+    _check_unique(columns, name)
+    return LabelTable(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
 
 
-def cell(text: str) -> str:
-    """A text as a cell of a table that we write: one that a spreadsheet would compute begins with an apostrophe."""
-    bare = text.lstrip().lstrip("\ufeff").lstrip()
-    return f"'{text}" if text.startswith(FORMULA) or bare.startswith(FORMULA) else text
-
-
-def _few(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
+def _limited(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
     count = 0
     for line in reader:
         count += len(line)
         if count > MOST_CELLS:
-            raise Refused(f"{name}: more than {MOST_CELLS:,} cells: is it the table of the labels?")
+            raise Refused(f"{name}: more than {MOST_CELLS:,} cells: is it the label table?")
         yield reader.line_num, [cell.strip() for cell in line]
 
 
-def _once(columns: Sequence[str], name: str) -> None:
-    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
-    if twice:
-        raise Refused(f"{name}: column `{twice[0]}` stands twice in the header: remove or rename one")
+def _check_unique(columns: Sequence[str], name: str) -> None:
+    repeated = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    if repeated:
+        raise Refused(f"{name}: column `{repeated[0]}` is twice in the header: remove or rename one")
 
 
-def _row(columns: Sequence[str], line: int, cells: Sequence[str], name: str) -> Row:
+def _row(columns: Sequence[str], line: int, cells: Sequence[str], name: str) -> LabelRow:
     if len(cells) != len(columns):
         raise Refused(f"{name}, row {line}: {len(cells)} cells, wanted {len(columns)} as in the header")
-    return Row(line, dict(zip(columns, cells, strict=True)))
+    return LabelRow(line, dict(zip(columns, cells, strict=True)))
 
 
-def finding_columns(table: Table, chosen: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
-    """Which column holds which finding: as `chosen`, else by the findings' own names, `label` standing for `any`."""
+def finding_columns(table: LabelTable, chosen: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
+    """The column of each finding: as `chosen`, otherwise the column of the same name; `label` means `any`."""
     wanted = dict(chosen) if chosen else {each: each for each in FINDINGS if each in table.columns}
     if not chosen and "label" in table.columns:
         if "any" in wanted:
-            raise Refused(f"{table.name}: both `any` and `label` are there: say with `columns` which one is meant")
+            raise Refused(f"{table.name}: has both `any` and `label`: choose one with `columns`")
         wanted["any"] = "label"
     lacking = [column for column in (*others, *wanted.values()) if column not in table.columns]
     if lacking or not wanted:
@@ -106,18 +96,18 @@ def finding_columns(table: Table, chosen: Mapping[str, str], others: Sequence[st
     return wanted
 
 
-def labels_of(row: Row, columns: Mapping[str, str], name: str) -> Labels:
-    """(6,) of 0, 1 or NaN; `any` is filled in where the subtypes decide it, and refused where they contradict it."""
+def labels_of(row: LabelRow, columns: Mapping[str, str], name: str) -> Labels:
+    """(6,) of 0, 1 or NaN; `any` is filled in if the subtypes decide it, and refused if they contradict it."""
     labels = np.full(len(FINDINGS), np.nan, np.float32)
     for finding, column in columns.items():
         cell = row.cells[column]
         if cell not in _CELLS:
             raise Refused(f"{name}, row {row.line}, column `{column}`: got {cell!r}, wanted 0, 1 or nothing")
         labels[FINDINGS.index(finding)] = _CELLS[cell]
-    return _united(labels, f"{name}, row {row.line}")
+    return _with_any(labels, f"{name}, row {row.line}")
 
 
-def _united(labels: Labels, where: str) -> Labels:
+def _with_any(labels: Labels, where: str) -> Labels:
     subtypes = labels[:ANY]
     positive, decided = bool((subtypes == 1).any()), not np.isnan(subtypes).any()
     if labels[ANY] == 0 and positive:

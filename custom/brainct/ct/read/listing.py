@@ -1,4 +1,4 @@
-"""What lies in a hospital's folder: which image, which labels, whose, in which fold; no pixel is read here."""
+"""Lists a site's scans: file, labels, patient and fold of each; reads no pixels."""
 
 import os
 import string
@@ -10,17 +10,17 @@ import numpy as np
 
 from brainct.ct.folds import FINDINGS
 from brainct.ct.read import image
-from brainct.ct.read.label_table import ANY, Labels, Row, Table, finding_columns, labels_of, read_table
+from brainct.ct.read.label_table import ANY, LabelRow, Labels, LabelTable, finding_columns, labels_of, read_table
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 from brainct.training.data import FOLDS
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One scan to be read; `name` is its path relative to root, `slice` the 0-based slice wanted of a volume.
+class ScanEntry:
+    """One scan to read. name: path relative to root. slice: 0-based slice of a volume; None for all of it.
 
-    root: the folder that the file must lie in; its own if not given.
+    root: the folder that must contain the file; by default the file's own folder.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Entry:
     root: Path | None = None
 
 
-Listing = tuple[list[Entry], list[str]]
+Listing = tuple[list[ScanEntry], list[str]]
 
 
-def listed(file: SiteFile) -> Listing:
-    """All scans of the site in a fixed order, and notes; Refused when root is empty or does not fit its labels."""
+def list_scans(file: SiteFile) -> Listing:
+    """All scans of the site in a fixed order, and notes; Refused if root is empty or does not match the labels."""
     root = root_of(file)
     if not root.is_dir():
         raise Refused(f"root {root} is not a folder: correct `root` in the site file or mount the disk")
     if not os.access(root, os.R_OK | os.X_OK):
-        raise Refused(f"root {root} may not be read: give the account that runs FLARE the right to read it")
+        raise Refused(f"root {root} cannot be read: give the account that runs FLARE read access")
     if not any(root.iterdir()):
         raise Refused(f"root {root} is empty: correct `root` in the site file or put the scans there")
     readers: dict[str, Callable[[SiteFile, Path], Listing]] = {
@@ -56,29 +56,31 @@ def listed(file: SiteFile) -> Listing:
 
 
 def root_of(file: SiteFile) -> Path:
-    """The folder of the scans; the site file's model has made sure that there is one."""
+    """The folder of the scans; the site file's model guarantees that it is given."""
     assert file.root is not None
     return file.root
 
 
-def inside(root: Path, name: str, where: str) -> Path:
-    """The path of `name` under root; Refused when it is absolute, climbs up or follows a link out of root."""
+def path_inside(root: Path, name: str, where: str) -> Path:
+    """The path of `name` under root; Refused if it is absolute, contains `..`, or is a link that leaves root."""
     steps = Path(name)
     if steps.is_absolute() or ".." in steps.parts or "\\" in name:
-        raise Refused(f"{where}: path {name!r}: wanted one relative to root, with / and without ..")
+        raise Refused(f"{where}: path {name!r}: wanted a path relative to root, with / and without ..")
     if not (root / steps).resolve().is_relative_to(root.resolve()):
-        raise Refused(f"{where}: path {name!r} leads out of root through a link: copy the file into root")
+        raise Refused(f"{where}: path {name!r} is a link that leaves root: copy the file into root")
     return root / steps
 
 
 def _png_csv(file: SiteFile, root: Path) -> Listing:
-    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
+    table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
     columns = finding_columns(table, _chosen(file), [file.id_column])
-    names = [_picture_name(file, table, row) for row in table.rows]
-    _no_repeat(names, table)
-    paths = [inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)]
+    names = [_image_name(file, table, row) for row in table.rows]
+    _check_no_repeat(names, table)
+    paths = [
+        path_inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)
+    ]
     entries = [
-        Entry(name, path, labels_of(row, columns, table.name), root=root)
+        ScanEntry(name, path, labels_of(row, columns, table.name), root=root)
         for name, path, row in zip(names, paths, table.rows, strict=True)
         if path.is_file()
     ]
@@ -86,14 +88,14 @@ def _png_csv(file: SiteFile, root: Path) -> Listing:
     before, after = _around_id(file.images)
     on_disk = (path.relative_to(root).as_posix() for path in root.glob(f"{before}*{after}") if path.is_file())
     missing = [name for name in names if name not in present]
-    return entries, _matched(missing, sorted(set(on_disk) - present), table.name, file.allow_missing)
+    return entries, _check_match(missing, sorted(set(on_disk) - present), table.name, file.allow_missing)
 
 
 def _chosen(file: SiteFile) -> dict[str, str]:
     return {str(finding): column for finding, column in (file.columns or {}).items()}
 
 
-def _picture_name(file: SiteFile, table: Table, row: Row) -> str:
+def _image_name(file: SiteFile, table: LabelTable, row: LabelRow) -> str:
     cell = row.cells[file.id_column]
     try:
         return file.images.format(id=int(cell) if _spec(file.images).endswith("d") else cell)
@@ -112,7 +114,7 @@ def _around_id(pattern: str) -> tuple[str, str]:
     return before, rest.split("}", 1)[1]
 
 
-def _no_repeat(names: Sequence[object], table: Table) -> None:
+def _check_no_repeat(names: Sequence[object], table: LabelTable) -> None:
     seen: dict[object, int] = {}
     for name, row in zip(names, table.rows, strict=True):
         if name in seen:
@@ -120,16 +122,18 @@ def _no_repeat(names: Sequence[object], table: Table) -> None:
         seen[name] = row.line
 
 
-def _matched(no_image: Sequence[str], no_label: Sequence[str], table: str, allowed: bool) -> list[str]:
-    said = []
+def _check_match(no_image: Sequence[str], no_label: Sequence[str], table: str, allowed: bool) -> list[str]:
+    problems = []
     if no_image:
-        said.append((f"{_count(no_image, 'label')}{{}} without an image", no_image))
+        problems.append((f"{_count(no_image, 'label')}{{}} without an image", no_image))
     if no_label:
-        said.append((f"{_count(no_label, 'image')} without a label{{}}", no_label))
-    if said and not allowed:
-        text = "; ".join(f"{what.format(f' in {table}')}: {_first(names)}" for what, names in said)
+        problems.append((f"{_count(no_label, 'image')} without a label{{}}", no_label))
+    if problems and not allowed:
+        text = "; ".join(f"{what.format(f' in {table}')}: {_first(names)}" for what, names in problems)
         raise Refused(f"{text}. Complete the set, or set `allow_missing: true` to leave these out")
-    return [f"left out: {what.format('')}" for what, _ in said]  # for the record too: no file's name
+    return [
+        f"left out: {what.format('')}" for what, _ in problems
+    ]  # notes go into the record, so they contain no file names
 
 
 def _count(names: Sequence[str], word: str) -> str:
@@ -140,7 +144,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in image.SUFFIXES and path.is_file())
 
 
@@ -148,21 +152,21 @@ def _class_folders(file: SiteFile, root: Path) -> Listing:
     classes = file.classes or {}
     entries = []
     for folder, findings in sorted(classes.items()):
-        path = inside(root, folder, "classes")
-        found = _pictures_in(path) if path.is_dir() else []
+        path = path_inside(root, folder, "classes")
+        found = _images_in(path) if path.is_dir() else []
         if not found:
-            raise Refused(f"class folder `{folder}` {'holds no PNG or JPEG' if path.is_dir() else 'is not in root'}")
+            raise Refused(f"class folder `{folder}` {'contains no PNG or JPEG' if path.is_dir() else 'is not in root'}")
         names = [each.relative_to(root).as_posix() for each in found]
         labels = _class_labels(findings, classes)
-        entries += [Entry(name, inside(root, name, "classes"), labels, root=root) for name in names]
+        entries += [ScanEntry(name, path_inside(root, name, "classes"), labels, root=root) for name in names]
     known = {entry.path.parent for entry in entries}
     strays = [each for each in [root, *sorted(root.iterdir())] if each.is_dir() and each not in known]
-    no_label = [path.relative_to(root).as_posix() for folder in strays for path in _pictures_in(folder)]
-    return entries, _matched([], no_label, "`classes`", file.allow_missing)
+    no_label = [path.relative_to(root).as_posix() for folder in strays for path in _images_in(folder)]
+    return entries, _check_match([], no_label, "`classes`", file.allow_missing)
 
 
 def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Labels:
-    """A folder with findings is positive for them; one without is negative for all that other folders name."""
+    """A folder with findings is positive for them; one without is negative for all findings of the other folders."""
     labels = np.full(len(FINDINGS), np.nan, np.float32)
     for finding in findings or {each for named in classes.values() for each in named}:
         labels[FINDINGS.index(finding)] = 1.0 if findings else 0.0
@@ -171,17 +175,17 @@ def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]])
 
 
 def _manifest(file: SiteFile, root: Path) -> Listing:
-    table = read_table(inside(root, file.labels, "labels"), file.labels, root)
+    table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
     columns = finding_columns(table, _chosen(file), ["image"])
-    entries = [_line(table, row, columns, root) for row in table.rows]
-    _no_repeat([(entry.name, entry.slice) for entry in entries], table)
-    _whose(entries, table)
+    entries = [_entry(table, row, columns, root) for row in table.rows]
+    _check_no_repeat([(entry.name, entry.slice) for entry in entries], table)
+    _check_patients(entries, table)
     missing = [entry.name for entry in entries if not entry.path.exists()]
-    notes = _matched(missing, [], table.name, file.allow_missing)
+    notes = _check_match(missing, [], table.name, file.allow_missing)
     return [entry for entry in entries if entry.path.exists()], notes
 
 
-def _line(table: Table, row: Row, columns: Mapping[str, str], root: Path) -> Entry:
+def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: Path) -> ScanEntry:
     where = f"{table.name}, row {row.line}"
     name, fold, slice_ = (row.cells.get(column, "") for column in ("image", "split", "slice"))
     if not name:
@@ -190,9 +194,9 @@ def _line(table: Table, row: Row, columns: Mapping[str, str], root: Path) -> Ent
         raise Refused(f"{where}, column `split`: got {fold!r}, wanted {', '.join(FOLDS)}")
     if slice_ and not (slice_.isascii() and slice_.isdigit()):
         raise Refused(f"{where}, column `slice`: got {slice_!r}, wanted the 0-based number of a slice")
-    return Entry(
+    return ScanEntry(
         name=name,
-        path=inside(root, name, where),
+        path=path_inside(root, name, where),
         labels=labels_of(row, columns, table.name),
         patient=row.cells.get("patient_id") or None,
         fold=fold or None,
@@ -201,26 +205,26 @@ def _line(table: Table, row: Row, columns: Mapping[str, str], root: Path) -> Ent
     )
 
 
-def _whose(entries: Sequence[Entry], table: Table) -> None:
+def _check_patients(entries: Sequence[ScanEntry], table: LabelTable) -> None:
     given = [entry.fold is not None for entry in entries]
     if any(given) and not all(given):
         row = table.rows[given.index(False)].line
         raise Refused(f"{table.name}, row {row}: `split` is empty but other rows have one: fill all rows or none")
     if any(given):
-        return _one_fold_each(entries, table)
+        return _check_one_fold(entries, table)
     unknown = [row.line for row, entry in zip(table.rows, entries, strict=True) if entry.patient is None]
     if unknown:
         raise Refused(
             f"{table.name}, row {unknown[0]}: no `patient_id`, and no `split` is given: with neither, scans of one "
-            "patient could be both trained on and tested on: add a column `patient_id` (a pseudonym will do)"
+            "patient could be in training and test: add a column `patient_id` (a pseudonym is enough)"
         )
     return None
 
 
-def _one_fold_each(entries: Sequence[Entry], table: Table) -> None:
+def _check_one_fold(entries: Sequence[ScanEntry], table: LabelTable) -> None:
     first: dict[str, int] = {}
     for at, entry in enumerate(entries):
         before = first.setdefault(entry.patient, at) if entry.patient else at
         if entries[before].fold != entry.fold:
             rows = f"rows {table.rows[before].line} and {table.rows[at].line}"
-            raise Refused(f"{table.name}: {rows} are of one patient but in two folds: put them in one")
+            raise Refused(f"{table.name}: {rows} are of one patient but in two folds: put them in one fold")

@@ -1,4 +1,4 @@
-"""NIfTI volumes that already hold HU."""
+"""NIfTI volumes in HU."""
 
 import gzip
 import io
@@ -12,30 +12,30 @@ from nibabel.fileholders import FileHolder
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
 from brainct.ct.preprocess import AIR, Pixels
-from brainct.ct.read.opened import VOLUME, VOLUME_FILE, decoding, few_pixels, opened
+from brainct.ct.read.site_files import VOLUME, VOLUME_FILE, check_pixel_count, decoding, open_file
 from brainct.errors import Refused
 
 SUFFIXES = (".nii", ".nii.gz")
 _KINDS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
-"""By the length of their header, which is a file's first number."""
+"""By the length of the header, which is the first number in a file."""
 _EXTENSIONS = 2**24
-"""Bytes between header and voxels, and behind these."""
+"""Most bytes between header and voxels, and after the voxels."""
 
 
 def read_nifti(path: Path, name: str, keep_slices: bool = False, root: Path | None = None) -> Pixels:
     """HU as (H, W, D), rows to the back, columns to the left, slices upwards; values below -1024 become -1000.
 
-    keep_slices: leave the slices in the file's own order, so that a slice number means the file's third index.
-    root: see `opened`.
+    keep_slices: keep the order of the slices in the file, so that a slice number is the file's third index.
+    root: see `open_file`.
     """
-    with opened(path, name, root, VOLUME_FILE) as file, decoding(name, "unreadable or truncated NIfTI"):
-        image = _whole(file, name) if path.name.lower().endswith(".gz") else _of(file, *_header(file, name))
+    with open_file(path, name, root, VOLUME_FILE) as file, decoding(name, "unreadable or truncated NIfTI"):
+        image = _decompress(file, name) if path.name.lower().endswith(".gz") else _image_of(file, *_header(file, name))
         values = np.asarray(image.dataobj, np.float32)
     values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
     if values.ndim != 3:
-        raise Refused(f"{name}: {values.ndim} axes of lengths {values.shape}, wanted a volume of three")
+        raise Refused(f"{name}: {values.ndim} axes of lengths {values.shape}, wanted a volume with three axes")
     if not np.isfinite(values).all():
-        raise Refused(f"{name}: holds NaN or infinite values, wanted HU everywhere: write -1000 outside the scan")
+        raise Refused(f"{name}: contains NaN or infinite values, wanted HU everywhere: write -1000 outside the scan")
     with decoding(name, "its axes cannot be read"):
         return _upright(image, values, keep_slices, name)
 
@@ -52,19 +52,19 @@ def _upright(image: Any, values: Any, keep_slices: bool, name: str) -> Pixels:
     return Pixels(np.where(turned < -1024, np.float32(AIR), turned), hu=True, spacing=spacing)
 
 
-def _whole(file: BinaryIO, name: str) -> Any:
-    """The image in a compressed file: no more is unpacked than its header needs, and its checksum is looked at."""
+def _decompress(file: BinaryIO, name: str) -> Any:
+    """The image in a compressed file; decompresses no more than the header needs, and checks the checksum."""
     with gzip.GzipFile(fileobj=file) as stream:
         kind, length = _header(stream, name)
         most = length + _EXTENSIONS
         packed = stream.read(most + 1)
     if len(packed) > most:
-        raise Refused(f"{name}: unpacks to more than its header says ({most:,} bytes): pack it again")
-    return _of(io.BytesIO(packed), kind, length)
+        raise Refused(f"{name}: decompresses to more than its header says ({most:,} bytes): compress it again")
+    return _image_of(io.BytesIO(packed), kind, length)
 
 
 def _header(file: BinaryIO | gzip.GzipFile, name: str) -> tuple[Any, int]:
-    """The kind of NIfTI, and the bytes up to the end of its voxels; refuses more voxels than a volume has."""
+    """The NIfTI class, and the bytes up to the end of the voxels; refuses more voxels than a volume may have."""
     head = file.read(max(_KINDS))
     file.seek(0)
     own = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")} & _KINDS.keys()
@@ -73,13 +73,13 @@ def _header(file: BinaryIO | gzip.GzipFile, name: str) -> tuple[Any, int]:
     kind = _KINDS[own.pop()]
     header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
     shape, offset = header.get_data_shape(), header.get_data_offset()
-    few_pixels(math.prod(shape) if min(shape, default=0) > 0 else 0, VOLUME, name)
+    check_pixel_count(math.prod(shape) if min(shape, default=0) > 0 else 0, VOLUME, name)
     if not 0 <= offset <= _EXTENSIONS:
-        raise Refused(f"{name}: its voxels begin at byte {offset:,}, wanted at most {_EXTENSIONS:,}: write it again")
+        raise Refused(f"{name}: the voxels begin at byte {offset:,}, wanted at most {_EXTENSIONS:,}: write it again")
     return kind, offset + math.prod(shape) * header.get_data_dtype().itemsize
 
 
-def _of(file: BinaryIO | io.BytesIO, kind: Any, length: int) -> Any:
+def _image_of(file: BinaryIO | io.BytesIO, kind: Any, length: int) -> Any:
     if file.seek(0, io.SEEK_END) < length:
         raise EOFError
     file.seek(0)

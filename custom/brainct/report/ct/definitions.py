@@ -16,6 +16,8 @@ def outputs_in_words(name: str) -> str:
     return "all six outputs" if name == "all" else finding_in_words(name)
 
 
+PHANTOM = "Synthetic phantom scans, drawn by a program: these numbers say nothing about patients."
+
 SCORES = {
     "AUROC": "The area under the receiver operating characteristic: the share of all pairs of a scan with the finding "
     "and one without in which the model gives the first the higher probability; ties count half. 1 is perfect, 0.5 is "

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from brainct.pages.page import Section
 from brainct.pages.picture import Picture
+from brainct.pages.wording import listing
 from brainct.report.ct import answers
 from brainct.report.ct.charts import by_finding, by_hospital, validation_curve
-from brainct.report.ct.definitions import ANY, SCORES
+from brainct.report.ct.definitions import ANY, PHANTOM, SCORES
 from brainct.report.ct.model_card import model_card
 from brainct.report.ct.quality import calibration, confusion, fairness, quality
 from brainct.report.readable_record import About
@@ -21,6 +22,17 @@ class CtPart:
 
     def __init__(self, run: RunFolder):
         self.run, self.record = run, run.record
+
+    def warnings(self) -> list[str]:
+        """Phantom scans."""
+        phantoms = [site for site in self.run.sites if self.record.sites[site].kind == "phantom"]
+        if not phantoms:
+            return []
+        return (
+            [PHANTOM]
+            if phantoms == self.run.sites
+            else [f"Synthetic phantom scans, not patients, at {listing(phantoms)}."]
+        )
 
     def model_in_words(self) -> str:
         """What kind of model was trained."""
@@ -45,7 +57,10 @@ class CtPart:
     def hospitals(self) -> Section | None:
         """The hospitals' scans, with their bleedings."""
         bleeds = {site: f"{_bleeds(one, 'train')} / {_bleeds(one, 'test')}" for site, one in self.record.sites.items()}
-        return hospitals(self.record, "scan", {"bleedings (train / test)": bleeds})
+        return hospitals(self.record, "scan", self._scans, {"bleedings (train / test)": bleeds})
+
+    def _scans(self, site: str, fold: str) -> int:
+        return self.record.sites[site].scans(fold)
 
     def learning(self) -> Section | None:
         """The validation AUROC and the training loss."""

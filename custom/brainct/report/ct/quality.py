@@ -9,7 +9,7 @@ from brainct.pages.drawing import picture
 from brainct.pages.page import Section, Table
 from brainct.pages.wording import decimals, interval, percent
 from brainct.report.ct.definitions import finding_in_words
-from brainct.report.pooling import pool_bins, reliability_points
+from brainct.report.ct.pooling import pool_bins, reliability_points
 from brainct.report.readable_record import Confusion, Record, aurocs, mean, scores_of
 
 

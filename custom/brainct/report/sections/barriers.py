@@ -1,4 +1,4 @@
-"""Barriers between models in pictures, and the part of a run's page on them; see study.barriers for what they are."""
+"""Barriers between models in pictures, and the section of a run's page on them; see barriers.measure."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ MOST = 80
 
 
 def barriers(run: RunFolder) -> Section | None:
-    """What barriers.json says, if it lies in the run's folder."""
+    """The section on barriers.json; None for a run folder without one."""
     found = run.barriers
     if not found.layers:
         return None

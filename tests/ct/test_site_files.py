@@ -18,10 +18,11 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from brainct.ct.read import opened as door
+from brainct.core.spreadsheet import FORMULA, spreadsheet_cell
+from brainct.ct.read import site_files
 from brainct.ct.read.dicom import read_file, read_series
-from brainct.ct.read.image import read_picture
-from brainct.ct.read.label_table import FORMULA, cell, read_table
+from brainct.ct.read.image import read_image
+from brainct.ct.read.label_table import read_table
 from brainct.ct.read.nifti import read_nifti
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
@@ -40,7 +41,7 @@ from tests.support.forged import (
 VOLUME = np.random.default_rng(0).integers(-1000, 1000, (12, 10, 6)).astype(np.int16)
 
 
-def said(read, *arguments) -> str:
+def refusal_of(read, *arguments) -> str:
     with pytest.raises(Refused) as refusal:
         read(*arguments)
     return str(refusal.value)
@@ -63,37 +64,37 @@ def listening(path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("suffix", [".png", ".dcm", ".nii", ".nii.gz", ".csv", ".yaml"])
 @pytest.mark.parametrize(("make", "words"), [(pipe, "a named pipe"), (listening, "cannot be opened"), (Path.mkdir, "")])
-def test_what_is_no_plain_file_is_refused_by_name_and_nobody_waits_for_it(tmp_path, suffix, make, words):
+def test_anything_but_a_plain_file_is_refused_by_name_without_blocking(tmp_path, suffix, make, words):
     path = tmp_path / f"scan{suffix}"
     make(path)
-    readers = {".png": read_picture, ".dcm": read_file, ".csv": read_table}
+    readers = {".png": read_image, ".dcm": read_file, ".csv": read_table}
     asked = (read_site_file, path) if suffix == ".yaml" else (readers.get(suffix, read_nifti), path, path.name)
-    found = said(*asked)
+    found = refusal_of(*asked)
     assert found.startswith(f"{path.name}: {words or 'a folder'}")
 
 
-def test_a_device_is_no_scan(tmp_path):
+def test_a_device_is_refused_as_a_scan(tmp_path):
     (tmp_path / "scan.dcm").symlink_to("/dev/zero")
-    assert "leads out of its folder" in said(read_file, tmp_path / "scan.dcm", "scan.dcm")
-    assert said(door.opened, Path("/dev/zero"), "zero") == "zero: a device, wanted a plain file"
+    assert "is a link that leaves its folder" in refusal_of(read_file, tmp_path / "scan.dcm", "scan.dcm")
+    assert refusal_of(site_files.open_file, Path("/dev/zero"), "zero") == "zero: a device, wanted a plain file"
 
 
 def test_a_pipe_in_the_folder_of_a_series_is_named(tmp_path):
     write_series(tmp_path / "series")
     os.mkfifo(tmp_path / "series" / "5.dcm")
-    assert said(read_series, tmp_path / "series", "series") == "series/5.dcm: a named pipe, wanted a plain file"
+    assert refusal_of(read_series, tmp_path / "series", "series") == "series/5.dcm: a named pipe, wanted a plain file"
 
 
-def test_a_link_in_a_series_does_not_lead_out_of_root(tmp_path):
+def test_a_link_in_a_series_that_leaves_root_is_refused(tmp_path):
     write_series(tmp_path / "scans" / "series", slices=3)
     write_dicom(tmp_path / "elsewhere.dcm", head(9), z=15)
     (tmp_path / "scans" / "series" / "9.dcm").symlink_to(tmp_path / "elsewhere.dcm")
     manifest(tmp_path, "series,1,a")
-    assert "series/9.dcm: leads out of its folder through a link" in refused(tmp_path, kind="manifest", dims=3)
+    assert "series/9.dcm: is a link that leaves its folder" in refused(tmp_path, kind="manifest", dims=3)
 
 
 def test_a_link_within_root_and_a_root_that_is_a_link_are_followed(tmp_path):
-    """As DataLad lays data sets out, and as hospitals mount them."""
+    """DataLad stores data sets this way, and hospitals mount them this way."""
     png_set(tmp_path / "disk")
     scans = tmp_path / "disk" / "scans"
     (scans / "store").mkdir()
@@ -106,7 +107,7 @@ def test_a_link_within_root_and_a_root_that_is_a_link_are_followed(tmp_path):
 
 
 @pytest.mark.parametrize("swapped", ["file", "folder"])
-def test_a_file_or_folder_that_becomes_a_link_between_look_and_opening_is_refused(tmp_path, monkeypatch, swapped):
+def test_a_file_or_folder_that_becomes_a_link_between_check_and_opening_is_refused(tmp_path, monkeypatch, swapped):
     write_png(tmp_path / "root" / "ward" / "a.png", 1)
     write_png(tmp_path / "secret" / "a.png", 2)
     real = os.open
@@ -124,19 +125,19 @@ def test_a_file_or_folder_that_becomes_a_link_between_look_and_opening_is_refuse
                 at.symlink_to(tmp_path / "secret")
         return real(path, flags, *more, **choices)
 
-    assert read_picture(tmp_path / "root" / "ward" / "a.png", "a.png", tmp_path / "root").values.any()
+    assert read_image(tmp_path / "root" / "ward" / "a.png", "a.png", tmp_path / "root").values.any()
     monkeypatch.setattr(os, "open", after_a_swap)
-    found = said(read_picture, tmp_path / "root" / "ward" / "a.png", "ward/a.png", tmp_path / "root")
+    found = refusal_of(read_image, tmp_path / "root" / "ward" / "a.png", "ward/a.png", tmp_path / "root")
     assert found.startswith("ward/a.png: cannot be opened (")
 
 
-def test_a_link_that_goes_in_a_circle_is_refused(tmp_path):
+def test_a_circular_link_is_refused(tmp_path):
     (tmp_path / "a.png").symlink_to("b.png")
     (tmp_path / "b.png").symlink_to("a.png")
-    assert said(read_picture, tmp_path / "a.png", "a.png").startswith("a.png: ")
+    assert refusal_of(read_image, tmp_path / "a.png", "a.png").startswith("a.png: ")
 
 
-def test_the_site_file_may_be_a_link_and_no_more_than_a_page_or_two(tmp_path):
+def test_the_site_file_may_be_a_link_and_is_limited_in_size(tmp_path):
     """Kubernetes mounts each file of a ConfigMap as one."""
     (tmp_path / "mounted").mkdir()
     (tmp_path / "mounted" / "brainct.yaml").write_text("kind: phantom\n")
@@ -144,16 +145,18 @@ def test_the_site_file_may_be_a_link_and_no_more_than_a_page_or_two(tmp_path):
     (tmp_path / "kit" / "brainct.yaml").symlink_to(tmp_path / "mounted" / "brainct.yaml")
     assert read_site_file(tmp_path / "kit" / "brainct.yaml").kind == "phantom"
     (tmp_path / "brainct.yaml").write_text("kind: phantom\n" + "#" * 100_000)
-    assert "brainct.yaml: 100,014 bytes, wanted at most 65,536 bytes" in said(read_site_file, tmp_path / "brainct.yaml")
+    assert "brainct.yaml: 100,014 bytes, wanted at most 65,536 bytes" in refusal_of(
+        read_site_file, tmp_path / "brainct.yaml"
+    )
 
 
 def test_a_table_of_absurd_size_is_refused(tmp_path, monkeypatch):
     with (tmp_path / "a.csv").open("wb") as file:
         file.truncate(2**30)
-    assert "a.csv: 1,024.0 MiB, wanted at most 128.0 MiB" in said(read_table, tmp_path / "a.csv", "a.csv")
+    assert "a.csv: 1,024.0 MiB, wanted at most 128.0 MiB" in refusal_of(read_table, tmp_path / "a.csv", "a.csv")
     monkeypatch.setattr("brainct.ct.read.label_table.MOST_CELLS", 100)
     (tmp_path / "b.csv").write_text("id,any\n" + "".join(f"{at},1\n" for at in range(60)))
-    assert "b.csv: more than 100 cells" in said(read_table, tmp_path / "b.csv", "b.csv")
+    assert "b.csv: more than 100 cells" in refusal_of(read_table, tmp_path / "b.csv", "b.csv")
 
 
 # Each bomb: its name, what makes it from a path, and a word of the refusal.
@@ -248,8 +251,8 @@ def _wrapped(path: Path, frame: bytes, syntax: str) -> None:
 BOMBS = {
     "a.png": (png_bomb, "169,000,000 pixels by its header, wanted at most 16,777,216"),
     "a.nii.gz": (nifti_bomb, "4,294,967,296 pixels by its header, wanted at most 268,435,456"),
-    "b.nii.gz": (longer_nifti, "unpacks to more than its header says"),
-    "deflated.dcm": (deflate_bomb, "unpacks to more than 256 MiB"),
+    "b.nii.gz": (longer_nifti, "decompresses to more than its header says"),
+    "deflated.dcm": (deflate_bomb, "inflates to more than 256 MiB"),
     "runs.dcm": (rle_bomb, "256,000,000 pixels by its header"),
     "quiet.dcm": (quiet_rle_bomb, "16,777,280 bytes of run lengths, wanted at most 8,388,608"),
     "jpeg.dcm": (jpeg_bomb, "169,000,000 pixels by its header"),
@@ -260,15 +263,15 @@ import re, resource, sys
 from pathlib import Path
 import numpy as np
 from brainct.ct.read import dicom, nifti
-from brainct.ct.read.decode import decoded
-from brainct.ct.read.listing import Entry
+from brainct.ct.read.decode import decode
+from brainct.ct.read.listing import ScanEntry
 from brainct.errors import Refused
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 resource.setrlimit(resource.RLIMIT_AS, (size + 2**30, size + 2**30))
 path = Path(sys.argv[1])
 try:
-    decoded(Entry(path.name, path, np.full(6, np.nan, np.float32)), 3 if ".nii" in path.name else 2)
+    decode(ScanEntry(path.name, path, np.full(6, np.nan, np.float32)), 3 if ".nii" in path.name else 2)
 except Refused as refusal:
     print(refusal)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -277,7 +280,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_before_it_is_decoded_in_a_process_that_has_a_gibibyte(tmp_path, name):
+def test_a_decompression_bomb_is_refused_before_decoding_within_a_gibibyte(tmp_path, name):
     make, words = BOMBS[name]
     make(tmp_path / name)
     ran = subprocess.run([sys.executable, "-c", CHILD, tmp_path / name], capture_output=True, text=True, timeout=120)
@@ -289,25 +292,25 @@ def test_a_bomb_is_refused_before_it_is_decoded_in_a_process_that_has_a_gibibyte
 
 
 @pytest.mark.parametrize("name", ["quiet.dcm", "jpeg2000.dcm"])
-def test_pixels_that_would_become_more_than_the_header_says_are_refused(tmp_path, name):
+def test_more_pixels_than_the_header_states_are_refused(tmp_path, name):
     make, words = BOMBS[name]
     make(tmp_path / name)
-    assert words in said(read_file, tmp_path / name, name)
+    assert words in refusal_of(read_file, tmp_path / name, name)
 
 
-def test_a_slice_and_a_volume_at_their_limits_are_read_and_one_pixel_more_is_not(tmp_path, monkeypatch):
+def test_a_slice_and_a_volume_are_read_up_to_their_limits_and_not_beyond(tmp_path, monkeypatch):
     write_png(tmp_path / "a.png", 1)
     write_dicom(tmp_path / "a.dcm", head(1))
     write_nifti(tmp_path / "a.nii", VOLUME)
     write_nifti(tmp_path / "b.nii.gz", VOLUME)
-    readers = {"a.png": read_picture, "a.dcm": read_file, "a.nii": read_nifti, "b.nii.gz": read_nifti}
+    readers = {"a.png": read_image, "a.dcm": read_file, "a.nii": read_nifti, "b.nii.gz": read_nifti}
     for less in (0, 1):
-        for module in ("dicom", "pictures", "nifti"):
+        for module in ("dicom", "image", "nifti"):
             kind, pixels = ("VOLUME", VOLUME.size) if module == "nifti" else ("SLICE", 40 * 32)
             monkeypatch.setattr(f"brainct.ct.read.{module}.{kind}", pixels - less)
         for name, read in readers.items():
             if less:
-                assert "pixels by its header, wanted at most" in said(read, tmp_path / name, name)
+                assert "pixels by its header, wanted at most" in refusal_of(read, tmp_path / name, name)
             else:
                 read(tmp_path / name, name)
 
@@ -321,10 +324,10 @@ def test_a_deflated_file_holds_the_same_hu_as_a_plain_one(tmp_path):
     assert_array_equal(read_file(tmp_path / "b.dcm", "b")[0].values, read_file(tmp_path / "a.dcm", "a")[0].values)
     whole = (tmp_path / "b.dcm").read_bytes()
     (tmp_path / "b.dcm").write_bytes(whole[:-200])
-    assert "b.dcm: not readable as DICOM (EOFError)" in said(read_file, tmp_path / "b.dcm", "b.dcm")
+    assert "b.dcm: not readable as DICOM (EOFError)" in refusal_of(read_file, tmp_path / "b.dcm", "b.dcm")
 
 
-def test_run_lengths_are_read_as_ever(tmp_path):
+def test_run_length_encoded_slices_are_read(tmp_path):
     write_dicom(tmp_path / "a.dcm", head(1))
     header = pydicom.dcmread(tmp_path / "a.dcm")
     header.compress(RLELossless)
@@ -342,15 +345,15 @@ def test_one_changed_byte_of_a_compressed_volume_is_noticed(tmp_path):
         changed = bytearray(whole)
         changed[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(bytes(changed))
-        found.append(read_or_said(read_nifti, path, "a.nii.gz"))
+        found.append(values_or_refusal(read_nifti, path, "a.nii.gz"))
     refusals = [each for each in found if isinstance(each, str)]
     assert all(each.startswith("a.nii.gz: ") for each in refusals)
     assert len(refusals) >= 38
     assert all(np.array_equal(each, good) for each in found if not isinstance(each, str))
 
 
-def read_or_said(read, *arguments):
-    """The values, or the sentence of a refusal; anything else that is raised goes on."""
+def values_or_refusal(read, *arguments):
+    """The values, or the sentence of a refusal; every other exception is raised."""
     try:
         found = read(*arguments)
     except Refused as refusal:
@@ -358,7 +361,7 @@ def read_or_said(read, *arguments):
     return (found[0] if isinstance(found, tuple) else found).values
 
 
-def test_a_damaged_dicom_header_never_ends_in_anything_but_a_sentence(tmp_path):
+def test_a_damaged_dicom_header_always_ends_in_a_refusal(tmp_path):
     path, rng = tmp_path / "a.dcm", np.random.default_rng(2)
     write_dicom(path, head(1))
     whole = path.read_bytes()
@@ -367,14 +370,14 @@ def test_a_damaged_dicom_header_never_ends_in_anything_but_a_sentence(tmp_path):
         for at in rng.integers(128, 900, 3).tolist():
             changed[at] = int(rng.integers(256))
         path.write_bytes(bytes(changed[: int(rng.integers(600, len(whole) + 1))]))
-        found = read_or_said(read_file, path, "ward/a.dcm")
+        found = values_or_refusal(read_file, path, "ward/a.dcm")
         assert not isinstance(found, str) or found.startswith("ward/a.dcm: ")
 
 
 @pytest.mark.parametrize("text", [f"{sign}HYPERLINK(1)" for sign in FORMULA] + ["  =1+1", "\u3000=1", "\ufeff=1"])
 def test_a_cell_that_a_spreadsheet_would_compute_is_written_as_text(text):
-    assert cell(text)[0] == "'"
-    assert cell(text)[1:] == text
-    assert cell("scans/a.png") == "scans/a.png"
-    assert cell("a=1") == "a=1"
-    assert list(csv.reader([cell("a,b")])) == [["a", "b"]]
+    assert spreadsheet_cell(text)[0] == "'"
+    assert spreadsheet_cell(text)[1:] == text
+    assert spreadsheet_cell("scans/a.png") == "scans/a.png"
+    assert spreadsheet_cell("a=1") == "a=1"
+    assert list(csv.reader([spreadsheet_cell("a,b")])) == [["a", "b"]]

@@ -1,4 +1,4 @@
-"""Sites with pictures: a CSV of labels beside them, or a folder for each class."""
+"""Sites with PNG or JPEG images: a CSV of labels, or a folder for each class."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image
 
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import WINDOWS
-from brainct.ct.preprocess import Pixels, rendered
+from brainct.ct.preprocess import Pixels, render
 from brainct.ct.site_config import read_site_file
 from brainct.training.data import FOLDS
 from tests.support.forged import (
@@ -39,20 +39,20 @@ def test_a_folder_of_pictures_with_a_csv_is_read(tmp_path: Path) -> None:
     assert labels[:, 5].sum() == 10
 
 
-def test_each_picture_keeps_its_own_label(tmp_path: Path) -> None:
+def test_each_image_has_its_own_label(tmp_path: Path) -> None:
     png_set(tmp_path)
     data = opened(tmp_path, **PNG, size=40)
     for fold in data.folds.values():
         for image, label in zip(fold.inputs, fold.labels, strict=True):
             apart = [
-                float((image - rendered(Pixels(grey(seed).astype(np.float32), hu=False), 40, WINDOWS)).abs().max())
+                float((image - render(Pixels(grey(seed).astype(np.float32), hu=False), 40, WINDOWS)).abs().max())
                 for seed in range(20)
             ]
             assert min(apart) < 1e-6
             assert label[5] == float(np.argmin(apart) < 10)
 
 
-def test_a_byte_order_mark_and_blanks_in_the_header_do_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_spaces_in_the_header_are_ignored(tmp_path: Path) -> None:
     png_set(tmp_path, header="\ufeffid , hemorrhage ")
     assert len(labels_of(opened(tmp_path, **PNG))) == 20
 
@@ -63,7 +63,7 @@ def test_an_empty_cell_is_unlabelled(tmp_path: Path) -> None:
     assert np.isnan(labels_of(opened(tmp_path, **PNG))[:, 5]).sum() == 1
 
 
-def test_what_does_not_match_is_left_out_only_when_allowed(tmp_path: Path) -> None:
+def test_unmatched_images_and_labels_are_left_out_only_if_allowed(tmp_path: Path) -> None:
     png_set(tmp_path)
     for number in range(7):
         (tmp_path / "scans" / "head_ct" / f"{number:03d}.png").unlink()
@@ -99,9 +99,9 @@ def _a_link_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_cut_in_half, "head_ct/004.png: unreadable or truncated picture (OSError): copy it again"),
+        (_cut_in_half, "head_ct/004.png: unreadable or truncated image (OSError): copy it again"),
         (_all_the_same, "all 20 images are the same: the export has failed"),
-        (_a_link_out, "labels.csv, row 6: path 'head_ct/004.png' leads out of root through a link"),
+        (_a_link_out, "labels.csv, row 6: path 'head_ct/004.png' is a link that leaves root"),
         (
             lambda at: lines(at, "4,1", "../4,1"),
             "row 6, column `id`: got '../4', which does not fit head_ct/{id:03d}.png",
@@ -114,7 +114,7 @@ def _a_link_out(folder: Path) -> None:
             lambda at: lines(at, "id, hemorrhage", "name,ICH"),
             "wanted the column `id` and `hemorrhage`, found `name`, `ICH`: correct the header or set `columns`",
         ),
-        (lambda at: lines(at, "id, hem", "id, id, hem"), "labels.csv: column `id` stands twice in the header"),
+        (lambda at: lines(at, "id, hem", "id, id, hem"), "labels.csv: column `id` is twice in the header"),
         (
             lambda at: (at / "scans" / "labels.csv").write_text(""),
             "labels.csv: empty, wanted a header and a row per scan",
@@ -124,20 +124,23 @@ def _a_link_out(folder: Path) -> None:
             lambda at: (at / "scans" / "labels.csv").write_bytes(b"id,\xff\n"),
             "not a comma-separated text file in UTF-8",
         ),
-        (lambda at: (at / "scans" / "labels.csv").unlink(), "no labels.csv in root: put the CSV there or name it"),
+        (
+            lambda at: (at / "scans" / "labels.csv").unlink(),
+            "no labels.csv in root: put the CSV there, or set `labels` to its name",
+        ),
     ],
 )
-def test_a_spoilt_set_of_pictures_is_refused(tmp_path: Path, spoil: Callable[[Path], object], words: str) -> None:
+def test_a_damaged_set_of_images_is_refused(tmp_path: Path, spoil: Callable[[Path], object], words: str) -> None:
     png_set(tmp_path)
     spoil(tmp_path)
     assert words in refused(tmp_path, **PNG)
 
 
-def test_an_id_that_climbs_out_of_root_is_refused(tmp_path: Path) -> None:
+def test_an_id_that_leaves_root_is_refused(tmp_path: Path) -> None:
     png_set(tmp_path)
     lines(tmp_path, "\n4,1", "\n../../4,1")
     text = refused(tmp_path, kind="png_csv", images="head_ct/{id}.png", columns={"any": "hemorrhage"})
-    assert "row 6: path 'head_ct/../../4.png': wanted one relative to root, with / and without .." in text
+    assert "row 6: path 'head_ct/../../4.png': wanted a path relative to root, with / and without .." in text
 
 
 def test_a_missing_and_an_empty_root_are_refused(tmp_path: Path) -> None:
@@ -192,9 +195,9 @@ def test_a_normal_folder_is_negative_for_all_that_other_folders_name(tmp_path: P
     ("named", "words"),
     [
         ({"bleed": ["any"], "healthy": []}, "class folder `healthy` is not in root"),
-        ({"bleed": ["any"], "empty": []}, "class folder `empty` holds no PNG or JPEG"),
+        ({"bleed": ["any"], "empty": []}, "class folder `empty` contains no PNG or JPEG"),
         ({"bleed": ["any"]}, "10 images without a label in `classes`: normal/0.png, normal/1.png"),
-        ({"bleed": ["any"], "../scans/normal": []}, "classes: path '../scans/normal': wanted one relative to root"),
+        ({"bleed": ["any"], "../scans/normal": []}, "classes: path '../scans/normal': wanted a path relative to root"),
     ],
 )
 def test_class_folders_that_do_not_fit_are_refused(tmp_path: Path, named: dict[str, list[str]], words: str) -> None:

@@ -1,0 +1,85 @@
+"""The site file of a table: which file, which column is the target, and how rows go into folds."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from brainct.core.sentences import sentences
+from brainct.errors import Refused
+from brainct.training.site_yaml import read_yaml
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Demonstration = Literal["breast_cancer", "wine", "digits"]
+
+
+class _Choices(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Split(_Choices):
+    """Fractions of the folds (sum 1), and the seed of the random split."""
+
+    train: Fraction = 0.6
+    valid: Fraction = 0.2
+    test: Fraction = 0.2
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Split":
+        if abs(self.train + self.valid + self.test - 1) > 1e-6 or self.train == 0:
+            raise ValueError("train, valid and test must add up to 1, and train be more than 0")
+        return self
+
+
+class TableFile(_Choices):
+    """One site's choices.
+
+    kind: `table`, or `demo_table`, one of scikit-learn's data sets, partitioned among the sites. path: a CSV file with
+    a header, or a Parquet file (`pip install brainct[table]`). target: the column of labels, where an empty cell is an
+    unknown label. positive: the text of the target that counts as 1 in a binary task; else the target is 0 or 1.
+    columns: the job's features in this file: names in the job's order, or {feature: column}; by default the columns of
+    the features' names, or all but target and patient. patient: column whose rows of one value stay in one fold.
+    missing: `mean` puts the mean over all sites in place of an empty cell; `refuse` refuses the file. public: a file of
+    the public set, the same at all sites, whose target is not read.
+    """
+
+    kind: Literal["table", "demo_table"]
+    path: Path | None = None
+    target: str = "target"
+    positive: str | None = None
+    columns: list[str] | dict[str, str] | None = None
+    patient: str | None = None
+    missing: Literal["refuse", "mean"] = "refuse"
+    public: Path | None = None
+    split: Split = Split()
+    batch_size: Annotated[int, Field(ge=1, le=10**7)] = 32
+    demo: Demonstration = "breast_cancer"
+    demo_public: Annotated[int, Field(ge=0, le=10**4)] = 60
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TableFile":
+        if (self.kind == "table") != (self.path is not None):
+            raise ValueError("`path` names the file of kind table, and of no other kind")
+        return self
+
+
+def read_site_file(path: Path | None) -> TableFile:
+    """The validated site file with absolute paths; without one the demonstration table."""
+    if path is None:
+        return TableFile(kind="demo_table")
+    given = read_yaml(path)
+    folder, named = path.resolve().parent, [key for key in ("path", "public") if key in given]
+    absolute: dict[str, Any] = {key: str(folder / given[key]) for key in named}
+    return _validated({**given, **absolute}, path.name)
+
+
+def _validated(given: Mapping[str, Any], name: str) -> TableFile:
+    try:
+        # strict mode takes text for paths only from JSON
+        return TableFile.model_validate_json(json.dumps(given, default=str))
+    except ValidationError as error:
+        raise Refused(f"{name}: {sentences(error)}") from None
