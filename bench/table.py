@@ -157,11 +157,12 @@ def main() -> None:
     text = [
         "# Tables: federated, pooled and alone",
         "",
-        f"Written by `python bench/table.py --seeds {seeds}`; mean ± standard deviation over {seeds} seeds of partition,",
-        f"folds and initial weights. Federated rows: {ROUNDS} rounds of {FIT['epochs']} passes (`radon`: one round of",
-        f"{ROUNDS * FIT['epochs']}); alone and pooled: {ROUNDS * FIT['epochs']} passes. SGD at rate {FIT['rate']}. A score",
-        "is over the test samples of all sites together. Columns are standardised over all sites in every row; 60 samples",
-        "are the public set, which only `fedct` uses. `radon` has its guarantee: one level of r = D + 3 sites for D columns.",
+        f"Written by `python bench/table.py --seeds {seeds}`; mean ± standard deviation over {seeds} seeds of",
+        f"partition, folds and initial weights. Federated rows: {ROUNDS} rounds of {FIT['epochs']} passes (`radon`:",
+        f"one round of {ROUNDS * FIT['epochs']}); alone and pooled: {ROUNDS * FIT['epochs']} passes. SGD at rate",
+        f"{FIT['rate']}. A score is over the test samples of all sites together. Columns are standardised over all",
+        "sites in every row; 60 samples are the public set, which only `fedct` uses. `radon` has its guarantee: one",
+        "level of r = D + 3 sites for D columns.",
     ]
     for name, (sites, common, schemes) in settings().items():
         text += ["", f"## {name}", "", *table(rows(sites, common, schemes, seeds))]

@@ -18,7 +18,7 @@ from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.run.model_file import load_model, model_sha256
 from brainct.run.rehearse import rehearse
-from brainct.run.rounds import _same_public
+from brainct.run.roll_call import public_samples
 from brainct.schemes._forest import features, forest
 from brainct.schemes._votes import Ballot, count_votes, delivered_labels, flip, flip_rate, pack
 from brainct.schemes.fedct import VOTES, fedct
@@ -231,8 +231,8 @@ def test_the_models_hash_covers_the_consensus_and_is_the_same_in_other_processes
 def test_sites_with_other_public_scans_are_refused_by_name():
     about = [{"public": {"scans": 6, "fingerprint": "a" * 64}}, {"public": {"scans": 6, "fingerprint": "b" * 64}}]
     with pytest.raises(Refused, match="different public sets .site-1, site-3: 6 scans aaaa.*; site-2: 6 scans bbbb"):
-        _same_public({"site-1": about[0], "site-2": about[1], "site-3": about[0]})
-    assert _same_public({"site-1": about[0], "site-2": about[0]}) == 6
+        public_samples({"site-1": about[0], "site-2": about[1], "site-3": about[0]})
+    assert public_samples({"site-1": about[0], "site-2": about[0]}) == 6
 
 
 def test_a_hospital_outside_learns_from_the_consensus():

@@ -59,7 +59,7 @@ def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequen
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
     from brainct.security.credentials import offline
-    from brainct.site.agent import site_file_of
+    from brainct.site.data import site_file_of
     from brainct.training.site_files import decoding
 
     delivered = read_model(file)
