@@ -9,11 +9,11 @@ class Refused(ValueError):
 
 
 class Declined(Refused):
-    """A site's refusal whose reason follows from the server's order alone, so that the server may read it in words."""
+    """A site's refusal whose reason follows from the server's request alone, so that the server may read it."""
 
 
 def failed(site: str) -> str:
-    """All that a site says when it could not answer an order after it had looked at its scans.
+    """The reply of a site that failed after it had looked at its data.
 
     One sentence for every reason: a server that chooses what fails would read in the reason what the scans are.
     """

@@ -99,6 +99,7 @@ def test_weights_on_disk_are_the_weights(tmp_path):
     held = serialization.OnDisk(tmp_path / "r" / "0.safetensors", weights)
     assert list(held) == list(weights)
     assert all(torch.equal(held[key], weights[key]) for key in weights)
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o700
     with pytest.raises(KeyError):
         held["other"]
 

@@ -1,4 +1,4 @@
-"""Orders and answers survive FLARE's own serialisation."""
+"""Requests and replies survive FLARE's own serialisation."""
 
 import pytest
 import torch

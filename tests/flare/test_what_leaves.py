@@ -11,7 +11,7 @@ from brainct.flare.admin import submit_job
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.security.disclosures import ENVELOPE, INSIDE, check_answer, leaves, row_of, rows
+from brainct.security.disclosures import ENVELOPE, INSIDE, check_reply, leaves, row_of, rows
 from tests.conftest import PHANTOM, ROOT
 from tests.support.faults import LEAD, ready
 from tests.support.fewer import project_of
@@ -56,7 +56,7 @@ def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
     folder, record, _ = captured
     seen, found_rows = set(), set()
     for _, answer in messages(folder):
-        check_answer(answer)
+        check_reply(answer)
         found = {place: row_of(place) for place, value in leaves(answer)}
         found_rows |= {row for row in found.values() if row}
         seen |= {row.when for row in found.values() if row}

@@ -10,6 +10,7 @@ from brainct.job.config import plan_of
 from brainct.leakage import crafted_networks
 from brainct.leakage.crafted_networks import CLEAR, imprint, imprint_weights, read_imprint
 from brainct.leakage.loss_attack import read_through_loss
+from brainct.protocol.replies import Description, Failure, Update
 from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
 from tests.support.requests import describes
@@ -27,22 +28,22 @@ def scans(size, count=6, seed=0):
 
 
 class Site:
-    """Answers as the scheme says, without any agent between; a test says what else becomes of an answer."""
+    """Replies as the scheme says, without any agent between; a test says what else becomes of a reply."""
 
     def __init__(self, fold, noise=0.0, refuse="", tells_loss=True):
         self.fold, self.noise, self.refuse, self.tells_loss, self.rounds = fold, noise, refuse, tells_loss, []
 
-    def answer(self, order):
-        if describes(order):
-            return {"about": {}}
+    def reply(self, request):
+        if describes(request):
+            return Description({})
         if self.refuse:
-            return {"error": self.refuse}
-        self.rounds.append(order["round"])
-        plan = plan_of(order["plan"], "the job")
-        learner = learner_of(plan, Dataset("x", {"train": self.fold}, "0"), offline(plan, "site-1", order["round"]))
-        report, _ = plan.build().reply(Task(order["task"]["weights"]), learner, {})
+            return Failure(self.refuse)
+        self.rounds.append(request.round)
+        plan = plan_of(request.plan, "the job")
+        learner = learner_of(plan, Dataset("x", {"train": self.fold}, "0"), offline(plan, "site-1", request.round))
+        report, _ = plan.build().reply(Task(request.task.weights), learner, {})
         weights = {key: value + self.noise * torch.randn(value.shape) for key, value in report.weights.items()}
-        return {"weights": weights, "metrics": dict(report.metrics) if self.tells_loss else {}}
+        return Update(weights, report.examples, dict(report.metrics) if self.tells_loss else {}, {})
 
 
 @pytest.mark.parametrize("scheme", ["fedsgd", "fedavg"])

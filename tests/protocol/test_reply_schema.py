@@ -16,7 +16,8 @@ from brainct.job.config import plan_of
 from brainct.protocol.reply_schema import described, scored
 from brainct.run.inbox import Inbox, Reports, report_reader
 from brainct.run.record import RecordWriter
-from brainct.run.rounds import Run, _same_package, _same_public
+from brainct.run.roll_call import check_package, public_samples
+from brainct.run.rounds import Run
 from brainct.schemes import SCHEMES
 from tests.conftest import first_weights, tiny_model, tiny_plan
 from tests.support.hostile import ATTACKS
@@ -42,7 +43,7 @@ def taken(read, answer, what="round 3"):
     """The inbox after b's answer: it took it, or lost b with a sentence of one line."""
     inbox = Inbox(what, ["a", "b"], 1, read)
     used = inbox.accept("b", answer)
-    assert used == ("b" in inbox.answers)
+    assert used == ("b" in inbox.replies)
     assert used or any(key.startswith("b") for key in inbox.lost)
     assert all(words.isprintable() and len(words) < 600 for words in inbox.lost.values())
     return inbox
@@ -51,8 +52,8 @@ def taken(read, answer, what="round 3"):
 @QUIET
 @given(answer=STRANGE)
 def test_a_description_of_any_shape_is_used_or_refused(answer):
-    found = taken(partial(described, CT), answer).answers
-    _same_package(found) if found.get("b", {}).get("package") == fingerprint() else None
+    found = taken(partial(described, CT), answer).replies
+    check_package(found) if found.get("b", {}).get("package") == fingerprint() else None
     taken(lambda site, one: described(CT, site, one, needed=("public", "kept")), answer)
 
 
@@ -94,8 +95,8 @@ def test_a_report_of_any_shape_is_used_or_refused_under_every_scheme(asked, data
 
 def test_the_readers_take_an_honest_answer(asked):
     weights, read = asked["fedavg"]
-    assert taken(read, {**HONEST, "weights": weights}).answers["b"].examples == 8
-    assert taken(partial(described, CT), HONEST).answers["b"]["kept"] == KEPT
+    assert taken(read, {**HONEST, "weights": weights}).replies["b"].examples == 8
+    assert taken(partial(described, CT), HONEST).replies["b"]["kept"] == KEPT
 
 
 @pytest.mark.parametrize("about", [[1], 1, None, "x", True, [["kind", "phantom"]], {"kind": DEEP}])
@@ -135,13 +136,13 @@ def test_a_site_that_leaves_out_what_the_run_needs_is_refused_by_name(tmp_path, 
     run = Run(plan, ["a", "b"], transport, RecordWriter(tmp_path / "run", plan, plan.build(), "test", board=False))
     if missing == "public":
         with pytest.raises(Refused, match="b, the roll call: lacks public"):
-            run._roll_call()
+            run.exchanges.describe()
         return
-    found = run._roll_call()
-    assert _same_public(found) == 4
+    found = run.exchanges.describe()
+    assert public_samples(found) == 4
     if missing == "package":
         with pytest.raises(Refused, match="b has an unknown one"):
-            _same_package(found)
+            check_package(found)
 
 
 JOB = {"scheme": "fedavg", "rounds": 3, "network": {"architecture": "cnn", "size": 32}, "fit": {"rate": 0.05}}

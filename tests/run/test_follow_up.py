@@ -1,4 +1,4 @@
-"""A scheme's second exchange in a round, as the round loop, the desks and a resumed run see it."""
+"""A scheme's second exchange in a round, as the round loop, the agents and a resumed run see it."""
 
 import multiprocessing
 import signal
@@ -19,27 +19,27 @@ from brainct.schemes.fedavg import fedavg
 from brainct.site.agent import SiteAgent
 from tests.conftest import of_any, tiny_plan, tiny_scans
 from tests.support.kills import die, quiet
-from tests.support.requests import trains
+from tests.support.requests import plain, reply_to, trains
 
 SITES = site_names(5)
 
 
 class Post:
-    """Carries orders to desks; `change(site, order, answer)` may give another answer, or with None none at all."""
+    """Gives requests to agents; `change(site, request, reply)` may give another reply, or with None none at all."""
 
-    def __init__(self, folder, change=lambda site, order, answer: answer):
+    def __init__(self, folder, change=lambda site, request, reply: reply):
         scans = {site: of_any(tiny_scans(sum(site.encode()))) for site in SITES}
         self.agents = {
             site: SiteAgent(site, folder / "client_state", None, lambda f, site, *_: scans[site]) for site in SITES
         }
         self.change, self.seen = change, []
 
-    def __call__(self, orders, inbox):
-        self.seen += [(inbox.what, site, order) for site, order in orders.items() if trains(order)]
-        for site, order in orders.items():
-            answer = self.change(site, order, self.agents[site].answer(order))
-            if answer is not None:
-                inbox.accept(site, answer)
+    def __call__(self, requests, inbox):
+        self.seen += [(inbox.name, site, plain(request)) for site, request in requests.items() if trains(request)]
+        for site, request in requests.items():
+            reply = self.change(site, request, reply_to(self.agents[site], request))
+            if reply is not None:
+                inbox.accept(site, reply)
 
 
 def run(folder, post, rounds=4):
@@ -49,21 +49,21 @@ def run(folder, post, rounds=4):
     return record.content, lines
 
 
-def second(order, number=2):
-    return trains(order, number, step=1)
+def second(request, number=2):
+    return trains(request, number, step=1)
 
 
 def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path):
     sizes = {}
 
-    def weigh(site, order, answer):
-        if trains(order, 2):
-            sizes[site, order["step"]] = serialization.size(order["task"]), serialization.size(answer)
-        return answer
+    def weigh(site, request, reply):
+        if trains(request, 2):
+            sizes[site, request.step] = serialization.size(plain(request)["task"]), serialization.size(reply)
+        return reply
 
     post = Post(tmp_path, weigh)
     record, _ = run(tmp_path, post)
-    assert sorted({(what, order["step"]) for what, _, order in post.seen if order["round"] == 2}) == [
+    assert sorted({(what, request["step"]) for what, _, request in post.seen if request["round"] == 2}) == [
         ("round 2", 0),
         ("round 2, follow-up", 1),
     ]
@@ -80,17 +80,17 @@ def test_both_exchanges_are_one_round_in_the_record_and_say_their_step(tmp_path)
 @pytest.mark.parametrize(
     ("spoilt", "reason"),
     [
-        (None, "no answer in time"),
+        (None, "no reply in time"),
         ({"error": "power cut"}, "power cut"),
         ({"extra": {}}, "site-2, round 2, follow-up: its seeds are of other sites than those asked for"),
         ({"examples": 0}, "site-2, round 2, follow-up: reports 0 examples"),
-        ({"exchange": "round 2"}, "no answer in time"),
+        ({"exchange": "round 2"}, "no reply in time"),
     ],
 )
 def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_sum_has_it(tmp_path, spoilt, reason):
-    def change(site, order, answer):
-        spoil = second(order) and site == "site-2"
-        return (spoilt and {**answer, **spoilt}) if spoil else answer
+    def change(site, request, reply):
+        spoil = second(request) and site == "site-2"
+        return (spoilt and {**reply, **spoilt}) if spoil else reply
 
     record, lines = run(tmp_path, Post(tmp_path, change))
     assert record["rounds"][2]["lost"]["site-2 (follow-up)"].startswith(reason)
@@ -101,11 +101,11 @@ def test_a_site_that_is_lost_in_the_follow_up_is_named_with_the_reason_and_the_s
 
 def test_a_follow_up_with_too_few_answers_is_said_and_the_round_changes_nothing(tmp_path):
     gone = ("site-2", "site-3", "site-4")
-    post = Post(tmp_path, lambda site, order, answer: None if second(order) and site in gone else answer)
+    post = Post(tmp_path, lambda site, request, reply: None if second(request) and site in gone else reply)
     record, lines = run(tmp_path, post, rounds=5)
-    words = "round 2, follow-up can't be closed: 2 of 5 sites answered, the quorum is 3. site-2: no answer in time"
+    words = "round 2, follow-up can't be closed: 2 of 5 sites replied, the quorum is 3. site-2: no reply in time"
     assert any(line.startswith(words) for line in lines)
-    asked = {what: sorted(order["task"]["weights"]) for what, site, order in post.seen if site == "site-1"}
+    asked = {what: sorted(request["task"]["weights"]) for what, site, request in post.seen if site == "site-1"}
     assert asked["round 2"]
     assert not asked["round 3"]
     assert asked["round 4"] == asked["round 2"]
@@ -118,11 +118,11 @@ def test_a_site_that_was_silent_in_the_follow_up_is_not_waited_for_in_the_next_r
     late = {}
 
     class Looks(Post):
-        def __call__(self, orders, inbox):
-            late[inbox.what] = sorted(inbox.late)
-            super().__call__(orders, inbox)
+        def __call__(self, requests, inbox):
+            late[inbox.name] = sorted(inbox.late)
+            super().__call__(requests, inbox)
 
-    gone = lambda site, order, answer: None if second(order, 1) and site == "site-3" else answer  # noqa: E731
+    gone = lambda site, request, reply: None if second(request, 1) and site == "site-3" else reply  # noqa: E731
     run(tmp_path, Looks(tmp_path, gone))
     assert (late["round 1"], late["round 1, follow-up"], late["round 2"], late["round 3"]) == ([], [], ["site-3"], [])
 
@@ -161,19 +161,19 @@ def test_a_run_killed_in_a_follow_up_ends_with_the_model_of_one_that_was_not(tmp
     wanted = rehearse(plan, site_names(4), tmp_path / "calm", log=quiet).content["model_sha256"]
 
     def child():
-        real, seen = SiteAgent.answer, []
+        real, seen = SiteAgent.reply, []
 
-        def answer(agent, order):
-            if trains(order, number, step=1):
+        def reply(agent, request):
+            if trains(request, number, step=1):
                 if len(seen) == answers:
                     die()
                 seen.append(agent.site)
-            found = real(agent, order)
+            found = real(agent, request)
             if len(seen) == answers == 4:
                 die()
             return found
 
-        monkeypatch.setattr(SiteAgent, "answer", answer)
+        monkeypatch.setattr(SiteAgent, "reply", reply)
         rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
 
     process = multiprocessing.get_context("fork").Process(target=child)
@@ -188,13 +188,13 @@ def test_another_loss_after_a_kill_in_the_follow_up_is_refused_by_who_had_answer
     """Both kinds of shares of one site would be shown; the round changes nothing and the run goes on."""
     plan, real, state = tiny_plan("secagg", rounds=6, evaluate_every=0), InProcess.__call__, {"kill": True}
 
-    def transport(here, orders, inbox):
-        step = next(iter(orders.values())).get("step")
-        if state["kill"] and inbox.what == "round 2" and step == 0:
-            orders = {site: order for site, order in orders.items() if site != "site-2"}
-            inbox.lose("site-2", "power cut")
-        real(here, orders, inbox)
-        if state["kill"] and inbox.what == "round 2, follow-up":
+    def transport(here, requests, inbox):
+        step = plain(next(iter(requests.values()))).get("step")
+        if state["kill"] and inbox.name == "round 2" and step == 0:
+            requests = {site: request for site, request in requests.items() if site != "site-2"}
+            inbox.mark_lost("site-2", "power cut")
+        real(here, requests, inbox)
+        if state["kill"] and inbox.name == "round 2, follow-up":
             raise KeyboardInterrupt
 
     lines = []
@@ -204,6 +204,6 @@ def test_another_loss_after_a_kill_in_the_follow_up_is_refused_by_who_had_answer
             rehearse(plan, site_names(4), tmp_path / "out", log=quiet)
         state["kill"] = False
         content = resume(tmp_path / "out", log=lines.append).content
-    assert any(line.startswith("round 2, follow-up can't be closed: 1 of 4 sites answered") for line in lines)
+    assert any(line.startswith("round 2, follow-up can't be closed: 1 of 4 sites replied") for line in lines)
     assert content["rounds"][4]["bytes_sent"]["site-2"] > content["rounds"][3]["bytes_sent"]["site-2"]
     assert "model_sha256" in content

@@ -157,6 +157,7 @@ def test_an_answer_that_is_not_used(tmp_path, name, changes):
         {"examples": 10**12},
         {"examples": True},
         {"weights": "text"},
+        {"norm1.bias": "DOE^JANE"},
         {"weights": {}},
         {"metrics": {"loss": "DOE^JANE"}},
         {"metrics": "DOE^JANE"},
@@ -375,7 +376,7 @@ def test_fedma_takes_counts_that_are_counts(labelled):
 
 
 def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
-    with pytest.raises(Refused, match="a, its scores: 1 keys or values are none that a site may send"):
+    with pytest.raises(Refused, match="a, its scores: 1 keys or values are not allowed by the schema"):
         scored(CT, "a", {"scores": {}})
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"]}
     kept = {"round": 3, "empty": False}

@@ -1,4 +1,4 @@
-"""Who is let in, who is lost and why, and when waiting ends."""
+"""Which replies count, who is lost and why, and when waiting ends."""
 
 import time
 
@@ -34,7 +34,7 @@ def test_it_waits_for_the_grace_once_the_quorum_is_met():
     time.sleep(0.06)
     assert box.closed()
     assert list(box.close()) == ["b"]
-    assert box.lost == {"a": "no answer in time", "c": "no answer in time"}
+    assert box.lost == {"a": "no reply in time", "c": "no reply in time"}
 
 
 def test_it_closes_at_the_deadline_and_says_who_is_missing_when_the_quorum_is_not_met():
@@ -42,9 +42,7 @@ def test_it_closes_at_the_deadline_and_says_who_is_missing_when_the_quorum_is_no
     box.accept("b", {"value": 1})
     time.sleep(0.03)
     assert box.closed()
-    with pytest.raises(
-        Refused, match=r"round 3 can't be closed: 1 of 3 sites answered, the quorum is 2\. a: no answer"
-    ):
+    with pytest.raises(Refused, match=r"round 3 can't be closed: 1 of 3 sites replied, the quorum is 2\. a: no reply"):
         box.close()
 
 
@@ -59,8 +57,8 @@ def test_it_does_not_wait_for_a_site_that_was_lost_before():
 def test_a_site_that_was_lost_before_and_takes_its_order_is_waited_for_again():
     box = inbox(quorum=2, grace=1000, late=["c"])
     box.slowest = {"a": 0.0, "c": 0.0}
-    box.fetched("a")
-    box.fetched("c")
+    box.mark_fetched("a")
+    box.mark_fetched("c")
     box.accept("a", {"value": 1})
     box.accept("b", {"value": 1})
     assert not box.closed()
@@ -116,7 +114,7 @@ def test_an_answer_to_an_earlier_exchange_is_not_used_is_named_and_its_site_is_w
     assert not box.accept("c", {"value": 1, "exchange": "round 2"})
     box.accept("a", {"value": 1, "exchange": "round 3"})
     box.accept("b", {"value": 1, "exchange": "round 3"})
-    assert box.lost == {"c (late)": "its answer to round 2 came in round 3 and is not used"}
+    assert box.lost == {"c (late)": "its reply to round 2 came in round 3 and is not used"}
     assert not box.closed()
     assert box.accept("c", {"value": 3, "exchange": "round 3"})
     assert box.close() == {"a": 1, "b": 1, "c": 3}
@@ -128,7 +126,7 @@ def test_nothing_is_taken_in_after_the_end():
     assert box.closed()
     assert box.close() == {"a": 1}
     assert not box.accept("b", {"value": 1})
-    assert box.answers == {"a": 1}
+    assert box.replies == {"a": 1}
 
 
 def test_a_second_answer_and_an_unknown_site_change_nothing_and_are_named():
@@ -137,11 +135,11 @@ def test_a_second_answer_and_an_unknown_site_change_nothing_and_are_named():
     assert not box.accept("a", {"value": 2})
     assert not box.accept("mallory", {"value": 3})
     box.accept("b", {"value": 1})
-    box.lose("c", "power cut")
+    box.mark_lost("c", "power cut")
     assert box.closed()
     assert box.close() == {"a": 1, "b": 1}
-    assert box.lost["a (again)"] == "a answered twice in round 3; the first answer counts"
-    assert box.lost["mallory"] == "mallory was not asked in round 3; its answer is not used"
+    assert box.lost["a (again)"] == "a replied twice in round 3; the first reply counts"
+    assert box.lost["mallory"] == "mallory was not asked in round 3; its reply is not used"
     assert box.lost["c"] == "power cut"
 
 
@@ -219,5 +217,5 @@ def test_a_sites_words_are_one_line_of_bounded_length():
     assert len(box.lost["a"]) <= 503
     box.accept("b", {"value": 1, "exchange": "round\n7"})
     assert "\n" not in box.lost["b (late)"]
-    box.lose("c", "a\nb")
+    box.mark_lost("c", "a\nb")
     assert box.lost["c"] == "a b"

@@ -27,7 +27,7 @@ def run(folder, scheme="feddc", lines=None, sites=SITES, rounds=3, choices=(), *
 
 
 @pytest.mark.parametrize("scheme", [pytest.param("fedavg", marks=pytest.mark.slow), "feddc"])
-def test_the_model_is_the_same_to_the_bit_with_one_worker_two_or_three_and_again(tmp_path, scheme):
+def test_the_model_is_bit_identical_with_one_worker_two_or_three_and_again(tmp_path, scheme):
     hashes = [
         run(tmp_path / str(number), scheme, workers=workers)["model_sha256"]
         for number, workers in enumerate((1, 1, 2, 3))
@@ -93,9 +93,7 @@ def test_a_lost_site_costs_one_round_and_is_named(tmp_path):
 
 
 def test_too_many_lost_sites_end_the_run_with_the_reason_and_keep_what_was_closed(tmp_path):
-    with pytest.raises(
-        Refused, match=r"round 1 can't be closed: 1 of 3 sites answered, the quorum is 2\. site-1: lost"
-    ):
+    with pytest.raises(Refused, match=r"round 1 can't be closed: 1 of 3 sites replied, the quorum is 2\. site-1: lost"):
         run(tmp_path / "out", lose=[("site-1", 1), ("site-2", 1)])
     assert len(json.loads((tmp_path / "out" / "record.json").read_text())["rounds"]) == 1
     assert not (tmp_path / "out" / "model.safetensors").exists()
@@ -140,7 +138,7 @@ def test_a_site_whose_training_diverges_is_named_whatever_the_workers(tmp_path, 
         assert set(record["rounds"][2]["metrics"]) == set(record["test"]) == set(SITES)
 
 
-def test_a_killed_worker_is_started_again_and_the_result_stays_the_same_to_the_bit(tmp_path):
+def test_a_killed_worker_is_started_again_and_the_result_stays_bit_identical(tmp_path):
     wanted = run(tmp_path / "calm", rounds=12)["model_sha256"]
     lines, killed = [], []
 

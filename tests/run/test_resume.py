@@ -13,6 +13,7 @@ from brainct.core import serialization
 from brainct.core.names import site_names
 from brainct.errors import Refused
 from brainct.job import folders
+from brainct.protocol.replies import Failure
 from brainct.run import checkpoint
 from brainct.run.rehearse import rehearse, resume
 from brainct.site.agent import SiteAgent
@@ -51,7 +52,7 @@ def test_the_resume_is_noted_with_its_round_and_time_and_the_seconds_go_on(tmp_p
     before = checkpoint.load(tmp_path / "out" / "state", "out").record.seconds
     lines = []
     content = resume(tmp_path / "out", log=lines.append).content
-    assert "run run goes on after 2 of 4 rounds" in lines
+    assert "run run continues after 2 of 4 rounds" in lines
     assert [note["round"] for note in content["resumed"]] == [2]
     assert content["resumed"][0]["time"].endswith("+00:00")
     assert content["seconds"] > before > 0
@@ -159,7 +160,7 @@ def interrupted(folder, scheme="scaffold", after=3):
             raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        rehearse(plan, site_names(2), folder, log=quiet, closed=closed)
+        rehearse(plan, site_names(2), folder, log=quiet, on_round_closed=closed)
     return folder / "state"
 
 
@@ -209,17 +210,17 @@ def test_a_state_that_went_on_while_the_run_was_called_is_refused(tmp_path, monk
 
 def test_a_site_that_answered_and_had_nothing_to_keep_yet_is_not_taken_for_one_that_lost_it(tmp_path):
     """The first round of secagg collects keys; a site that is lost in the second one has kept nothing so far."""
-    plan, real = tiny_plan("secagg", rounds=4, evaluate_every=0), SiteAgent.answer
+    plan, real = tiny_plan("secagg", rounds=4, evaluate_every=0), SiteAgent.reply
 
-    def answer(agent, order):
-        lost = trains(order, 1) and agent.site == "site-2"
-        return {"error": "power cut", "exchange": order["exchange"]} if lost else real(agent, order)
+    def reply(agent, request):
+        lost = trains(request, 1) and agent.site == "site-2"
+        return Failure("power cut") if lost else real(agent, request)
 
     def closed(row):
         if row["round"] == 1:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(SiteAgent, "answer", answer)
-        rehearse(plan, site_names(4), tmp_path / "out", log=quiet, closed=closed)
+        patch.setattr(SiteAgent, "reply", reply)
+        rehearse(plan, site_names(4), tmp_path / "out", log=quiet, on_round_closed=closed)
     assert "model_sha256" in resume(tmp_path / "out", log=quiet).content

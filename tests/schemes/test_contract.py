@@ -20,7 +20,7 @@ from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, of_any, tiny_learner, tiny_model, tiny_plan, tiny_scans
 from tests.support import by_hand
 from tests.support.by_hand import MORE, sites_of
-from tests.support.requests import trains
+from tests.support.requests import reply_to, trains
 
 
 def in_one_process(name, *marks):
@@ -216,11 +216,11 @@ def test_a_scheme_that_is_tried_with_more_sites_refuses_to_lose_one_of_fewer(nam
 
 
 LOSSES = {"before": (1,), "during": (1,), "after": (2, 3)}
-"""Rounds that end without a site: its order never came, its answer was lost on the way, or it went after a report."""
+"""Rounds that end without a site: its request never came, its reply was lost on the way, or it left after a report."""
 
 
 class Losing:
-    """Carries orders to real desks; `gone` has no answer in the rounds that its loss says."""
+    """Gives requests to real agents; `gone` has no reply in the rounds that its loss says."""
 
     def __init__(self, name, folder, loss, gone="site-2"):
         scans = {site: of_any(tiny_scans(sum(site.encode()))) for site in sites_of(name)}
@@ -229,18 +229,18 @@ class Losing:
         }
         self.loss, self.gone, self.too_few = loss, gone, False
 
-    def __call__(self, orders, inbox):
-        for site in sorted(orders):
-            lost = site == self.gone and trains(orders[site]) and orders[site]["round"] in LOSSES[self.loss]
+    def __call__(self, requests, inbox):
+        for site in sorted(requests):
+            lost = site == self.gone and trains(requests[site]) and requests[site].round in LOSSES[self.loss]
             if not lost:
-                inbox.accept(site, self.agents[site].answer(orders[site]))
+                inbox.accept(site, reply_to(self.agents[site], requests[site]))
             elif self.loss == "during":
-                answer = self.agents[site].answer(orders[site])
-                assert "error" not in answer
-                assert serialization.sha256(answer) == serialization.sha256(self.agents[site].answer(orders[site])), (
-                    "asked once more"
-                )
-        self.too_few = len(inbox.answers) < inbox.quorum
+                reply = reply_to(self.agents[site], requests[site])
+                assert "error" not in reply
+                assert serialization.sha256(reply) == serialization.sha256(
+                    reply_to(self.agents[site], requests[site])
+                ), "asked once more"
+        self.too_few = len(inbox.replies) < inbox.quorum
 
 
 def ended(run):

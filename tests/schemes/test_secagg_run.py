@@ -19,14 +19,14 @@ from tests.conftest import tiny_plan, tiny_scans
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
 from tests.support.kit import Authority, hospital_kit
-from tests.support.requests import request, task_of, trains
+from tests.support.requests import plain, reply_to, request, task_of, trains
 from tests.support.summing import SITES
 
 
 class Carrying:
-    """Carries orders to real desks, each with a secret of its own, and notes what they send.
+    """Gives requests to real agents, each with a secret of its own, and notes what they send.
 
-    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's order, or of its answer.
+    kits: where the sites' kits lie, if they have any. change: what a server makes of a site's request, or of its reply.
     """
 
     def __init__(self, folder, kits=None, change=lambda site, what: what):
@@ -43,14 +43,14 @@ class Carrying:
         }
         self.sent, self.change = [], change
 
-    def __call__(self, orders, inbox):
-        for site in sorted(orders):
-            answer = self.change(site, self.agents[site].answer(self.change(site, orders[site])))
-            self.sent += [serialization.sha256(answer)] if trains(orders[site]) else []
-            inbox.accept(site, answer)
+    def __call__(self, requests, inbox):
+        for site in sorted(requests):
+            reply = self.change(site, reply_to(self.agents[site], self.change(site, plain(requests[site]))))
+            self.sent += [serialization.sha256(reply)] if trains(requests[site]) else []
+            inbox.accept(site, reply)
 
 
-def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit(tmp_path):
+def test_sites_draw_other_keys_for_each_run_and_the_model_is_bit_identical(tmp_path):
     plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
     carrier = Carrying(tmp_path / "client_state")
     for number in range(2):
@@ -69,7 +69,7 @@ def test_sites_draw_other_keys_for_each_run_and_the_model_is_the_same_to_the_bit
 def test_a_site_that_starts_again_in_a_run_has_the_same_key(tmp_path):
     scans, asked = tiny_scans(1), request(tiny_plan("secagg"), sites=SITES, task=task_of({}, {ROUND: 0}))
     sites = ("site-1", "site-1", "site-2", "site-3")
-    keys = [Agreed(site, tmp_path, None, lambda *_: scans).answer(asked)["extra"] for site in sites]
+    keys = [Agreed(site, tmp_path, None, lambda *_: scans).reply_plain(asked)["extra"] for site in sites]
     assert keys[0] == keys[1]
     assert all(first != second for first, second in itertools.pairwise(keys[1:]))
 
@@ -89,7 +89,7 @@ def federated(folder, carrier, rounds=3, log=lambda line: None):
     return sha256(Run(plan, SITES, carrier, record, log=log)()), record.content
 
 
-def test_with_the_hospitals_certificates_the_model_is_the_same_to_the_bit(tmp_path, kits):
+def test_with_the_hospitals_certificates_the_model_is_bit_identical(tmp_path, kits):
     signed, record = federated(tmp_path / "1", Carrying(tmp_path / "client_state", kits))
     assert signed == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert not any(row["lost"] for row in record["rounds"])
@@ -149,14 +149,14 @@ def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(t
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 1:
             agent, extra = carrier.agents[site], what["task"]["extra"]
-            assert serialization.sha256(agent.answer(what)) == serialization.sha256(agent.answer(what))
+            assert serialization.sha256(agent.reply_plain(what)) == serialization.sha256(agent.reply_plain(what))
             opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
-            refused.append(agent.answer({**what, "task": task_of({}, {**extra, OPEN: opening})}))
+            refused.append(agent.reply_plain({**what, "task": task_of({}, {**extra, OPEN: opening})}))
         return what
 
     carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
-    assert [set(answer) for answer in refused] == [{"error", "exchange"}]
+    assert [set(reply) for reply in refused] == [{"error", "exchange"}]
 
 
 def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again(tmp_path):
@@ -166,14 +166,14 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 0:
             agent = carrier.agents[site]
-            assert serialization.sha256(agent.answer(what)) == serialization.sha256(agent.answer(what))
+            assert serialization.sha256(agent.reply_plain(what)) == serialization.sha256(agent.reply_plain(what))
             moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
-            refused.append(agent.answer({**what, "task": {**what["task"], "weights": moved}})["error"])
+            refused.append(agent.reply_plain({**what, "task": {**what["task"], "weights": moved}})["error"])
         return what
 
     carrier = Carrying(tmp_path / "client_state", change=asked_again)
     assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert refused == [
-        "the server asks for round 1, but site-1 keeps what it had after round 1 of this run and answers each order "
-        "once: the server's state is an older copy; begin a new run"
+        "the server asks for round 1, but site-1 stored client state after round 1 of this run and replies to each "
+        "request once: the server's state is an older copy; begin a new run"
     ]

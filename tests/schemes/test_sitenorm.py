@@ -223,8 +223,8 @@ def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, sm
     weights = first_weights(plan)
     task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})
     asked = request(plan, "evaluate", round=plan.rounds, task=task, fold="test")
-    found = agent.answer(asked)["scores"]["any"]["brier"]
-    learner = learner_of(plan, agent._data[1], offline(plan, "site-1", 1))
+    found = agent.reply_plain(asked)["scores"]["any"]["brier"]
+    learner = learner_of(plan, agent.data.of(plan, ["site-1"], False), offline(plan, "site-1", 1))
     own = moments(learner)
     change = normalising((own.sum / own.scans).tolist(), (own.scatter / own.scans).tolist())
     seeing = learner.adapted(inputs=change)

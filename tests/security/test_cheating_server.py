@@ -1,4 +1,4 @@
-"""A server that cheats: each attack as it was run, what it gets now, and random orders that get nothing unlisted."""
+"""A server that cheats: each attack as it was run, what it gets now, and random requests that get nothing unlisted."""
 
 import json
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainct.protocol.terms import evaluations
-from brainct.security.disclosures import check_answer, leaves, row_of
+from brainct.security.disclosures import check_reply, leaves, row_of
 from tests.conftest import CHAIN, first_weights, tiny_plan
 from tests.support.guarded import SITE, SITES, begun, door, hospital, moved, request
 from tests.support.hostile import ATTACKS
@@ -35,35 +35,35 @@ NOISY = {"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 50.0}}
         ({"evaluate_every": 1}, "(evaluate_every)"),
     ],
 )
-@pytest.mark.parametrize("what", ["reply", "evaluate"])
+@pytest.mark.parametrize("what", ["train", "evaluate"])
 def test_what_a_run_is_can_not_change_after_the_roll_call(tmp_path, what, change, named):
     site = begun(tmp_path, tiny_plan())
     found = request(tiny_plan(**change), what, fold="test", round=3 if what == "evaluate" else 0)
-    error = site.answer(found)["error"]
+    error = site.reply_plain(found)["error"]
     assert error.startswith(ATTACKS["run that changes"].line)
     assert named in error
 
 
 def test_other_sites_than_at_the_roll_call_are_not_answered(tmp_path):
     site = begun(tmp_path, tiny_plan())
-    assert "(sites)" in site.answer(request(tiny_plan(), sites=SITES[:2]))["error"]
+    assert "(sites)" in site.reply_plain(request(tiny_plan(), sites=SITES[:2]))["error"]
 
 
 def test_nothing_is_answered_without_a_roll_call_nor_in_a_run_that_begins_twice(tmp_path):
-    assert "has heard of no roll call" in door(tmp_path).answer(request(tiny_plan()))["error"]
+    assert "knows no roll call" in door(tmp_path).reply_plain(request(tiny_plan()))["error"]
     site = begun(tmp_path, tiny_plan())
-    assert "weights" in site.answer(request(tiny_plan()))
-    assert site.answer(request(tiny_plan(), "describe"))["error"] == ATTACKS["run that begins again"].line
-    assert "(seed)" in site.answer(request(tiny_plan(seed=5), "describe", new=False))["error"]
+    assert "weights" in site.reply_plain(request(tiny_plan()))
+    assert site.reply_plain(request(tiny_plan(), "describe"))["error"] == ATTACKS["run that begins again"].line
+    assert "(seed)" in site.reply_plain(request(tiny_plan(seed=5), "describe", new=False))["error"]
 
 
-def test_an_order_that_comes_again_gets_the_same_bytes_whatever_became_of_the_scans(tmp_path):
+def test_a_request_that_comes_again_gets_the_same_bytes_whatever_became_of_the_scans(tmp_path):
     plan = tiny_plan()
-    first = begun(tmp_path, plan, scans=hospital(0)).answer(request(plan))
-    again = door(tmp_path, hospital(1)).answer(request(plan))
+    first = begun(tmp_path, plan, scans=hospital(0)).reply_plain(request(plan))
+    again = door(tmp_path, hospital(1)).reply_plain(request(plan))
     assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
-    error = door(tmp_path).answer(request(plan, task=moved(first_weights(plan), 1)))["error"]
-    assert ATTACKS["second order for a round"].line in error
+    error = door(tmp_path).reply_plain(request(plan, task=moved(first_weights(plan), 1)))["error"]
+    assert ATTACKS["second request for a round"].line in error
 
 
 # D4: evaluation as an oracle --------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def test_a_server_gets_the_scores_of_as_many_models_as_the_plan_says_and_no_more
     for number in range(40):
         task = moved(first_weights(plan), number / 100)
         for fold in ("valid", "test"):
-            got += "scores" in site.answer(request(plan, "evaluate", fold=fold, round=number % 6, task=task))
+            got += "scores" in site.reply_plain(request(plan, "evaluate", fold=fold, round=number % 6, task=task))
     assert got == evaluations(plan) == 3
 
 
@@ -88,7 +88,7 @@ def test_the_oracle_of_thresholds_isolates_no_scan_any_more(tmp_path):
     for bias in (-1.0, -0.5, 0.5, 1.0):
         weights = {**first_weights(plan), "head.bias": torch.full((6,), bias)}
         task = task_of(weights)
-        answers.append(site.answer(request(plan, "evaluate", fold="test", round=3, task=task)))
+        answers.append(site.reply_plain(request(plan, "evaluate", fold="test", round=3, task=task)))
     assert sum("scores" in answer for answer in answers) == 1
     assert answers[0]["scores"]["any"]["confusion"] is None
     assert all(answer["error"] == ATTACKS["scores as an oracle"].line for answer in answers[1:])
@@ -96,10 +96,10 @@ def test_the_oracle_of_thresholds_isolates_no_scan_any_more(tmp_path):
 
 def test_as_many_runs_begin_in_a_day_as_the_policy_says(tmp_path):
     site = door(tmp_path, policy={"limits": {"runs_a_day": 3}})
-    answers = [site.answer(request(tiny_plan(seed=n), "describe", run=f"run-{n}")) for n in range(5)]
+    answers = [site.reply_plain(request(tiny_plan(seed=n), "describe", run=f"run-{n}")) for n in range(5)]
     assert ["about" in answer for answer in answers] == [True] * 3 + [False] * 2
     assert answers[-1]["error"].startswith(ATTACKS["many runs a day"].line)
-    assert "about" in site.answer(request(tiny_plan(seed=0), "describe", run="run-0", new=False))
+    assert "about" in site.reply_plain(request(tiny_plan(seed=0), "describe", run="run-0", new=False))
 
 
 def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
@@ -108,9 +108,9 @@ def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
     for number in range(12):
         plan = tiny_plan(seed=number, evaluate_every=0)
         site = door(tmp_path, policy=policy)
-        if "about" in site.answer(request(plan, "describe", run=f"run-{number}")):
-            told += "scores" in site.answer(request(plan, "evaluate", fold="test", round=3, run=f"run-{number}"))
-    spent = door(tmp_path, policy=policy)._guard.ledger.spent(1e-5)
+        if "about" in site.reply_plain(request(plan, "describe", run=f"run-{number}")):
+            told += "scores" in site.reply_plain(request(plan, "evaluate", fold="test", round=3, run=f"run-{number}"))
+    spent = door(tmp_path, policy=policy).filter.ledger.spent(1e-5)
     assert 1 <= told < 12
     assert spent["scores"] == spent["all"] <= 3.0
 
@@ -122,7 +122,7 @@ def test_noised_scores_are_paid_for_and_stop_when_the_budget_is_spent(tmp_path):
 def test_what_a_failed_training_says_does_not_depend_on_the_scans(tmp_path, policy):
     plan = tiny_plan(fit={"rate": 3e38})
     answers = [
-        begun(tmp_path / str(seed), plan, scans=hospital(seed), policy=policy).answer(request(plan))
+        begun(tmp_path / str(seed), plan, scans=hospital(seed), policy=policy).reply_plain(request(plan))
         for seed in range(3)
     ]
     assert answers == [{"error": ATTACKS["failure as an oracle"].line, "exchange": "round 0"}] * 3
@@ -131,12 +131,12 @@ def test_what_a_failed_training_says_does_not_depend_on_the_scans(tmp_path, poli
 def test_under_noise_a_failed_training_looks_like_any_other_and_is_paid_for(tmp_path):
     plan = tiny_plan(fit={"rate": 3e38})
     site = begun(tmp_path, plan, policy=NOISY)
-    answer = site.answer(request(plan))
+    answer = site.reply_plain(request(plan))
     assert set(answer) == {"weights", "examples", "metrics", "extra", "exchange"}
     assert answer["examples"] == 20
     gap = torch.cat([(answer["weights"][key] - value).flatten() for key, value in first_weights(plan).items()])
     assert float(gap.std()) == pytest.approx(20, rel=0.1)
-    assert len(site._guard.ledger.releases()) == 1
+    assert len(site.filter.ledger.releases()) == 1
 
 
 # D6: the fingerprint ------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_a_fingerprint_says_nothing_to_who_guesses_at_the_scans_and_stays_the_sa
     held = hospital(0, fingerprint="a" * 64)
 
     def said(folder, run, scans=held):
-        return door(folder, scans).answer(request(tiny_plan(), "describe", run=run))["about"]["fingerprint"]
+        return door(folder, scans).reply_plain(request(tiny_plan(), "describe", run=run))["about"]["fingerprint"]
 
     first = said(tmp_path / "here", "one")
     assert first == said(tmp_path / "here", "two") != held.fingerprint
@@ -162,11 +162,11 @@ def test_a_fingerprint_says_nothing_to_who_guesses_at_the_scans_and_stays_the_sa
 
 def votes(site, seed, epsilon, run):
     plan = tiny_plan("fedct", arguments={"epsilon": epsilon, "warmup": 0, "period": 1}, seed=seed)
-    about = site.answer(request(plan, "describe", run=run))
+    about = site.reply_plain(request(plan, "describe", run=run))
     if "error" in about:
         return about
     task = task_of({}, {"scans": 10, "vote": True, "forest": False})
-    return site.answer(request(plan, task=task, run=run))
+    return site.reply_plain(request(plan, task=task, run=run))
 
 
 def test_labels_leave_at_the_sites_own_epsilon_and_while_its_budget_lasts(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_labels_leave_at_the_sites_own_epsilon_and_while_its_budget_lasts(tmp_pa
     answers = [votes(site, seed, 0.5, f"run-{seed}") for seed in range(8)]
     each = 16 * 0.5  # two bytes of packed bits
     assert ["weights" in answer for answer in answers] == [True] * int(40 / each) + [False] * (8 - int(40 / each))
-    assert site._guard.ledger.spent(1e-5) == {"labels": 40.0, "all": 40.0}
+    assert site.filter.ledger.spent(1e-5) == {"labels": 40.0, "all": 40.0}
 
 
 # D8: networks of a job's own making ---------------------------------------------------------------------------------
@@ -190,37 +190,44 @@ def test_a_network_that_the_site_does_not_list_gets_nothing_out(tmp_path, scheme
     for number, network in enumerate((pixels, CHAIN)):
         plan = tiny_plan(scheme, network=network)
         site = door(tmp_path, policy=STANDARD)
-        for what in ("describe", "reply", "evaluate"):
+        for what in ("describe", "train", "evaluate"):
             found = request(plan, what, run=f"run-{number}", fold="test", round=3 if what == "evaluate" else 0)
-            error = site.answer(found)["error"]
+            error = site.reply_plain(found)["error"]
             assert error.startswith(ATTACKS["network of a job's making"].line)
 
 
-# Any order ------------------------------------------------------------------------------------------------------------
+# Any request ----------------------------------------------------------------------------------------------------------
 
 PLANS = [tiny_plan(), tiny_plan(seed=2), tiny_plan("fedsgd"), tiny_plan(fit={"rate": 3e38})]
 VALUES = st.sampled_from([0.0, 1e-3, 1.0, 1e30, float("inf"), float("nan")])
 
 
+PARTS = {
+    "run": ["a-run", "another", "../../elsewhere", ""],
+    "round": [0, 0, 1, 2, 3, -1, 10**12, True, "1"],
+    "step": [0, 0, 0, 1, 2],
+    "fold": ["valid", "test", "train", None],
+    "new": [True, False, "yes"],
+    "sites": [SITES, SITES, SITES[:2], [SITE, SITE], "site-1", []],
+    "exchange": ["round 0", "round 0", "", "a\nb", 7, "x" * 2000],
+    "shared": [{}, {}, {"mean": 1.0}, []],
+}
+
+
 @st.composite
 def orders(draw):
-    """What a server might send: sound orders with single parts exchanged, in any order and for any round."""
+    """What a server might send: sound requests with single parts exchanged, in any order and for any round."""
     plan = draw(st.sampled_from(PLANS))
     task = moved(first_weights(plan), draw(VALUES))
     if draw(st.booleans()):
         task["extra"] = draw(st.dictionaries(st.sampled_from(["do", "arrived", "own", "measure"]), st.integers()))
     if draw(st.integers(0, 9)) == 0:
         task["weights"].pop(draw(st.sampled_from(sorted(task["weights"]))))
-    found = request(plan, draw(st.sampled_from(["describe", "reply", "reply", "evaluate"])), task=task)
-    found["run"] = draw(st.sampled_from(["a-run", "another", "../../elsewhere", ""]))
-    found["round"] = draw(st.sampled_from([0, 0, 1, 2, 3, -1, 10**12, True, "1"]))
-    found["step"] = draw(st.sampled_from([0, 0, 0, 1, 2]))
-    found["fold"] = draw(st.sampled_from(["valid", "test", "train", None]))
-    found["new"] = draw(st.sampled_from([True, False, "yes"]))
-    found["sites"] = draw(st.sampled_from([SITES, SITES, SITES[:2], [SITE, SITE], "site-1", []]))
-    for key in draw(st.sets(st.sampled_from(sorted(found)), max_size=1)):
-        if draw(st.integers(0, 4)) == 0:
-            del found[key]
+    found = request(plan, draw(st.sampled_from(["describe", "train", "train", "evaluate"])), task=task)
+    found |= {key: draw(st.sampled_from(values)) for key, values in PARTS.items() if key in found}
+    for key in draw(st.sets(st.sampled_from(sorted({*PARTS, *found})), max_size=1)):
+        if draw(st.integers(0, 4)) == 0 and found.pop(key, None) is None:
+            found[key] = draw(st.sampled_from(PARTS[key])) if key in PARTS else None
     return found
 
 
@@ -237,16 +244,16 @@ def test_whatever_a_server_asks_it_gets_the_listed_values_alone_and_words_that_n
     sites = [door(folder / str(seed), hospital(seed), policy) for seed in range(2)]
     first = request(PLANS[0], "describe")
     for one in (first, *asked):
-        answers = [site.answer(one) for site in sites]
+        answers = [site.reply_plain(one) for site in sites]
         for answer in answers:
-            check_answer(answer)
+            check_reply(answer)
             assert all(row_of(place) for place, value in leaves(answer) if isinstance(value, str))
         shown = [_words(answer) for answer in answers]
         assert shown[0] == shown[1]
 
 
 def _words(answer):
-    """An answer without what may follow from the scans: tensors, scores, losses and the fingerprint."""
+    """A reply without what may follow from the scans: tensors, scores, losses and the fingerprint."""
     hidden = ("weights/", "scores/", "metrics/")
     return {
         place: "*" if place.startswith(hidden) or place.endswith("fingerprint") else value

@@ -30,7 +30,7 @@ def test_options_in_the_list_allow_these_and_no_others():
     ("limits", "words"),
     [
         ({"rounds": 2}, "the job has 3 rounds; it takes part in at most 2"),
-        ({"evaluations": 3}, "the job evaluates 4 times; it answers at most 3 evaluations a run"),
+        ({"evaluations": 3}, "the job evaluates 4 times; it takes part in at most 3 evaluations a run"),
     ],
 )
 def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):

@@ -35,37 +35,40 @@ PLAIN = {"architecture": "vgg-small", "size": 32}
 
 
 def test_a_run_that_was_refused_at_the_roll_call_gets_nothing_afterwards_either(tmp_path):
-    """The desk had fixed what the run is before the guard refused it, so five of five runs told scores at one a day."""
+    """The agent had fixed the terms before the filter refused the run, so five of five runs got scores at one a day."""
     site = door(tmp_path, policy={"limits": {"runs_a_day": 1}})
     told = []
     for number in range(5):
         plan, run = tiny_plan(seed=number), f"run-{number}"
-        site.answer(request(plan, "describe", run=run))
-        told.append("scores" in site.answer(request(plan, "evaluate", fold="test", round=3, run=run)))
-        told.append("weights" in site.answer(request(plan, run=run)))
+        site.reply_plain(request(plan, "describe", run=run))
+        told.append("scores" in site.reply_plain(request(plan, "evaluate", fold="test", round=3, run=run)))
+        told.append("weights" in site.reply_plain(request(plan, run=run)))
     assert told == [True] * 2 + [False] * 8
 
 
 def test_of_two_processes_that_are_asked_for_the_same_round_one_answers(tmp_path):
     """Two jobs side by side with one run's name: each held its own idea of the last round, so both made an update."""
     plan, sites = tiny_plan(), [door(tmp_path), door(tmp_path)]
-    assert all("about" in site.answer(request(plan, "describe")) for site in sites)
-    first = sites[0].answer(request(plan))
-    assert "answers each order once" in sites[1].answer(request(plan, task=moved(first_weights(plan), 1)))["error"]
-    again = sites[1].answer(request(plan))
-    assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
-    sites[1].answer(request(plan, round=1))
+    assert all("about" in site.reply_plain(request(plan, "describe")) for site in sites)
+    first = sites[0].reply_plain(request(plan))
     assert (
-        "answers each order once"
-        in sites[0].answer(request(plan, round=1, task=moved(first_weights(plan), 1)))["error"]
+        "replies to each request once"
+        in sites[1].reply_plain(request(plan, task=moved(first_weights(plan), 1)))["error"]
+    )
+    again = sites[1].reply_plain(request(plan))
+    assert all(torch.equal(first["weights"][key], again["weights"][key]) for key in first["weights"])
+    sites[1].reply_plain(request(plan, round=1))
+    assert (
+        "replies to each request once"
+        in sites[0].reply_plain(request(plan, round=1, task=moved(first_weights(plan), 1)))["error"]
     )
 
 
 def test_an_order_waits_while_another_one_of_the_same_run_is_answered(tmp_path):
     one, other = (SiteAgent(SITE, tmp_path, None, lambda *_: hospital(0)) for _ in range(2))
-    one.answer(request(tiny_plan(), "describe"))
+    one.reply_plain(request(tiny_plan(), "describe"))
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(other.answer(request(tiny_plan()))))
+    thread = threading.Thread(target=lambda: answers.append(other.reply_plain(request(tiny_plan()))))
     with one.state.alone("a-run"):
         thread.start()
         thread.join(timeout=0.5)
@@ -85,11 +88,11 @@ def test_a_listed_network_is_trained_in_its_own_widths_alone(tmp_path, scheme):
     plan = tiny_plan(scheme, network=PLAIN)
     wide = tiny_plan(scheme, network={**PLAIN, "options": {"widths": [3, 3, 3], "hidden": 2048}})
     site = begun(tmp_path, plan, policy={"limits": {"networks": ["vgg-small"]}})
-    for what, number in (("reply", 0), ("evaluate", 3)):
+    for what, number in (("train", 0), ("evaluate", 3)):
         task = task_of(first_weights(wide))
-        error = site.answer(request(plan, what, fold="test", round=number, task=task))["error"]
+        error = site.reply_plain(request(plan, what, fold="test", round=number, task=task))["error"]
         assert "came in the shape of another network; it trains vgg-small" in error
-    assert "weights" in begun(tmp_path / "own", plan, policy={"limits": {"networks": ["vgg-small"]}}).answer(
+    assert "weights" in begun(tmp_path / "own", plan, policy={"limits": {"networks": ["vgg-small"]}}).reply_plain(
         request(plan)
     )
 
@@ -101,7 +104,7 @@ def test_a_scheme_that_widens_networks_may_double_a_listed_one_and_no_more(tmp_p
         wide = tiny_plan("fedma", network={**PLAIN, "options": {"hidden": hidden}})
         site = begun(tmp_path / str(hidden), plan, policy={"limits": {"networks": ["vgg-small"]}})
         task = task_of(first_weights(wide), {"frozen": []})
-        told.append("weights" in site.answer(request(plan, task=task)))
+        told.append("weights" in site.reply_plain(request(plan, task=task)))
     assert told == [False, True, False]
 
 
@@ -110,7 +113,7 @@ def test_what_stays_at_a_site_is_not_sent_to_a_server_that_puts_it_into_the_task
     """Which part stays followed from the task: with the head in it, the site sent the head that it had trained."""
     plan = tiny_plan(scheme)
     site = begun(tmp_path, plan)
-    error = site.answer(request(plan))["error"]
+    error = site.reply_plain(request(plan))["error"]
     assert "but by this job that stays at each site; the site sends nothing" in error
 
 
@@ -122,7 +125,7 @@ def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unaske
         plan = tiny_plan("fedct", arguments={"warmup": 0, "period": period}, rounds=4)
         site, task = begun(tmp_path / f"{period}", plan), {"scans": 10, "vote": True, "forest": forest}
         orders = [request(plan, round=number, task=task_of({}, task)) for number in range(4)]
-        told.append([bool(site.answer(one).get("weights")) for one in orders])
+        told.append([bool(site.reply_plain(one).get("weights")) for one in orders])
     assert told == [[False] * 4, [False, True, False, True], [False] * 4]
 
 
@@ -135,7 +138,7 @@ def test_rebasin_measures_what_its_job_says_and_no_layer_beside(tmp_path, repair
     told = []
     for number, (train, measure) in enumerate(asked):
         task = task_of(weights, {"train": train, "measure": measure})
-        told.append("weights" in site.answer(request(plan, round=number, task=task)))
+        told.append("weights" in site.reply_plain(request(plan, round=number, task=task)))
     assert told == [False, False, repair]
 
 
@@ -146,12 +149,12 @@ def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_
     head = {key: value + 1 for key, value in weights.items() if key.startswith("head.")}
     task, solved = (task_of(each, {"head": "head"}) for each in (weights, {**weights, **head}))
     site = begun(tmp_path, plan)
-    other = site.answer(request(plan, task=task_of(weights, {"head": "hidden"})))
+    other = site.reply_plain(request(plan, task=task_of(weights, {"head": "hidden"})))
     assert "the server asks for the input of another layer than head" in other["error"]
-    assert "weights" in site.answer(request(plan, task=task))
-    assert "weights" in site.answer(request(plan, round=1, task=solved)), "one that was lost is asked again"
+    assert "weights" in site.reply_plain(request(plan, task=task))
+    assert "weights" in site.reply_plain(request(plan, round=1, task=solved)), "one that was lost is asked again"
     more = {**moved(weights, 0.1), "extra": {"head": "head"}}
-    assert "a site sends those of one model in a run" in site.answer(request(plan, round=2, task=more))["error"]
+    assert "a site sends those of one model in a run" in site.reply_plain(request(plan, round=2, task=more))["error"]
 
 
 # Failures as a channel ------------------------------------------------------------------------------------------------
@@ -170,7 +173,7 @@ def bright(plan, threshold):
 
 
 def behind(folder, scans, scores):
-    """A site whose desk knows the policy, as a provisioned one's does."""
+    """A site whose agent knows the policy, as a provisioned one's does."""
     file = folder / "privacy.json"
     filters = [{"path": "brainct.flare.filters.Privacy", "args": {"scores": scores}}]
     scope = {"name": "hospital", "task_result_filters": filters}
@@ -188,20 +191,20 @@ def test_whether_an_evaluation_fails_tells_nothing_of_a_scan_and_costs_what_othe
     sites = [behind(tmp_path / str(number), scans, scores) for number in range(2)]
     told = []
     for site, threshold in zip(sites, (brightest - 1e-3, brightest + 1e-3), strict=True):
-        site.answer(request(plan, "describe"))
+        site.reply_plain(request(plan, "describe"))
         task = task_of(bright(plan, threshold))
-        told.append(site.answer(request(plan, "evaluate", fold="test", round=3, task=task))["scores"])
+        told.append(site.reply_plain(request(plan, "evaluate", fold="test", round=3, task=task))["scores"])
     assert [one.keys() for one in told] == [nothing_of(CT.score_keys, list(told[0])).keys()] * 2
     if scores["form"] == "never":
         assert told == [nothing_of(CT.score_keys, list(told[0]))] * 2
     else:
-        assert all(site._guard.ledger.spent(1e-5)["scores"] > 0 for site in sites)
+        assert all(site.filter.ledger.spent(1e-5)["scores"] > 0 for site in sites)
 
 
 def test_that_a_site_fails_however_it_scores_is_never_said_where_no_score_leaves(tmp_path):
     site = begun(tmp_path, tiny_plan(), policy={"scores": {"form": "never"}})
     task = task_of({})
-    answer = site.answer(request(tiny_plan(), "evaluate", fold="test", round=3, task=task))
+    answer = site.reply_plain(request(tiny_plan(), "evaluate", fold="test", round=3, task=task))
     assert answer["scores"]["any"]["reason"] == "withheld"
 
 
@@ -262,16 +265,16 @@ def test_two_runs_that_differ_in_one_site_tell_its_update(members):
 def test_with_named_sites_no_sum_of_any_run_is_over_others(tmp_path):
     together = {"secure_aggregation": True, "together": SITES}
     fixed, free = (tiny_plan("secagg", arguments={"members": members}) for members in ("fixed", "any"))
-    assert "about" in begun(tmp_path, fixed, policy=together).answer(request(fixed, "describe"))
+    assert "about" in begun(tmp_path, fixed, policy=together).reply_plain(request(fixed, "describe"))
     four = request(fixed, "describe", run="another", sites=[*SITES, "site-4"])
-    assert "every sum must be over site-1, site-2, site-3" in door(tmp_path, policy=together).answer(four)["error"]
-    assert "`members`" in door(tmp_path / "free", policy=together).answer(request(free, "describe"))["error"]
+    assert "every sum must be over site-1, site-2, site-3" in door(tmp_path, policy=together).reply_plain(four)["error"]
+    assert "`members`" in door(tmp_path / "free", policy=together).reply_plain(request(free, "describe"))["error"]
     task = task_of({}, {MEMBERS: SITES[:2], ROUND: 1})
-    less = reply_filter_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).answer(
-        request(fixed, round=1, task=task), {}
+    less = reply_filter_of({**together, "folder": str(tmp_path)}, tmp_path, SITE).reply_plain(
+        request(fixed, round=1, task=task), {"weights": {}, "examples": 1, "metrics": {}, "extra": {}}
     )
     assert "and the server's is over others" in less["error"]
-    assert "about" in door(tmp_path / "local", policy=together).answer(request(tiny_plan("local"), "describe"))
+    assert "about" in door(tmp_path / "local", policy=together).reply_plain(request(tiny_plan("local"), "describe"))
 
 
 # Counts that a policy withholds ---------------------------------------------------------------------------------------
@@ -289,7 +292,9 @@ def rare(known=True):
 
 def test_a_count_that_is_withheld_does_not_follow_from_those_that_are_told(tmp_path):
     """Four with a finding were withheld, but 16 without it told, of 20 scans."""
-    about = door(tmp_path, scans=rare(), policy={"least_class": 5}).answer(request(tiny_plan(), "describe"))["about"]
+    about = door(tmp_path, scans=rare(), policy={"least_class": 5}).reply_plain(request(tiny_plan(), "describe"))[
+        "about"
+    ]
     train = about["folds"]["train"]
     assert "epidural" not in {**train["positives"], **train["negatives"]}
     assert train["positives"]["any"] == train["negatives"]["any"] == 10
@@ -301,7 +306,7 @@ def test_a_small_count_of_labelled_scans_leaves_as_none(tmp_path):
     told = []
     for least in (1, 5):
         site = begun(tmp_path / str(least), plan, scans=rare(known=False), policy={"least_class": least})
-        told.append(site.answer(request(plan, task=task))["extra"]["labelled"])
+        told.append(site.reply_plain(request(plan, task=task))["extra"]["labelled"])
     assert told == [[2] + [20] * 5, [0] + [20] * 5]
 
 
@@ -309,6 +314,6 @@ def test_a_small_count_of_labelled_scans_leaves_as_none(tmp_path):
 def test_no_job_trains_on_single_scans_where_the_policy_has_a_least_number(tmp_path, scheme):
     """From the gradient by the last layer's bias the six labels of a scan were read: 12 of 12, and whose they were."""
     plan = tiny_plan(scheme, fit={"batch_size": 1, "steps": 1})
-    error = door(tmp_path, policy={"limits": {"scans": 5}}).answer(request(plan, "describe"))["error"]
+    error = door(tmp_path, policy={"limits": {"scans": 5}}).reply_plain(request(plan, "describe"))["error"]
     assert "the job trains on 1 scans at a time; it takes part from 5 on" in error
-    assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).answer(request(plan))
+    assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).reply_plain(request(plan))

@@ -1,4 +1,4 @@
-"""A site's door: the policy holds whatever the order, the budget is kept over runs, and noise can't be guessed."""
+"""The reply filter: the policy holds whatever the request, the budget lasts over runs, and noise can't be guessed."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from brainct.core import serialization
 from brainct.core.privacy_event import Event
 from brainct.core.weights import difference
 from brainct.errors import Refused, failed
+from brainct.protocol.requests import request_of_plain
 from brainct.run.rehearse import rehearse
 from brainct.security import policy as policies
 from brainct.security import reply_filter
@@ -34,7 +35,7 @@ def allowed_by(policy):
 
 @pytest.fixture
 def site(tmp_path, small_site):
-    """A desk behind a policy; call it with the policy to open the door anew on the same disk."""
+    """An agent behind a policy; call it with the policy to start it anew on the same disk."""
 
     def open_door(folder="disk", **policy):
         agent = Agreed("site-1", tmp_path / folder / "client_state", small_site)
@@ -49,15 +50,15 @@ def length(answer, given):
 
 def test_what_leaves_is_as_long_as_the_policy_allows(site):
     found = request(tiny_plan(fit={"rate": 1.0}))
-    free = length(site().answer(found), found["task"]["weights"])
+    free = length(site().reply_plain(found), found["task"]["weights"])
     assert free > 0.01
-    assert length(site(clip=0.01).answer(found), found["task"]["weights"]) == pytest.approx(0.01, rel=1e-3)
-    assert length(site(clip=2 * free).answer(found), found["task"]["weights"]) == pytest.approx(free, rel=1e-6)
+    assert length(site(clip=0.01).reply_plain(found), found["task"]["weights"]) == pytest.approx(0.01, rel=1e-3)
+    assert length(site(clip=2 * free).reply_plain(found), found["task"]["weights"]) == pytest.approx(free, rel=1e-6)
 
 
 def test_a_noised_answer_has_noise_and_no_training_loss(site):
     found = request(tiny_plan())
-    plainly, noised = site().answer(found), site(**NOISY).answer(found)
+    plainly, noised = site().reply_plain(found), site(**NOISY).reply_plain(found)
     size = sum(value.numel() for value in plainly["weights"].values())
     assert "loss" in plainly["metrics"]
     assert noised["metrics"] == {}
@@ -66,25 +67,25 @@ def test_a_noised_answer_has_noise_and_no_training_loss(site):
 
 def test_a_withheld_layer_comes_back_as_it_was_given(site):
     found = request(tiny_plan())
-    answer = site(withhold=["head"]).answer(found)
+    answer = site(withhold=["head"]).reply_plain(found)
     same = [key for key, value in found["task"]["weights"].items() if torch.equal(value, answer["weights"][key])]
     assert same == ["head.weight", "head.bias"]
 
 
 def test_the_same_update_has_the_same_noise_and_costs_once(site, tmp_path):
     found = request(tiny_plan())
-    first = site(**NOISY).answer(found)
-    assert serialization.sha256(site(**NOISY).answer(found)) == serialization.sha256(first)
+    first = site(**NOISY).reply_plain(found)
+    assert serialization.sha256(site(**NOISY).reply_plain(found)) == serialization.sha256(first)
     rows = json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())
     assert [(row["kind"], row["mu"]) for row in rows.values()] == [("update", 0.1)]
-    assert site(**NOISY).answer({**found, "round": 1})["weights"]
+    assert site(**NOISY).reply_plain({**found, "round": 1})["weights"]
     assert len(json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())) == 2
 
 
 def test_noise_differs_from_site_to_site_whatever_the_jobs_seed(site, tmp_path):
     found = request(tiny_plan())
-    here, there = site(**NOISY).answer(found)["weights"], site("other", **NOISY).answer(found)["weights"]
-    plainly = site().answer(found)["weights"]
+    here, there = site(**NOISY).reply_plain(found)["weights"], site("other", **NOISY).reply_plain(found)["weights"]
+    plainly = site().reply_plain(found)["weights"]
     noises = [torch.cat([(w[key] - plainly[key]).flatten() for key in plainly]) for w in (here, there)]
     assert abs(float(torch.corrcoef(torch.stack(noises))[0, 1])) < 0.1
     secret = tmp_path / "disk" / "privacy" / "site-1" / "secret"
@@ -97,7 +98,7 @@ def test_noise_differs_from_round_to_round(site):
     noises = []
     for number in (0, 1):
         found = request(plan, round=number)
-        gap = difference(site(**NOISY).answer(found)["weights"], site().answer(found)["weights"])
+        gap = difference(site(**NOISY).reply_plain(found)["weights"], site().reply_plain(found)["weights"])
         noises.append(torch.cat([value.flatten() for value in gap.values()]))
     assert abs(float(torch.corrcoef(torch.stack(noises))[0, 1])) < 0.1
 
@@ -109,7 +110,7 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
     answers = []
     for number in range(allowed + 1):
         plan = tiny_plan(seed=number)  # each another run, by a new process
-        answers.append(site(**policy).answer(request(plan, run=f"run-{number}")))
+        answers.append(site(**policy).reply_plain(request(plan, run=f"run-{number}")))
     assert all("weights" in answer for answer in answers[:-1])
     assert answers[-1]["error"].startswith("site-1 does not take part: the privacy budget of its patients (epsilon 0.9")
     assert "weights" not in answers[-1]
@@ -118,10 +119,10 @@ def test_the_budget_is_kept_over_rounds_and_runs(site):
 def test_a_run_that_needs_more_than_is_left_is_refused_at_the_roll_call(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     allowed = allowed_by(policy)
-    about = site(**policy).answer(request(tiny_plan(rounds=allowed), "describe"))["about"]
+    about = site(**policy).reply_plain(request(tiny_plan(rounds=allowed), "describe"))["about"]
     said = '{"clip": 1.0, "noise": 20.0, "budget": {"epsilon": 0.9}}'
     assert about["notes"][-1] == f"its privacy policy: {said}"
-    error = site(**policy).answer(request(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
+    error = site(**policy).reply_plain(request(tiny_plan(rounds=allowed + 1), "describe", run="another"))["error"]
     assert re.search(rf"this run needs {allowed + 1} rounds, and its privacy policy leaves room for {allowed}:", error)
 
 
@@ -129,12 +130,12 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
     policy = {**NOISY, "budget": {"epsilon": 0.9}}
     plan = tiny_plan(rounds=allowed_by(policy))
     for run in ("one", "again"):
-        assert "error" not in site(**policy).answer(request(plan, "describe", run=run))
+        assert "error" not in site(**policy).reply_plain(request(plan, "describe", run=run))
         orders = [request(plan, round=number, run=run) for number in range(plan.rounds)]
-        assert all("error" not in site(**policy).answer(one) for one in orders)
+        assert all("error" not in site(**policy).reply_plain(one) for one in orders)
 
 
-@pytest.mark.parametrize("what", ["describe", "reply", "evaluate"])
+@pytest.mark.parametrize("what", ["describe", "train", "evaluate"])
 @pytest.mark.parametrize(
     ("scheme", "policy", "words"),
     [
@@ -145,21 +146,21 @@ def test_a_run_that_is_repeated_needs_nothing_new(site):
 )
 def test_a_scheme_that_can_not_do_what_the_site_demands_is_refused_at_the_site(site, what, scheme, policy, words):
     found = request(tiny_plan(scheme), what, fold="test", round=3 if what == "evaluate" else 0)
-    error = site(**policy).answer(found)["error"]
+    error = site(**policy).reply_plain(found)["error"]
     assert error.startswith("site-1 does not take part: by its privacy policy ")
     assert words in error
     assert error.endswith("choose another scheme, or ask the hospital's data protection officer")
 
 
 def test_a_layer_that_the_network_does_not_have_can_not_be_withheld(site):
-    error = site(withhold=["hed"]).answer(request(tiny_plan(), "describe"))["error"]
+    error = site(withhold=["hed"]).reply_plain(request(tiny_plan(), "describe"))["error"]
     assert "withholds hed, which network cnn does not have" in error
 
 
 def test_an_update_of_another_shape_does_not_leave(site, caplog):
     found = request(tiny_plan())
     answer = {"weights": {"w": torch.ones(2)}, "examples": 1, "metrics": {}, "extra": {}}
-    error = site(clip=1)._guard.answer(found, answer)["error"]
+    error = site(clip=1).filter.reply_plain(found, answer)["error"]
     assert error == failed("site-1")
     assert "missing tensors" in caplog.text
 
@@ -178,7 +179,7 @@ def rehearsed(folder, plan=None, workers=1, sites=("a", "b")):
     return rehearse(plan, list(sites), folder, workers=workers, log=lambda line: None).content
 
 
-def test_a_rehearsal_under_a_policy_is_repeated_to_the_bit_and_pays_once(tmp_path, monkeypatch):
+def test_a_rehearsal_under_a_policy_is_repeated_bit_identically_and_pays_once(tmp_path, monkeypatch):
     bare = rehearsed(tmp_path / "bare")
     monkeypatch.setenv("BRAINCT_PRIVACY", str(policy_file(tmp_path / "local", clip=0.5, noise=0.1)))
     first, again = rehearsed(tmp_path / "1"), rehearsed(tmp_path / "2", workers=2)
@@ -208,7 +209,7 @@ def test_sites_that_demand_secure_aggregation_take_part_in_it_alone(tmp_path, sm
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is no privacy.json"),
+        ("{", "is not a privacy.json"),
         ('{"scopes": [], "default_scope": "x"}', "KeyError"),
         (
             '{"scopes": [{"name": "x", "task_result_filters": []}], "default_scope": "x"}',
@@ -226,9 +227,9 @@ def test_a_privacy_file_without_our_filter_is_refused_and_not_taken_for_no_polic
 
 
 def test_a_ledger_that_can_not_be_read_spends_nothing(site, tmp_path, caplog):
-    site(**NOISY).answer(request(tiny_plan()))
+    site(**NOISY).reply_plain(request(tiny_plan()))
     (tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").write_text("{")
-    assert site(**NOISY).answer(request(tiny_plan(), round=1))["error"] == failed("site-1")
+    assert site(**NOISY).reply_plain(request(tiny_plan(), round=1))["error"] == failed("site-1")
     assert "ledger.json can't be read" in caplog.text
 
 
@@ -247,35 +248,32 @@ def test_a_sites_people_are_told_what_was_spent(tmp_path, monkeypatch, capsys):
     ]
 
 
-@pytest.mark.parametrize("what", ["train", "", "Reply"])
-def test_an_order_that_nobody_knows_gets_nothing_out_whatever_answered_it(site, what):
+@pytest.mark.parametrize("what", ["predict", "", "Train"])
+def test_a_request_of_an_unknown_kind_gets_nothing_out_whatever_replied_to_it(site, what):
     policy = {**NOISY, "withhold": ["head"], "budget": {"epsilon": 0.9}}
-    found = request(tiny_plan(), what=what)
-    assert set(site(**policy).answer(found)) == {"error", "exchange"}
+    found = request(tiny_plan(), what)
+    assert set(site(**policy).reply_plain(found)) == {"error", "exchange"}
     trained = {"weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}, "exchange": "round 0"}
-    said = site(**policy)._guard.answer(found, trained)
-    assert (
-        said["error"]
-        == f"site-1 does not take part: its privacy policy knows no order such as {what!r}; nothing leaves"
-    )
+    said = site(**policy).filter.reply_plain(found, trained)
+    assert said["error"].startswith(f"site-1 does not take part: the server's request is {what!r}; wanted one of")
     assert set(said) == {"error", "exchange"}
-    assert what != "train" or said["error"] == ATTACKS["order nobody knows"].line
+    assert what != "predict" or said["error"] == ATTACKS["unknown kind of request"].line
 
 
-def test_an_answer_to_an_order_for_scores_holds_scores_and_nothing_else(site):
-    known = {"scores": {}, "exchange": "round 0"}
+def test_a_reply_to_a_request_for_scores_holds_scores_and_nothing_else(site):
+    known = {"scores": {}, "exchange": "round 3"}
     answer = {**known, "weights": {"w": torch.ones(2)}, "metrics": {"loss": 0.5}}
-    found = request(tiny_plan(), what="evaluate", fold="test")
-    assert site(clip=1.0)._guard.answer(found, answer) == known
-    assert "error" in site(clip=1.0)._guard.answer({**found, "fold": "train"}, answer)
+    found = request(tiny_plan(), "evaluate", fold="test", round=3)
+    assert site(clip=1.0).filter.reply_plain(found, answer) == known
+    assert "error" in site(clip=1.0).filter.reply_plain({**found, "fold": "train"}, answer)
 
 
 def test_another_policy_draws_other_noise_and_is_paid_for(site, tmp_path):
     """The same noise at two sizes would tell the update: 2 (w + z) - (w + 2 z) = w."""
     found, sent = request(tiny_plan()), []
     for noise in (1.0, 2.0):
-        sent.append(site(clip=1000.0, noise=noise).answer(found)["weights"])
-    plainly = site().answer(found)["weights"]
+        sent.append(site(clip=1000.0, noise=noise).reply_plain(found)["weights"])
+    plainly = site().reply_plain(found)["weights"]
     guess = {key: 2 * sent[0][key] - sent[1][key] for key in plainly}
     assert length({"weights": guess}, plainly) > 1000
     assert len(json.loads((tmp_path / "disk" / "privacy" / "site-1" / "ledger.json").read_text())) == 2
@@ -283,11 +281,11 @@ def test_another_policy_draws_other_noise_and_is_paid_for(site, tmp_path):
 
 def test_a_layer_is_withheld_whatever_network_comes_after_the_roll_call(site):
     door = site(withhold=["head"])
-    assert "about" in door.answer(request(tiny_plan(), what="describe", new=True))
+    assert "about" in door.reply_plain(request(tiny_plan(), "describe"))
     other = tiny_plan(network={"architecture": "densenet-small", "size": 32, "options": {}})
-    answer = door.answer(request(other))
+    answer = door.reply_plain(request(other))
     assert "differs from what site-1 agreed to at the roll call of run a-run (network)" in answer["error"]
-    answer = door.answer(request(other, run="another"))
+    answer = door.reply_plain(request(other, run="another"))
     assert "withholds head, which network densenet-small does not have" in answer["error"]
 
 
@@ -297,7 +295,7 @@ TRAINING = {"clip": 1.0, "noise": 4.0, "sampling": 0.5}
 def test_private_training_is_paid_for_once_from_the_same_ledger_and_refused_beyond_it(tmp_path):
     budget = epsilon([Event("training", noise=4.0, sampling=0.5, steps=10)], 1e-5)
     door = reply_filter_of({"training": TRAINING, "budget": {"epsilon": budget * 1.001}}, tmp_path, "site-1")
-    private = door.private_training(request(tiny_plan()))
+    private = door.private_training(request_of_plain(request(tiny_plan()), "site-1"))
     for digest in ("a", "a", "b", "a"):
         private.spend(digest, private.terms.event(5))
     with pytest.raises(Refused, match="is spent, so it makes no more releases"):
@@ -309,7 +307,10 @@ def test_private_training_is_paid_for_once_from_the_same_ledger_and_refused_beyo
         f"training: 2, epsilon {said}, for one patient of the training fold, or one scan where patients are unknown",
         f"epsilon spent in all, over 1 runs: {said} of {budget * 1.001:g} (delta 1e-05)",
     ]
-    assert reply_filter_of(NOISY, tmp_path, "site-1").private_training(request(tiny_plan())) is None
+    assert (
+        reply_filter_of(NOISY, tmp_path, "site-1").private_training(request_of_plain(request(tiny_plan()), "site-1"))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_a_run_whose_trainings_need_more_than_is_left_is_refused_at_the_roll_cal
     run += [Event("training", noise=4.0, sampling=0.5, steps=4)] * (3 if scheme == "finetune" else 0)
     needed = epsilon(run, 1e-5)
     for budget, left in ((needed * 1.001, 4), (needed * 0.999, 3)):
-        answer = site(training=TRAINING, budget={"epsilon": budget}).answer(request(plan, "describe"))
+        answer = site(training=TRAINING, budget={"epsilon": budget}).reply_plain(request(plan, "describe"))
         said = f"this run needs 4 rounds, and its privacy policy leaves room for {left}:"
         assert ("error" not in answer) if left == 4 else said in answer["error"]
 
@@ -333,11 +334,11 @@ def test_rows_of_version_0_1_0_are_spent_and_stay_as_they_are(site, tmp_path):
     old = {"run": "r", "round": 0, "day": "2026-01-01", "loss": 0.04}
     file.write_text(json.dumps({"0" * 64: old}))
     door = site(**NOISY)
-    door.answer(request(tiny_plan()))
+    door.reply_plain(request(tiny_plan()))
     rows = json.loads(file.read_text())
     assert (rows.pop("0" * 64), len(rows)) == (old, 1)
     events = [Event("update", mu=0.2), Event("update", mu=0.1)]
-    assert door._guard.ledger.spent(1e-5) == {"update": epsilon(events, 1e-5), "all": epsilon(events, 1e-5)}
+    assert door.filter.ledger.spent(1e-5) == {"update": epsilon(events, 1e-5), "all": epsilon(events, 1e-5)}
 
 
 def test_kinds_of_releases_are_told_apart_and_added_up(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from brainct.ct.metrics import scores
 from brainct.ct.workload import CT
 from brainct.protocol.reply_schema import scored
-from brainct.security.disclosures import check_answer, leaves
+from brainct.security.disclosures import check_reply, leaves
 from brainct.security.score_rules import ScoreRule, description_as, scores_as
 
 KEYS = CT.score_keys
@@ -42,7 +42,7 @@ def told(rule, least=1, found=None, normals=none):
 @pytest.mark.parametrize("least", [1, 13])
 def test_whatever_the_rule_the_server_can_read_it_and_the_list_has_a_row_for_it(rule, least):
     answer = {"scores": told(rule, least)}
-    check_answer(answer)
+    check_reply(answer)
     assert set(scored(CT, "a", answer)) == set(judged())
 
 

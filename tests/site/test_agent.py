@@ -1,4 +1,4 @@
-"""A site's half: it answers orders in words where it can't, and keeps what is its own over a restart."""
+"""A site's half: it refuses in words, and its client state survives a restart."""
 
 from dataclasses import replace
 
@@ -10,7 +10,8 @@ from brainct.core.scheme import About, Report, registered
 from brainct.ct.model import network_of
 from brainct.schemes import SCHEMES
 from brainct.schemes.fedavg import fedavg
-from brainct.site.agent import SiteAgent, site_file_of
+from brainct.site.agent import SiteAgent
+from brainct.site.data import site_file_of
 from tests.conftest import PHANTOM, first_weights, tiny_plan
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_site")
 
 @pytest.fixture
 def counting(monkeypatch):
-    """A scheme whose sites count their rounds, and tell."""
+    """A scheme whose sites count their rounds and report the count."""
 
     @registered(About(paper="none", family="averaging", summary="A toy.", when="never"))
     def counting():
@@ -38,45 +39,43 @@ def counting(monkeypatch):
     monkeypatch.setitem(SCHEMES, "counting", counting)
 
 
-def test_what_a_site_keeps_survives_its_process(counting, tmp_path, small_site):
+def test_client_state_survives_its_process(counting, tmp_path, small_site):
     plan = tiny_plan("counting", rounds=9)
     counts = []
     for _ in range(3):
         agent = Agreed(
             "site-1", tmp_path / "client_state", small_site
         )  # a new one each time, as a respawned process has
-        counts.append(agent.answer(request(plan, round=len(counts)))["metrics"]["distance"])
+        counts.append(agent.reply_plain(request(plan, round=len(counts)))["metrics"]["distance"])
     agent = Agreed("site-1", tmp_path / "client_state", small_site)
-    counts += [agent.answer(request(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
+    counts += [agent.reply_plain(request(plan, round=number))["metrics"]["distance"] for number in (3, 4)]
     assert counts == [1, 2, 3, 4, 5]
     names = sorted(path.name for path in (tmp_path / "client_state").rglob("*.*"))
     assert names == ["site-1.lock", "site-1.safetensors", "site-1.terms.json"]
     assert serialization.load(tmp_path / "client_state" / "a-run" / "site-1.safetensors")["client_state"]["count"] == 5
 
 
-def test_an_order_whose_answer_was_lost_on_the_way_is_answered_again_from_where_it_began(
-    counting, tmp_path, small_site
-):
+def test_a_request_whose_reply_was_lost_on_the_way_gets_the_same_reply_again(counting, tmp_path, small_site):
     plan, counts = tiny_plan("counting"), []
     for number in (0, 1, 1, 2):
         agent = Agreed("site-1", tmp_path / "client_state", small_site)
-        answers = [agent.answer(request(plan, round=number)) for _ in range(2)]
+        answers = [agent.reply_plain(request(plan, round=number)) for _ in range(2)]
         counts.append([answer["metrics"]["distance"] for answer in answers])
     assert counts == [[1, 1], [2, 2], [2, 2], [3, 3]]
 
 
-def test_a_site_judges_the_model_that_it_would_use_itself(counting, tmp_path, small_site):
+def test_a_site_evaluates_its_personal_model(counting, tmp_path, small_site):
     agent = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan("counting")
-    mine = agent.answer(request(plan, "evaluate", fold="test", round=3, run="one"))["scores"]["any"]
+    mine = agent.reply_plain(request(plan, "evaluate", fold="test", round=3, run="one"))["scores"]["any"]
     plan = tiny_plan("fedavg")
-    theirs = agent.answer(request(plan, "evaluate", fold="test", round=3, run="other"))["scores"]["any"]
+    theirs = agent.reply_plain(request(plan, "evaluate", fold="test", round=3, run="other"))["scores"]["any"]
     assert mine["brier"] != theirs["brier"]
     assert mine["balanced_accuracy"] == 0.5
 
 
-def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
-    about = SiteAgent("site-1", tmp_path, small_site).answer(request(tiny_plan(), "describe"))["about"]
+def test_a_description_has_counts_and_no_path(tmp_path, small_site):
+    about = SiteAgent("site-1", tmp_path, small_site).reply_plain(request(tiny_plan(), "describe"))["about"]
     counts = about["folds"]["train"]
     assert counts["scans"] == counts["positives"]["any"] + counts["negatives"]["any"] == 8
     assert str(small_site.parent) not in str(about)
@@ -89,13 +88,13 @@ def test_the_roll_call_tells_counts_and_no_path(tmp_path, small_site):
         (lambda found: found["plan"].update(scheme="unknown"), "unknown scheme 'unknown'"),
         (lambda found: found["plan"]["fit"].update(rate=-1.0), "fit.rate is -1.0"),
         (lambda found: found["plan"]["network"].update(channels=4), "3 HU windows, the job's network takes 4 channels"),
-        (lambda found: found.pop("plan"), "the server's order has no usable plan"),
+        (lambda found: found.pop("plan"), "the server's request has no usable plan"),
     ],
 )
-def test_an_order_that_can_not_be_followed_is_answered_in_words(tmp_path, small_site, change, words):
+def test_a_request_that_can_not_be_met_is_refused_in_words(tmp_path, small_site, change, words):
     found = request(tiny_plan())
     change(found)
-    assert words in Agreed("site-1", tmp_path, small_site, redact=False).answer(found)["error"]
+    assert words in Agreed("site-1", tmp_path, small_site, redact=False).reply_plain(found)["error"]
 
 
 def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
@@ -111,10 +110,10 @@ def test_the_kits_own_file_comes_before_the_environment(tmp_path, monkeypatch):
 def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
     agent = Agreed("site-1", tmp_path, small_site)
     plan = tiny_plan(fit={"rate": 0.5})
-    agent.answer(request(plan, "describe"))
-    fold = agent._data[1].folds["train"]
+    agent.reply_plain(request(plan, "describe"))
+    fold = agent.data.of(plan, ("site-1",), False).folds["train"]
     fold.labels[:, :5] = torch.nan
-    before, after = first_weights(plan), agent.answer(request(plan))["weights"]
+    before, after = first_weights(plan), agent.reply_plain(request(plan))["weights"]
     assert torch.equal(before["head.weight"][:5], after["head.weight"][:5])
     assert not torch.equal(before["head.weight"][5], after["head.weight"][5])
     assert network_of(plan.network, plan.seed).state_dict().keys() == after.keys()
@@ -124,17 +123,17 @@ def test_a_hospital_that_only_knows_any_takes_part(tmp_path, small_site):
 def test_words_that_name_a_sites_files_stay_at_the_site(tmp_path, redact, told, caplog):
     (tmp_path / "site.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
     agent = SiteAgent("site-1", tmp_path, tmp_path / "site.yaml", redact=redact)
-    error = agent.answer(request(tiny_plan(), "describe"))["error"]
+    error = agent.reply_plain(request(tiny_plan(), "describe"))["error"]
     assert error.startswith("site-1")
     assert ("DOE_JANE" in error) == told
     assert ("DOE_JANE" in caplog.text) == redact
 
 
-def test_an_unexpected_fault_tells_the_server_nothing_of_itself_and_the_site_the_rest(tmp_path, small_site, caplog):
+def test_the_reason_of_an_unexpected_fault_is_in_the_sites_log_alone(tmp_path, small_site, caplog):
     def fail(*_):
         raise OSError("/scans/DOE_JANE is gone")
 
-    error = SiteAgent("site-1", tmp_path, small_site, fail).answer(request(tiny_plan(), "describe"))["error"]
+    error = SiteAgent("site-1", tmp_path, small_site, fail).reply_plain(request(tiny_plan(), "describe"))["error"]
     assert error == "site-1 can't answer this; the reason is in the site's own log"
     assert "DOE_JANE is gone" in caplog.text
 
@@ -142,27 +141,27 @@ def test_an_unexpected_fault_tells_the_server_nothing_of_itself_and_the_site_the
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "train"}, "the server's order is 'train'; wanted one of describe, reply, evaluate"),
+        ({"kind": "predict"}, "the server's request is 'predict'; wanted one of describe, train, evaluate"),
         ({"kind": "evaluate", "fold": "train"}, ATTACKS["scores of training scans"].line),
-        ({"kind": "a\nb"}, "the server's order is 'a b'"),
+        ({"kind": "a\nb"}, "the server's request is 'a b'"),
     ],
 )
-def test_an_order_for_anything_else_is_refused(changes, words, tmp_path, small_site):
-    answer = SiteAgent("site-1", tmp_path / "client_state", small_site).answer(request(tiny_plan(), **changes))
+def test_a_request_for_anything_else_is_refused(changes, words, tmp_path, small_site):
+    answer = SiteAgent("site-1", tmp_path / "client_state", small_site).reply_plain(request(tiny_plan(), **changes))
     assert words in answer["error"]
 
 
-def test_an_older_round_is_not_answered_with_what_is_kept_from_a_later_one(counting, tmp_path, small_site):
+def test_a_site_does_not_repeat_an_older_round_with_the_client_state_of_a_later_one(counting, tmp_path, small_site):
     plan, agent = tiny_plan("counting", rounds=9), Agreed("site-1", tmp_path / "client_state", small_site)
     for number in (0, 3):
-        assert "error" not in agent.answer(request(plan, round=number))
+        assert "error" not in agent.reply_plain(request(plan, round=number))
     other = task_of({key: value + 1 for key, value in first_weights(plan).items()})
     for changes in ({"round": 2}, {"round": 3, "task": other}):
-        error = Agreed("site-1", tmp_path / "client_state", small_site).answer(request(plan, **changes))["error"]
-        assert "site-1 keeps what it had after round 3 of this run and answers each order once" in error
-    assert "error" not in agent.answer(request(plan, round=3))
-    assert agent.answer(request(plan, "describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
-    error = agent.answer(request(plan, "describe"))["error"]
+        error = Agreed("site-1", tmp_path / "client_state", small_site).reply_plain(request(plan, **changes))["error"]
+        assert "site-1 stored client state after round 3 of this run and replies to each request once" in error
+    assert "error" not in agent.reply_plain(request(plan, round=3))
+    assert agent.reply_plain(request(plan, "describe", new=False))["about"]["kept"] == {"round": 3, "empty": False}
+    error = agent.reply_plain(request(plan, "describe"))["error"]
     assert error == "run a-run has begun at site-1 before; resume it, or begin a run of another name"
     again = SiteAgent("site-1", tmp_path / "client_state", small_site, reused=True)
-    assert again.answer(request(plan, "describe"))["about"]["kept"] == {"round": -1, "empty": True}
+    assert again.reply_plain(request(plan, "describe"))["about"]["kept"] == {"round": -1, "empty": True}

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from brainct.core import serialization
 from brainct.core.weights import sha256
 from brainct.errors import failed
 from brainct.site.agent import SiteAgent
@@ -40,19 +41,19 @@ def children():
 
 
 @pytest.mark.parametrize("threads", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_forked_and_a_fresh_process_answer_as_a_desk_does_to_the_bit(threads, hired, tmp_path, small_site):
+def test_a_forked_and_a_fresh_process_reply_as_an_agent_does_bit_identically(threads, hired, tmp_path, small_site):
     plan = tiny_plan("fedavg")
     asked = request(plan, "describe")
     worker, agent = hired(threads), SiteAgent("site-1", tmp_path / "other", small_site)
-    mine, its = agent.answer(asked)["about"], worker.ask("site-1", asked)["about"]
+    mine, its = agent.reply_plain(asked)["about"], worker.ask("site-1", asked)["about"]
     assert mine.pop("fingerprint") != its.pop("fingerprint"), "each site folder has a secret of its own"
     assert mine == its
     asked = request(plan)
-    mine, its = agent.answer(asked), worker.ask("site-1", asked)
+    mine, its = agent.reply_plain(asked), worker.ask("site-1", asked)
     assert sha256(mine["weights"]) == sha256(its["weights"])
 
 
-def test_a_killed_process_is_started_again_and_its_order_answered(hired):
+def test_a_killed_process_is_started_again_and_its_request_repeated(hired):
     lines = []
     worker = hired(threads=False, log=lines.append)
     worker.ask("site-1", request(tiny_plan(), "describe"))
@@ -60,18 +61,18 @@ def test_a_killed_process_is_started_again_and_its_order_answered(hired):
     children()[0].kill()
     assert sha256(worker.ask("site-1", request(tiny_plan()))["weights"]) == sha256(wanted["weights"])
     assert len(lines) == 1
-    assert "was killed by signal 9 (SIGKILL); started again, the order is repeated" in lines[0]
+    assert "was killed by signal 9 (SIGKILL); it is started again and its request repeated" in lines[0]
 
 
-def test_an_order_that_kills_its_process_twice_is_an_error_and_the_next_is_answered(hired, monkeypatch, caplog):
-    real = SiteAgent.answer
+def test_a_request_that_kills_its_process_twice_is_an_error_and_the_next_gets_its_reply(hired, monkeypatch, caplog):
+    real = SiteAgent.reply
 
     def answer(agent, asked):
-        if asked["round"] == 1:
+        if asked.round == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(agent, asked)
 
-    monkeypatch.setattr(SiteAgent, "answer", answer)
+    monkeypatch.setattr(SiteAgent, "reply", answer)
     worker = hired(threads=False)
     worker.ask("site-1", request(tiny_plan(), "describe"))
     error = worker.ask("site-1", request(tiny_plan(), round=1))["error"]
@@ -80,17 +81,17 @@ def test_an_order_that_kills_its_process_twice_is_an_error_and_the_next_is_answe
     assert "weights" in worker.ask("site-1", request(tiny_plan(), round=2))
 
 
-def test_an_order_is_dropped_and_its_process_ended_when_it_is_told_to_stop(hired, monkeypatch):
-    monkeypatch.setattr(SiteAgent, "answer", lambda agent, asked: time.sleep(1000))
+def test_a_request_is_dropped_and_its_process_ended_when_it_must_stop(hired, monkeypatch):
+    monkeypatch.setattr(SiteAgent, "reply", lambda agent, asked: time.sleep(1000))
     worker = hired(threads=False)
     began = time.monotonic()
     assert worker.ask("site-1", request(tiny_plan()), lambda: time.monotonic() - began > 0.3) == {
-        "error": "site-1 was told to stop"
+        "error": "site-1 was stopped by the server"
     }
     assert not children()
 
 
-def test_what_is_for_the_sites_own_people_is_said_in_the_sites_own_process(hired, tmp_path, caplog):
+def test_lines_for_the_sites_own_people_are_logged_in_the_sites_own_process(hired, tmp_path, caplog):
     (tmp_path / "bad.yaml").write_text(f"kind: manifest\nroot: {tmp_path}/DOE_JANE\nlabels: labels.csv\n")
     worker = hired(threads=False, site_file=tmp_path / "bad.yaml")
     with caplog.at_level(logging.INFO):
@@ -99,12 +100,12 @@ def test_what_is_for_the_sites_own_people_is_said_in_the_sites_own_process(hired
     assert "DOE_JANE" in caplog.text
 
 
-def test_a_process_in_the_middle_of_an_order_ends_with_its_parent(tmp_path, small_site, monkeypatch):
-    monkeypatch.setattr(SiteAgent, "answer", lambda agent, asked: time.sleep(1000))
+def test_a_process_in_the_middle_of_a_request_ends_with_its_parent(tmp_path, small_site, monkeypatch):
+    monkeypatch.setattr(SiteAgent, "reply", lambda agent, asked: time.sleep(1000))
 
     def parent(pipe):
         worker = Worker(["site-1"], tmp_path, small_site, print, redact=True, context=context(threads=False))
-        worker.send("site-1", request(tiny_plan()))
+        worker.send("site-1", serialization.pack(request(tiny_plan())))
         pipe.send(psutil.Process().children()[0].pid)
         time.sleep(1000)
 

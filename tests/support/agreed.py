@@ -1,4 +1,4 @@
-"""A site's desk in tests that begin in the middle of a run: it has agreed to whatever run it is asked about first."""
+"""A site's agent in tests that begin in the middle of a run: it has agreed to whatever run it is first asked in."""
 
 from contextlib import suppress
 
@@ -10,11 +10,10 @@ from tests.support.requests import describes
 
 
 class Agreed(SiteAgent):
-    """Fixes a run's terms as a roll call would, when the first order of that run comes."""
+    """Fixes a run's terms as a roll call would, when the first request of that run comes."""
 
-    def answer(self, order):
-        run = order.get("run")
-        if run and not describes(order) and self.state.terms(run) is None and "plan" in order:
+    def reply(self, request):
+        if request.run and not describes(request) and self.state.terms(request.run) is None:
             with suppress(Refused):
-                self.state.fix(run, terms_of(plan_of(order["plan"], "the job"), order["sites"]))
-        return super().answer(order)
+                self.state.fix(request.run, terms_of(plan_of(request.plan, "the job"), request.sites))
+        return super().reply(request)

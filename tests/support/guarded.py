@@ -29,7 +29,7 @@ def door(folder, scans=None, policy=None):
     return FilteredAgent(agent, reply_filter_of({**(policy or {}), "folder": str(folder / "privacy")}, folder, SITE))
 
 
-def request(plan, kind="reply", **changes):
+def request(plan, kind="train", **changes):
     """A sound request to a site of three."""
     return requests.request(plan, kind, **{"sites": SITES, **changes})
 
@@ -42,5 +42,5 @@ def moved(weights, by):
 def begun(folder, plan, **choices):
     """Such a site after the roll call of a run."""
     site = door(folder, **choices)
-    assert "about" in site.answer(request(plan, "describe"))
+    assert "about" in site.reply_plain(request(plan, "describe"))
     return site

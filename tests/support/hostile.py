@@ -76,9 +76,9 @@ ATTACKS = {
         "b, round 3: tensor norm1.bias has shape (268435456,); wanted (8,)",
     ),
     "oversized extra": Attack(
-        "a site sends megabytes beside its weights",
+        "a site sends megabytes in addition to its weights",
         SERVER,
-        "b, round 3: 3,000,026 bytes came beside the weights; wanted at most 1,052,088",
+        "b, round 3: 3,000,026 bytes came in addition to the weights; wanted at most 1,052,088",
     ),
     "wrong shape": Attack(
         "a tensor of as many values in another shape",
@@ -103,12 +103,12 @@ ATTACKS = {
     "replayed report": Attack(
         "a site, or somebody in between, sends a report a second time",
         SERVER,
-        "b answered twice in round 3; the first answer counts",
+        "b replied twice in round 3; the first reply counts",
     ),
     "unknown site": Attack(
-        "an answer in the name of a site that was not asked",
+        "a reply in the name of a site that was not asked",
         SERVER,
-        "hospital-x was not asked in round 3; its answer is not used",
+        "hospital-x was not asked in round 3; its reply is not used",
     ),
     "pickle message": Attack(
         "a message whose bytes are a pickle that runs a command: nothing of it runs",
@@ -134,14 +134,14 @@ ATTACKS = {
     "patients in counts": Attack(
         "a site's label set names patients",
         SERVER,
-        "b, the roll call: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not "
-        "repeated here, as they might name a patient",
+        "b, the roll call: 1 keys or values are not allowed by the schema (protocol.reply_schema); they are not "
+        "repeated here because they may name a patient",
     ),
     "patients in scores": Attack(
         "a site's scores name patients",
         SERVER,
-        "b, its scores: 1 keys or values are none that a site may send (see protocol.reply_schema); they are not "
-        "repeated here, as they might name a patient",
+        "b, its scores: 1 keys or values are not allowed by the schema (protocol.reply_schema); they are not "
+        "repeated here because they may name a patient",
     ),
     "patients in metrics": Attack(
         "a site's measurements name patients",
@@ -180,15 +180,16 @@ ATTACKS = {
         "the site, before anything is written; FLARE's log",
         "the run is called '../../local/privacy'; wanted letters, digits, - and _, at most 64",
     ),
-    "order nobody knows": Attack(
-        "a server sends an order of another kind, which the privacy policy might let pass",
+    "unknown kind of request": Attack(
+        "a server sends a request of another kind, which the privacy policy might let pass",
         "the site; its log and audit.log",
-        "site-1 does not take part: its privacy policy knows no order such as 'train'; nothing leaves",
+        "site-1 does not take part: the server's request is 'predict'; wanted one of describe, train, evaluate; "
+        "nothing leaves",
     ),
     "scores of training scans": Attack(
         "a server asks for scores of the scans that a site trains on",
         "the site; its audit.log",
-        "the server asks for scores of fold 'train'; wanted valid or test",
+        "the server asks for scores on fold 'train'; wanted valid or test",
     ),
     "key of the server's": Attack(
         "with secure aggregation a server hands out a key of its own as a hospital's",
@@ -201,27 +202,27 @@ ATTACKS = {
         "the server asks for round 1 after round 1 was masked; it sends nothing",
     ),
     "run that changes": Attack(
-        "a server's order is of another plan, network or list of sites than the run that the site agreed to",
+        "a server's request is of another plan, network or list of sites than the run that the site agreed to",
         "the site; its audit.log",
-        "the server's order differs from what site-1 agreed to at the roll call of run a-run",
+        "the server's request differs from what site-1 agreed to at the roll call of run a-run",
     ),
     "run that begins again": Attack(
-        "a server begins a run under a name that the site has answered in, for new secrets under old rounds",
+        "a server begins a run under a name in which the site has replied, for new secrets under old rounds",
         "the site; its audit.log",
         "run a-run has begun at site-1 before; resume it, or begin a run of another name",
     ),
-    "second order for a round": Attack(
+    "second request for a round": Attack(
         "a server asks for a round once more with another model",
         "the site; its audit.log",
-        "site-1 keeps what it had after round 0 of this run and answers each order once",
+        "site-1 stored client state after round 0 of this run and replies to each request once",
     ),
     "scores as an oracle": Attack(
         "a server asks for the scores of more models than the run's plan evaluates",
         "the site; its audit.log",
-        "site-1 has told its scores of fold test after round 3 for another model; it tells them once",
+        "site-1 has sent its scores on fold test after round 3 for another model; it sends them once",
     ),
     "failure as an oracle": Attack(
-        "a server has training fail in a way whose words would tell about the scans",
+        "a server has training fail in a way whose words would say something about the scans",
         "the site, the same words whatever failed; the reason is in its own log",
         "site-1 can't answer this; the reason is in the site's own log",
     ),
@@ -256,7 +257,7 @@ ATTACKS = {
         "run a-job was started by someone else; they or the project administrator can resume it",
     ),
     "roll call of another shape": Attack(
-        "a site answers the roll call with a list, a number or a thousand lists in one another",
+        "a site replies to the roll call with a list, a number or a thousand nested lists",
         "the server, on the console and in the record; the run ends with it, as every site must be there at the start",
         "b, the roll call: ",
     ),

@@ -30,11 +30,11 @@ class Faults:
     def _carry(self, before):
         real = InProcess.__call__
 
-        def transport(here, orders, inbox):
-            asked = [order for order in orders.values() if trains(order, self.number)]
+        def transport(here, requests, inbox):
+            asked = [request for request in requests.values() if trains(request, self.number)]
             if asked and before:
                 die()
-            real(here, orders, inbox)
+            real(here, requests, inbox)
             if asked:
                 die()
 
@@ -44,15 +44,15 @@ class Faults:
         self._carry(before=True)
 
     def during_replies(self):
-        real = SiteAgent.answer
+        real = SiteAgent.reply
 
-        def answer(agent, order):
-            found = real(agent, order)
-            if trains(order, self.number):
+        def reply(agent, request):
+            found = real(agent, request)
+            if trains(request, self.number):
                 die()
             return found
 
-        self.patch.setattr(SiteAgent, "answer", answer)
+        self.patch.setattr(SiteAgent, "reply", reply)
 
     def after_replies_before_combine(self):
         self._carry(before=False)

@@ -14,6 +14,7 @@ from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
 from brainct.security.reply_filter import reply_filter_of
 from brainct.table.workload import TABLE
+from tests.support.requests import request
 from tests.table.tables import FIT, SITES, WINE, learner_at, opened, table_plan
 
 RADON = {"part": "head"}
@@ -119,10 +120,10 @@ def test_a_policy_of_noise_lets_no_exact_sums_leave(policy, tmp_path):
     door = reply_filter_of(policy, tmp_path, "site-1")
     for standardise in (True, False):
         plan = table_plan(standardise=standardise)
-        order = {"what": "describe", "round": 0, "sites": SITES, "run": "run", "plan": plan.model_dump()}
-        answer = door.answer(order, {"about": TABLE.describe(opened(plan)["site-1"])})
-        assert ("error" in answer) == standardise
-        assert not standardise or "sums over each column" in answer["error"]
+        description = {"about": TABLE.describe(opened(plan)["site-1"])}
+        reply = door.reply_plain(request(plan, "describe", sites=SITES), description)
+        assert ("error" in reply) == standardise
+        assert not standardise or "sums over each column" in reply["error"]
 
 
 def test_small_classes_are_withheld_together():

@@ -28,7 +28,7 @@ from brainct.job.config import Plan
 from brainct.run.model_file import load_model
 from brainct.run.replay import Replay, open_run
 from brainct.security.credentials import offline
-from brainct.site.agent import site_file_of
+from brainct.site.data import site_file_of
 from brainct.training.learner import TorchLearner
 from brainct.training.losses import masked_bce
 from brainct.training.networks import described

@@ -21,7 +21,7 @@ def data(
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
-    from brainct.site.agent import site_file_of
+    from brainct.site.data import site_file_of
 
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)

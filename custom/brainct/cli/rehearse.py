@@ -51,7 +51,7 @@ def rehearse(
             lose=[_site_and_round(text, named, plan.rounds) for text in lose or []],
             secret=os.environ.get("BRAINCT_SECRET", ""),
             log=progress.log,
-            closed=progress.closed,
+            on_round_closed=progress.closed,
         )
     print(last_lines(record.record, folder))
 

@@ -32,5 +32,5 @@ def resume(
         )
     found = checkpoint.load(Path(run) / "state", run)
     with Progress(found.record.plan["rounds"]) as progress:
-        record = rehearse.resume(Path(run), workers=workers, log=progress.log, closed=progress.closed)
+        record = rehearse.resume(Path(run), workers=workers, log=progress.log, on_round_closed=progress.closed)
     print(last_lines(record.record, Path(run)))

@@ -83,7 +83,7 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
     names, plan = run.federation.names, run.plan
     trained = [POOLED] if run.entry.pooled else names
     scans = {**opened, POOLED: pool_sites(opened, names)} if run.entry.pooled else opened
-    rehearse(plan, trained, folder, opener=opener(scans), log=lambda line: None, closed=on_round_closed)
+    rehearse(plan, trained, folder, opener=opener(scans), log=lambda line: None, on_round_closed=on_round_closed)
     replay = open_run(folder, opener(opened), names)
     record, evaluation = replay.record, Evaluation(replay, opened)
     test, valid = evaluation.at_sites(names, "test"), evaluation.at_sites(names, "valid")

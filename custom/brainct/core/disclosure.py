@@ -20,6 +20,6 @@ class Row:
     policy: str = ""
 
 
-CALL, ROUND, SCORES, ALWAYS = "roll call", "round", "evaluation", "every answer"
+CALL, ROUND, SCORES, ALWAYS = "roll call", "round", "evaluation", "every reply"
 WITHHELD = "`least_class`: withheld"
 NOISED = "`scores`: rounded, noised and counted, or never"

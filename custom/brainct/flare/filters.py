@@ -13,7 +13,7 @@ from brainct.errors import Refused
 from brainct.flare import logs, messages
 from brainct.security.reply_filter import ReplyFilter, reply_filter_of
 
-_ORDER = "brainct.order"
+_REQUEST = "brainct.request"
 AT_SERVER = (
     "FLARE's simulator applies privacy.json on the server instead of the sites, so this run is refused; "
     "rehearse with BRAINCT_PRIVACY, or run in POC or provisioned"
@@ -25,7 +25,8 @@ class Remember(Filter):  # type: ignore[misc]
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Called by FLARE for each incoming task, which it does not change."""
-        fl_ctx.set_prop(_ORDER, messages.from_model(FLModelUtils.from_shareable(shareable)), private=True, sticky=False)
+        request = messages.from_model(FLModelUtils.from_shareable(shareable))
+        fl_ctx.set_prop(_REQUEST, request, private=True, sticky=False)
         return shareable
 
 
@@ -48,12 +49,12 @@ class Privacy(Filter):  # type: ignore[misc]
             return FLModelUtils.to_shareable(messages.to_model({"error": AT_SERVER}))
         if shareable.get_return_code() != ReturnCode.OK:
             return make_reply(shareable.get_return_code())
-        order = fl_ctx.get_prop(_ORDER)
-        if order is None:
+        request = fl_ctx.get_prop(_REQUEST)
+        if request is None:
             raise Refused("privacy.json names brainct.flare.filters.Privacy alone; add Remember to task_data_filters")
-        answer = messages.from_model(FLModelUtils.from_shareable(shareable))
-        allowed = self._filter_of(fl_ctx).answer(order, answer)
-        if "error" not in answer:
+        reply = messages.from_model(FLModelUtils.from_shareable(shareable))
+        allowed = self._filter_of(fl_ctx).reply_plain(request, reply)
+        if "error" not in reply:
             logs.audit_refusal(allowed, fl_ctx)
         return FLModelUtils.to_shareable(messages.to_model(allowed))
 

@@ -7,7 +7,7 @@ from typing import Any
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.utils.fl_context_utils import add_job_audit_event
 
-from brainct.site.agent import LOG
+from brainct.site.redaction import LOG
 
 BY_DEFAULT = "ConciseLogFilter"
 """The filter on FLARE's console unless the user chooses another log mode with `-l`."""

@@ -22,12 +22,13 @@ from brainct.core.names import run_name
 from brainct.errors import Refused
 from brainct.flare import logs, messages, simulator_patch
 from brainct.job.config import plan_of
+from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
-from brainct.run.rounds import Order, Run
+from brainct.run.rounds import Run
 from brainct.run.summary import last_lines
-from brainct.site.agent import LOG
+from brainct.site.redaction import LOG
 
 REPLY_POLL_SECONDS = 0.02
 """Seconds between two checks whether all replies are in."""
@@ -71,24 +72,25 @@ class Rounds(ModelController):  # type: ignore[misc]
         states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / run_name(name)
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
-        way = os.environ.get("BRAINCT_WAY", "flare")
-        record = RecordWriter(folder, plan, plan.build(), way, states=states, resumed=resumed)
+        backend = os.environ.get("BRAINCT_WAY", "flare")
+        record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
-        Run(plan, sites, self._exchange, record, name=name, secret=secret, log=self._log, closed=self._log_round)()
+        how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
+        Run(plan, sites, self._exchange, record, name=name, secret=secret, **how)()
         print(last_lines(record.record, folder), flush=True)
         self._await_disconnects()
 
     def _check_submitter(self, file: Path, run: str) -> None:
         """Note who started a run; another member of the project cannot resume it, since they would get its results."""
         meta = Path(self.engine.get_workspace().get_job_meta_path(self.fl_ctx.get_job_id()))
-        said = json.loads(meta.read_text()) if meta.is_file() else {}
-        own = said.get(JobMetaKey.SUBMITTER_NAME.value, "")
+        found = json.loads(meta.read_text()) if meta.is_file() else {}
+        own = found.get(JobMetaKey.SUBMITTER_NAME.value, "")
         if not self._resume:
             serialization.write(file, json.dumps({"name": own}).encode(), private=True)
             return
         first = json.loads(file.read_text())["name"] if file.is_file() else own
-        if own != first and said.get(JobMetaKey.SUBMITTER_ROLE.value) != "project_admin":
+        if own != first and found.get(JobMetaKey.SUBMITTER_ROLE.value) != "project_admin":
             raise Refused(f"run {run} was started by someone else; they or the project administrator can resume it")
 
     def _await_disconnects(self) -> None:
@@ -99,11 +101,11 @@ class Rounds(ModelController):  # type: ignore[misc]
                 return
             time.sleep(REPLY_POLL_SECONDS)
 
-    def _exchange(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+    def _exchange(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
         self._inbox = inbox
         looked = self._admit_returning_sites()
-        for site, order in orders.items():
-            model = messages.to_model(order, order["round"])
+        for site, request in requests.items():
+            model = messages.to_model(request_to_plain(request), request.round)
             self.send_model(messages.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_receiver(inbox))
         while not inbox.closed():
             if self.abort_signal.triggered:
@@ -112,7 +114,7 @@ class Rounds(ModelController):  # type: ignore[misc]
             if time.monotonic() - looked > RETURN_POLL_SECONDS:
                 looked = self._admit_returning_sites()
             if not self.get_num_standing_tasks():
-                self._drop_failed(orders, inbox)
+                self._drop_failed(requests, inbox)
             time.sleep(REPLY_POLL_SECONDS)
         self.cancel_all_tasks()
 
@@ -124,7 +126,7 @@ class Rounds(ModelController):  # type: ignore[misc]
     def _drop_disconnected(self, inbox: Inbox[Any]) -> None:
         for site in inbox.missing():
             if self.communicator.get_client_disconnect_time(site):
-                inbox.lose(site, f"{site} is lost: FLARE hears nothing from its job")
+                inbox.mark_lost(site, f"{site} is lost: FLARE hears nothing from its job")
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Called by FLARE; a site that fetches its request is alive.
@@ -133,7 +135,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         """
         super().handle_event(event_type, fl_ctx)
         if event_type == AppEventType.BEFORE_TRAIN_TASK and self._inbox:
-            self._inbox.fetched(fl_ctx.get_peer_context().get_identity_name())
+            self._inbox.mark_fetched(fl_ctx.get_peer_context().get_identity_name())
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
@@ -142,10 +144,10 @@ class Rounds(ModelController):  # type: ignore[misc]
         if self._inbox:
             _receiver(self._inbox)(FLModelUtils.from_shareable(result), client.name)
 
-    def _drop_failed(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
+    def _drop_failed(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
         """FLARE drops the replies of failed sites without calling us."""
-        for site in orders:
-            inbox.lose(site, f"FLARE could not get a reply from {site}; see the site's log")
+        for site in requests:
+            inbox.mark_lost(site, f"FLARE could not get a reply from {site}; see the site's log")
 
     def _log(self, line: str) -> None:
         logging.getLogger(LOG).info(line)
@@ -153,8 +155,8 @@ class Rounds(ModelController):  # type: ignore[misc]
     def _log_round(self, row: Mapping[str, Any]) -> None:
         losses = [values["loss"] for values in row["metrics"].values() if "loss" in values]
         loss = f", training loss {min(losses):.3f} to {max(losses):.3f}" if losses else ""
-        answered = f"{len(row['metrics'])} of {len(row['bytes_sent'])} sites"
-        self._log(f"round {row['round']}: {answered}{loss}, {row['seconds']:.1f} s")
+        replied = f"{len(row['metrics'])} of {len(row['bytes_sent'])} sites"
+        self._log(f"round {row['round']}: {replied}{loss}, {row['seconds']:.1f} s")
 
     def info(self, msg: str) -> None:
         """FLARE's own messages, logged one level lower."""
@@ -167,7 +169,7 @@ def _receiver(inbox: Inbox[Any]) -> Any:
         try:
             return inbox.accept(site, messages.from_model(model))
         except Refused as error:
-            inbox.lose(site, str(error))
+            inbox.mark_lost(site, str(error))
             return False
 
     return accept

@@ -1,7 +1,7 @@
-"""A site in FLARE: answers each request in a worker process, which opens the site's data and trains."""
+"""A site in FLARE: replies to each request from a worker process, which opens the site's data and trains."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.flare import logs, messages
 from brainct.kit.verdict import last_verdict
-from brainct.site.agent import LOG, SiteAgent, site_file_of
-from brainct.site.worker import Order, Worker, context
+from brainct.site.agent import SiteAgent
+from brainct.site.data import site_file_of
+from brainct.site.redaction import LOG
+from brainct.site.worker import Worker, context
 
-Ask = Callable[[Order, Callable[[], bool]], dict[str, Any]]
+Ask = Callable[[Mapping[str, Any], Callable[[], bool]], dict[str, Any]]
+"""Given a request as plain data, and whether to stop: the reply as plain data."""
 
 
 class Site(Executor):  # type: ignore[misc]
@@ -38,13 +41,13 @@ class Site(Executor):  # type: ignore[misc]
         """Called by FLARE for each task: a request in, a reply out; an error of the site is also a reply."""
         if task_name != messages.TASK:
             return make_reply(ReturnCode.TASK_UNKNOWN)
-        order = messages.from_model(FLModelUtils.from_shareable(shareable))
+        request = messages.from_model(FLModelUtils.from_shareable(shareable))
         self._ask = self._ask or _ask(fl_ctx)
-        answer = self._ask(order, lambda: abort_signal.triggered)
-        if "about" in answer and (check := last_verdict(_kit(fl_ctx))):
-            answer["about"]["check"] = check
-        logs.audit_refusal(answer, fl_ctx)
-        return FLModelUtils.to_shareable(messages.to_model(answer))
+        reply = self._ask(request, lambda: abort_signal.triggered)
+        if "about" in reply and (check := last_verdict(_kit(fl_ctx))):
+            reply["about"]["check"] = check
+        logs.audit_refusal(reply, fl_ctx)
+        return FLModelUtils.to_shareable(messages.to_model(reply))
 
 
 def _ask(fl_ctx: FLContext) -> Ask:
@@ -53,11 +56,11 @@ def _ask(fl_ctx: FLContext) -> Ask:
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
         agent = SiteAgent(site, client_state, site_file, reused=True)
-        return lambda order, stopped: agent.answer(order)
+        return lambda request, stopped: agent.reply_plain(request)
     how = context(threads=True)
     own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json"}
     worker = Worker([site], client_state, site_file, _log, redact=True, context=how, **own)
-    return lambda order, stopped: worker.ask(site, order, stopped)
+    return lambda request, stopped: worker.ask(site, request, stopped)
 
 
 def _kit(fl_ctx: FLContext) -> Path:

@@ -52,7 +52,7 @@ def check_scans(kit: Path) -> Iterator[CheckResult]:
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
-    from brainct.site.agent import site_file_of
+    from brainct.site.data import site_file_of
 
     site, path = kit.resolve().name, site_file_of(kit)
     if path is None and (misnamed := [each.name for each in (kit / "local").glob("brainct*.y*ml")]):

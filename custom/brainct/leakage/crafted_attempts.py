@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from brainct.leakage.crafted_networks import Outcome, imprint
 from brainct.leakage.loss_attack import read_through_loss
-from brainct.security.reply_filter import Answers
+from brainct.protocol.agent import Agent
 from brainct.training.data import Fold
 
 
-def try_attacks(agent: Callable[[str], Answers], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
+def try_attacks(agent: Callable[[str], Agent], site: str, fold: Callable[[int], Fold]) -> list[Outcome]:
     """All crafted-network attacks on one site.
 
     agent: gives a site agent with its own disk for each attack's name. fold: the site's training scans at a size.

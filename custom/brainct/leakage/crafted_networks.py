@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from brainct.core.scheme import Task
 from brainct.core.weights import Weights, difference, filled
 from brainct.ct.config import ct_choices
 from brainct.ct.folds import FINDINGS
 from brainct.ct.model import model_of
 from brainct.job.config import Plan, plan_of
-from brainct.security.reply_filter import Answers
+from brainct.protocol.agent import Agent
+from brainct.protocol.replies import Failure, Update
+from brainct.protocol.requests import DescribeRequest, Request, TrainRequest
 from brainct.training.data import Fold
 
 ANY = FINDINGS.index("any")
@@ -73,28 +76,27 @@ def crafted_plan(scheme: str, size: int, hidden: int, rounds: int = 1, rate: flo
 class Server:
     """Sends one site agent the requests of a run as an honest server would, each round once."""
 
-    def __init__(self, agent: Answers, site: str, plan: Plan):
-        self.agent, self.site, self.plan, self.orders, self.said = agent, site, plan, 0, ""
-        self._ask("describe", 0, None)
+    def __init__(self, agent: Agent, site: str, plan: Plan):
+        self.agent, self.plan, self.requests, self.refusal = agent, plan, 0, ""
+        self._run: Mapping[str, Any] = {"run": "crafted", "sites": (site,), "plan": plan.model_dump()}
+        self._send(DescribeRequest(exchange="the roll call", **self._run))
 
-    def reply(self, weights: Weights) -> Mapping[str, Any] | None:
+    def train(self, weights: Weights) -> Update | None:
         """The site's reply to the next round's task; None after a refusal."""
-        if self.said or self.orders >= self.plan.rounds:
+        if self.refusal or self.requests >= self.plan.rounds:
             return None
-        self.orders += 1
-        return self._ask("reply", self.orders - 1, weights)
+        number, self.requests = self.requests, self.requests + 1
+        task = Task(dict(weights))
+        return self._send(TrainRequest(exchange=f"round {number}", round=number, task=task, **self._run))
 
-    def _ask(self, what: str, round: int, weights: Weights | None) -> Mapping[str, Any] | None:
-        order: dict[str, Any] = {"what": what, "exchange": f"{what} {round}", "round": round, "sites": [self.site]}
-        order |= {"run": "crafted", "plan": self.plan.model_dump(), "step": 0}
-        if weights is not None:
-            order["task"] = {"weights": dict(weights), "extra": {}}
-        answer = self.agent.answer(order)
-        self.said = answer.get("error", "")
-        return None if self.said else answer
+    def _send(self, request: Request) -> Update | None:
+        reply = self.agent.reply(request)
+        if isinstance(reply, Failure):
+            self.refusal = reply.reason
+        return reply if isinstance(reply, Update) else None
 
 
-def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
+def imprint(agent: Agent, site: str, fold: Fold, scheme: str = "fedsgd", size: int = 64) -> Outcome:
     """Request one report under an imprint layer of BINS thresholds, and read scans from its differences.
 
     fold: the site's training scans, (N, 3, size, size), to compare with. scheme: `fedsgd`, whose report is a gradient,
@@ -102,8 +104,8 @@ def imprint(agent: Answers, site: str, fold: Fold, scheme: str = "fedsgd", size:
     """
     server = Server(agent, site, plan := crafted_plan(scheme, size, BINS, rate=1e-30 if scheme == "fedsgd" else 1e3))
     given = imprint_weights(model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights)
-    answer = server.reply(given)
-    moved = {} if answer is None else answer["weights"] if scheme == "fedsgd" else difference(given, answer["weights"])
+    reply = server.train(given)
+    moved = {} if reply is None else reply.weights if scheme == "fedsgd" else difference(given, reply.weights)
     pictures = read_imprint(moved) if moved else []
     what = "gradient" if scheme == "fedsgd" else "update"
     return outcome_of(f"imprint layer, {what} of {scheme} at {size} px", server, pictures, fold.inputs)
@@ -149,7 +151,7 @@ def outcome_of(attack: str, server: Server, pictures: Sequence[Tensor], images: 
     nearest = [max((_psnr(picture, one) for picture in pictures), default=-math.inf) for one in true]
     best = max(nearest, default=-math.inf)
     clear = sum(value > CLEAR for value in nearest)
-    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.orders, server.said)
+    return Outcome(attack, clear, len(true), best if math.isfinite(best) else None, server.requests, server.refusal)
 
 
 def _psnr(picture: Tensor, true: Tensor) -> float:

@@ -9,7 +9,7 @@ from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
 from brainct.ct.model import model_of
 from brainct.leakage.crafted_networks import ANY, CHANNELS, Outcome, Server, crafted_plan, identity_network, outcome_of
-from brainct.security.reply_filter import Answers
+from brainct.protocol.agent import Agent
 from brainct.training.data import Fold
 
 STEEP, SURE, SLOPE = 4000.0, 10.0, 4.0
@@ -19,7 +19,7 @@ PARTS, SEARCH = ("all", "top", "left", "first window"), 20
 """PARTS: of the picture whose brightness is tried. SEARCH: requests that the search may take in each."""
 
 
-def read_through_loss(agent: Answers, site: str, fold: Fold, size: int = 32) -> Outcome:
+def read_through_loss(agent: Agent, site: str, fold: Fold, size: int = 32) -> Outcome:
     """Use the training loss alone: find a threshold with one scan above it, then read its values, one a request.
 
     Reads the first of the scan's windows. fold: the site's training scans, (N, 3, size, size), to compare with; the
@@ -72,8 +72,8 @@ class _Reader:
 
     def _total(self, part: Tensor, border: float, pixel: int | None) -> float | None:
         """The sum over the scans above the border of cross-entropy minus log 2."""
-        answer = self.server.reply(_gated(self.weights, part, border, pixel))
-        loss = answer.get("metrics", {}).get("loss") if answer else None
+        reply = self.server.train(_gated(self.weights, part, border, pixel))
+        loss = reply.metrics.get("loss") if reply else None
         return None if loss is None else (loss - math.log(2)) * self.labels
 
 

@@ -17,13 +17,16 @@ from brainct.job.config import Plan
 from brainct.leakage.attackers import Exchange, ModelProbe, attacker_views
 from brainct.leakage.federation_row import AttackerView, FederationRow, format_bits
 from brainct.leakage.study import PlannedFederation, draw_halves
+from brainct.protocol.agent import Agent
+from brainct.protocol.replies import Update, reply_to_plain
+from brainct.protocol.requests import Request, TrainRequest
 from brainct.run.inbox import Inbox
 from brainct.run.model_file import FILE, read_model
 from brainct.run.record import RecordWriter
-from brainct.run.rounds import Order, Run
+from brainct.run.rounds import Run
 from brainct.schemes._votes import VOTES
 from brainct.security import policy as policies
-from brainct.security.reply_filter import Answers, FilteredAgent, reply_filter_of
+from brainct.security.reply_filter import FilteredAgent, reply_filter_of
 from brainct.site.agent import SiteAgent
 from brainct.training.data import Dataset, Fold
 
@@ -108,7 +111,7 @@ def keep_members(scans: Dataset, members: Any) -> Dataset:
     return replace(scans, folds={**scans.folds, "train": Fold(pool.inputs[members], pool.labels[members])})
 
 
-def with_policy(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Answers:
+def with_policy(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed: int, *words: str | int) -> Agent:
     """The agent behind a reply filter with this policy, {} for none; its noise secret follows from seed and words."""
     if not policy:
         return agent
@@ -121,15 +124,15 @@ def with_policy(policy: Mapping[str, Any], agent: SiteAgent, folder: Path, seed:
 class Recorder:
     """A transport to site agents in this process that records each task with the report that left for it."""
 
-    agents: Mapping[str, Answers]
+    agents: Mapping[str, Agent]
     exchanges: list[Exchange] = field(default_factory=list)
 
-    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
-        for site in sorted(orders):
-            order, answer = orders[site], self.agents[site].answer(orders[site])
-            if order["what"] == "reply" and "weights" in answer:
-                self.exchanges.append(Exchange(order["round"], site, order["task"]["weights"], dict(answer["weights"])))
-            inbox.accept(site, answer)
+    def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
+        for site in sorted(requests):
+            request, reply = requests[site], self.agents[site].reply(requests[site])
+            if isinstance(request, TrainRequest) and isinstance(reply, Update):
+                self.exchanges.append(Exchange(request.round, site, request.task.weights, dict(reply.weights)))
+            inbox.accept(site, reply_to_plain(reply, request.exchange))
 
 
 def _rounded(found: Mapping[str, AttackerView]) -> dict[str, AttackerView]:

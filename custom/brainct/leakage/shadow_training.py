@@ -17,7 +17,7 @@ from brainct.leakage.crafted_attempts import try_attacks
 from brainct.leakage.federation_row import FederationRow
 from brainct.leakage.shadow_federation import train_federation, with_policy
 from brainct.leakage.study import PlannedFederation, Study, planned_federations
-from brainct.security.reply_filter import Answers
+from brainct.protocol.agent import Agent
 from brainct.site.agent import SiteAgent
 from brainct.site.worker import context
 from brainct.training.data import Dataset, Fold
@@ -68,7 +68,7 @@ def try_crafted_networks(study: Study) -> list[dict[str, Any]]:
     return tried
 
 
-def _agent(study: Study, site: str, policy: Mapping[str, Any], folder: Path, attack: str) -> Answers:
+def _agent(study: Study, site: str, policy: Mapping[str, Any], folder: Path, attack: str) -> Agent:
     """A site agent as a hospital runs it, with its own disk."""
 
     def opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:

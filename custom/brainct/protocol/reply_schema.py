@@ -1,4 +1,4 @@
-"""What a site may say at the roll call and at an evaluation: these keys and no others, so that nobody can be named."""
+"""The schema of a description and of scores: these keys and no others, so that a reply can't name a patient."""
 
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from brainct.core.reply_parts import Count, Fingerprint, Line, Package, Part
 from brainct.core.workload import Workload
 from brainct.errors import Refused
+from brainct.protocol.replies import Description, Scores, reply_of_plain
 
 
 class _Public(Part):
@@ -27,8 +28,8 @@ class _Kept(Part):
     empty: bool
 
 
-class Description(Part):
-    """What every site says at the roll call; a workload adds its own counts."""
+class DescriptionSchema(Part):
+    """What every site says at the roll call; a workload adds its own counts. kept: of the run's client state."""
 
     kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     fingerprint: Fingerprint
@@ -42,34 +43,36 @@ class Description(Part):
 @cache
 def _description(own: type[BaseModel]) -> type[BaseModel]:
     """The description with the workload's own counts."""
-    return type(own.__name__, (Description, own), {"__doc__": own.__doc__, "__module__": __name__})
+    return type(own.__name__, (DescriptionSchema, own), {"__doc__": own.__doc__, "__module__": __name__})
 
 
-def described(workload: Workload, site: str, answer: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
+def described(workload: Workload, site: str, value: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
     """A site's reply at the roll call, checked: a kind, fingerprints, notes in words, and the workload's counts.
 
     needed: keys that this run needs, in addition to those that every run needs.
     """
-    found = _checked(_description(workload.description), answer.get("about"), f"{site}, the roll call")
-    said = {key: value for key, value in found.items() if value is not None}
-    if missing := [key for key in needed if key not in said]:
-        raise Refused(f"{site}, the roll call: lacks {', '.join(missing)}; is it another version of brainct?")
-    return said
+    whose = f"{site}, the roll call"
+    given = reply_of_plain(value, Description, whose).about
+    known = _checked(_description(workload.description), given, whose)
+    about = {key: each for key, each in known.items() if each is not None}
+    if missing := [key for key in needed if key not in about]:
+        raise Refused(f"{whose}: lacks {', '.join(missing)}; is it another version of brainct?")
+    return about
 
 
-def scored(workload: Workload, site: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+def scored(workload: Workload, site: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """A site's scores of a model, checked: for each output what the workload says of it."""
-    given = {"scores": answer.get("scores")}
-    found: dict[str, Any] = _checked(workload.scores, given, f"{site}, its scores")["scores"]
+    whose = f"{site}, its scores"
+    given = {"scores": reply_of_plain(value, Scores, whose).scores}
+    found: dict[str, Any] = _checked(workload.scores, given, whose)["scores"]
     return found
 
 
-def _checked(kind: type[BaseModel], answer: object, whose: str) -> dict[str, Any]:
+def _checked(schema: type[BaseModel], value: object, whose: str) -> dict[str, Any]:
     try:
-        return kind.model_validate(answer).model_dump(exclude_unset=True)
+        return schema.model_validate(value).model_dump(exclude_unset=True)
     except ValidationError as error:
-        found = len(error.errors())
         raise Refused(
-            f"{whose}: {found} keys or values are none that a site may send (see protocol.reply_schema); they are not "
-            "repeated here, as they might name a patient"
+            f"{whose}: {len(error.errors())} keys or values are not allowed by the schema (protocol.reply_schema); "
+            "they are not repeated here because they may name a patient"
         ) from None

@@ -31,7 +31,7 @@ from brainct.report.run_folder import RunFolder
 from brainct.run.model_file import FILE, ModelFile, read_model
 from brainct.run.replay import adapted
 from brainct.security.credentials import offline
-from brainct.site.agent import site_file_of
+from brainct.site.data import site_file_of
 from brainct.training.data import Dataset
 from brainct.training.learner import TorchLearner
 

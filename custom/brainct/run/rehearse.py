@@ -6,16 +6,20 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from brainct.core import serialization
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
+from brainct.protocol.replies import reply_to_plain
+from brainct.protocol.requests import Request, TrainRequest, request_to_plain
 from brainct.run import checkpoint
+from brainct.run.exchange import Transport
 from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
-from brainct.run.rounds import Order, Run, Transport
+from brainct.run.rounds import Run
 from brainct.run.run_record import read_record
 from brainct.security.reply_filter import policy_file
-from brainct.site.agent import Opener, site_file_of
+from brainct.site.data import Opener, site_file_of
 from brainct.site.worker import Log, Worker, agents, behind_policy, context
 
 Lost = Collection[tuple[str, int]]
@@ -32,13 +36,13 @@ def rehearse(
     secret: str = "",
     opener: Opener | None = None,
     log: Log = print,
-    closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> RecordWriter:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
     workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
-    purpose. opener: opens each site's scans, as ct.dataset.open_site does; by default as BRAINCT_SITE says. tell: gets
-    the lines that a user should read; closed: gets each closed round's row.
+    purpose. opener: opens each site's data, see site.data.Opener; by default as BRAINCT_SITE says. log: gets the lines
+    that a user should read; on_round_closed: gets each closed round's row.
     """
     unknown = sorted({site for site, _ in lose} - set(sites))
     if unknown:
@@ -46,7 +50,9 @@ def rehearse(
     plan.check_sites(len(sites))
     record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)
-    return _run(record, plan, sites, workers, opener, log, initial=initial, secret=secret, closed=closed)
+    return _run(
+        record, plan, sites, workers, opener, log, initial=initial, secret=secret, on_round_closed=on_round_closed
+    )
 
 
 def resume(
@@ -55,15 +61,15 @@ def resume(
     workers: int = 1,
     opener: Opener | None = None,
     log: Log = print,
-    closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> RecordWriter:
-    """Go on with the rehearsed run in this folder after its last closed round, to the model it would have had."""
+    """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had."""
     found = checkpoint.load(folder / "state", folder.name)
     if read_record(folder / "record.json").finished:
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
     record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
-    return _run(record, plan, sorted(found.record.sites), workers, opener, log, closed=closed)
+    return _run(record, plan, sorted(found.record.sites), workers, opener, log, on_round_closed=on_round_closed)
 
 
 def _run(
@@ -91,51 +97,56 @@ def _run(
 
 @dataclass
 class _Losing:
-    """A carrier that leaves out orders lost on purpose."""
+    """A transport that leaves out requests lost on purpose."""
 
     transport: Transport
     lost: set[tuple[str, int]]
 
-    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
-        gone = {
-            site for site, order in orders.items() if order["what"] == "reply" and (site, order["round"]) in self.lost
+    def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
+        lost = {
+            site
+            for site, request in requests.items()
+            if isinstance(request, TrainRequest) and (site, request.round) in self.lost
         }
-        for site in gone:
-            inbox.lose(site, "lost on purpose by --lose")
-        self.transport({site: order for site, order in orders.items() if site not in gone}, inbox)
+        for site in lost:
+            inbox.mark_lost(site, "lost on purpose by --lose")
+        self.transport({site: request for site, request in requests.items() if site not in lost}, inbox)
 
 
 class InProcess:
-    """Carries orders to desks in this process, one after the other."""
+    """Gives requests to agents in this process, one after the other, as they are."""
 
     def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None):
-        self._desks = behind_policy(
+        self.agents = behind_policy(
             agents(sites, client_state, site_file_of(None), redact=False, opener=opener, privacy=policy_file())
         )
 
-    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
-        for site in sorted(orders):
-            inbox.accept(site, self._desks[site].answer(orders[site]))
+    def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
+        for site in sorted(requests):
+            request = requests[site]
+            inbox.accept(site, reply_to_plain(self.agents[site].reply(request), request.exchange))
 
 
 class Workers:
-    """Carries orders to worker processes; a site stays with its worker, so that its scans are opened once."""
+    """Gives requests to worker processes; a site stays with its worker, so that its data are opened once."""
 
     def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None, count: int, log: Log):
         how: Mapping[str, Any] = {"context": context(threads=False), "opener": opener, "privacy": policy_file()}
         shares = [sorted(sites)[index::count] for index in range(count)]
         self._workers = [Worker(share, client_state, site_file_of(None), log, redact=False, **how) for share in shares]
 
-    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None:
-        todo = {worker: [site for site in worker.sites if site in orders] for worker in self._workers}
+    def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
+        packed = {one: serialization.pack(request_to_plain(one)) for one in {*requests.values()}}
+        contents = {site: packed[request] for site, request in requests.items()}
+        todo = {worker: [site for site in worker.sites if site in contents] for worker in self._workers}
         for worker in self._workers:
-            _next(worker, todo[worker], orders)
+            _next(worker, todo[worker], contents)
         while busy := {worker.pipe: worker for worker in self._workers if worker.busy}:
             for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
-                if said := busy[pipe].receive():
-                    inbox.accept(*said)
-                    _next(busy[pipe], todo[busy[pipe]], orders)
+                if message := busy[pipe].receive():
+                    inbox.accept(*message)
+                    _next(busy[pipe], todo[busy[pipe]], contents)
 
     def close(self) -> None:
         """End all workers."""
@@ -143,7 +154,7 @@ class Workers:
             worker.close()
 
 
-def _next(worker: Worker, sites: list[str], orders: Mapping[str, Order]) -> None:
+def _next(worker: Worker, sites: list[str], contents: Mapping[str, bytes]) -> None:
     if sites:
         site = sites.pop(0)
-        worker.send(site, orders[site])
+        worker.send(site, contents[site])

@@ -12,7 +12,8 @@ from brainct.job.config import Plan, plan_of
 from brainct.run import model_file, run_record
 from brainct.run.model_file import ModelFile, read_model
 from brainct.run.run_record import RunRecord, read_record
-from brainct.site.agent import Opener, SiteAgent, site_file_of
+from brainct.site.agent import SiteAgent
+from brainct.site.data import Opener, site_file_of
 from brainct.site.worker import agents
 
 RUN = "run"

@@ -1,54 +1,28 @@
-"""The round loop: assign, exchange, guard, combine, close, record; a Carrier, whichever it is, brings the orders."""
+"""The round loop: assign, exchange, combine, close, record; knows no transport."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
 from brainct.core.scheme import Memory, Task
-from brainct.core.version import fingerprint
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.protocol.reply_schema import described, scored
-from brainct.run import checkpoint
-from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
+from brainct.run import checkpoint, roll_call
+from brainct.run.exchange import FOLLOW_UP, ExchangeResult, Exchanges, Transport
 from brainct.run.record import RecordWriter
-
-Order = dict[str, Any]
-FOLLOW_UP = "follow-up"
-LAST = 5
-"""Of how many of its last reports a site's slowest counts, when the round asks how long to wait for it."""
-
-
-class Transport(Protocol):
-    """Brings orders to sites and puts their answers into the inbox; returns when the inbox is closed."""
-
-    def __call__(self, orders: Mapping[str, Order], inbox: Inbox[Any]) -> None: ...
-
-
-@dataclass(frozen=True)
-class _Exchange:
-    """A closed exchange of a round: by site its report, bytes sent and received, why it was lost, seconds it took."""
-
-    reports: Reports
-    sent: Mapping[str, int] = field(default_factory=dict)
-    received: Mapping[str, int] = field(default_factory=dict)
-    lost: Mapping[str, str] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Run:
     """One run of a plan over named sites.
 
-    record: closed to disk after each round; a record that resumes a run has the state to go on from. name: the run's,
-    by which a site finds what it keeps. initial: weights to start from in place of the seeded ones. secret: mixed into
-    the server's own randomness, so that what only the server should know can't be derived from the job's public seed.
-    tell: gets the lines that a user should read while the run goes on. closed: gets each closed round's row.
+    record: closed to disk after each round; a record that resumes a run has the state to continue from. name: the
+    run's, by which a site finds its client state. initial: weights to start from in place of the seeded ones. secret:
+    mixed into the server's own randomness, so that nobody can derive it from the job's public seed. log: gets the lines
+    that a user should read during the run. on_round_closed: gets each closed round's row.
     """
 
     def __init__(
@@ -62,48 +36,38 @@ class Run:
         initial: Weights | None = None,
         secret: str = "",
         log: Callable[[str], None] = print,
-        closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ):
         if len(set(sites)) < len(sites) or not sites:
             raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
-        self.plan, self.sites, self.transport, self.record, self.name = plan, sorted(sites), transport, record, name
-        self.log, self.closed, self.scheme = log, closed, plan.build()
+        self.plan, self.sites, self.record, self.name = plan, sorted(sites), record, name
+        self.log, self.on_round_closed, self.scheme = log, on_round_closed, plan.build()
+        self.exchanges = Exchanges(plan, self.scheme, self.sites, name, transport, record, log)
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
         self.initial = _initial(plan, initial)
-        self.shared: Mapping[str, Any] = {}
-        self._late: set[str] = set()
         plan.check_sites(len(self.sites))
         one_thread()
 
     def __call__(self) -> Weights:
-        """All rounds, the final evaluation and the record; returns the model for a hospital outside the federation."""
+        """All rounds, the final evaluation and the record; returns the delivered model."""
         if self.record.resumed:
             checkpoint.check_job(self.record.resumed, self.plan, self.sites, self.name)
-        found = self._roll_call()
-        _same_package(found)
-        public = _same_public(found) if self.scheme.public else 0
+        found = self.exchanges.describe()
+        for note, whose in roll_call.notes(found).items():
+            self.log(f"{', '.join(whose)}: {note}")
+        roll_call.check_package(found)
+        public = roll_call.public_samples(found) if self.scheme.public else 0
         with checkpoint.lock(self.record.states, self.name):
             if self.record.resumed:
                 checkpoint.check_last_copy(self.record.resumed, self.record.states, found, self.name)
-            self.shared = self.plan.kind.shared(found, self.plan)
-            self.record.open(_without_kept(found))
+            self.exchanges.shared = self.plan.kind.shared(found, self.plan)
+            self.record.open(roll_call.for_record(found))
             return self._rounds(self._begin(public))
-
-    def _roll_call(self) -> dict[str, Any]:
-        what = "the roll call"
-        needed = ("public",) * self.scheme.public + ("kept",) * (self.record.resumed is not None)
-        inbox = self._inbox(what, self.sites, len(self.sites), partial(described, self.plan.kind, needed=needed))
-        order = {**self._order("describe", what), "new": self.record.resumed is None}
-        self.transport(dict.fromkeys(self.sites, order), inbox)
-        found = inbox.close()
-        for note, whose in _notes(found).items():
-            self.log(f"{', '.join(whose)}: {note}")
-        return found
 
     def _begin(self, public: int) -> Memory:
         """The memory of the last closed round, or the one before round 0."""
         if self.record.resumed:
-            self.log(f"run {self.name} goes on after {self.record.closed} of {self.plan.rounds} rounds")
+            self.log(f"run {self.name} continues after {self.record.closed} of {self.plan.rounds} rounds")
             memory = self.record.resumed.memory
         else:
             memory = self.scheme.start(replace(self.initial, public=public), self.sites, self.seed)
@@ -122,11 +86,12 @@ class Run:
 
     def _extra(self, memory: Memory) -> Mapping[str, Any]:
         """What the delivered model needs in addition to its weights: of the scheme, and of the workload."""
-        return {**self.scheme.extra(memory), **({"workload": dict(self.shared)} if self.shared else {})}
+        shared = dict(self.exchanges.shared)
+        return {**self.scheme.extra(memory), **({"workload": shared} if shared else {})}
 
     def _round(self, memory: Memory, number: int) -> Memory:
         began, tasks = time.monotonic(), dict(self.scheme.assign(memory, number, self.sites))
-        first = self._exchange(f"round {number}", number, tasks)
+        first = self.exchanges.train(number, tasks)
         second = self._follow(memory, number, first)
         reports = {site: replace(first.reports[site], followed=second.reports.get(site)) for site in first.reports}
         memory = self.scheme.combine(memory, number, reports) if reports else memory
@@ -143,38 +108,14 @@ class Run:
             answered=first.seconds,
             seconds=time.monotonic() - began,
         )
-        self.closed(self.record.rounds[-1].as_json())
+        self.on_round_closed(self.record.rounds[-1].as_json())
         return memory
 
-    def _follow(self, memory: Memory, number: int, first: "_Exchange") -> "_Exchange":
-        """The follow-up exchange, if the scheme has one; that few answer in it is for the scheme to judge."""
+    def _follow(self, memory: Memory, number: int, first: ExchangeResult) -> ExchangeResult:
+        """The follow-up exchange, if the scheme has one."""
         tasks = dict(self.scheme.follow(memory, number, first.reports))
         assert tasks.keys() <= set(first.reports), f"{self.scheme.name} follows up on sites that did not reply"
-        if not tasks:
-            return _Exchange(self._reports(1))
-        return self._exchange(f"round {number}, {FOLLOW_UP}", number, tasks, step=1)
-
-    def _reports(self, step: int) -> Reports:
-        return Reports(self.record.states / f"reports-{step}")
-
-    def _exchange(self, what: str, number: int, tasks: Mapping[str, Task], step: int = 0) -> "_Exchange":
-        reports = self._reports(step)
-        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
-        inbox = self._inbox(what, list(tasks), quorum, report_reader(tasks, self.scheme, reports, what))
-        inbox.slowest = {} if step else self._slowest()
-        orders = {site: self._order("reply", what, number, task) | {"step": step} for site, task in tasks.items()}
-        self.transport(orders, inbox)
-        try:
-            inbox.close()
-        except TooFew as few:
-            if not step:
-                raise
-            self.log(str(few))
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{what}: lost {site} ({reason})")
-        self._late = (self._late - set(tasks)) | inbox.silent
-        sent = {site: serialization.size(order["task"]) for site, order in orders.items()}
-        return _Exchange(reports, sent, inbox.received, inbox.lost, inbox.seconds)
+        return self.exchanges.train(number, tasks, step=1)
 
     def _validate(self, memory: Memory, number: int) -> None:
         """The sites' scores after a closed round, where they are due and no resumed record has them."""
@@ -185,76 +126,12 @@ class Run:
             self.record.checkpoint(memory)
 
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
-        delivered = Task(self.scheme.model(memory), self.scheme.extra(memory))
-        what = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(what, self.sites, 1, partial(scored, self.plan.kind))
-        order = {**self._order("evaluate", what, number, delivered), "fold": fold}
-        self.transport(dict.fromkeys(self.sites, order), inbox)
-        scores = inbox.close()
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{what}: without {site} ({reason})")
-        return scores
-
-    def _inbox(self, what: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
-        return Inbox(what, asked, quorum, read, self.plan.deadline, self.plan.grace, self._late)
-
-    def _slowest(self) -> dict[str, float]:
-        """Seconds that the slowest of each site's last reports took."""
-        seconds: dict[str, list[float]] = {}
-        for row in self.record.rounds:
-            for site, after in row.answered.items():
-                seconds.setdefault(site, []).append(after)
-        return {site: max(known[-LAST:]) for site, known in seconds.items()}
-
-    def _order(self, what: str, exchange: str, number: int = 0, task: Task | None = None) -> Order:
-        order: Order = {"what": what, "exchange": exchange, "round": number, "sites": self.sites, "run": self.name}
-        if task is not None:
-            order["task"] = {"weights": task.weights, "extra": task.extra}
-            order |= {"shared": dict(self.shared)} if self.shared else {}
-        return {**order, "plan": self.plan.model_dump()}
+        return self.exchanges.evaluate(number, fold, Task(self.scheme.model(memory), self.scheme.extra(memory)))
 
 
 def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
     """Bytes of both exchanges, by site."""
     return {site: first.get(site, 0) + second.get(site, 0) for site in sorted({*first, *second})}
-
-
-def _notes(sites: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What the sites' people should be told, each note once, with the sites that it holds for."""
-    found: dict[str, list[str]] = {}
-    for site, about in sorted(sites.items()):
-        failed = ["its last site check ended with FAIL"] * (about.get("check", {}).get("verdict") == "FAIL")
-        for note in [*about["notes"], *failed]:
-            found.setdefault(note, []).append(site)
-    return found
-
-
-def _without_kept(sites: Mapping[str, Any]) -> dict[str, Any]:
-    """What the sites said, as the record has it: the same whether a run was resumed or not."""
-    return {site: {key: about[key] for key in about if key != "kept"} for site, about in sites.items()}
-
-
-def _same_package(sites: Mapping[str, Any]) -> None:
-    """Refuse sites that have another brainct than the server: what they compute need not be what was rehearsed."""
-    own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
-    if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
-        raise Refused(
-            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
-            "`brainct site package` says which is installed"
-        )
-
-
-def _same_public(sites: Mapping[str, Any]) -> int:
-    """The number of public scans; refused, with the sites of each set, when sites hold different ones."""
-    holders: dict[str, list[str]] = {}
-    for site in sorted(sites):
-        public = sites[site]["public"]
-        holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
-    if len(holders) > 1:
-        said = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
-        raise Refused(f"the sites hold different public sets ({said}); give every site the same one")
-    scans: int = next(iter(sites.values()))["public"]["scans"]
-    return scans
 
 
 def _initial(plan: Plan, given: Weights | None) -> Model:

@@ -1,6 +1,7 @@
-"""A random forest or a decision tree on measures that need no network: of a CT brightness, its spread, the two sides.
+"""A random forest or a decision tree on measures that need no network: a table's columns, or the brightness of a CT.
 
-Breiman: Random Forests, Machine Learning 2001; the trees are scikit-learn's.
+Breiman: Random Forests, Machine Learning 2001; Breiman, Friedman, Olshen, Stone: Classification and Regression Trees,
+1984; the trees are scikit-learn's.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ Kind = Literal["forest", "tree"]
 
 
 def kinds_of(forests: Sequence[str], trees: Sequence[str]) -> dict[str, Kind]:
-    """Which sites have which; Refused for a site that both name."""
+    """What the sites named have; refused for a site that is named in both."""
     if both := sorted(set(forests) & set(trees)):
         raise Refused(f"fedct: forests and trees both name {', '.join(both)}; a site has one model")
     found: dict[str, Kind] = dict.fromkeys(forests, "forest")
@@ -30,13 +31,13 @@ def kinds_of(forests: Sequence[str], trees: Sequence[str]) -> dict[str, Kind]:
 
 
 def features(images: Tensor) -> NDArray[np.float32]:
-    """(N, D) features of images (N, C, H, W[, Z]), without any training; samples (N, D) are features already.
+    """(N, D) features of images (N, C, H, W[, Z]), without any training; of a table (N, D) its columns.
 
-    For each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an edge, and
-    quantiles of the absolute difference from the image turned left to right.
+    Of images, for each channel: mean, deviation and quantiles of the pixels, means and maxima of a grid of 4 cells an
+    edge, and quantiles of the absolute difference from the image turned left to right.
     """
     if images.ndim == 2:
-        return images.float().numpy()
+        return images.numpy()
     pool: tuple[Callable[[Tensor, int], Tensor], ...] = (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
     if images.ndim == 5:
         pool = (functional.adaptive_avg_pool3d, functional.adaptive_max_pool3d)
@@ -50,11 +51,11 @@ def features(images: Tensor) -> NDArray[np.float32]:
 
 
 def forest(learner: Learner, pseudo: Tensor | None, own: float, kind: Kind = "forest") -> Callable[[str], Tensor]:
-    """(N, F) probabilities for a fold by forests, one an output, trained on the site's scans and the pseudo-labelled U.
+    """(N, F) probabilities for a fold by forests, one an output, from the site's samples and the labelled part of U.
 
-    pseudo: (|U|, F) of 0, 1 and NaN. own: the share of the site's scans in all weights. If the site and the votes know
-    only one class of an output, that class gets probability 1; if they know none, 0.5. Trained anew at each call.
-    kind: `tree` for a decision tree each.
+    pseudo: (|U|, F) of 0, 1 and NaN. own: the share of the site's samples in all weights. kind: `tree` for a decision
+    tree each. If the site and the votes know only one class of an output, that class gets probability 1; if they know
+    none, 0.5. Trained anew at each call.
     """
     images, labels = learner.samples("train")
     seen, public = features(images), features(learner.samples("public")[0])

@@ -10,30 +10,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brainct.core.learner import Credentials
 from brainct.errors import Declined, Refused
 
 VOTES, KNOWN = "labels", "known"
+
 Bits = NDArray[np.bool_]
 Uniform = NDArray[np.float64]
 
 
-def packed(bits: Bits) -> Tensor:
+def pack(bits: Bits) -> Tensor:
     """Any number of bits as a uint8 tensor, the last byte filled up with zeros."""
     return torch.from_numpy(np.packbits(bits.reshape(-1)))
 
 
 @dataclass(frozen=True)
 class Ballot:
-    """The F outputs that sites vote on, in the order of the bits of a row; a row is a public sample."""
+    """The F findings that sites vote on, in the order of the bits of a row; a row is a public scan."""
 
     findings: Sequence[str]
 
+    def __post_init__(self) -> None:
+        if not self.findings or len(set(self.findings)) < len(self.findings):
+            raise Refused(f"fedct: findings is {self.findings!r}; wanted a list of the model's outputs, each once")
+
     def columns(self, outputs: Sequence[str]) -> list[int]:
-        """The columns of labels and predictions that sites vote on; Refused if they are none of the model's outputs."""
-        if not self.findings or set(self.findings) - set(outputs) or len(set(self.findings)) < len(self.findings):
-            wanted = f"a list of some of {', '.join(outputs)}, each once"
-            raise Refused(f"fedct: findings is {list(self.findings)!r}; wanted {wanted}")
-        return [list(outputs).index(each) for each in self.findings]
+        """Their places among a model's outputs; Refused for a finding that is none of them."""
+        if set(self.findings) - set(outputs):
+            raise Refused(
+                f"fedct: findings is {self.findings!r}; wanted a list of some of {', '.join(outputs)}, each once"
+            )
+        return [outputs.index(name) for name in self.findings]
 
     def empty(self, rows: int) -> Tensor:
         """A packed tensor of this many rows."""
@@ -43,6 +50,12 @@ class Ballot:
         """The (rows, F) bits of a packed tensor."""
         shape = (rows, len(self.findings))
         return np.unpackbits(tensor.numpy(), count=math.prod(shape)).reshape(shape).astype(bool)
+
+    def flip(self, bits: Bits, epsilon: float, credentials: Credentials) -> Bits:
+        """The bits below row 0 flipped at random, each epsilon-private, by the site's secret."""
+        words = ("fedct", str(float(epsilon)), *self.findings, pack(bits).numpy().tobytes().hex())
+        uniform = credentials.private_uniform(bits[1:].size, *words)
+        return np.concatenate([bits[:1], flip(bits[1:], flip_rate(epsilon), uniform)])
 
     def filled(self, probabilities: Tensor, labels: Tensor, outputs: Sequence[str]) -> Bits:
         """(|U| + 1, F) bits: row 0 says which outputs the labels know; below, whether probabilities reach 0.5."""
@@ -61,8 +74,8 @@ def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int, o
     return labels
 
 
-def delivered(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
-    """(|U|, outputs) pseudo-labels of the public samples, in the order of their digests, from a model's `extra`."""
+def delivered_labels(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
+    """(|U|, outputs) labels of the public scans, in the order of their digests, from a model's `extra`."""
     given = extra["fedct"]
     bits = {
         name: torch.tensor(list(bytes.fromhex(given[name])), dtype=torch.uint8)
@@ -75,9 +88,9 @@ def delivered(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
 
 
 def check_asked(asked: Mapping[str, Any], forest: bool, client_state: Mapping[str, Any], due: int) -> None:
-    """Refuse a task that differs from the job: the server decides neither on votes nor on forests.
+    """Refuse a task that differs from the job: the server decides neither on votes nor on models.
 
-    forest: whether the job gives this site one. due: the job's votes up to this round.
+    forest: whether the job gives this site a forest or a tree. due: the job's votes up to this round.
     """
     if bool(asked["forest"]) != forest:
         raise Declined("the server asks for a forest and the job has a network, or the reverse; the site sends nothing")
@@ -95,12 +108,12 @@ def flip_rate(epsilon: float) -> float:
     return math.exp(-epsilon) / (1 + math.exp(-epsilon))
 
 
-def flipped(bits: Bits, rate: float, uniform: Uniform) -> Bits:
+def flip(bits: Bits, rate: float, uniform: Uniform) -> Bits:
     """Each bit flipped if its own number, uniform in [0, 1), is below the rate."""
     return bits ^ (uniform.reshape(bits.shape) < rate)
 
 
-def voted(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
+def count_votes(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
     """The majority's label of each scan and finding, and whether there is one: two (|U|, F) arrays.
 
     votes: (|U| + 1, F) of each site; row 0 says on which findings it votes. coin: (|U|, F), decides ties. agreement:

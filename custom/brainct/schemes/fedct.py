@@ -6,7 +6,6 @@ Federated Semi-Supervised Learning, AAAI 2025. Abstention, warm-up and the weigh
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +18,7 @@ from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme
 from brainct.errors import Refused
 from brainct.schemes._forest import forest, kinds_of
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, flip_rate, flipped, packed, pseudo_labels, voted
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, count_votes, pack, pseudo_labels
 
 ABOUT = About(
     paper="Abourayya et al., AAAI 2025",
@@ -32,7 +31,8 @@ ABOUT = About(
     privacy="the server sees each site's labels of the public scans, optionally flipped at random, and no weights",
     blocks={
         "secure_aggregation": "sites send votes as packed bits, which can't be summed",
-        "update_noise": "sites send labels, not updates; `epsilon` flips each and costs F |U| epsilon a vote",
+        "update_noise": "sites send labels, not updates; `epsilon` flips each: F |U| epsilon a vote, added up over the "
+        "votes",
         "private_training": "sites also send which labels they have; its own `epsilon` is the noise on their votes",
     },
 )
@@ -55,27 +55,29 @@ def fedct(
     findings: the outputs of the model that sites vote on, C = 2 each.
     agreement: least share of equal votes, in [0.5, 1], for a label; null for none.
     own: share of D_i in the loss, in [0.5, 1]; 1 ignores the votes.
-    forests, trees: sites with a random forest or decision tree (see `_forest`). epsilon: > 0, of randomised response.
+    forests, trees: sites with a random forest or a decision tree (see `_forest`) instead of the network.
+    epsilon: > 0, of randomised response; null sends labels without noise.
 
     A site votes on the findings that it labels itself, which its first F bits say; the others are h_i(U), from 0.5 on.
     A coin for each scan and finding, from the server's seed, breaks ties. Sites train first, then vote in the rounds
     t + 1 = 0 mod b; in all other rounds no tensor travels, save a consensus to a site not yet known to have it.
-
     `_votes.flip_rate` states what epsilon covers. Flips derive from the site's BRAINCT_SECRET, epsilon and the labels,
     so that a repeated request repeats them; without the secret a site refuses, and a rehearsal draws flips that anybody
     can derive: no privacy, only its cost.
-    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered(extra, outputs)` are the
-    public labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
+
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered_labels` has the public
+    labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
-    ballot, often, kinds = Ballot(list(findings)), rounds_of(period), kinds_of(forests, trees)
+    ballot, often = Ballot(list(findings)), rounds_of(period)
+    kinds = kinds_of(forests, trees)
 
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
+        ballot.columns(model.outputs)
         if unknown := sorted(set(kinds) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
-        ballot.columns(model.outputs)
         if model.public < 1:
             raise Refused("fedct: the public set has no scans; give every site the same public scans")
         said = {"round": -1, "told": dict.fromkeys(sites, -1), "consensus": {}}
@@ -89,26 +91,24 @@ def fedct(
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         check_asked(task.extra, learner.site in kinds, client_state, sum(map(votes_in, range(learner.round + 1))))
         consensus = dict(task.weights) or client_state.get("consensus", {})
-        pseudo = _pseudo(learner, consensus, task.extra["scans"])
+        pseudo, outputs = labels_of(consensus, learner, task.extra["scans"]), learner.initial().outputs
         votes = client_state.get("votes", 0) + bool(task.extra["vote"])
         kept = {"consensus": consensus, "forest": task.extra["forest"], "votes": votes}
-        examples, metrics = len(learner.samples("train")[0]), {}
+        (samples, labels), metrics = learner.samples("train"), {}
         if task.extra["forest"]:
-            own_weights, seeing = learner.initial().weights, _grown(learner, pseudo)
+            own_weights, seeing = learner.initial().weights, _grown(learner, kept, task.extra["scans"])
         else:
-            labels = None if pseudo is None else PublicLabels(pseudo, own)
-            fitted = learner.fit(_own(task, learner, client_state), public_labels=labels)
+            given = None if pseudo is None else PublicLabels(pseudo, own)
+            fitted = learner.fit(_own(task, learner, client_state), public_labels=given)
             refuse_nan(fitted)
             own_weights, seeing, metrics = fitted.weights, learner, fitted.metrics
             kept = {**kept, "weights": fitted.weights}
         if not task.extra["vote"]:
-            return Report({}, examples, metrics if epsilon is None else {}), kept
-        outputs, predictions = learner.initial().outputs, seeing.predict(own_weights, "public")
-        bits = ballot.filled(predictions, learner.samples("train")[1], outputs)
+            return Report({}, len(samples), metrics if epsilon is None else {}), kept
+        bits = ballot.filled(seeing.predict(own_weights, "public"), labels, outputs)
         if epsilon is not None:
-            words = ("fedct", str(float(epsilon)), *findings, packed(bits).numpy().tobytes().hex())
-            bits[1:] = flipped(bits[1:], flip_rate(epsilon), learner.credentials.private_uniform(bits[1:].size, *words))
-        return Report({VOTES: packed(bits)}, examples, metrics if epsilon is None else {}), kept
+            bits = ballot.flip(bits, epsilon, learner.credentials)
+        return Report({VOTES: pack(bits)}, len(samples), metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
         return {VOTES: ballot.empty(task.extra["scans"] + 1)} if task.extra["vote"] else {}
@@ -119,8 +119,8 @@ def fedct(
         if not votes:
             return {**memory, "told": told}
         coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
-        labels, known = voted(votes, coin, agreement)
-        consensus = {VOTES: packed(labels), **({} if known.all() else {KNOWN: packed(known)})}
+        labels, known = count_votes(votes, coin, agreement)
+        consensus = {VOTES: pack(labels), **({} if known.all() else {KNOWN: pack(known)})}
         return {**memory, "told": told, "round": round, "consensus": consensus}
 
     def extra(memory: Memory) -> Mapping[str, Any]:
@@ -128,23 +128,22 @@ def fedct(
         return {"fedct": {"findings": list(findings), "scans": memory["scans"], **consensus}}
 
     def adapt_input(task: Task, learner: Learner, client_state: ClientState) -> Learner:
-        if not client_state.get("forest"):
-            return learner
-        pseudo = _pseudo(learner, client_state["consensus"], task.extra["fedct"]["scans"])
-        return _grown(learner, pseudo)
+        return _grown(learner, client_state, task.extra["fedct"]["scans"]) if client_state.get("forest") else learner
 
-    def _grown(learner: Learner, pseudo: Tensor | None) -> Learner:
+    def _grown(learner: Learner, kept: ClientState, scans: int) -> Learner:
+        pseudo = labels_of(kept["consensus"], learner, scans)
         return learner.adapted(predictor=forest(learner, pseudo, own, kinds[learner.site]))
 
-    def _pseudo(learner: Learner, consensus: w.Weights, scans: int) -> Tensor | None:
-        usable = consensus and own < 1
-        return pseudo_labels(ballot, consensus, scans, learner.initial().outputs) if usable else None
+    def labels_of(consensus: w.Weights, learner: Learner, scans: int) -> Tensor | None:
+        return pseudo_labels(ballot, consensus, scans, learner.initial().outputs) if consensus and own < 1 else None
 
-    eight = Scheme(start, assign, reply, combine, lambda memory: memory["weights"], majority, expects, _own)
+    five = (start, assign, reply, combine, lambda memory: memory["weights"])
+    halves = (*five, majority, expects, _own, adapt_input, extra)
     needs: list[Need] = ["public", "labels", "samples"] if kinds else ["public", "labels"]
-    ten = replace(eight, adapt_input=adapt_input, extra=extra)
-    return replace(ten, public=True, label_epsilon=float(epsilon or math.inf), needs=frozenset(needs))
+    spent = math.inf if epsilon is None else float(epsilon)
+    return Scheme(*halves, public=True, label_epsilon=spent, needs=frozenset(needs))
 
 
 def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
-    return dict(client_state.get("weights") or learner.initial().weights)
+    own: w.Weights = client_state["weights"] if "weights" in client_state else learner.initial().weights
+    return own

@@ -1,6 +1,6 @@
-"""The list of everything that leaves a site in a run: each value's place in an answer, its kind and its rule.
+"""The list of everything that leaves a site in a run: each value's place in a reply, its kind and its rule.
 
-A site sends nothing that has no row here (`check_answer`), whatever the server asks; docs/privacy.md shows the list.
+A site sends nothing that has no row here (`check_reply`), whatever the server asks; docs/privacy.md shows the list.
 """
 
 import math
@@ -63,17 +63,17 @@ KINDS: dict[str, Callable[[Any], bool]] = {
 
 
 GENERAL = (
-    Row(ALWAYS, "exchange", "the name that the server gave its order", "line", "as it came"),
-    Row(ALWAYS, "error", "that the site refuses or failed", "line", "words that follow from the order and the policy "
-        "alone; for whatever went wrong after scans were looked at, one constant sentence"),
+    Row(ALWAYS, "exchange", "the name that the server gave its request", "line", "as it came"),
+    Row(ALWAYS, "error", "that the site refuses or failed", "line", "words that follow from the request and the "
+        "policy alone; for whatever went wrong after the site looked at its data, one constant sentence"),
     Row(CALL, "about/kind", "kind of data set, such as manifest", "word", "exact"),
     Row(CALL, "about/fingerprint", "whether the scans are those of an earlier run", "64 hex digits",
         "HMAC-SHA256 over the scans' digests under a secret of the site"),
     Row(CALL, "about/notes/{n}", "warnings about the data, and the policy's terms", "line", "in words",
         "`least_class`: the policy's terms alone"),
     Row(CALL, "about/package", "version and hash of the installed package", "word", "exact"),
-    Row(CALL, "about/kept/round", "the last round of this run that the site answered", "round", "exact"),
-    Row(CALL, "about/kept/empty", "whether it keeps nothing of this run", "yes or no", "exact"),
+    Row(CALL, "about/kept/round", "the last round of this run in which the site replied", "round", "exact"),
+    Row(CALL, "about/kept/empty", "whether its client state of this run is empty", "yes or no", "exact"),
     Row(CALL, "about/public/scans", "public scans, where the scheme needs them", "count", "exact"),
     Row(CALL, "about/public/fingerprint", "which public scans, the same at all sites", "64 hex digits", "SHA-256"),
     Row(CALL, "about/check/verdict", "verdict of the last `brainct site check`", "word", "exact"),
@@ -114,24 +114,24 @@ ENVELOPE = {
     "__headers__/__peer_ctx__": "the site's and the job's names",
     "__headers__/fl_client": "added by the server itself",
 }
-"""What FLARE 2.9 adds to an answer, by its place in FLARE's message."""
+"""What FLARE 2.9 adds to a reply, by its place in FLARE's message."""
 INSIDE = ("DXO/meta/brainct/", "DXO/data/")
-"""Where in FLARE's message an answer lies: its plain part, its tensors."""
+"""Where a reply is in FLARE's message: its plain part, its tensors."""
 
 TOP = ({"about"}, {"scores"}, {"error"}, {"weights", "examples", "metrics", "extra"})
-"""The keys of an answer, beside `exchange`."""
+"""The keys of a reply, without `exchange`."""
 
 
-def check_answer(answer: Mapping[str, Any]) -> None:
-    """Refuse an answer that holds a value without a row, or one that is not of its row's kind; neither is repeated."""
-    if set(answer) - {"exchange"} not in TOP:
-        raise Refused("an answer has other parts than an answer has (see brainct.security.disclosures); it is not sent")
-    for place, value in leaves(answer):
+def check_reply(reply: Mapping[str, Any]) -> None:
+    """Refuse a reply, as plain data, with a value that has no row or is not of its row's kind; neither is repeated."""
+    if set(reply) - {"exchange"} not in TOP:
+        raise Refused("a reply has other parts than replies have (see brainct.security.disclosures); it is not sent")
+    for place, value in leaves(reply):
         row = row_of(place)
         if row is None and not ((value is None or isinstance(value, Mapping | list | tuple)) and is_part(place)):
-            raise Refused(f"an answer holds {_shown(place)}, which is not in the list of what may leave")
+            raise Refused(f"a reply holds {_shown(place)}, which is not in the list of what may leave")
         if row is not None and not KINDS[row.kind](value):
-            raise Refused(f"an answer's {row.where} is no {row.kind}; it is not sent")
+            raise Refused(f"a reply's {row.where} is not a {row.kind}; it is not sent")
 
 
 def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a site's policy lets a job ask of it: which networks, how many rounds, evaluations and runs a day."""
+"""Limits of a site's policy on a job: which networks, how many rounds, evaluations and runs a day."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from brainct.protocol.terms import evaluations
 
 
 class Limits(BaseModel):
-    """What a job may ask for at most; None sets no limit.
+    """The most that a job may ask for; None sets no limit.
 
-    networks: names, each of which stands for that network with its default options, or {architecture, options} with
-    exactly these: a network of a job's own making can be one that copies scans into its gradient. rounds, evaluations:
-    of one run. runs_a_day: that begin on one day. scans: a job may have it train on no fewer at a time: from the
-    gradient of a single one its labels can be read, and with some networks its picture.
+    networks: names, each for that network with its default options, or {architecture, options} with exactly these: a
+    job's own network could copy samples into its gradient. rounds, evaluations: of one run. runs_a_day: that begin on
+    one day. scans: the smallest batch: the gradient of a single sample shows its labels, and with some networks its
+    picture.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,14 +32,14 @@ class Limits(BaseModel):
 
 
 def beyond(limits: Limits, plan: Plan) -> str | None:
-    """What of a job goes beyond the limits, in a clause for people; None where nothing does."""
+    """Which limit a job exceeds, in a clause for people; None where it exceeds none."""
     if limits.networks is not None and not allowed(limits.networks, plan):
         name, options = plan.kind.network(plan)
         return f"the job's network is {name} with options {json.dumps(options)}; it trains {_names(limits.networks)}"
     if limits.rounds is not None and plan.rounds > limits.rounds:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
-        return f"the job evaluates {asked} times; it answers at most {limits.evaluations} evaluations a run"
+        return f"the job evaluates {asked} times; it takes part in at most {limits.evaluations} evaluations a run"
     few = plan.training.batch_size if plan.training else None
     if limits.scans is not None and few is not None and few < limits.scans:
         return f"the job trains on {few} scans at a time; it takes part from {limits.scans} on"
@@ -52,24 +52,29 @@ WIDENS = ("fedma",)
 
 
 def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
-    """Which tensors of a task would make the network another one than its plan's, in a clause; None where none would.
+    """Which tensors of a task are not of the plan's network, in a clause; None where all are.
 
     A site takes the widths of its network from the weights that it is sent, where the architecture lets them differ.
     """
     if limits.networks is None:
         return None
     most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
-    own_shapes = _shapes(plan.model_dump_json())
-    found = [key for key, own in own_shapes if key in weights and not _fits(own, weights[key].shape, most)]
+    found = [
+        key for key, own in tensors_of(plan).items() if key in weights and not _fits(own, weights[key].shape, most)
+    ]
     listed = _names(limits.networks)
     return f"{', '.join(found[:3])} came in the shape of another network; it trains {listed}" if found else None
 
 
+def tensors_of(plan: Plan) -> Mapping[str, tuple[int, ...]]:
+    """The shapes of the network's tensors by name."""
+    return _tensors(plan.model_dump_json())
+
+
 @lru_cache(maxsize=8)
-def _shapes(plan: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The tensors of a plan's network by name, with the shape of each; plan: as JSON."""
+def _tensors(plan: str) -> Mapping[str, tuple[int, ...]]:
     built = plan_of(json.loads(plan), "the job")
-    return tuple((key, tuple(value.shape)) for key, value in built.kind.initial(built, 0, 0).weights.items())
+    return {key: tuple(value.shape) for key, value in built.kind.initial(built, 0, 0).weights.items()}
 
 
 def _fits(own: Sequence[int], sent: Sequence[int], most: int) -> bool:

@@ -6,7 +6,7 @@ from brainct.security.disclosures import ENVELOPE
 
 BEGIN = "<!-- the list: made by `brainct schemes --write` from brainct.security.disclosures -->\n"
 END = "<!-- end of the list -->\n"
-TITLES = "| what | where in the answer | how it leaves | what a policy changes |\n|---|---|---|---|\n"
+TITLES = "| what | where in the reply | how it leaves | what a policy changes |\n|---|---|---|---|\n"
 
 
 def with_list(page: str) -> str:
@@ -17,7 +17,7 @@ def with_list(page: str) -> str:
 
 
 def what_leaves() -> str:
-    """A table for each kind of answer, and what FLARE adds."""
+    """A table for each kind of reply, and what FLARE adds."""
     parts = [f"\n**{title}**\n\n{TITLES}{_rows(when)}" for when, title in TITLED.items()]
     return "".join(parts) + _envelope()
 
@@ -26,7 +26,7 @@ TITLED = {
     CALL: "At the roll call",
     ROUND: "In each round, as the scheme needs it",
     SCORES: "At an evaluation, of held-out samples, for each output",
-    ALWAYS: "In every answer",
+    ALWAYS: "In every reply",
 }
 
 
@@ -37,4 +37,4 @@ def _rows(when: str) -> str:
 
 def _envelope() -> str:
     rows = "".join(f"| `{place}` | {what} |\n" for place, what in ENVELOPE.items())
-    return f"\n**FLARE's own envelope around each answer**\n\n| place | what |\n|---|---|\n{rows}"
+    return f"\n**FLARE's own envelope around each reply**\n\n| place | what |\n|---|---|\n{rows}"

@@ -123,15 +123,18 @@ def objection(policy: Policy, scheme: Scheme) -> str | None:
     return None
 
 
-def apart(policy: Policy, scheme: Scheme, order: Mapping[str, Any]) -> str | None:
-    """Why an order's sums are not over the sites that the policy names, as a clause; None where they are."""
+def apart(policy: Policy, scheme: Scheme, sites: Sequence[str], extra: Mapping[str, Any]) -> str | None:
+    """Why a request's sums are not over the sites that the policy names, as a clause; None where they are.
+
+    sites, extra: of the request, and of its task.
+    """
     if not policy.together or scheme.name == "local":
         return None
-    wanted, extra = sorted(policy.together), order.get("task", {}).get("extra", {})
+    wanted = sorted(policy.together)
     named = f"every sum must be over {', '.join(wanted)}"
     if not scheme.fixed_members:
         return f'{named}; take the scheme "secagg" with `members` "fixed"'
-    asked = order["sites"], extra.get(MEMBERS, wanted)
+    asked = sites, extra.get(MEMBERS, wanted)
     return (
         None if all(sorted(map(str, one)) == wanted for one in asked) else f"{named}, and the server's is over others"
     )

@@ -1,26 +1,48 @@
-"""The site's door: what a site answers leaves only as its privacy policy allows, and what that gives away is counted.
+"""What a site replies leaves only as its privacy policy allows, and what that gives away is counted.
 
-The policy stands in the site's privacy.json, FLARE's own file, as the arguments of the filter that FLARE puts behind
-every job at that site; a rehearsal reads the same file. What becomes of an answer is in `security.release`.
+The policy is in the site's privacy.json, FLARE's own file, as the arguments of the filter that FLARE puts behind every
+job at that site; a rehearsal reads the same file. How a reply is changed is in `security.release`.
 """
 
 import functools
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from brainct.core import serialization
 from brainct.core.privacy_event import Event
-from brainct.errors import Declined, Refused, failed, one_line
-from brainct.job.config import Plan, plan_of
-from brainct.protocol.terms import HELD_OUT, ORDERS
+from brainct.errors import Declined, Refused, failed
+from brainct.job.config import Plan
+from brainct.protocol.agent import Agent
+from brainct.protocol.known_plan import KnownPlan
+from brainct.protocol.replies import (
+    BY_KIND,
+    Description,
+    Failure,
+    Reply,
+    Scores,
+    Update,
+    content_of,
+    failure_in,
+    reply_of_plain,
+    reply_to_plain,
+)
+from brainct.protocol.requests import (
+    DescribeRequest,
+    EvaluateRequest,
+    Request,
+    TrainRequest,
+    exchange_of,
+    request_of_plain,
+    task_of,
+)
 from brainct.security import limits, release
 from brainct.security import policy as policies
 from brainct.security.accounting import UNITS
-from brainct.security.disclosures import check_answer
+from brainct.security.disclosures import check_reply
 from brainct.security.ledger import Ledger
 from brainct.security.private_training import private_training
 from brainct.security.score_rules import nothing_of
@@ -32,29 +54,46 @@ ASK = "choose another scheme, or ask the hospital's data protection officer"
 
 
 class ReplyFilter:
-    """One site's policy at work: every answer to an order goes through `answer`, whoever made it."""
+    """One site's policy at work: every reply to a request goes through it, whoever made the reply."""
 
     def __init__(self, policy: policies.Policy, ledger: Ledger, site: str):
         self.policy, self.ledger, self.site = policy, ledger, site
-        self._scans: dict[str, int] = {}
+        self._plan = KnownPlan("the job")
+        self._samples: dict[str, int] = {}
 
-    def answer(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        """What may leave in place of an answer: the same, a changed one, or `error` and why not in a sentence."""
-        exchange = {"exchange": order.get("exchange", "")}
+    def reply(self, request: Request, reply: Reply) -> Reply:
+        """What may leave: the reply as it is, a changed one, or a Failure with the reason."""
+        return self._safely(lambda: self._allowed(request, reply))
+
+    def reply_plain(self, value: Any, reply: Any) -> dict[str, Any]:
+        """The same for messages, whatever is in them. value: the server's request. reply: what was made of it."""
+        return reply_to_plain(self._safely(lambda: self._allowed_of_plain(value, reply)), exchange_of(value))
+
+    def _safely(self, allowed: Callable[[], Reply]) -> Reply:
         try:
-            allowed = self._allowed(order, answer)
-            check_answer(allowed)
-            return allowed
+            reply = allowed()
+            check_reply({"error": reply.reason} if isinstance(reply, Failure) else content_of(reply))
+            return reply
         except Declined as error:
-            return {"error": f"{self.site} does not take part: {error}", **exchange}
-        except Exception as error:  # what is wrong with an answer may tell of scans; the site's own log says it
+            return Failure(f"{self.site} does not take part: {error}")
+        except Exception as error:  # the reason may follow from the data; only the site's own log gets it
             logging.getLogger("brainct").error("%s: %s", self.site, error)
-            return {"error": failed(self.site), **exchange}
+            return Failure(failed(self.site))
+
+    def _allowed_of_plain(self, value: Any, reply: Any) -> Reply:
+        failure = failure_in(reply, self.site)
+        try:
+            request = request_of_plain(value, self.site)
+        except Declined as error:
+            if failure:
+                return failure
+            raise Declined(f"{error}; nothing leaves") from None
+        return self._allowed(request, failure or reply_of_plain(reply, BY_KIND[request.kind], self.site))
 
     def account(self) -> str:
         """The policy and what was spent under it, for the site's own people."""
         policy, rows = self.policy, self.ledger.releases()
-        lines = [f"{self.site}: {self._said()}", f"releases that its privacy budget pays for: {len(rows)}"]
+        lines = [f"{self.site}: {self._terms()}", f"releases that its privacy budget pays for: {len(rows)}"]
         if rows:
             delta = policy.budget.delta if policy.budget else policies.Budget(epsilon=1).delta
             gone, kinds = self.ledger.spent(delta), [event.kind for event in self.ledger.events()]
@@ -68,85 +107,80 @@ class ReplyFilter:
             lines.append(f"epsilon spent in all, over {runs} runs: {gone['all']:.4g}{of} (delta {delta:g})")
         return "\n".join(lines)
 
-    def private_training(self, order: Mapping[str, Any]) -> PrivateTraining | None:
-        """How the site must train for this order, paid for from its ledger; None where its policy does not say."""
-        return private_training(self.policy, self.ledger.secret, functools.partial(self._spend, order))
+    def private_training(self, request: Request) -> PrivateTraining | None:
+        """How the site must train for this request, paid for from its ledger; None where its policy does not say."""
+        return private_training(self.policy, self.ledger.secret, functools.partial(self._spend, request))
 
-    def _said(self) -> str:
+    def _terms(self) -> str:
         terms = self.policy.model_dump(mode="json", exclude_defaults=True)
         return f"its privacy policy: {json.dumps(terms)}"
 
-    def _allowed(self, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        what = order.get("what")
-        if what not in ORDERS or (what == "evaluate" and order.get("fold") not in HELD_OUT):
-            if "error" in answer:
-                return {"error": answer["error"], **_exchange(answer)}
-            raise Declined(f"its privacy policy knows no order such as {one_line(what)!r}; nothing leaves")
-        if "error" in answer and not release.has_failed(self.site, answer):
-            return {"error": answer["error"], **_exchange(answer)}
-        plan = self._demanded(order)
-        if "error" in answer:
-            return self._of_failure(plan, order, answer)
-        secret, spend = self.ledger.secret, functools.partial(self._spend, order)
-        if what == "describe":
-            return {"about": self._about(plan, order, answer["about"]), **_exchange(answer)}
-        if what == "evaluate":
-            return {
-                "scores": release.scored(self.policy, plan, order, answer["scores"], secret, spend),
-                **_exchange(answer),
-            }
-        return release.replied(self.policy, plan, order, answer, secret, spend)
+    def _allowed(self, request: Request, reply: Reply) -> Reply:
+        if isinstance(reply, Failure) and reply.reason != failed(self.site):
+            return reply  # the words follow from the request alone
+        plan = self._agreed(request)
+        if isinstance(reply, Failure):
+            return self._of_failure(plan, request, reply)
+        secret, spend = self.ledger.secret, functools.partial(self._spend, request)
+        if isinstance(request, DescribeRequest) and isinstance(reply, Description):
+            return Description(self._about(plan, request, reply.about))
+        if isinstance(request, EvaluateRequest) and isinstance(reply, Scores):
+            return Scores(release.scores(self.policy, plan, request, reply.scores, secret, spend))
+        if isinstance(request, TrainRequest) and isinstance(reply, Update):
+            return release.update(self.policy, plan, request, reply, secret, spend)
+        raise Refused(f"the reply to a request to {request.kind} is a {type(reply).__name__}; it is not sent")
 
-    def _demanded(self, order: Mapping[str, Any]) -> Plan:
-        """The order's plan; refused where the policy's demands can't be met by it, in every order anew."""
-        try:
-            plan = plan_of(order["plan"], "the job")
-        except Refused as error:
-            raise Declined(str(error)) from None
-        if said := limits.beyond(self.policy.limits, plan):
-            raise Declined(f"by its privacy policy {said}; {ASK}")
-        if said := policies.objection(self.policy, plan.build()):
-            raise Declined(f"by its privacy policy {said}; {ASK}")
-        if self.policy.hides and (said := plan.kind.unnoised(plan)):
-            raise Declined(f"by its privacy policy {policies.HIDDEN}, but the job has sites send {said}; {ASK}")
-        if said := policies.apart(self.policy, plan.build(), order):
-            raise Declined(f"by its privacy policy {said}; {ASK}")
+    def _agreed(self, request: Request) -> Plan:
+        """The request's plan; Declined where it can't meet the policy's demands, at every request anew."""
+        plan, scheme = self._plan.of(request.plan)
+        reason = (
+            limits.beyond(self.policy.limits, plan)
+            or policies.objection(self.policy, scheme)
+            or self._unnoised(plan)
+            or policies.apart(self.policy, scheme, request.sites, task_of(request).extra)
+        )
+        if reason:
+            raise Declined(f"by its privacy policy {reason}; {ASK}")
         self._check_withheld(plan)
-        if order["what"] == "describe":
+        if isinstance(request, DescribeRequest):
             return plan
-        if self.policy.limits.runs_a_day is not None and not self.ledger.has_begun(order["run"]):
-            raise Declined("by its privacy policy it answers no run that it has not agreed to at a roll call")
-        if said := limits.reshaped(self.policy.limits, plan, order["task"]["weights"]):
-            raise Declined(f"by its privacy policy {said}; {ASK}")
+        if self.policy.limits.runs_a_day is not None and not self.ledger.has_begun(request.run):
+            raise Declined("by its privacy policy it takes part in no run that it did not agree to at a roll call")
+        if reason := limits.reshaped(self.policy.limits, plan, request.task.weights):
+            raise Declined(f"by its privacy policy {reason}; {ASK}")
         return plan
 
-    def _of_failure(self, plan: Plan, order: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""
-        if order["what"] == "evaluate" and self.policy.scores.form == "never":
-            return {"scores": nothing_of(plan.kind.score_keys, plan.kind.outputs(plan)), **_exchange(answer)}
-        examples = self._scans.get(order["run"])
-        if order["what"] == "reply" and self.policy.noise and order["task"]["weights"] and examples:
-            spend = functools.partial(self._spend, order)
-            return release.without_training(self.policy, order, examples, self.ledger.secret, spend)
-        return {"error": answer["error"], **_exchange(answer)}
+    def _unnoised(self, plan: Plan) -> str | None:
+        unnoised = plan.kind.unnoised(plan) if self.policy.hides else ""
+        return f"{policies.HIDDEN}, but the job has sites send {unnoised}" if unnoised else None
 
-    def _about(self, plan: Plan, order: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """What the site says at the roll call, with what the policy means for this run; refuses one it can't serve."""
-        self._scans[order["run"]] = plan.kind.samples(about, "train")
+    def _of_failure(self, plan: Plan, request: Request, failure: Failure) -> Reply:
+        """The site's constant sentence; under noise, what an update would have been from which nothing was learnt."""
+        if isinstance(request, EvaluateRequest) and self.policy.scores.form == "never":
+            return Scores(nothing_of(plan.kind.score_keys, plan.kind.outputs(plan)))
+        examples = self._samples.get(request.run)
+        if isinstance(request, TrainRequest) and self.policy.noise and request.task.weights and examples:
+            spend = functools.partial(self._spend, request)
+            return release.without_training(self.policy, request, examples, self.ledger.secret, spend)
+        return failure
+
+    def _about(self, plan: Plan, request: DescribeRequest, about: Mapping[str, Any]) -> dict[str, Any]:
+        """The description, with the policy's terms; Declined where the policy can't serve this run."""
+        self._samples[request.run] = plan.kind.samples(about, "train")
         if self.policy.budget is not None:
-            self._check_budget(plan, order, self.policy.budget)
+            self._check_budget(plan, request, self.policy.budget)
         a_day = self.policy.limits.runs_a_day
-        if a_day is not None and not self.ledger.begin(order["run"], a_day):
+        if a_day is not None and not self.ledger.begin(request.run, a_day):
             raise Declined(
                 f"by its privacy policy it begins {a_day} runs a day, and has begun them; try again tomorrow"
             )
-        return release.described(self.policy, plan, about, self._said())
+        return release.description(self.policy, plan, about, self._terms())
 
     def _check_withheld(self, plan: Plan) -> None:
-        """In every order: the network that is trained need not be the one of the roll call."""
+        """At every request: the network that is trained need not be the one of the roll call."""
         if not self.policy.withhold:
             return
-        known = plan.kind.initial(plan, plan.seed, plan.rounds).weights
+        known = limits.tensors_of(plan)
         if lost := [path for path in self.policy.withhold if not policies.withheld(known, [path])]:
             modules = ", ".join(sorted({key.partition(".")[0] for key in known}))
             raise Declined(
@@ -154,8 +188,8 @@ class ReplyFilter:
                 f"have; its modules are {modules}"
             )
 
-    def _check_budget(self, plan: Plan, order: Mapping[str, Any], budget: policies.Budget) -> None:
-        paid = {row["round"] for row in self.ledger.releases().values() if row["run"] == _run(order)}
+    def _check_budget(self, plan: Plan, request: Request, budget: policies.Budget) -> None:
+        paid = {row["round"] for row in self.ledger.releases().values() if row["run"] == _run(request)}
         wanted = plan.rounds - len(paid)
         spent = [*self.ledger.events(), *policies.evaluations(self.policy, plan)]
         left = policies.rounds_left(budget, spent, policies.a_round(self.policy, plan), wanted)
@@ -167,8 +201,8 @@ class ReplyFilter:
                 "or its data protection officer for a larger budget"
             )
 
-    def _spend(self, order: Mapping[str, Any], digest: str, event: Event) -> None:
-        if not self.ledger.spend(digest, event, self.policy.budget, _run(order), order["round"]):
+    def _spend(self, request: Request, digest: str, event: Event) -> None:
+        if not self.ledger.spend(digest, event, self.policy.budget, _run(request), request.round):
             assert self.policy.budget is not None
             raise Declined(
                 f"the privacy budget of its patients (epsilon {self.policy.budget.epsilon:g}, delta "
@@ -177,44 +211,35 @@ class ReplyFilter:
             )
 
 
-def _run(order: Mapping[str, Any]) -> str:
-    return serialization.sha256({"plan": order["plan"], "sites": order["sites"]})[:16]
+def _run(request: Request) -> str:
+    """The run as the ledger names it: by its terms, since a server may give any name twice."""
+    return serialization.sha256({"plan": request.plan, "sites": request.sites})[:16]
 
 
-def _exchange(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {"exchange": answer["exchange"]} if "exchange" in answer else {}
+class FilteredAgent(Agent):
+    """An agent whose replies leave through a reply filter: how a site is rehearsed under a policy."""
+
+    def __init__(self, agent: Agent, reply_filter: ReplyFilter):
+        self.site, self.agent, self.filter = agent.site, agent, reply_filter
+
+    def reply(self, request: Request) -> Reply:
+        """See Agent.reply and ReplyFilter.reply."""
+        return self.filter.reply(request, self.agent.reply(request))
 
 
-class Answers(Protocol):
-    """Whatever answers orders for a site, as agent.SiteAgent does."""
-
-    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]: ...
-
-
-class FilteredAgent:
-    """A desk whose answers leave through a guard: how a site is rehearsed under a policy."""
-
-    def __init__(self, agent: Answers, guard: ReplyFilter):
-        self._desk, self._guard = agent, guard
-
-    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """See SiteAgent.answer and Guard.answer."""
-        return self._guard.answer(order, self._desk.answer(order))
-
-
-def filtered(agent: Answers, site: str) -> Answers:
-    """The desk as it is, or behind the policy of the privacy.json that BRAINCT_PRIVACY names: for rehearsals."""
+def filtered(agent: Agent, site: str) -> Agent:
+    """The agent as it is, or behind the policy of the privacy.json that BRAINCT_PRIVACY names: for rehearsals."""
     named = policy_file()
     return FilteredAgent(agent, reply_filter_in(named, site)) if named else agent
 
 
 def reply_filter_in(file: Path, site: str, scope: str = "") -> ReplyFilter:
-    """The guard that a privacy.json describes for this site, in this scope or in the default one."""
+    """The reply filter that a privacy.json describes for this site, in this scope or in the default one."""
     return reply_filter_of(_arguments(file, scope), file.resolve().parent, site)
 
 
 def reply_filter_if_any(file: Path | None, site: str) -> ReplyFilter | None:
-    """The guard that a privacy.json describes for this site; None without such a file, or where it names no policy."""
+    """The reply filter of a site's privacy.json; None without such a file, or where it names no policy."""
     if file is None or not file.is_file() or FILTER not in file.read_text():
         return None
     return reply_filter_in(file, site)
@@ -226,17 +251,17 @@ def policy_file() -> Path | None:
     return Path(named) if named else None
 
 
-def reply_filter_of(arguments: Mapping[str, Any], beside: Path, site: str) -> ReplyFilter:
-    """The guard that a filter's arguments in privacy.json describe.
+def reply_filter_of(arguments: Mapping[str, Any], base: Path, site: str) -> ReplyFilter:
+    """The reply filter that a filter's arguments in privacy.json describe.
 
-    Beside the keys of privacy.Policy they may have `folder`, for the ledger and the secret: relative to the folder of
-    privacy.json, which is `beside`; `privacy` by default. Each site has its own folder below it.
+    In addition to the keys of policy.Policy they may have `folder`, for the ledger and the secret: relative to `base`,
+    the folder of privacy.json; `privacy` by default. Each site has its own folder in it.
     """
     choices = dict(arguments)
     folder = choices.pop("folder", "privacy")
     if not isinstance(folder, str):
         raise Refused(f"the privacy policy: folder is {folder!r}; wanted the name of a folder")
-    return ReplyFilter(policies.policy_of(choices), Ledger(beside / folder / site), site)
+    return ReplyFilter(policies.policy_of(choices), Ledger(base / folder / site), site)
 
 
 def _arguments(file: Path, scope: str = "") -> dict[str, Any]:
@@ -247,7 +272,7 @@ def _arguments(file: Path, scope: str = "") -> dict[str, Any]:
         filters = scopes[scope or content["default_scope"]]["task_result_filters"]
         rows = [row for row in filters if row.get("path") == FILTER]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"{file} is no privacy.json with a default scope ({type(error).__name__}: {error})") from None
+        raise Refused(f"{file} is not a privacy.json with a default scope ({type(error).__name__}: {error})") from None
     if len(rows) != 1:
         raise Refused(f"{file}: scope {scope or content['default_scope']} has {len(rows)} {FILTER}; wanted one")
     arguments: dict[str, Any] = rows[0].get("args", {})

@@ -1,7 +1,7 @@
 """How scores and counts leave a site by its policy: exact, rounded, noised, or not at all.
 
 Noise: Dwork, Roth: The Algorithmic Foundations of Differential Privacy, 2014, the Gaussian mechanism. How far
-one sample moves a score is the workload's to say (core.workload.ScoreKeys).
+one sample moves a score is in the workload (core.workload.ScoreKeys).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,8 +48,8 @@ def scores_as(
 ) -> dict[str, Any]:
     """The scores of each output as the rule lets them out.
 
-    least_class: of an output with fewer samples of a class than this, nothing is said. normals: gives as many
-    independent standard normal values, that nobody else can guess and that are the same for the same scores.
+    least_class: an output with fewer samples of a class than this is withheld. normals: as many independent standard
+    normal values, which only the site can compute and which are the same for the same scores.
     """
     found = {output: _released(keys, rule, least_class, one) for output, one in scores.items()}
     if rule.noise is None:
@@ -84,7 +84,7 @@ def _rounded(value: float | None, rule: ScoreRule) -> float | None:
 
 
 def nothing_of(keys: ScoreKeys, outputs: Sequence[str]) -> dict[str, Any]:
-    """The scores of these outputs where the policy lets none out, whatever they are, or whether there are any."""
+    """The scores of these outputs where the policy lets none out, whether the site has any or not."""
     return {output: _without(dict.fromkeys(keys.keys), WITHHELD) for output in outputs}
 
 
@@ -94,9 +94,9 @@ def _without(found: Mapping[str, Any], why: str) -> dict[str, Any]:
 
 
 def description_as(workload: Workload, least_class: int, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
-    """What a site says at the roll call: counts of at least this many, and in words the policy's own terms.
+    """A description with counts of at least this many, and with the policy's terms in words.
 
-    With exact counts, warnings about the data leave as well; otherwise they would tell which counts are small.
+    With exact counts, warnings about the data leave as well; otherwise they would show which counts are small.
     """
     if least_class <= 1:
         return {**about, "notes": [*about["notes"], terms]}

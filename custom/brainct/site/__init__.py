@@ -1,1 +1,1 @@
-"""A site's side of a run: answers requests, keeps the site's state, trains in a worker process; knows no FLARE."""
+"""A site's side of a run: replies to requests, stores client state, trains in a worker process; knows no FLARE."""

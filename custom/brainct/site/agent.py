@@ -1,11 +1,8 @@
-"""A site's half of a run: opens its scans once and answers orders, the same whoever carried them."""
+"""A site's half of a run: replies to requests, the same whatever transport brought them."""
 
-import functools
 import hmac
-import json
 import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +12,31 @@ from brainct.core.report_check import check_report
 from brainct.core.scheme import ClientState, Scheme, Task
 from brainct.core.version import fingerprint
 from brainct.core.weights import Weights
-from brainct.core.workload import Context
-from brainct.errors import Declined, Refused, failed
-from brainct.job.config import Plan, plan_of
-from brainct.protocol.terms import check_order, check_round, check_shared, check_terms, order_digest, terms_of
-from brainct.security.credentials import SiteCredentials, digest_of
-from brainct.security.disclosures import check_answer
-from brainct.security.reply_filter import reply_filter_if_any
-from brainct.security.signing import identity_in
+from brainct.errors import Declined, Refused
+from brainct.job.config import Plan
+from brainct.protocol.agent import Agent
+from brainct.protocol.known_plan import KnownPlan
+from brainct.protocol.replies import Description, Failure, Reply, Scores, Update, content_of
+from brainct.protocol.requests import DescribeRequest, EvaluateRequest, ModelRequest, Request, TrainRequest
+from brainct.protocol.terms import check_round, check_shared, check_terms, terms_of
+from brainct.security.disclosures import check_reply
+from brainct.site.data import OpenedData, Opener, open_data
+from brainct.site.learners import Learners
+from brainct.site.redaction import Redaction
 from brainct.site.state_store import StateStore
 
-ENVIRONMENT = "BRAINCT_SITE"
-SECRET = "BRAINCT_SECRET"
-LOG = "brainct"
-"""The logger whose lines are for the people at the console."""
 
-Opener = Callable[[Path | None, str, Sequence[str], Plan], Any]
-"""Opens a site's data: given the site file, the site's name, all sites' names and the job's plan."""
+class SiteAgent(Agent):
+    """Replies to the requests to one site.
 
+    client_state: the folder of the site's own state, in it one folder for each run; it outlives this process.
+    site_file: see `site.data.site_file_of`. opener: opens the site's data, see `site.data.open_data`. redact: a failure
+    leaves as one constant sentence and its reason stays in the site's log; false in a rehearsal alone. startup: the
+    folder of that name in the site's kit, which proves to the other sites who it is. privacy: the site's privacy.json,
+    for how it must train. reused: a run's name may come again, as the simulator's do.
 
-def open_data(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
-    """The data of one site as the plan's workload opens them."""
-    return plan.kind.open(file, site, sites, plan)
-
-
-def site_file_of(kit: Path | None) -> Path | None:
-    """Where a site says what scans it has: its kit's local/brainct.yaml, else the file that BRAINCT_SITE names."""
-    if kit is not None and (kit / "local" / "brainct.yaml").is_file():
-        return kit / "local" / "brainct.yaml"
-    named = os.environ.get(ENVIRONMENT)
-    return Path(named) if named else None
-
-
-class SiteAgent:
-    """Answers the orders `describe`, `reply` and `evaluate` for one site.
-
-    keep: folder of what the site keeps for itself, below it one for each run; it outlives this process. site_file: see
-    `site_file_of`. opener: opens the site's data, see `open_data`. discreet: what an answer says of a
-    failure does not depend on the scans, and the reason goes to the site's own log; for every site that is not
-    rehearsed. startup: the folder of that name in the site's kit, which says who it is to the other sites. privacy:
-    the site's privacy.json, for how it must train. reused: the names of runs may come again, as the simulator's do.
-
-    At the roll call the site fixes on its own disk what the run is. Afterwards it answers the orders of that run alone,
-    each once: an order that comes again, since its answer was lost on the way, gets the same bytes.
+    At the roll call the site fixes the run's terms on its own disk. Afterwards it replies to the requests of that run
+    alone, to each once: a request that comes again, because its reply was lost on the way, gets the same bytes.
     """
 
     def __init__(
@@ -71,68 +50,47 @@ class SiteAgent:
         privacy: Path | None = None,
         reused: bool = False,
     ):
-        self.site, self.site_file, self._opener, self._discreet = site, site_file, opener, redact
-        self.state, self._reused = StateStore(site, client_state), reused or not redact
-        self._identity = functools.cache(functools.partial(identity_in, startup))
-        self._guard = reply_filter_if_any(privacy, site)
-        self._data: tuple[str, Any] | None = None
-        self._plan: tuple[Any, Plan, Scheme] | None = None
-        self._prepared: tuple[str, Any] | None = None
+        self.site, self.state, self._reused = site, StateStore(site, client_state), reused or not redact
+        self._redaction = Redaction(site, redact)
+        self._plan, self.data = KnownPlan(f"{site}: the job"), OpenedData(site, site_file, opener)
+        self._learners = Learners(self.state, startup, privacy, secrets=redact)
         one_thread()
 
-    def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """What the server gets for an order: what was asked, or `error` and a sentence that says what is wrong."""
-        exchange = order.get("exchange", "")
-        return {**self._said(order), "exchange": exchange if isinstance(exchange, str) else ""}
-
-    def _said(self, order: Mapping[str, Any]) -> dict[str, Any]:
+    def reply(self, request: Request) -> Reply:
+        """See Agent.reply."""
         try:
-            answer = self._answer(order)
-            check_answer(answer)  # what is not in the list of what may leave, or could not travel, is refused here
-            return answer
+            return self._reply(request)
         except Declined as error:
-            return {"error": str(error)}
+            return Failure(str(error))
         except Refused as error:
-            return self._failed(str(error))
+            return self._redaction.failure(str(error))
         except Exception as error:  # a site's fault must reach the server by name, and cost that site one round
-            logging.getLogger(__name__).debug("%s could not answer", self.site, exc_info=True)
-            return self._failed(f"{self.site} failed: {type(error).__name__}: {error}")
+            logging.getLogger(__name__).debug("%s failed", self.site, exc_info=True)
+            return self._redaction.failure(f"{self.site} failed: {type(error).__name__}: {error}")
 
-    def _failed(self, details: str) -> dict[str, Any]:
-        """One sentence for all that went wrong once scans were looked at: what it said else could tell about them."""
-        if not self._discreet:
-            return {"error": details}
-        logging.getLogger(LOG).error("%s: %s", self.site, details.removeprefix(f"{self.site}: "))
-        return {"error": failed(self.site)}
-
-    def _answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        check_order(order, self.site)
-        plan, scheme = self._plan_of(order["plan"])
-        asked, run = terms_of(plan, order["sites"]), order["run"]
-        if order["what"] == "describe":
-            self._open(plan, order["sites"], scheme.public)  # a site that can't open its scans has begun nothing
+    def _reply(self, request: Request) -> Reply:
+        plan, scheme = self._plan.of(request.plan)
+        asked = terms_of(plan, request.sites)
+        if isinstance(request, DescribeRequest):
+            self.data.of(plan, request.sites, scheme.public)  # a site that can't open its data has begun nothing
         else:
-            check_terms(self.state.terms(run), asked, self.site, run)
-        with self.state.alone(run):
-            return self._of_run(order, plan, scheme, asked)
+            check_terms(self.state.terms(request.run), asked, self.site, request.run)
+        with self.state.alone(request.run):
+            if isinstance(request, DescribeRequest):
+                self._begin(request, asked)
+            check_terms(self.state.terms(request.run), asked, self.site, request.run)
+            check_round(request, plan)
+            if isinstance(request, DescribeRequest):
+                return self._describe(request, plan, scheme)
+            self._fix_shared(request)
+            if isinstance(request, EvaluateRequest):
+                return self._evaluate(request, plan, scheme)
+            return self._train(request, plan, scheme)
 
-    def _of_run(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme, asked: Mapping[str, Any]) -> dict[str, Any]:
-        run = order["run"]
-        if order["what"] == "describe":
-            self._begin(order, asked)
-        check_terms(self.state.terms(run), asked, self.site, run)
-        check_round(order, plan)
-        self._fix_shared(order)
-        if order["what"] == "describe":
-            return {"about": self._about(order, plan, scheme)}
-        if order["what"] == "evaluate":
-            return {"scores": self._scores(order, plan, scheme)}
-        return self._reply(order, plan, scheme)
-
-    def _begin(self, order: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        """Fix what the run is. One that has begun can't begin again under its name: it would draw its secrets anew."""
-        run, fixed = order["run"], self.state.terms(order["run"])
-        if order.get("new", True) and fixed is not None:
+    def _begin(self, request: DescribeRequest, asked: Mapping[str, Any]) -> None:
+        """Fix the run's terms. A run can't begin twice under one name: it would draw its secrets anew."""
+        run, fixed = request.run, self.state.terms(request.run)
+        if request.new and fixed is not None:
             begun = self.state.kept(run)["round"] >= 0 or bool(self.state.scores(run))
             if begun and not self._reused:
                 raise Declined(f"run {run} has begun at {self.site} before; resume it, or begin a run of another name")
@@ -142,131 +100,90 @@ class SiteAgent:
         if fixed is None:
             self.state.fix(run, asked)
 
-    def _fix_shared(self, order: Mapping[str, Any]) -> None:
-        """Refuse other shared values than those of the run's first request; written down only if there are any."""
-        if order["what"] == "describe":
-            return
-        shared, fixed = order.get("shared", {}), self.state.shared(order["run"])
-        check_shared(fixed, shared, self.site, order["run"])
-        if fixed is None and shared:
-            self.state.fix_shared(order["run"], shared)
+    def _fix_shared(self, request: ModelRequest) -> None:
+        """Decline other shared values than those of the run's first request; only values that exist are written."""
+        fixed = self.state.shared(request.run)
+        check_shared(fixed, request.shared, self.site, request.run)
+        if fixed is None and request.shared:
+            self.state.fix_shared(request.run, request.shared)
 
-    def _about(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
-        scans, held = self._open(plan, order["sites"], scheme.public), self.state.kept(order["run"])
+    def _describe(self, request: DescribeRequest, plan: Plan, scheme: Scheme) -> Description:
+        data, held = self.data.of(plan, request.sites, scheme.public), self.state.kept(request.run)
         own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["client_state"]}}
-        about = plan.kind.describe(scans, scheme.public)
-        return {**about, "fingerprint": self._salted(about["fingerprint"]), **own}
+        about = plan.kind.describe(data, scheme.public)
+        reply = Description({**about, "fingerprint": self._salted(about["fingerprint"]), **own})
+        check_reply(content_of(reply))
+        return reply
 
     def _salted(self, digest: str) -> str:
-        """A fingerprint that is the same for the same scans at this site, and says nothing to who guesses at them."""
-        if not self._discreet:
+        """A fingerprint that stays the same for the same data at this site, against which no guess can be checked."""
+        if not self._redaction.redact:
             return digest
         return hmac.digest(self.state.site_secret(), digest.encode(), "sha256").hex()
 
-    def _scores(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
-        run, when, digest = order["run"], f"{order['fold']}/{order['round']}", order_digest(order)
+    def _evaluate(self, request: EvaluateRequest, plan: Plan, scheme: Scheme) -> Scores:
+        run, when = request.run, f"{request.fold}/{request.round}"
         known = self.state.scores(run)
         if when not in known:
-            scans, task = self._open(plan, order["sites"], scheme.public), _task(order)
-            learner = self._learner(plan, scans, order)
-            seeing, weights = _used(scheme, task, learner, self.state.kept(run)["client_state"])
-            known = {**known, when: {"order": digest, "scores": seeing.evaluate(weights, order["fold"])}}
+            learner, weights = self._personal(request, plan, scheme)
+            scores = learner.evaluate(weights, request.fold)
+            check_reply(content_of(Scores(scores)))
+            known = {**known, when: {"order": request.digest, "scores": scores}}
             self.state.note_scores(run, known)
-        if known[when]["order"] != digest:
+        if known[when]["order"] != request.digest:
             raise Declined(
-                f"{self.site} has told its scores of fold {order['fold']} after round {order['round']} for another "
-                "model; it tells them once"
+                f"{self.site} has sent its scores on fold {request.fold} after round {request.round} for another "
+                "model; it sends them once"
             )
-        return dict(known[when]["scores"])
+        return Scores(dict(known[when]["scores"]))
 
-    def _reply(self, order: Mapping[str, Any], plan: Plan, scheme: Scheme) -> dict[str, Any]:
-        run, number, step, digest = order["run"], order["round"], order.get("step", 0), order_digest(order)
+    def _train(self, request: TrainRequest, plan: Plan, scheme: Scheme) -> Update:
+        run, number, step = request.run, request.round, str(request.step)
         kept = self.state.kept(run)
         given = kept["answers"] if number == kept["round"] else {}
-        if str(step) in given and given[str(step)]["order"] == digest:
-            return dict(given[str(step)]["answer"])
-        if number < kept["round"] or str(step) in given or "1" in given:
+        if step in given and given[step]["order"] == request.digest:
+            return Update(**given[step]["answer"])
+        if number < kept["round"] or step in given or "1" in given:
             raise Declined(
-                f"the server asks for round {number}, but {self.site} keeps what it had after round {kept['round']} of "
-                "this run and answers each order once: the server's state is an older copy; begin a new run"
+                f"the server asks for round {number}, but {self.site} stored client state after round "
+                f"{kept['round']} of this run and replies to each request once: the server's state is an older copy; "
+                "begin a new run"
             )
-        if step and not given:
-            raise Declined(f"the server asks {self.site} for more on round {number}, which it has not answered")
-        learner = self._learner(plan, self._open(plan, order["sites"], scheme.public), order)
-        task = _task(order)
-        report, client_state = scheme.reply(task, learner, kept["client_state"])
-        check_report(report, task, scheme, f"{self.site}, round {number}")
-        answer = {key: getattr(report, key) for key in ("weights", "examples", "metrics", "extra")}
-        answers = {**given, str(step): {"order": digest, "answer": answer}}
-        check_answer(answer)
+        if request.step and not given:
+            raise Declined(
+                f"the server asks {self.site} for a follow-up of round {number}, to which it has not replied yet"
+            )
+        learner = self._learners.learner(plan, self.data.of(plan, request.sites, scheme.public), request)
+        report, client_state = scheme.reply(request.task, learner, kept["client_state"])
+        check_report(report, request.task, scheme, f"{self.site}, round {number}")
+        reply = Update(report.weights, report.examples, report.metrics, report.extra)
+        check_reply(content_of(reply))
+        answers = {**given, step: {"order": request.digest, "answer": content_of(reply)}}
         self.state.store(run, {"client_state": client_state, "round": number, "answers": answers})
-        return answer
+        return reply
 
     def delivered(
         self, plan: Plan, task: Task, sites: Sequence[str], run: str, shared: Mapping[str, Any] | None = None
     ) -> tuple[Learner, Weights]:
-        """After a run's last round, given the delivered model: how this site would ask it, and the model it would ask.
+        """After a run's last round, given the delivered model: the site's learner, and the model that it evaluates.
 
-        For what sees a site's single predictions, as only a rehearsal may; a site answers with `answer` alone.
+        For what reads a site's single predictions, as only a rehearsal may; nothing of them is in a reply.
         """
-        scheme = plan.build()
-        asked = {
-            "plan": plan.model_dump(),
-            "sites": list(sites),
-            "round": plan.rounds,
-            "run": run,
-            "shared": shared or {},
-        }
-        learner = self._learner(plan, self._open(plan, sites, scheme.public), asked)
-        return _used(scheme, task, learner, self.state.kept(run)["client_state"])
+        request = EvaluateRequest(
+            run=run,
+            exchange="",
+            sites=tuple(sites),
+            plan=plan.model_dump(),
+            round=plan.rounds,
+            fold="test",
+            task=task,
+            shared=shared or {},
+        )
+        return self._personal(request, plan, plan.build())
 
-    def _learner(self, plan: Plan, data: Any, order: Mapping[str, Any]) -> Learner:
-        secret = os.environ.get(SECRET) or (None if self._discreet else "")
-        run_secret = functools.partial(self.state.run_secret, order["run"]) if self._discreet else bytes
-        private = self._guard.private_training(order) if self._guard else None
-        always = self._guard is not None and self._guard.policy.scores.noise is not None
-        named = (plan.seed, self.site, order["round"])
-        credentials = SiteCredentials(*named, digest_of(plan), secret, run_secret, self._identity)
-        shared = order.get("shared", {})
-        context = Context(plan.seed, plan.rounds, self.site, order["round"], credentials, private, always, shared)
-        return plan.kind.learner(plan, data, context, self._prepared_for(plan))
-
-    def _plan_of(self, choices: Mapping[str, Any]) -> tuple[Plan, Scheme]:
-        if self._plan is None or self._plan[0] != choices:
-            try:
-                plan = plan_of(choices, f"{self.site}: the job")
-            except Refused as error:
-                raise Declined(str(error)) from None
-            self._plan = (choices, plan, plan.build())
-        return self._plan[1:]
-
-    def _open(self, plan: Plan, sites: Sequence[str], public: bool) -> Any:
-        """The site's data, opened once for a job's choices of its workload."""
-        key = json.dumps([plan.workload, list(sites), plan.model_dump(include=set(plan.kind.choices.model_fields))])
-        if self._data is None or self._data[0] != key:
-            self._data = (key, self._opener(self.site_file, self.site, sites, plan))
-        plan.kind.check(self._data[1], plan, self.site)
-        if public:
-            self._check_public(plan, self._data[1])
-        return self._data[1]
-
-    def _check_public(self, plan: Plan, data: Any) -> None:
-        try:
-            plan.kind.check_public(data)
-        except Refused as error:
-            raise Refused(f"{self.site}: {error}") from None
-
-    def _prepared_for(self, plan: Plan) -> Any:
-        key = json.dumps([plan.workload, plan.seed, plan.model_dump(include=set(plan.kind.choices.model_fields))])
-        if self._prepared is None or self._prepared[0] != key:
-            self._prepared = (key, plan.kind.prepare(plan, plan.seed))
-        return self._prepared[1]
-
-
-def _task(order: Mapping[str, Any]) -> Task:
-    return Task(order["task"]["weights"], order["task"]["extra"])
-
-
-def _used(scheme: Scheme, task: Task, learner: Learner, client_state: ClientState) -> tuple[Learner, Weights]:
-    seeing = scheme.adapt_input(task, learner, client_state)
-    return seeing, scheme.personalise(task, seeing, client_state)
+    def _personal(self, request: EvaluateRequest, plan: Plan, scheme: Scheme) -> tuple[Learner, Weights]:
+        """The learner and the weights with which the site evaluates the request's model, by its client state."""
+        learner = self._learners.learner(plan, self.data.of(plan, request.sites, scheme.public), request)
+        state: ClientState = self.state.kept(request.run)["client_state"]
+        adapted = scheme.adapt_input(request.task, learner, state)
+        return adapted, scheme.personalise(request.task, adapted, state)

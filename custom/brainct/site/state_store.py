@@ -1,4 +1,4 @@
-"""What one site keeps of its runs, on its own disk: the terms, its client state, its answers and its secrets."""
+"""A site's own files of its runs: their terms, its client state, its replies and its secrets."""
 
 import json
 import secrets
@@ -12,7 +12,8 @@ from brainct.core.file_lock import locked
 from brainct.core.names import run_name
 
 NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
-"""Of a run in which the site has answered no round yet; answers: of that round, by step, each with its order."""
+"""Of a run in which the site has replied in no round yet; answers: of that round, by step, each with its request's
+digest."""
 
 
 class StateStore:
@@ -28,12 +29,12 @@ class StateStore:
 
     @contextmanager
     def alone(self, run: str) -> Iterator[None]:
-        """While no other process of the site answers an order of this run: of two at once, each would be the first."""
+        """While no other process of the site replies in this run: of two at once, each would be the first."""
         with locked(self._file(run, ".lock")):
             yield
 
     def kept(self, run: str) -> Mapping[str, Any]:
-        """The client state of a run, the last round that it answered, and its answers in that round by step."""
+        """The client state of a run, the last round in which the site replied, and its replies in it by step."""
         now = self._written(run)
         if self._held[0] != (run, now):
             self._held = (
@@ -48,11 +49,11 @@ class StateStore:
         self._held = ((run, self._written(run)), kept)
 
     def terms(self, run: str) -> dict[str, Any] | None:
-        """What the run is, as the site fixed it at the roll call; None before."""
+        """The run's terms, as the site fixed them at the roll call; None before."""
         return self._read(self._file(run, ".terms.json"))
 
     def fix(self, run: str, terms: Mapping[str, Any]) -> None:
-        """Note what the run is."""
+        """Fix the run's terms."""
         self._write(self._file(run, ".terms.json"), terms)
 
     def shared(self, run: str) -> dict[str, Any] | None:
@@ -64,7 +65,7 @@ class StateStore:
         self._write(self._file(run, ".shared.json"), shared)
 
     def scores(self, run: str) -> dict[str, Any]:
-        """Each evaluation that was answered, by fold and round: the digest of its order, and the scores."""
+        """Each evaluation of the run so far, by fold and round: its request's digest, and the scores."""
         return self._read(self._file(run, ".scores.json")) or {}
 
     def note_scores(self, run: str, scores: Mapping[str, Any]) -> None:
@@ -80,13 +81,13 @@ class StateStore:
         return self._secret(self.folder / f"{self.site}.secret")
 
     def forget(self, run: str) -> None:
-        """Remove whatever lies under the name of a run."""
+        """Remove all files of a run."""
         for suffix in (".safetensors", ".terms.json", ".shared.json", ".scores.json", ".secret"):
             self._file(run, suffix).unlink(missing_ok=True)
         self._held = (None, NOTHING)
 
     def _written(self, run: str) -> tuple[int, ...]:
-        """What tells the file of a run's client state from one that another process put in its place; () for none."""
+        """Identifies the file of a run's client state: another process may replace it; () for none."""
         file = self._file(run, ".safetensors")
         found = file.stat() if file.exists() else None
         return (found.st_ino, found.st_mtime_ns, found.st_size) if found else ()

@@ -1,7 +1,6 @@
-"""A process in which sites train: started again when it dies, its order repeated once; gone when its parent is."""
+"""A process in which sites train: it restarts when it dies, its request is repeated once; it ends with its parent."""
 
 import importlib
-import json
 import logging
 import multiprocessing
 import os
@@ -17,12 +16,12 @@ from typing import Any
 import torch
 
 from brainct.core import serialization
-from brainct.errors import failed
-from brainct.job.config import Plan
-from brainct.security.reply_filter import Answers, filtered
-from brainct.site.agent import LOG, Opener, SiteAgent, open_data
+from brainct.protocol.agent import Agent
+from brainct.security.reply_filter import filtered
+from brainct.site.agent import SiteAgent
+from brainct.site.data import Opener, SharedOpener
+from brainct.site.redaction import LOG, Redaction
 
-Order = Mapping[str, Any]
 Log = Callable[[str], None]
 PERIOD = 0.2
 """Seconds between two looks at whether to stop."""
@@ -31,12 +30,12 @@ WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networ
 
 
 class Worker:
-    """One process that holds the desks of some sites and has one order at a time.
+    """One process that holds the agents of some sites and has one request at a time.
 
-    keep, site_file, discreet, opener, startup, privacy: see agent.SiteAgent; by default a data set that is dealt out is
-    opened once. tell: gets a line when the process was started again. Orders and answers cross as plain data. An
-    order's answer follows from the order and from what the site kept on disk, so an order that is repeated in a fresh
-    process has the same answer. An order that ends its process twice is answered by an error.
+    client_state, site_file, redact, opener, startup, privacy: see agent.SiteAgent; by default a data set that is
+    partitioned among sites is opened once. log: gets a line when the process was started again. Requests and replies
+    cross as plain data. A reply follows from the request and from the client state on disk, so a request that is
+    repeated in a fresh process has the same reply. A request that ends its process twice is replied to by an error.
     """
 
     def __init__(
@@ -52,43 +51,43 @@ class Worker:
         startup: Path | None = None,
         privacy: Path | None = None,
     ):
-        self.sites, self._tell, self._context = list(sites), log, context
-        self._about = (redact, self.sites, client_state, site_file, redact, opener, startup, privacy)
-        self._order: tuple[str, bytes] | None = None
+        self.sites, self._log, self._context = list(sites), log, context
+        self._settings = (redact, self.sites, client_state, site_file, redact, opener, startup, privacy)
+        self._request: tuple[str, bytes] | None = None
         self._repeated = False
         self._start()
 
     @property
     def busy(self) -> bool:
-        """Whether an order is out."""
-        return self._order is not None
+        """Whether a request is out."""
+        return self._request is not None
 
-    def send(self, site: str, order: Order) -> None:
-        """Give an order to a worker that is not busy."""
-        self._order, self._repeated = (site, serialization.pack({"site": site, "order": order})), False
+    def send(self, site: str, content: bytes) -> None:
+        """Give a packed request to a worker that is not busy."""
+        self._request, self._repeated = (site, content), False
         self._post()
 
     def receive(self) -> tuple[str, dict[str, Any]] | None:
-        """The site and its answer, waited for; None when the order had to be repeated."""
-        assert self._order is not None
-        site = self._order[0]
+        """The site and its reply, waited for; None when the request had to be repeated."""
+        assert self._request is not None
+        site = self._request[0]
         try:
-            said = serialization.unpack(self.pipe.recv_bytes(), f"the worker's answer for {site}")
+            message = serialization.unpack(self.pipe.recv_bytes(), f"the worker's reply for {site}")
         except (EOFError, OSError):
-            return self._died(site)
-        self._order = None
-        for level, line in said["log"]:
+            return self._restart(site)
+        self._request = None
+        for level, line in message["log"]:
             logging.getLogger(LOG).log(level, line)
-        return site, said["answer"]
+        return site, message["reply"]
 
-    def ask(self, site: str, order: Order, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-        """Give an order and wait for its answer; once `stopped` says so, end the process instead."""
-        self.send(site, order)
+    def ask(self, site: str, value: Mapping[str, Any], stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+        """Give a request, as plain data, and wait for its reply; once `stopped` says so, end the process instead."""
+        self.send(site, serialization.pack(value))
         while not stopped():
-            if self.pipe.poll(PERIOD) and (said := self.receive()):
-                return said[1]
+            if self.pipe.poll(PERIOD) and (message := self.receive()):
+                return message[1]
         self.close()
-        return {"error": f"{site} was told to stop"}
+        return {"error": f"{site} was stopped by the server"}
 
     def close(self) -> None:
         """End the process."""
@@ -96,34 +95,30 @@ class Worker:
         self._process.join()
         self.pipe.close()
 
-    def _died(self, site: str) -> tuple[str, dict[str, Any]] | None:
+    def _restart(self, site: str) -> tuple[str, dict[str, Any]] | None:
         self._process.join()
         died = f"the worker process {self._process.pid} of {site} {cause(self._process.exitcode)}"
         self.pipe.close()
         self._start()
         if self._repeated:
-            self._order = None
-            return site, {"error": self._failed(site, f"{died}, twice in this exchange")}
+            self._request = None
+            failure = Redaction(site, self._settings[0]).failure(f"{died}, twice in this exchange")
+            return site, {"error": failure.reason}
         self._repeated = True
-        self._tell(f"{died}; started again, the order is repeated and the result stays the same")
+        self._log(f"{died}; it is started again and its request repeated, the result stays the same")
         self._post()
         return None
 
-    def _failed(self, site: str, details: str) -> str:
-        """How a process ended may follow from the scans; at a real site its log alone says it, as of other failures."""
-        if not self._about[0]:
-            return details
-        logging.getLogger(LOG).error(details)
-        return failed(site)
-
     def _post(self) -> None:
-        assert self._order is not None
-        with suppress(OSError):  # it died before it had read the order; `receive` finds that out
-            self.pipe.send_bytes(self._order[1])
+        assert self._request is not None
+        site, content = self._request
+        with suppress(OSError):  # it died before it had read the request; `receive` finds that out
+            self.pipe.send_bytes(site.encode())
+            self.pipe.send_bytes(content)
 
     def _start(self) -> None:
         self.pipe, there = self._context.Pipe()
-        self._process = self._context.Process(target=_work, args=(there, self.pipe, *self._about), daemon=True)  # type: ignore[attr-defined]
+        self._process = self._context.Process(target=_work, args=(there, self.pipe, *self._settings), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         there.close()
 
@@ -146,32 +141,33 @@ def agents(
     startup: Path | None = None,
     privacy: Path | None = None,
 ) -> dict[str, SiteAgent]:
-    """A desk for each site; by default a data set that is dealt out to several of them is opened once."""
-    opener = opener or _Opened()
+    """An agent for each site; by default a data set that is partitioned among several of them is opened once."""
+    opener = opener or SharedOpener()
     return {site: SiteAgent(site, client_state, site_file, opener, redact, startup, privacy) for site in sites}
 
 
-def behind_policy(rehearsed: Mapping[str, SiteAgent]) -> Mapping[str, Answers]:
-    """Rehearsed desks whose answers leave as the privacy policy that BRAINCT_PRIVACY names allows; a real site's go
+def behind_policy(rehearsed: Mapping[str, SiteAgent]) -> Mapping[str, Agent]:
+    """Rehearsed agents whose replies leave as the privacy policy that BRAINCT_PRIVACY names allows; a real site's go
     through FLARE's filters."""
     return {site: filtered(agent, site) for site, agent in rehearsed.items()}
 
 
-def _work(pipe: Connection, parents: Connection, redact: bool, *about: Any) -> None:
-    """A worker's life: answer orders until the pipe is closed, or the parent is gone in the middle of one."""
+def _work(pipe: Connection, parents: Connection, redact: bool, *settings: Any) -> None:
+    """A worker's life: reply to requests until the pipe is closed, or the parent ends in the middle of one."""
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lines = _Lines()
     logging.getLogger(LOG).handlers, logging.getLogger(LOG).propagate = [lines], False
-    mine = agents(*about) if redact else behind_policy(agents(*about))
+    mine = agents(*settings) if redact else behind_policy(agents(*settings))
     while True:
         try:
-            request = serialization.unpack(pipe.recv_bytes())
+            site = pipe.recv_bytes().decode()
+            value = serialization.unpack(pipe.recv_bytes())
         except EOFError:
             return
-        answer = mine[request["site"]].answer(request["order"])
-        pipe.send_bytes(serialization.pack({"answer": answer, "log": lines.taken()}))
+        reply = mine[site].reply_plain(value)
+        pipe.send_bytes(serialization.pack({"reply": reply, "log": lines.drain()}))
 
 
 def _end_with_parent() -> None:
@@ -182,7 +178,7 @@ def _end_with_parent() -> None:
 
 
 class _Lines(logging.Handler):
-    """What a desk says to its site's people, to be said by the parent."""
+    """The log lines of an agent, which the parent logs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,24 +187,10 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append((record.levelno, record.getMessage()))
 
-    def taken(self) -> list[tuple[int, str]]:
+    def drain(self) -> list[tuple[int, str]]:
         """The lines since the last call."""
         lines, self._lines = self._lines, []
         return lines
-
-
-class _Opened:
-    """Opens a data set that is partitioned among several sites of one process once, not once for each."""
-
-    def __init__(self) -> None:
-        self._key: str | None = None
-        self._found: Mapping[str, Any] | None = None
-
-    def __call__(self, file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
-        key = json.dumps([list(sites), plan.workload, plan.model_dump(include=set(plan.kind.choices.model_fields))])
-        if key != self._key:
-            self._key, self._found = key, plan.kind.open_all(file, sites, plan)
-        return open_data(file, site, sites, plan) if self._found is None else self._found[site]
 
 
 def cause(exitcode: int | None) -> str:

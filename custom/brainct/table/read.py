@@ -72,7 +72,8 @@ def _parquet(path: Path) -> Table:
     try:
         from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise Refused(f"{path.name}: Parquet needs pyarrow: pip install 'brainct[table]', or give a CSV file") from None
+        need = "Parquet needs pyarrow: pip install 'flare-brainct[table]', or give a CSV file"
+        raise Refused(f"{path.name}: {need}") from None
     try:
         found = parquet.read_table(io.BytesIO(read_bytes(path.resolve(), path.name, most=MOST_BYTES)))
     except Exception as error:  # pyarrow fails on damaged files in many ways

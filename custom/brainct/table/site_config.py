@@ -39,7 +39,7 @@ class TableFile(_Choices):
     """One site's choices.
 
     kind: `table`, or `demo_table`, one of scikit-learn's data sets, partitioned among the sites. path: a CSV file with
-    a header, or a Parquet file (`pip install brainct[table]`). target: the column of labels, where an empty cell is an
+    a header, or a Parquet file (extra `[table]`). target: the column of labels, where an empty cell is an
     unknown label. positive: the text of the target that counts as 1 in a binary task; else the target is 0 or 1.
     columns: the job's features in this file: names in the job's order, or {feature: column}; by default the columns of
     the features' names, or all but target and patient. patient: column whose rows of one value stay in one fold.

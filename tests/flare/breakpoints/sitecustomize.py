@@ -33,15 +33,15 @@ def pace():
 
 
 def agent(module):
-    real = module.SiteAgent.answer
+    real = module.SiteAgent.reply
 
-    def answer(self, order):
-        if order["what"] == "reply":
-            reach("before the reply", order["round"], self.site)
+    def reply(self, request):
+        if request.kind == "train":
+            reach("before the reply", request.round, self.site)
             pace()
-        return real(self, order)
+        return real(self, request)
 
-    module.SiteAgent.answer = answer
+    module.SiteAgent.reply = reply
 
 
 def learner(module):
@@ -60,8 +60,8 @@ def inbox(module):
 
     def accept(self, site, answer):
         found = real(self, site, answer)
-        if self.what.startswith("round "):
-            reach("after the reply", int(self.what.split()[1]), site)
+        if self.name.startswith("round "):
+            reach("after the reply", int(self.name.split()[1]), site)
         return found
 
     module.Inbox.accept = accept

@@ -1,0 +1,128 @@
+"""One exchange of a run: a request to each site, the replies that came in time, and who was lost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from brainct.core import serialization
+from brainct.core.scheme import Scheme, Task
+from brainct.job.config import Plan
+from brainct.protocol.reply_schema import described, scored
+from brainct.protocol.requests import DescribeRequest, EvaluateRequest, Request, TrainRequest, task_to_plain
+from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
+from brainct.run.record import RecordWriter
+
+FOLLOW_UP = "follow-up"
+LAST = 5
+"""How many of a site's last reports count when a round decides how long to wait for it."""
+
+
+class Transport(Protocol):
+    """Brings requests to sites and puts their replies into the inbox; returns when the inbox is closed."""
+
+    def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class ExchangeResult:
+    """A closed exchange, by site: its report, bytes sent and received, why it was lost, seconds that it took."""
+
+    reports: Reports
+    sent: Mapping[str, int] = field(default_factory=dict)
+    received: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Exchanges:
+    """All exchanges of one run. shared: what the workload gives every site's learner, sent with each model."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        scheme: Scheme,
+        sites: Sequence[str],
+        name: str,
+        transport: Transport,
+        record: RecordWriter,
+        log: Callable[[str], None],
+    ):
+        self.plan, self.scheme, self.sites, self.transport = plan, scheme, sites, transport
+        self.record, self.log = record, log
+        self.shared: Mapping[str, Any] = {}
+        self._late: set[str] = set()
+        self._common: Mapping[str, Any] = {"run": name, "sites": tuple(sites), "plan": plan.model_dump()}
+
+    def describe(self) -> dict[str, Any]:
+        """The roll call: every site's description, in which all sites must take part."""
+        name, resumed = "the roll call", self.record.resumed is not None
+        needed = ("public",) * self.scheme.public + ("kept",) * resumed
+        inbox = self._inbox(name, self.sites, len(self.sites), partial(described, self.plan.kind, needed=needed))
+        request = DescribeRequest(exchange=name, new=not resumed, **self._common)
+        self.transport(dict.fromkeys(self.sites, request), inbox)
+        return inbox.close()
+
+    def train(self, number: int, tasks: Mapping[str, Task], step: int = 0) -> ExchangeResult:
+        """A round's tasks; with step 1 those of its follow-up, where the scheme handles too few replies."""
+        if not tasks:
+            return ExchangeResult(self._reports(step))
+        name, reports = f"round {number}" + f", {FOLLOW_UP}" * step, self._reports(step)
+        quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
+        inbox = self._inbox(name, list(tasks), quorum, report_reader(tasks, self.scheme, reports, name))
+        inbox.slowest = {} if step else self.slowest()
+        requests = self._requests(name, number, tasks, step)
+        self.transport(requests, inbox)
+        try:
+            inbox.close()
+        except TooFew as few:
+            if not step:
+                raise
+            self.log(str(few))
+        for site, reason in sorted(inbox.lost.items()):
+            self.log(f"{name}: lost {site} ({reason})")
+        self._late = (self._late - set(tasks)) | inbox.silent
+        return ExchangeResult(reports, _sizes(requests), inbox.received, inbox.lost, inbox.seconds)
+
+    def evaluate(self, number: int, fold: str, delivered: Task) -> dict[str, Any]:
+        """The scores of the delivered model on the sites' validation or test folds."""
+        name = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
+        inbox = self._inbox(name, self.sites, 1, partial(scored, self.plan.kind))
+        request = EvaluateRequest(
+            exchange=name, round=number, fold=fold, task=delivered, shared=self.shared, **self._common
+        )
+        self.transport(dict.fromkeys(self.sites, request), inbox)
+        scores = inbox.close()
+        for site, reason in sorted(inbox.lost.items()):
+            self.log(f"{name}: without {site} ({reason})")
+        return scores
+
+    def slowest(self) -> dict[str, float]:
+        """Seconds that the slowest of each site's last reports took."""
+        seconds: dict[str, list[float]] = {}
+        for row in self.record.rounds:
+            for site, after in row.answered.items():
+                seconds.setdefault(site, []).append(after)
+        return {site: max(known[-LAST:]) for site, known in seconds.items()}
+
+    def _requests(self, name: str, number: int, tasks: Mapping[str, Task], step: int) -> dict[str, TrainRequest]:
+        """One request object for all sites that get the same task: it is encoded and hashed once."""
+        by_task = {
+            id(task): TrainRequest(
+                exchange=name, round=number, step=step, task=task, shared=self.shared, **self._common
+            )
+            for task in tasks.values()
+        }
+        return {site: by_task[id(task)] for site, task in tasks.items()}
+
+    def _reports(self, step: int) -> Reports:
+        return Reports(self.record.states / f"reports-{step}")
+
+    def _inbox(self, name: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
+        return Inbox(name, asked, quorum, read, self.plan.deadline, self.plan.grace, self._late)
+
+
+def _sizes(requests: Mapping[str, TrainRequest]) -> dict[str, int]:
+    """Bytes of each site's task."""
+    by_request = {id(one): serialization.size(task_to_plain(one.task)) for one in {*requests.values()}}
+    return {site: by_request[id(request)] for site, request in requests.items()}

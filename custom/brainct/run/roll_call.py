@@ -1,0 +1,48 @@
+"""What the sites' descriptions must have in common before a run begins, and what their people should know."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brainct.core.version import fingerprint
+from brainct.errors import Refused
+
+Descriptions = Mapping[str, Mapping[str, Any]]
+"""By site, as protocol.reply_schema.described gives them."""
+
+
+def notes(sites: Descriptions) -> dict[str, list[str]]:
+    """What the sites' people should know, each note once, with the sites to which it applies."""
+    found: dict[str, list[str]] = {}
+    for site, about in sorted(sites.items()):
+        failed = ["its last site check ended with FAIL"] * (about.get("check", {}).get("verdict") == "FAIL")
+        for note in [*about["notes"], *failed]:
+            found.setdefault(note, []).append(site)
+    return found
+
+
+def for_record(sites: Descriptions) -> dict[str, Any]:
+    """The descriptions as the record has them: the same whether a run was resumed or not."""
+    return {site: {key: about[key] for key in about if key != "kept"} for site, about in sites.items()}
+
+
+def check_package(sites: Descriptions) -> None:
+    """Refuse sites that have another brainct than the server: they could compute something else than was rehearsed."""
+    own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
+    if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
+        raise Refused(
+            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
+            "`brainct site package` says which is installed"
+        )
+
+
+def public_samples(sites: Descriptions) -> int:
+    """The number of public samples; refused, with the sites of each set, when sites have different ones."""
+    holders: dict[str, list[str]] = {}
+    for site in sorted(sites):
+        public = sites[site]["public"]
+        holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
+    if len(holders) > 1:
+        sets = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
+        raise Refused(f"the sites have different public sets ({sets}); give every site the same one")
+    samples: int = next(iter(sites.values()))["public"]["scans"]
+    return samples
