@@ -127,7 +127,7 @@ def test_a_site_without_a_labelled_training_scan_is_refused_by_name():
     learner = tiny_learner(tiny_plan(), site="st-elsewhere")
     fold = learner.data.folds["train"]
     learner.data = Dataset("", {"train": Fold(fold.inputs, torch.full_like(fold.labels, math.nan))}, "", ())
-    with pytest.raises(Refused, match="st-elsewhere has no labelled training scan"):
+    with pytest.raises(Refused, match="st-elsewhere has no labelled training sample"):
         learner.fit(first_weights(tiny_plan()))
 
 

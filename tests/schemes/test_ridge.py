@@ -227,5 +227,5 @@ def test_what_it_can_not_work_with_is_refused():
     learner = tiny_learner(tiny_plan(), "st-elsewhere")
     fold = learner.data.folds["train"]
     learner.data = Dataset("", {"train": Fold(fold.inputs, torch.full_like(fold.labels, math.nan))}, "")
-    with pytest.raises(Refused, match="st-elsewhere has no labelled training scan"):
+    with pytest.raises(Refused, match="st-elsewhere has no labelled training sample"):
         head_inputs(learner, first_weights(tiny_plan()), "head")

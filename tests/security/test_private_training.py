@@ -291,7 +291,7 @@ def test_whatever_else_reads_training_scans_is_refused(what):
     learner = private_learner()
     normalised = learner.adapted(inputs=normalising([0.0] * 3, [1.0] * 3))
     for one in (learner, normalised, learner.adapted(predictor=lambda fold: torch.zeros(8, 6))):
-        with pytest.raises(Refused, match="site-1 reads its training scans through noise alone .* asks for"):
+        with pytest.raises(Refused, match="site-1 reads its training samples through noise alone .* asks for"):
             READS[what](one, learner.initial().weights)
     assert len(learner.predict(learner.initial().weights, "test")) == 8
 
@@ -325,7 +325,8 @@ POLICY = policies.policy_of({"training": {"clip": 1, "noise": 1, "sampling": 0.5
 def test_a_scheme_trains_privately_and_pays_what_the_roll_call_said_or_gives_the_reason_why_not(name):
     said = policies.objection(POLICY, build(name, {}))
     if reason := about(name).blocks.get("private_training"):
-        assert said == f"training scans are read through noise alone (DP-SGD), which `{name}` does not allow: {reason}"
+        why = "training samples are read through noise alone (DP-SGD)"
+        assert said == f"{why}, which `{name}` does not allow: {reason}"
         with pytest.raises(Refused, match=r"through noise alone|public"):
             replies(name)
         return

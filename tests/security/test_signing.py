@@ -1,4 +1,4 @@
-"""What one hospital signs, the others believe; what anybody else signs in its name, nobody does."""
+"""A hospital's signature is accepted by the others; a signature that anybody else makes in its name is refused."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from brainct.errors import Refused
-from brainct.security.signing import PROOF, Identity, identity_in, nobody
+from brainct.security.signing import PROOF, Identity, identity_in, no_identity
 from tests.support.kit import Authority, hospital_kit
 
 WORDS = "words that matter"
@@ -96,7 +96,7 @@ def test_a_certificate_that_a_hospital_issued_itself_is_refused(project, tmp_pat
 
 
 def test_without_a_kit_there_is_no_identity_and_a_torn_kit_is_refused(project, tmp_path):
-    assert identity_in(None) is identity_in(tmp_path) is nobody() is None
+    assert identity_in(None) is identity_in(tmp_path) is no_identity() is None
     for file in ("client.key", "rootCA.pem", "fed_client.json"):
         kit = shutil.copytree(project / "hospital-a", tmp_path / file)
         (kit / "startup" / file).write_text("torn")

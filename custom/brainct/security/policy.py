@@ -30,7 +30,7 @@ from brainct.training.private import Training
 
 UNSEEN = "nobody may see a single hospital's update"
 HIDDEN = "nothing that follows from its training samples leaves as it is"
-PRIVATELY = "training scans are read through noise alone (DP-SGD)"
+PRIVATELY = "training samples are read through noise alone (DP-SGD)"
 
 
 class _Part(BaseModel):

@@ -23,11 +23,11 @@ from brainct.training.task import TorchTask
 
 @dataclass
 class TorchLearner:
-    """Trains and evaluates one network on one site's samples; see core.learner.Learner.
+    """Trains, asks and evaluates one network on one site's samples; see core.learner.Learner.
 
     All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
-    A training fold without a label is refused. Under private training `fit` follows from the site's secret instead of
-    the seed, gives no loss, and is the only thing that reads the training fold.
+    A site without any label in its training fold is refused when it is asked to train. With private training, `fit`
+    follows from the site's secret instead of the seed, gives no loss, and alone reads the training fold.
     """
 
     task: TorchTask
@@ -42,7 +42,7 @@ class TorchLearner:
 
     @property
     def site(self) -> str:
-        """The site's name."""
+        """Its name."""
         return self.context.site
 
     @property
@@ -138,7 +138,7 @@ class TorchLearner:
         """Refuse what would read the training fold without noise where the site's policy has it train privately."""
         if self.context.private is not None and what:
             raise Refused(
-                f"{self.site} reads its training scans through noise alone (DP-SGD), by its privacy policy, and the "
+                f"{self.site} reads its training samples through noise alone (DP-SGD), by its privacy policy, and the "
                 f"scheme asks for {what}; choose another scheme, or ask the hospital's data protection officer"
             )
 
@@ -203,8 +203,8 @@ class TorchLearner:
         self._load(weights)
         self.network.eval()
         asked = self.data.fold(fold)
-        in_batches = in_order(asked, self.batch_size, self.data.device)
-        found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in in_batches]
+        parts = in_order(asked, self.batch_size, self.data.device)
+        found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in parts]
         return torch.cat([torch.empty(0, asked.labels.shape[1]), *found])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
@@ -232,7 +232,7 @@ class TorchLearner:
     def _train(self) -> Fold:
         fold = self.data.folds["train"]
         if not len(fold) or not fold.labels.isfinite().any():
-            raise Refused(f"{self.site} has no labelled training scan; see `brainct data` for what was found")
+            raise Refused(f"{self.site} has no labelled training sample; see `brainct data` for what was found")
         return fold
 
     def _logits(self, inputs: Tensor) -> Tensor:

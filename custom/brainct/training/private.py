@@ -34,7 +34,7 @@ Gradients = Callable[[Tensor, np.random.Generator], Tensor]
 class Training(Choices):
     """How a site trains so that its weights tell little of any one patient: DP-SGD (Abadi et al., CCS 2016).
 
-    clip: C > 0, the greatest L2 norm of one patient's gradient in a step, however many scans the patient has. noise:
+    clip: C > 0, the greatest L2 norm of one patient's gradient in a step, however many samples the patient has. noise:
     z > 0, Gaussian noise of standard deviation z C on the sum over patients. sampling: q in (0, 1], each patient's
     chance to take part in a step; a pass is ceil(1 / q) steps.
     """
@@ -70,12 +70,12 @@ class PrivateTraining:
 class Steps:
     """The noised gradients of one training: all its randomness follows from the secret and from what it depends on.
 
-    context: digest of everything beside the weights that a step's gradient depends on. units: the scans of each
-    patient. moving: the parameters that are trained. chunk: how many scans are held with a gradient of their own each.
+    context: digest of everything except the weights that a step's gradient depends on. units: the samples of each
+    patient. moving: the parameters that are trained. chunk: how many samples have a gradient of their own in memory.
 
     A step's key covers context, number and current weights, so that no two different gradients ever get the same noise:
-    their difference would be free of it. The weights must be in it, for a penalty can make two trainings part after the
-    first step. Two steps with the same key are the same computation, and say nothing twice.
+    their difference would be free of it. It must cover the weights, because a penalty can make two trainings diverge
+    after the first step. Two steps with the same key are the same computation and reveal nothing twice.
     """
 
     training: PrivateTraining
@@ -93,7 +93,7 @@ class Steps:
         chosen = [self.units[at] for at in sampled(hmac.digest(key, b"patients", "sha256"), len(self.units), terms)]
         size = sum(value.numel() for value in weights.values())
         total = gaussian(hmac.digest(key, b"noise", "sha256"), size) * terms.noise * terms.clip
-        for shares in clipped_sums(chosen, lambda scans: gradients(scans, rng), terms.clip, self.chunk):
+        for shares in clipped_sums(chosen, lambda index: gradients(index, rng), terms.clip, self.chunk):
             total += shares.cpu().numpy()
         noised = torch.from_numpy(total / (terms.sampling * len(self.units)))
         parts = torch.split(noised, [weights[name].numel() for name in names])
@@ -132,7 +132,7 @@ def noised_gradients(
 
 
 def sampled(secret: bytes, patients: int, terms: Training) -> list[int]:
-    """Which of the patients take part in a step: each with probability q, whoever else does; none may."""
+    """Which patients take part in a step: each with probability q, independently; possibly none."""
     chosen: list[int] = np.flatnonzero(uniform(secret, patients) < terms.sampling).tolist()
     return chosen
 
@@ -140,17 +140,17 @@ def sampled(secret: bytes, patients: int, terms: Training) -> list[int]:
 def clipped_sums(
     units: Sequence[Tensor], gradients: Callable[[Tensor], Tensor], clip: float, chunk: int
 ) -> Iterator[Tensor]:
-    """(P,) float64 sums over some patients each of g min(1, C / |g|), where g is the sum over a patient's scans.
+    """(P,) float64 sums over some patients each of g min(1, C / |g|), where g is the sum over a patient's samples.
 
-    A patient whose gradient is not finite adds nothing: weights could be made so that one patient's overflows, and a
-    refusal, or NaN in what leaves, would tell whether it is there. Holds the gradients of at most `chunk` scans and as
-    many patients at a time, whatever a patient has.
+    A patient whose gradient is not finite adds nothing: a server could craft weights so that one patient's overflows,
+    and a refusal, or NaN in the reply, would reveal whether it is there. Holds the gradients of at most `chunk` samples
+    and as many patients at a time, whatever a patient has.
     """
     for start in range(0, len(units), chunk):
         own = units[start : start + chunk]
-        scans, place = torch.cat(list(own)), torch.arange(len(own)).repeat_interleave(torch.tensor([*map(len, own)]))
+        index, place = torch.cat(list(own)), torch.arange(len(own)).repeat_interleave(torch.tensor([*map(len, own)]))
         added: Tensor | None = None
-        for some, where in zip(torch.split(scans, chunk), torch.split(place, chunk), strict=True):
+        for some, where in zip(torch.split(index, chunk), torch.split(place, chunk), strict=True):
             found = gradients(some).double()
             added = found.new_zeros(len(own), found.shape[1]) if added is None else added
             added.index_add_(0, where.to(found.device), found)
@@ -188,7 +188,7 @@ def sample_gradients(
 
 
 def context_of(known: Mapping[str, Any], device: str) -> str:
-    """Digest of what a training depends on, with what computes it: other last bits under the same noise would be seen.
+    """Digest of what a training depends on and what computes it: other last bits under the same noise would show.
 
     known: plain data.
     """
@@ -197,7 +197,7 @@ def context_of(known: Mapping[str, Any], device: str) -> str:
 
 
 def penalty_gradients(penalty: Callable[[Weights], Tensor] | None, parameters: Parameters) -> list[dict[str, Tensor]]:
-    """What tells penalties apart: their gradients at the parameters and beside them, by name; none without a penalty.
+    """What identifies a penalty: its gradients at the parameters and next to them, by name; none without a penalty.
 
     Penalties of schemes are of the form a |w - b|^2 + c w, which two points determine.
     """
