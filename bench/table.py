@@ -40,6 +40,16 @@ DIGITS = {
 RADON = {"scheme": "radon", "rounds": 1, "arguments": {"part": "head"}, "fit": {**FIT, "epochs": ROUNDS * 5}}
 
 
+INTRODUCTION = f"""
+Written by `python bench/table.py --seeds {{seeds}}`; mean ± standard deviation over {{seeds}} seeds of partition, folds
+and initial weights. Federated rows: {ROUNDS} rounds of {FIT["epochs"]} passes (`radon`: one round of {ROUNDS * 5}); alone
+and pooled: {ROUNDS * 5} passes. SGD at rate {FIT["rate"]}. A score is over the test samples of all sites together.
+Columns are standardised over all sites in every row. 60 samples are the public set, which only `fedct` uses; its sites
+have logistic regression, a decision tree or a random forest in turn. `radon` is within its guarantee: one level of
+r = D + 3 sites for D columns.
+"""
+
+
 def mixed(sites: list[str]) -> dict[str, Any]:
     """FedCT with logistic regression, decision trees and random forests in turn."""
     kinds = {"trees": sites[1::3], "forests": sites[2::3]}
@@ -154,16 +164,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     one_thread()
     began = time.monotonic()
-    text = [
-        "# Tables: federated, pooled and alone",
-        "",
-        f"Written by `python bench/table.py --seeds {seeds}`; mean ± standard deviation over {seeds} seeds of",
-        f"partition, folds and initial weights. Federated rows: {ROUNDS} rounds of {FIT['epochs']} passes (`radon`:",
-        f"one round of {ROUNDS * FIT['epochs']}); alone and pooled: {ROUNDS * FIT['epochs']} passes. SGD at rate",
-        f"{FIT['rate']}. A score is over the test samples of all sites together. Columns are standardised over all",
-        "sites in every row; 60 samples are the public set, which only `fedct` uses. `radon` has its guarantee: one",
-        "level of r = D + 3 sites for D columns.",
-    ]
+    text = ["# Tables: federated, pooled and alone", "", INTRODUCTION.format(seeds=seeds).strip()]
     for name, (sites, common, schemes) in settings().items():
         text += ["", f"## {name}", "", *table(rows(sites, common, schemes, seeds))]
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)

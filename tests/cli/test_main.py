@@ -15,7 +15,7 @@ from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
-from brainct.security.reply_filter import FILTER
+from brainct.security.policy_file import FILTER
 from tests.conftest import PHANTOM, ROOT, tiny_plan
 from tests.support.command import refused, type_in
 

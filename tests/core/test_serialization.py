@@ -146,7 +146,7 @@ def test_all_that_a_site_keeps_and_a_run_goes_on_from_is_its_owners_alone(tmp_pa
     import json
 
     from brainct.run.rehearse import rehearse
-    from brainct.security.reply_filter import ENVIRONMENT, FILTER
+    from brainct.security.policy_file import ENVIRONMENT, FILTER
     from tests.conftest import tiny_plan
 
     policy = {"path": FILTER, "args": {"clip": 1.0, "noise": 1.0}}

@@ -12,7 +12,7 @@ def privacy(
 ) -> None:
     """Print what the policy lets leave the site, and how much of its privacy budget is spent."""
     from brainct.errors import Refused
-    from brainct.security.reply_filter import reply_filter_in
+    from brainct.security.policy_file import reply_filter_in
 
     reply_filter = reply_filter_in(file, site)
     others = sorted(path.name for path in reply_filter.ledger.folder.parent.glob("*") if path.is_dir())
