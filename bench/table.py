@@ -42,8 +42,9 @@ RADON = {"scheme": "radon", "rounds": 1, "arguments": {"part": "head"}, "fit": {
 
 INTRODUCTION = f"""
 Written by `python bench/table.py --seeds {{seeds}}`; mean ± standard deviation over {{seeds}} seeds of partition, folds
-and initial weights. Federated rows: {ROUNDS} rounds of {FIT["epochs"]} passes (`radon`: one round of {ROUNDS * 5}); alone
-and pooled: {ROUNDS * 5} passes. SGD at rate {FIT["rate"]}. A score is over the test samples of all sites together.
+and initial weights. Federated rows: {ROUNDS} rounds of {FIT["epochs"]} passes (`radon`: one round of
+{ROUNDS * 5}); alone and pooled: {ROUNDS * 5} passes. SGD at rate {FIT["rate"]}. A score is over the test samples of all
+sites together.
 Columns are standardised over all sites in every row. 60 samples are the public set, which only `fedct` uses; its sites
 have logistic regression, a decision tree or a random forest in turn. `radon` is within its guarantee: one level of
 r = D + 3 sites for D columns.

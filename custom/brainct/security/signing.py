@@ -1,7 +1,7 @@
-"""Signatures between hospitals, made with the key of each FLARE kit and verified against the project's root certificate.
+"""Signatures between hospitals, made with the key of a FLARE kit and verified against the project's root certificate.
 
-The server forwards signatures and cannot forge one: a server's or a person's certificate does not count as a hospital's,
-although the project's certificate authority issued them all.
+The server forwards signatures and cannot forge one: a server's or a person's certificate does not count as a
+hospital's, although the project's certificate authority issued them all.
 """
 
 import base64
