@@ -22,7 +22,7 @@ from brainct.job.config import plan_of
 from brainct.job.folders import JOBS
 from brainct.run.rehearse import rehearse
 from brainct.security.accounting import epsilon
-from brainct.security.reply_filter import FILTER
+from brainct.security.policy_file import FILTER
 
 DELTA = 1e-5
 NETWORK = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 16]}}

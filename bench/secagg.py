@@ -98,10 +98,10 @@ def signature(startup: Path, repeats: int = 200) -> str:
     """What a signature costs the site that makes it and each site that checks it."""
     own, words = Identity(startup), "x" * 400
     began = time.process_time()
-    proofs = [own.vouch(words) for _ in range(repeats)]
+    proofs = [own.sign(words) for _ in range(repeats)]
     made = time.process_time()
     for proof in proofs:
-        own.check(_name(startup), words, proof)
+        own.verify(_name(startup), words, proof)
     checked = time.process_time()
     return (
         f"a signature: {1e3 * (made - began) / repeats:.2f} ms to make, {1e3 * (checked - made) / repeats:.2f} to check"

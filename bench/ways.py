@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brainct.flare.admin import Clock, submit
+from brainct.flare.admin import Clock, submit_job
 from brainct.flare.local_federation import Federation, environment, free_port, prepare_poc, provision
 from brainct.job import folders
 
@@ -96,7 +96,7 @@ def run(running: Federation, job: Path, out: Path) -> tuple[str, dict[str, float
     clock = Clock()
     with running.session(LEAD) as session:
         clock.note("log in")
-        record = submit(session, job, out, lambda line: None, clock).record
+        record = submit_job(session, job, out, lambda line: None, clock).record
     rounds = [row["seconds"] for row in record["rounds"]]
     return record["model_sha256"], {**clock.seconds, "rounds": round(sum(rounds), 2), "first": round(rounds[0], 2)}
 

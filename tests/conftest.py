@@ -52,6 +52,14 @@ def pytest_xdist_auto_num_workers(config):
     return 3 if config.option.markexpr.startswith("slow") else 2
 
 
+def pytest_collection_modifyitems(items):
+    """What a module sets up once is set up in one test process."""
+    for item in items:
+        fixtures = [one for each in item._fixtureinfo.name2fixturedefs.values() for one in each]
+        if any(one.scope == "module" for one in fixtures) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 @pytest.fixture(autouse=True)
 def the_same_each_time():
     """One thread, one order of additions, as in every run; the same random numbers for tests that draw any."""

@@ -15,7 +15,7 @@ from brainct.job import folders
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
-from brainct.security.reply_filter import FILTER
+from brainct.security.policy_file import FILTER
 from tests.conftest import PHANTOM, ROOT, tiny_plan
 from tests.support.command import refused, type_in
 
@@ -261,7 +261,7 @@ def test_an_untrained_model_is_refused_by_predict(capsys, small_site, tmp_path, 
 def test_predictions_are_written_whole_or_not_at_all(capsys, small_site, tmp_path):
     rehearse(tiny_plan(rounds=1, evaluate_every=0), ["a"], tmp_path / "out", log=lambda line: None)
     model = tmp_path / "out" / "model.safetensors"
-    refused(capsys, "its folder is not there", "predict", model, "--out", tmp_path / "none" / "p.csv")
+    refused(capsys, "its folder does not exist", "predict", model, "--out", tmp_path / "none" / "p.csv")
     small_site.write_text(small_site.read_text() + "windows: [[40, 80]]\n")
     refused(capsys, "1 HU windows, the job's network takes 3", "predict", model, "--out", tmp_path / "p.csv")
     assert not (tmp_path / "p.csv").exists()
@@ -270,7 +270,7 @@ def test_predictions_are_written_whole_or_not_at_all(capsys, small_site, tmp_pat
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
-        ("--schemes, --sites beside --plan", ["--plan", "plan.yaml", "--schemes", "feddc", "--sites", "3"]),
+        ("got --schemes, --sites together with --plan", ["--plan", "plan.yaml", "--schemes", "feddc", "--sites", "3"]),
         ("no ledger.jsonl below nowhere", ["--schemes", "feddc", "--table", "--out", "nowhere"]),
     ],
 )
@@ -290,7 +290,7 @@ def test_defaults_are_shown_in_the_help(capsys):
 
 
 def test_runs_list_refuses_a_folder_that_is_no_kit(capsys, tmp_path):
-    refused(capsys, "is no FLARE kit", "runs", "list", tmp_path / "none")
+    refused(capsys, "is not a FLARE kit", "runs", "list", tmp_path / "none")
     (tmp_path / "startup").mkdir()
     assert type_in(capsys, "runs", "list", tmp_path)[1] == "no runs\n"
     refused(capsys, "no run at", "resume", tmp_path / "typo")
@@ -305,5 +305,10 @@ def test_a_site_without_a_budget_ledger_is_refused_where_other_sites_have_one(ca
     )
     (tmp_path / "privacy" / "site-1").mkdir(parents=True)
     refused(
-        capsys, "of a site 'Site-1'; wanted one of site-1", "privacy", tmp_path / "privacy.json", "--site", "Site-1"
+        capsys,
+        "no budget ledger of site 'Site-1'; wanted one of site-1",
+        "privacy",
+        tmp_path / "privacy.json",
+        "--site",
+        "Site-1",
     )

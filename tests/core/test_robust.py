@@ -177,7 +177,7 @@ def test_a_number_of_models_that_no_radon_machine_takes_is_refused_with_those_th
 def test_the_sketch_of_a_convex_combination_is_that_of_the_sketches(seed, count):
     models = honest(count, seed)
     shares = np.random.default_rng(seed).dirichlet(np.ones(count))
-    one = r.combined(models, shares)
+    one = r.combine_models(models, shares)
     sketches = r.sketch([*models, one], 2, np.random.default_rng(seed))
     np.testing.assert_allclose(shares @ sketches[:-1], sketches[-1], rtol=1e-5, atol=1e-4)
 

@@ -18,10 +18,16 @@ thirty_two = strategies.binary(min_size=32, max_size=32)
 def test_any_t_shares_give_the_secret_back_and_more_do_too(secret, random, holders, data):
     needed = data.draw(strategies.integers(1, holders))
     shares = dict(enumerate(secret_sharing.shares_of(secret, holders, needed, random), 1))
+    assert len(shares) == holders
     count = data.draw(strategies.integers(needed, holders))
     chosen = data.draw(strategies.permutations(sorted(shares)))[:count]
     assert secret_sharing.secret_of({x: shares[x] for x in chosen}) == secret
     assert all(0 <= share < secret_sharing.PRIME for share in shares.values())
+
+
+def test_shares_of_a_number_too_large_for_a_secret_give_none():
+    assert secret_sharing.secret_of({1: 2**256 - 1}) == b"\xff" * 32
+    assert secret_sharing.secret_of({1: 2**256}) is None
 
 
 @given(thirty_two, thirty_two)

@@ -99,6 +99,7 @@ def test_weights_on_disk_are_the_weights(tmp_path):
     held = serialization.OnDisk(tmp_path / "r" / "0.safetensors", weights)
     assert list(held) == list(weights)
     assert all(torch.equal(held[key], weights[key]) for key in weights)
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o700
     with pytest.raises(KeyError):
         held["other"]
 
@@ -145,7 +146,7 @@ def test_all_that_a_site_keeps_and_a_run_goes_on_from_is_its_owners_alone(tmp_pa
     import json
 
     from brainct.run.rehearse import rehearse
-    from brainct.security.reply_filter import ENVIRONMENT, FILTER
+    from brainct.security.policy_file import ENVIRONMENT, FILTER
     from tests.conftest import tiny_plan
 
     policy = {"path": FILTER, "args": {"clip": 1.0, "noise": 1.0}}

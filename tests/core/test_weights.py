@@ -165,3 +165,10 @@ def test_weights_of_another_network_are_refused_with_site_key_and_reason(found, 
 
 def test_the_bytes_of_a_model_are_those_of_its_tensors():
     assert w.nbytes(LIKE) == 6 * 4 + 8
+
+
+@pytest.mark.parametrize(("count", "more"), [(3, ""), (4, " and 1 more")])
+def test_a_refusal_names_three_tensors_and_counts_the_rest(count, more):
+    like = {f"layer{number}": torch.ones(1) for number in range(count)}
+    with pytest.raises(Refused, match=f"layer0, layer1, layer2{more};"):
+        w.check_weights({}, like, "hospital-a")

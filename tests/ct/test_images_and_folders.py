@@ -10,7 +10,7 @@ from PIL import Image
 
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import WINDOWS
-from brainct.ct.preprocess import Pixels, render
+from brainct.ct.preprocess import Pixels, render_image
 from brainct.ct.site_config import read_site_file
 from brainct.training.data import FOLDS
 from tests.support.forged import (
@@ -45,7 +45,7 @@ def test_each_image_has_its_own_label(tmp_path: Path) -> None:
     for fold in data.folds.values():
         for image, label in zip(fold.inputs, fold.labels, strict=True):
             apart = [
-                float((image - render(Pixels(grey(seed).astype(np.float32), hu=False), 40, WINDOWS)).abs().max())
+                float((image - render_image(Pixels(grey(seed).astype(np.float32), hu=False), 40, WINDOWS)).abs().max())
                 for seed in range(20)
             ]
             assert min(apart) < 1e-6

@@ -8,7 +8,7 @@ import torch
 
 from brainct.ct.dataset import open_site
 from brainct.ct.folds import WINDOWS
-from brainct.ct.preprocess import Pixels, render
+from brainct.ct.preprocess import Pixels, render_image
 from brainct.ct.site_config import SiteFile
 from brainct.training.data import FOLDS
 from tests.support.forged import (
@@ -39,7 +39,9 @@ def test_a_manifest_mixes_dicom_nifti_series_and_pictures(tmp_path: Path) -> Non
     images, labels = data.folds["train"].inputs, data.folds["train"].labels
     assert labels[:, 5].tolist() == [0, 1, 1, 0]
     for image, seed in zip(images[:3], (1, 2, 3), strict=True):
-        torch.testing.assert_close(image, render(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0)
+        torch.testing.assert_close(
+            image, render_image(Pixels(np.round(head(seed)), hu=True), 40, WINDOWS), atol=0.01, rtol=0
+        )
     assert "1 images are mixed with 3 scans in HU: a network can use that" in data.notes
 
 

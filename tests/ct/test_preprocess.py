@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from brainct.ct.preprocess import Pixels, apply_windows, letterbox, render, thumbnail
+from brainct.ct.preprocess import Pixels, apply_windows, letterbox, render_image, thumbnail
 from brainct.ct.read.image import read_image
 from brainct.ct.split import near_duplicates
 from brainct.errors import Refused
@@ -66,14 +66,14 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
 
 
 def test_the_border_of_a_scan_in_hu_is_air() -> None:
-    channels = render(Pixels(np.full((4, 8), 40, np.float32), hu=True), 8, [(40, 80), (-950, 200)])
+    channels = render_image(Pixels(np.full((4, 8), 40, np.float32), hu=True), 8, [(40, 80), (-950, 200)])
     assert channels.shape == (2, 8, 8)
     assert channels[:, 0, 0].tolist() == [0.0, 0.25]
     assert channels[:, 4, 4].tolist() == [0.5, 1.0]
 
 
 def test_a_grey_image_repeats_in_every_channel() -> None:
-    channels = render(Pixels(np.full((8, 8), 51, np.float32), hu=False), 8, [(40, 80), (80, 200), (40, 380)])
+    channels = render_image(Pixels(np.full((8, 8), 51, np.float32), hu=False), 8, [(40, 80), (80, 200), (40, 380)])
     assert channels.shape == (3, 8, 8)
     torch.testing.assert_close(channels, torch.full((3, 8, 8), 0.2))
 

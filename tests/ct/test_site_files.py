@@ -19,13 +19,13 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from brainct.core.spreadsheet import FORMULA, spreadsheet_cell
-from brainct.ct.read import site_files
 from brainct.ct.read.dicom import read_file, read_series
 from brainct.ct.read.image import read_image
 from brainct.ct.read.label_table import read_table
 from brainct.ct.read.nifti import read_nifti
 from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
+from brainct.training import site_files
 from tests.support.forged import (
     head,
     manifest,

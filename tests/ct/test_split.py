@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from brainct.ct.split import ALIKE, COPY, groups, joined_groups, near_duplicates, split, threshold
+from brainct.ct.split import ALIKE, COPY, duplicate_threshold, groups, join_groups, near_duplicates, split_folds
 
 Floats = NDArray[np.float32]
 FRACTIONS = (0.6, 0.2, 0.2)
@@ -29,7 +29,7 @@ def scans(draw: st.DrawFn) -> tuple[Floats, NDArray[np.int64]]:
 @given(scans(), st.integers(0, 5))
 def test_every_scan_is_in_one_fold_and_no_group_in_two(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
     labels, which = data
-    fold_of = split(labels, which, FRACTIONS, seed)
+    fold_of = split_folds(labels, which, FRACTIONS, seed)
     assert len(fold_of) == len(labels)
     assert set(fold_of.tolist()) <= {0, 1, 2}
     assert all(len(set(fold_of[which == group].tolist())) == 1 for group in which)
@@ -39,7 +39,7 @@ def test_every_scan_is_in_one_fold_and_no_group_in_two(data: tuple[Floats, NDArr
 @given(scans(), st.integers(0, 5))
 def test_no_fold_is_empty_if_there_are_enough_groups(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
     labels, which = data
-    filled = set(split(labels, which, FRACTIONS, seed).tolist())
+    filled = set(split_folds(labels, which, FRACTIONS, seed).tolist())
     assert 0 in filled
     assert len(filled) == min(3, len(set(which.tolist())))
 
@@ -47,24 +47,24 @@ def test_no_fold_is_empty_if_there_are_enough_groups(data: tuple[Floats, NDArray
 @settings(deadline=None)
 @given(scans(), st.integers(0, 5))
 def test_a_fold_of_fraction_zero_stays_empty(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
-    assert 1 not in split(*data, (0.7, 0.0, 0.3), seed)
+    assert 1 not in split_folds(*data, (0.7, 0.0, 0.3), seed)
 
 
 @settings(deadline=None)
 @given(scans(), st.integers(0, 5))
 def test_the_same_seed_gives_the_same_folds(data: tuple[Floats, NDArray[np.int64]], seed: int) -> None:
-    assert np.array_equal(split(*data, FRACTIONS, seed), split(*data, FRACTIONS, seed))
+    assert np.array_equal(split_folds(*data, FRACTIONS, seed), split_folds(*data, FRACTIONS, seed))
 
 
 def test_another_seed_gives_other_folds() -> None:
     labels, which = np.zeros(50, np.float32), np.arange(50)
-    assert not np.array_equal(split(labels, which, FRACTIONS, 0), split(labels, which, FRACTIONS, 1))
+    assert not np.array_equal(split_folds(labels, which, FRACTIONS, 0), split_folds(labels, which, FRACTIONS, 1))
 
 
 @pytest.mark.parametrize("positive", [10, 33, 50])
 def test_positives_are_spread_as_the_fractions_say(positive: int) -> None:
     labels = (np.arange(100) < positive).astype(np.float32)
-    fold_of = split(labels, np.arange(100), FRACTIONS, 3)
+    fold_of = split_folds(labels, np.arange(100), FRACTIONS, 3)
     assert np.bincount(fold_of).tolist() == [60, 20, 20]
     for fold, fraction in enumerate(FRACTIONS):
         assert abs(labels[fold_of == fold].sum() - fraction * positive) <= 1
@@ -72,14 +72,14 @@ def test_positives_are_spread_as_the_fractions_say(positive: int) -> None:
 
 def test_large_groups_do_not_upset_the_fractions() -> None:
     which = np.repeat(np.arange(30), 10)
-    counts = np.bincount(split(np.zeros(300, np.float32), which, FRACTIONS, 0))
+    counts = np.bincount(split_folds(np.zeros(300, np.float32), which, FRACTIONS, 0))
     assert counts.tolist() == [180, 60, 60]
 
 
 def test_one_large_group_among_single_scans_does_not_upset_the_fractions() -> None:
     which = np.concatenate([np.zeros(20, np.int64), np.arange(1, 81)])
     for seed in range(5):
-        assert np.bincount(split(np.zeros(100, np.float32), which, FRACTIONS, seed)).tolist() == [60, 20, 20]
+        assert np.bincount(split_folds(np.zeros(100, np.float32), which, FRACTIONS, seed)).tolist() == [60, 20, 20]
 
 
 def test_scans_of_one_patient_are_one_group() -> None:
@@ -109,8 +109,8 @@ def test_pairs_are_found_across_blocks() -> None:
 
 
 def test_where_patients_are_known_only_copies_are_joined() -> None:
-    assert threshold(["p", None]) == ALIKE
-    assert threshold(["p", "q"]) == COPY
+    assert duplicate_threshold(["p", None]) == ALIKE
+    assert duplicate_threshold(["p", "q"]) == COPY
     small = noise(0, 2)
     small[1] = small[0] + 0.3 * small[1]
     assert len(near_duplicates(small, ALIKE)) == 1
@@ -121,8 +121,8 @@ def test_where_patients_are_known_only_copies_are_joined() -> None:
 @given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=12))
 def test_groups_do_not_depend_on_the_order_of_the_pairs(pairs: list[tuple[int, int]]) -> None:
     unknown = [None] * 15
-    forward = joined_groups(pairs, unknown)
-    assert np.array_equal(forward, joined_groups(pairs[::-1], unknown))
+    forward = join_groups(pairs, unknown)
+    assert np.array_equal(forward, join_groups(pairs[::-1], unknown))
     assert all(forward[one] == forward[other] for one, other in pairs)
     assert len(set(forward.tolist())) >= 15 - len(pairs)
 
@@ -140,4 +140,4 @@ def test_groups_are_the_connected_scans_numbered_by_their_first_scan(
         for one, other in [*pairs, *same]:
             number[one] = number[other] = min(number[one], number[other])
     ranks = sorted(set(number))
-    assert joined_groups(pairs, patients).tolist() == [ranks.index(each) for each in number]
+    assert join_groups(pairs, patients).tolist() == [ranks.index(each) for each in number]

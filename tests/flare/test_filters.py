@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from brainct.flare.filters import AT_SERVER, Privacy, Remember
-from brainct.security import reply_filter
+from brainct.security import policy_file
 from tests.conftest import ROOT
 from tests.support.simulator import simulate, small_job
 
@@ -20,7 +20,7 @@ def test_the_filters_are_those_that_the_policy_templates_and_rehearsals_name(nam
     assert content["default_scope"] == scope["name"]
     assert [row["path"] for row in scope["task_data_filters"]] == [f"{Remember.__module__}.{Remember.__name__}"]
     assert [row["path"] for row in scope["task_result_filters"]] == [f"{Privacy.__module__}.{Privacy.__name__}"]
-    assert f"{Privacy.__module__}.{Privacy.__name__}" == reply_filter.FILTER
+    assert f"{Privacy.__module__}.{Privacy.__name__}" == policy_file.FILTER
     Privacy(**scope["task_result_filters"][0]["args"])
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from brainct.core import serialization
-from brainct.flare.admin import submit
+from brainct.flare.admin import submit_job
 from brainct.flare.local_federation import Federation, free_port, provision
 from brainct.job import folders
 from brainct.run.rehearse import rehearse
-from brainct.security.disclosures import ENVELOPE, INSIDE, check_reply, leaves, row_of
+from brainct.security.disclosures import ENVELOPE, INSIDE, check_reply, leaves, row_of, rows
 from tests.conftest import PHANTOM, ROOT
 from tests.support.faults import LEAD, ready
 from tests.support.fewer import project_of
@@ -42,7 +42,7 @@ def captured(tmp_path_factory):
         federation.start()
         ready(federation)
         with federation.session(LEAD) as session:
-            outcome = submit(session, job, folder / "out", lambda line: None)
+            outcome = submit_job(session, job, folder / "out", lambda line: None)
     return folder / "messages", outcome.record, job
 
 
@@ -54,17 +54,17 @@ def messages(folder: Path):
 @pytest.mark.slow
 def test_every_value_that_a_server_received_has_a_row_in_the_list(captured):
     folder, record, _ = captured
-    seen, rows = set(), set()
+    seen, found_rows = set(), set()
     for _, answer in messages(folder):
         check_reply(answer)
         found = {place: row_of(place) for place, value in leaves(answer)}
-        rows |= {row for row in found.values() if row}
+        found_rows |= {row for row in found.values() if row}
         seen |= {row.when for row in found.values() if row}
     assert seen == {row.when for row in rows()}
     sent = sum(len(list(folder.glob(f"{name}-*.json"))) for name in HOSPITALS)
     # the roll call, each round with its follow-up, validations after all rounds but the last, and the last evaluation
     assert sent == len(HOSPITALS) * (1 + 2 * len(record.rounds) + len(record.rounds) - 1 + 1)
-    wheres = {row.where for row in rows}
+    wheres = {row.where for row in found_rows}
     assert {"weights/{tensor}", "extra/{share}/{site}", "extra/boxes/{site}", "about/fingerprint"} <= wheres
     assert not wheres & {
         "metrics/{metric}",

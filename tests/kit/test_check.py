@@ -17,7 +17,7 @@ from brainct.kit.check import check_kit
 from brainct.kit.check_page import as_html
 from brainct.kit.verdict import VERDICT_FILE, CheckResult, last_verdict, save_verdict, worst
 from brainct.protocol.reply_schema import described
-from brainct.security.reply_filter import FILTER, REMEMBER
+from brainct.security.policy_file import FILTER, REMEMBER
 from tests.conftest import PHANTOM, ROOT
 from tests.support.kit import Authority, hospital_kit, person_kit, server_kit
 

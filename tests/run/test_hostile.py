@@ -157,6 +157,7 @@ def test_an_answer_that_is_not_used(tmp_path, name, changes):
         {"examples": 10**12},
         {"examples": True},
         {"weights": "text"},
+        {"norm1.bias": "DOE^JANE"},
         {"weights": {}},
         {"metrics": {"loss": "DOE^JANE"}},
         {"metrics": "DOE^JANE"},

@@ -20,7 +20,7 @@ from brainct.run.model_file import load_model, model_sha256
 from brainct.run.rehearse import rehearse
 from brainct.run.roll_call import public_samples
 from brainct.schemes._forest import features, forest
-from brainct.schemes._votes import Ballot, delivered, flip_rate, flipped, packed, voted
+from brainct.schemes._votes import Ballot, count_votes, delivered_labels, flip, flip_rate, pack
 from brainct.schemes.fedct import VOTES, fedct
 from brainct.security.credentials import SiteCredentials, digest_of, offline
 from brainct.training.data import Fold, Public
@@ -38,16 +38,16 @@ def vote(*labels, speaks=True):
 
 def test_the_majority_wins_an_absent_site_is_a_vote_fewer_and_a_silent_one_none():
     votes = [vote(1, 0, 1, 0), vote(1, 0, 0, 1), vote(0, 0, 1, 1), vote(0, 1, 1, 0, speaks=False)]
-    labels, known = voted(votes, np.zeros((4, 1), bool), None)
+    labels, known = count_votes(votes, np.zeros((4, 1), bool), None)
     assert labels[:, 0].tolist() == [True, False, True, True]
     assert known.all()
-    assert not voted(votes[3:], np.zeros((4, 1), bool), None)[1].any()
+    assert not count_votes(votes[3:], np.zeros((4, 1), bool), None)[1].any()
 
 
 def test_a_tie_falls_as_the_coin_does_whoever_answers_first():
     votes, coin = [vote(1, 0, 1, 0), vote(0, 1, 0, 1)], np.array([[1], [0], [0], [1]], bool)
     for order in (votes, votes[::-1]):
-        assert np.array_equal(voted(order, coin, None)[0], coin)
+        assert np.array_equal(count_votes(order, coin, None)[0], coin)
 
 
 def test_ties_are_unbiased_over_scans_and_differ_between_rounds_and_seeds():
@@ -57,8 +57,8 @@ def test_ties_are_unbiased_over_scans_and_differ_between_rounds_and_seeds():
         memory = scheme.start(replace(tiny_model(tiny_plan()), public=scans), ["a", "b"], seed)
         ballots = {"a": np.ones((scans + 1, 1), bool), "b": np.zeros((scans + 1, 1), bool)}
         ballots["b"][0] = True
-        reports = {site: Report({"labels": packed(bits)}, 1) for site, bits in ballots.items()}
-        return delivered(scheme.extra(scheme.combine(memory, round, reports)), FINDINGS)[:, 5]
+        reports = {site: Report({"labels": pack(bits)}, 1) for site, bits in ballots.items()}
+        return delivered_labels(scheme.extra(scheme.combine(memory, round, reports)), FINDINGS)[:, 5]
 
     low, high = binom.interval(0.9999, scans, 0.5)
     assert low <= consensus(0, 1).sum() <= high
@@ -68,7 +68,7 @@ def test_ties_are_unbiased_over_scans_and_differ_between_rounds_and_seeds():
 
 def test_an_unqualified_vote_gives_no_label():
     votes = [vote(1, 1, 0), vote(1, 1, 0), vote(1, 1, 0), vote(1, 0, 1), vote(1, 0, 0)]
-    labels, known = voted(votes, np.zeros((3, 1), bool), 0.8)
+    labels, known = count_votes(votes, np.zeros((3, 1), bool), 0.8)
     assert known[:, 0].tolist() == [True, False, True]
     assert labels[[0, 2], 0].tolist() == [True, False]
 
@@ -110,13 +110,13 @@ def test_a_site_that_was_lost_gets_the_consensus_with_its_next_task():
 def test_a_site_trains_on_its_scans_and_the_consensus():
     plan, scheme = tiny_plan(), fedct(period=1, warmup=0, own=0.75)
     memory, _, seen = played(scheme, 2)
-    pseudo = delivered(scheme.extra(played(scheme, 1)[0]), FINDINGS)
+    pseudo = delivered_labels(scheme.extra(played(scheme, 1)[0]), FINDINGS)
     first = tiny_learner(plan, "site-1", 0).fit(first_weights(plan)).weights
     by_hand = tiny_learner(plan, "site-1", 1).fit(first, public_labels=PublicLabels(pseudo, 0.75))
     wanted = BALLOT.filled(
         tiny_learner(plan, "site-1", 1).predict(by_hand.weights, "public"), torch.zeros(1, 6), FINDINGS
     )
-    assert torch.equal(seen[1][1]["site-1"].weights["labels"], packed(wanted))
+    assert torch.equal(seen[1][1]["site-1"].weights["labels"], pack(wanted))
     assert seen[1][1]["site-1"].metrics["loss"] == by_hand.loss
     assert pseudo[:, 5].isfinite().all()
     assert pseudo[:, :5].isnan().all()
@@ -125,7 +125,7 @@ def test_a_site_trains_on_its_scans_and_the_consensus():
 def test_a_flipped_bit_is_as_rare_as_epsilon_says():
     for epsilon in (0.5, 2.0):
         uniform = tiny_learner(tiny_plan()).credentials.private_uniform(40_000, "flips")
-        turned = flipped(np.zeros((40_000, 1), bool), flip_rate(epsilon), uniform).sum()
+        turned = flip(np.zeros((40_000, 1), bool), flip_rate(epsilon), uniform).sum()
         low, high = binom.interval(0.9999, 40_000, 1 / (1 + math.exp(epsilon)))
         assert low <= turned <= high
     assert math.isclose((1 - flip_rate(2.0)) / flip_rate(2.0), math.exp(2.0))  # the ratio that is e^epsilon
@@ -237,7 +237,7 @@ def test_sites_with_other_public_scans_are_refused_by_name():
 
 def test_a_hospital_outside_learns_from_the_consensus():
     plan, scheme = tiny_plan(), fedct(period=1, warmup=0)
-    pseudo = delivered(scheme.extra(played(scheme, 6)[0]), FINDINGS)
+    pseudo = delivered_labels(scheme.extra(played(scheme, 6)[0]), FINDINGS)
     assert pseudo.shape == (PUBLIC, 6)
     outside, weights = tiny_learner(plan, "outside"), first_weights(plan)
     for _ in range(20):

@@ -157,6 +157,16 @@ def test_radon_of_models_of_one_number_is_the_iterated_median_of_three_and_takes
     assert averaged("radon", [1.0, 2.0, 9.0], lost={"site-0"}) == pytest.approx(5.0)
 
 
+def test_the_geometric_median_of_three_corners_is_their_fermat_point_and_the_median_is_a_corner():
+    """By symmetry it is (x, x), and from it each side is seen under 120 degrees: x = (3 - sqrt 3) / 6."""
+    for aggregator, wanted in (("median", 0.0), ("geometric_median", (3 - 3**0.5) / 6)):
+        scheme, sites = feddc(None, 1, aggregator=aggregator), ["a", "b", "c"]
+        memory = scheme.start(Model({"w": torch.zeros(2)}), sites, 0)
+        corners = zip(sites, ([0.0, 0.0], [1.0, 0.0], [0.0, 1.0]), strict=True)
+        memory = scheme.combine(memory, 0, {site: Report({"w": torch.tensor(corner)}, 1) for site, corner in corners})
+        assert scheme.model(memory)["w"].tolist() == pytest.approx([wanted] * 2, abs=1e-3)
+
+
 def test_an_aggregator_that_can_not_be_is_refused():
     with pytest.raises(Refused, match="aggregator is 'sum'; wanted one of mean, radon, median, geometric_median"):
         feddc(aggregator="sum")

@@ -14,7 +14,7 @@ from brainct.ct.model import model_of
 from brainct.ct.networks import build
 from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
-from brainct.schemes.rebasin import rebasin, repaired
+from brainct.schemes.rebasin import rebasin, repair_layer
 from brainct.training.networks import described
 from tests.conftest import seeded_model, tiny_learner, tiny_plan
 
@@ -199,7 +199,7 @@ def test_a_unit_that_says_the_same_for_all_scans_is_only_shifted():
     weights = {"conv1.weight": torch.ones(2, 1, 3, 3), "conv1.bias": torch.tensor([1.0, 1.0])}
     found = {"activations/conv1": torch.tensor([[5.0, 0.0], [5.0, 2.0]]).double()}
     wanted = {"activations/conv1": torch.tensor([[7.0, 3.0], [7.0, 3.0]]).double()}
-    after = repaired(weights, link, found, wanted)
+    after = repair_layer(weights, link, found, wanted)
     assert after["conv1.weight"][:, 0, 0, 0].tolist() == [1.0, 1.5]
     assert after["conv1.bias"].tolist() == [3.0, 1.0]
 

@@ -107,7 +107,7 @@ class Dishonest:
             return what
         key = public_key(b"the server's own".ljust(32))
         words = [KEYS, serialization.sha256(what["plan"]), str(what["round"] + 1), key, key, key]
-        proof = self.signer.vouch(json.dumps(["brainct", self.victim, *words])) if self.signer else ""
+        proof = self.signer.sign(json.dumps(["brainct", self.victim, *words])) if self.signer else ""
         said = {**heard, self.victim: {"cipher": key, "mask": key, "seed": key, "proof": proof}}
         return {**what, "task": {**what["task"], "extra": {**what["task"]["extra"], NEXT: said}}}
 

@@ -6,7 +6,7 @@ import pytest
 
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
-from brainct.security import reply_filter
+from brainct.security import policy_file
 from brainct.security.ledger import Ledger
 from tests.conftest import ROOT, TINY, tiny_plan
 
@@ -26,7 +26,7 @@ def under(tmp_path, small_site, monkeypatch):
             choices["limits"]["networks"] = [{"architecture": TINY["architecture"], "options": TINY["options"]}]
         (tmp_path / "local").mkdir(exist_ok=True)
         (tmp_path / "local" / "privacy.json").write_text(json.dumps(content))
-        monkeypatch.setenv(reply_filter.ENVIRONMENT, str(tmp_path / "local" / "privacy.json"))
+        monkeypatch.setenv(policy_file.ENVIRONMENT, str(tmp_path / "local" / "privacy.json"))
 
     return choose
 

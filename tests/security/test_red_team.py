@@ -19,7 +19,8 @@ from brainct.schemes._masking import MEMBERS
 from brainct.schemes._unmasking import ROUND
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.secagg import secagg
-from brainct.security.reply_filter import FilteredAgent, reply_filter_in, reply_filter_of
+from brainct.security.policy_file import reply_filter_in, reply_filter_of
+from brainct.security.reply_filter import FilteredAgent
 from brainct.security.score_rules import nothing_of
 from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, tiny_plan

@@ -14,10 +14,10 @@ from brainct.errors import Refused, failed
 from brainct.protocol.requests import request_of_plain
 from brainct.run.rehearse import rehearse
 from brainct.security import policy as policies
-from brainct.security import reply_filter
 from brainct.security.accounting import epsilon
 from brainct.security.ledger import Ledger
-from brainct.security.reply_filter import FilteredAgent, filtered, reply_filter_of
+from brainct.security.policy_file import FILTER, filtered, reply_filter_of
+from brainct.security.reply_filter import FilteredAgent
 from tests.conftest import tiny_plan
 from tests.support.agreed import Agreed
 from tests.support.hostile import ATTACKS
@@ -167,7 +167,7 @@ def test_an_update_of_another_shape_does_not_leave(site, caplog):
 
 def policy_file(folder, **policy):
     """A privacy.json as a site has it."""
-    row = {"path": reply_filter.FILTER, "args": policy}
+    row = {"path": FILTER, "args": policy}
     scope = {"name": "hospital", "task_data_filters": [], "task_result_filters": [row]}
     folder.mkdir(exist_ok=True)
     (folder / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "hospital"}))

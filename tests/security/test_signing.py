@@ -36,9 +36,9 @@ def identity(project, name):
 
 @pytest.mark.parametrize("name", ["hospital-b", "hospital-e", "hospital-a"])
 def test_what_a_hospital_signed_is_believed_and_is_the_same_each_time(project, name):
-    proof = identity(project, name).vouch(WORDS)
-    identity(project, "hospital-a").check(name, WORDS, proof)
-    assert identity(project, name).vouch(WORDS) == proof
+    proof = identity(project, name).sign(WORDS)
+    identity(project, "hospital-a").verify(name, WORDS, proof)
+    assert identity(project, name).sign(WORDS) == proof
     assert abs(len(proof) - PROOF) < 400
 
 
@@ -52,27 +52,27 @@ def test_what_a_hospital_signed_is_believed_and_is_the_same_each_time(project, n
     ],
 )
 def test_what_another_signed_or_other_words_are_refused(project, signer, says, words):
-    proof = identity(project, signer).vouch(says)
+    proof = identity(project, signer).sign(says)
     with pytest.raises(Refused, match=f"^{words}$"):
-        identity(project, "hospital-a").check("hospital-b", WORDS, proof)
+        identity(project, "hospital-a").verify("hospital-b", WORDS, proof)
 
 
 @pytest.mark.parametrize("name", ["server", "lead@consortium.example"])
 def test_neither_the_server_nor_a_person_is_taken_for_a_hospital_of_its_name(project, name):
-    proof = identity(project, name).vouch(WORDS)
+    proof = identity(project, name).sign(WORDS)
     with pytest.raises(Refused, match=f"{name} has not signed it, but (lead )?{name}"):
-        identity(project, "hospital-a").check(name, WORDS, proof)
+        identity(project, "hospital-a").verify(name, WORDS, proof)
 
 
 @pytest.mark.parametrize("name", ["hospital-old", "hospital-new"])
 def test_a_certificate_counts_while_it_is_valid(project, name):
     with pytest.raises(Refused, match=rf"{name} signed it with a certificate that is valid from \d.* to \d.* only"):
-        identity(project, "hospital-a").check(name, WORDS, identity(project, name).vouch(WORDS))
+        identity(project, "hospital-a").verify(name, WORDS, identity(project, name).sign(WORDS))
 
 
 def test_a_certificate_with_another_hospitals_signature_is_refused(project):
-    certificate, own = identity(project, "hospital-b").vouch(WORDS).split(".")
-    _, other = identity(project, "hospital-a").vouch(WORDS).split(".")
+    certificate, own = identity(project, "hospital-b").sign(WORDS).split(".")
+    _, other = identity(project, "hospital-a").sign(WORDS).split(".")
     for proof in (
         f"{certificate}.{other}",
         f"{certificate}.",
@@ -83,7 +83,7 @@ def test_a_certificate_with_another_hospitals_signature_is_refused(project):
         "é.é",
     ):
         with pytest.raises(Refused, match="hospital-b has not signed it with a certificate of this project"):
-            identity(project, "hospital-a").check("hospital-b", WORDS, proof)
+            identity(project, "hospital-a").verify("hospital-b", WORDS, proof)
 
 
 def test_a_certificate_that_a_hospital_issued_itself_is_refused(project, tmp_path):
@@ -92,7 +92,7 @@ def test_a_certificate_that_a_hospital_issued_itself_is_refused(project, tmp_pat
     forger.key = load_pem_private_key((project / "hospital-a" / "startup" / "client.key").read_bytes(), None)
     forger.issue(kit / "startup", "client", "hospital-b")
     with pytest.raises(Refused, match="hospital-b has not signed it with a certificate of this project"):
-        identity(project, "hospital-a").check("hospital-b", WORDS, Identity(kit / "startup").vouch(WORDS))
+        identity(project, "hospital-a").verify("hospital-b", WORDS, Identity(kit / "startup").sign(WORDS))
 
 
 def test_without_a_kit_there_is_no_identity_and_a_torn_kit_is_refused(project, tmp_path):

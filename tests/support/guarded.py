@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from brainct.security.reply_filter import FilteredAgent, reply_filter_of
+from brainct.security.policy_file import reply_filter_of
+from brainct.security.reply_filter import FilteredAgent
 from brainct.site.agent import SiteAgent
 from brainct.training.data import Dataset, Fold
 from tests.conftest import tiny_public

@@ -12,7 +12,7 @@ from brainct.job.config import plan_of
 from brainct.job.folders import JOBS
 from brainct.run.rehearse import rehearse
 from brainct.schemes import SCHEMES
-from brainct.security.reply_filter import reply_filter_of
+from brainct.security.policy_file import reply_filter_of
 from brainct.table.workload import TABLE
 from tests.support.requests import request
 from tests.table.tables import FIT, SITES, WINE, learner_at, opened, table_plan

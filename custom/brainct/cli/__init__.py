@@ -1,1 +1,1 @@
-"""The command line: one file a command; every line here prints, asks or delegates."""
+"""The command line: one file a command; commands print and delegate, and compute nothing."""

@@ -34,6 +34,9 @@ def barriers(
 ) -> None:
     """Measure barriers between models (Adilova et al., ICLR 2024): full, by layer, cumulative, under perturbations."""
     from brainct.barriers.pair import Choices
+    from brainct.cli.extras import require_charts
+
+    require_charts()
 
     if bool(files) == bool(run):
         raise Refused("barriers are measured between files or between the sites of a --run; wanted one of the two")

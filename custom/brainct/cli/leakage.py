@@ -50,6 +50,9 @@ def leakage(
 @leakage_app.command()
 def show(folder: Annotated[Path, typer.Argument(help="The folder of a ledger.jsonl.")]) -> None:
     """Print the tables of a folder, and write table.md, leakage.html and its pictures next to the ledger."""
+    from brainct.cli.extras import require_charts
+
+    require_charts()
     from brainct.leakage.leakage_report import write_tables_and_page
 
     print(write_tables_and_page(folder))

@@ -1,12 +1,16 @@
 """`brainct predict`: apply a delivered model to a site's own scans."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from brainct.ct.config import ct_choices
 from brainct.errors import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UNTRAINED = {
     "local": "which leaves each model at its site",
@@ -29,52 +33,62 @@ def predict(
 
     No labels are needed. A scheme that adapts its input to the site, such as sitenorm, adapts it to all these scans.
     """
-    import csv
-    import io
     import os
 
-    from brainct.core import serialization
+    if out.exists():
+        raise Refused(f"{out} exists already; name another file or remove it first")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused(f"{out} can't be written: its folder does not exist, or you may not write to it")
+    names, found, notes = _predictions(model, site_file, site)
+    if failed := int((~found.isfinite()).any(1).sum()):
+        raise Refused(f"{model.name} gives no finite probability for {failed} scans; nothing is written")
+    _write_table(out, names, found.tolist())
+    for note in notes:
+        print(f"note: {note}")
+    print(f"{len(names)} scans: {out}")
+
+
+def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequence[str], Tensor, Sequence[str]]":
+    """The scans' names, (N, 6) probabilities, and notes on the scans."""
     from brainct.core.learner import Learner
-    from brainct.core.spreadsheet import spreadsheet_cell
     from brainct.ct.dataset import every_scan
-    from brainct.ct.folds import FINDINGS
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
-    from brainct.ct.read.site_files import decoding
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
     from brainct.security.credentials import offline
     from brainct.site.data import site_file_of
+    from brainct.training.site_files import decoding
 
-    if out.exists():
-        raise Refused(f"{out} exists already; name another file or remove it first")
-    if not os.access(out.absolute().parent, os.W_OK):
-        raise Refused(f"{out} can't be written: its folder does not exist, or you may not write to it")
-    delivered = read_model(model)
+    delivered = read_model(file)
     plan = delivered.plan()
     if plan.scheme in UNTRAINED:
-        raise Refused(f"{model.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: the model is untrained")
-    check_network(delivered.weights, ct_choices(plan), model.name)
+        raise Refused(f"{file.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: the model is untrained")
+    choices = ct_choices(plan)
+    check_network(delivered.weights, choices, file.name)
     path = site_file or site_file_of(None)
-    names, scans = every_scan(
-        read_site_file(path) if path else None, site, ct_choices(plan).network.size, ct_choices(plan).network.dims
-    )
-    CT.check(scans, ct_choices(plan), site)
-    learner: Learner = learner_of(ct_choices(plan), scans, offline(plan, site, 0))
-    with decoding(model.name, "its metadata does not fit its scheme", f"wanted {WANTED}"):
+    content = read_site_file(path) if path else None
+    names, scans = every_scan(content, site, choices.network.size, choices.network.dims)
+    CT.check(scans, choices, site)
+    learner: Learner = learner_of(choices, scans, offline(plan, site, 0))
+    with decoding(file.name, "its metadata does not fit its scheme", f"wanted {WANTED}"):
         learner = adapted(plan, delivered.task, learner)
-    found = learner.predict(delivered.weights)
-    if failed := int((~found.isfinite()).any(1).sum()):
-        raise Refused(f"{model.name} gives no finite probability for {failed} scans; nothing is written")
-    rows, text = found.tolist(), io.StringIO(newline="")
+    return names, learner.predict(delivered.weights), scans.notes
+
+
+def _write_table(out: Path, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+    import csv
+    import io
+
+    from brainct.core import serialization
+    from brainct.core.spreadsheet import spreadsheet_cell
+    from brainct.ct.folds import FINDINGS
+
+    text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["scan", *FINDINGS])
-    writer.writerows(
-        [spreadsheet_cell(name), *(f"{value:.6f}" for value in row)] for name, row in zip(names, rows, strict=True)
-    )
+    for name, row in zip(names, rows, strict=True):
+        writer.writerow([spreadsheet_cell(name), *(f"{value:.6f}" for value in row)])
     serialization.write(out, text.getvalue().encode("utf-8", "surrogateescape"))
-    for note in scans.notes:
-        print(f"note: {note}")
-    print(f"{len(rows)} scans: {out}")

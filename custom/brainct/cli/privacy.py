@@ -1,4 +1,4 @@
-"""`brainct privacy`: what a site's policy allows, and what its patients' privacy budget has been spent on."""
+"""`brainct privacy`: what a site's policy lets leave, and how much of its privacy budget is spent."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +10,12 @@ def privacy(
     file: Annotated[Path, typer.Argument(help="The site's privacy.json, such as KIT/local/privacy.json.")],
     site: Annotated[str, typer.Option(help="The site's name, as in its certificate.")],
 ) -> None:
-    """Say what leaves the site by its policy, and how much of its privacy budget is spent."""
+    """Print what the policy lets leave the site, and how much of its privacy budget is spent."""
     from brainct.errors import Refused
-    from brainct.security.reply_filter import reply_filter_in
+    from brainct.security.policy_file import reply_filter_in
 
-    guard = reply_filter_in(file, site)
-    others = sorted(path.name for path in guard.ledger.folder.parent.glob("*") if path.is_dir())
+    reply_filter = reply_filter_in(file, site)
+    others = sorted(path.name for path in reply_filter.ledger.folder.parent.glob("*") if path.is_dir())
     if others and site not in others:
-        raise Refused(f"nothing is noted here of a site {site!r}; wanted one of {', '.join(others)}")
-    print(guard.account())
+        raise Refused(f"no budget ledger of site {site!r}; wanted one of {', '.join(others)}")
+    print(reply_filter.account())

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, nothing elsewhere; lines for the user above it."""
+"""Progress of a run: a bar on a terminal, with the run's lines above it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from rich.progress import Progress as Bar
 
 
 class Progress:
-    """Takes a run's lines and its closed rounds. rounds: of the whole run."""
+    """Shows the closed rounds of a run. rounds: their number in the whole run."""
 
     def __init__(self, rounds: int):
         columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
-        # no refresh thread: workers are forked, and a fork takes no threads along
+        # no refresh thread: workers are forked, and a forked process has no other threads
         self._bar = Bar(*columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("rounds", total=rounds)
 

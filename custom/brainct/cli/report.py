@@ -18,6 +18,9 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained HTML page, and its pictures next to it, of a run, of several runs, or of a ledger."""
+    from brainct.cli.extras import require_charts
+
+    require_charts()
     from brainct.leakage.leakage_report import is_leakage_folder, write_leakage_page
     from brainct.report.build import report as write_report
 

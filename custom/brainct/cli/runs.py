@@ -11,7 +11,7 @@ from brainct.errors import Refused
 
 app = typer.Typer(help="What runs have stored in a FLARE kit.", no_args_is_help=True)
 Kit = Annotated[Path, typer.Argument(help="The kit's folder, at the server or at a site.")]
-KINDS = {"runs": "checkpoint", "client_state": "client state"}
+STORED = {"runs": "checkpoint", "client_state": "client state"}
 
 
 @app.command("list")
@@ -24,7 +24,7 @@ def show(kit: Kit) -> None:
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
         changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in [folder, *files]))
-        print(f"{folder.name}  {KINDS[folder.parent.name]}, {size:.1f} MB, {changed:%Y-%m-%d %H:%M}")
+        print(f"{folder.name}  {STORED[folder.parent.name]}, {size:.1f} MB, {changed:%Y-%m-%d %H:%M}")
 
 
 @app.command()
@@ -49,4 +49,4 @@ def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `
 def _folders(kit: Path) -> list[Path]:
     if not any((kit / part).is_dir() for part in ("startup", "brainct")):
         raise Refused(f"{kit} is not a FLARE kit; wanted the folder with startup/ and local/")
-    return sorted(folder for kind in KINDS for folder in (kit / "brainct" / kind).glob("*") if folder.is_dir())
+    return sorted(folder for kind in STORED for folder in (kit / "brainct" / kind).glob("*") if folder.is_dir())

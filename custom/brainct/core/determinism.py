@@ -9,15 +9,15 @@ from threadpoolctl import threadpool_limits
 
 
 def one_thread() -> None:
-    """From here on this process computes on one thread: torch, and the linear algebra under NumPy and SciPy.
+    """Limit this process to one thread from now on: torch, and the linear algebra under NumPy and SciPy.
 
-    Small sums are quicker so as well: threads that wait for each other on shared cores cost more than they bring.
+    Small sums are also faster this way: on shared cores, threads that wait for each other cost more than they gain.
     """
     torch.set_num_threads(1)
     threadpool_limits(1)
 
 
 def generator(seed: int, *words: str | int) -> np.random.Generator:
-    """Randomness that depends on the run's seed and these words (a site, a round, a purpose) and on nothing else."""
+    """A random generator that depends on the run's seed and these words (a site, a round, a purpose) alone."""
     digest = hashlib.sha256(json.dumps([seed, *words]).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))

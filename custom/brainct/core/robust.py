@@ -176,7 +176,7 @@ def sketch(models: Sequence[Weights], dims: int, rng: np.random.Generator) -> Po
     return points
 
 
-def combined(models: Sequence[Weights], shares: Points) -> dict[str, Tensor]:
+def combine_models(models: Sequence[Weights], shares: Points) -> dict[str, Tensor]:
     """The convex combination of models; a model of share 0 is left out, and so are its counters."""
     return w.mean([(float(share), model) for share, model in zip(shares, models, strict=True) if share > 0])
 

@@ -15,7 +15,7 @@ from brainct.ct.read.label_table import ANY
 from brainct.ct.scans import Scans, draw_scans, read_scans
 from brainct.ct.shared_views import shared_views
 from brainct.ct.site_config import SiteFile
-from brainct.ct.split import Ints, split
+from brainct.ct.split import Ints, split_folds
 from brainct.errors import Refused
 from brainct.training.data import FOLDS, Dataset, Fold
 
@@ -86,7 +86,7 @@ def device_of(choice: str) -> str:
 def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
     scans = draw_scans(file, site, size, dims)
     file = file or SiteFile(kind="phantom")
-    fold_of = split(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
+    fold_of = split_folds(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
     images = {fold: scans.images[np.flatnonzero(fold_of == at)] for at, fold in enumerate(FOLDS)}
     found = _dataset(scans, fold_of, file, device_of(file.device), images)
     return replace(found, public=public_phantom_of(file, size, dims))
@@ -100,7 +100,7 @@ def _fold_of_each(scans: Scans, file: SiteFile, site: str, sites: Sequence[str])
             raise Refused("`partition` cannot be used if the manifest gives a `split`: remove one of the two")
         return np.array([FOLDS.index(str(each)) for each in scans.given])
     if file.partition is None:
-        return split(labels, scans.groups, file.split.fractions, file.split.seed)
+        return split_folds(labels, scans.groups, file.split.fractions, file.split.seed)
     ordered = sorted(sites)
     if site not in ordered:
         raise Refused(f"site {site} is not among the sites {', '.join(ordered)}: `partition` has no share for it")

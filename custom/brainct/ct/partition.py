@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from brainct.ct.site_choices import Partition
-from brainct.ct.split import Floats, Ints, members_of, split, stratum
+from brainct.ct.split import Floats, Ints, members_of, split_folds, stratum
 from brainct.errors import Refused
 
 Fractions = tuple[float, float, float]
@@ -168,7 +168,7 @@ def _fold_of_each(
     seed: int,
 ) -> Ints:
     fold_of = np.full(len(labels), UNUSED, np.int64)
-    fold_of[own] = split(labels[own], groups[own], inner, seed)
+    fold_of[own] = split_folds(labels[own], groups[own], inner, seed)
     for kind, units in ((TEST, test), (PUBLIC, public)):
         for unit in units:
             fold_of[unit] = kind

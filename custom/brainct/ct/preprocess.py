@@ -32,7 +32,9 @@ class Pixels:
         return hashlib.sha256(repr(self.values.shape).encode() + self.values.astype("<f4").tobytes()).digest()
 
 
-def render(pixels: Pixels, size: int, windows: Sequence[tuple[float, float]], fov_mm: float | None = None) -> Tensor:
+def render_image(
+    pixels: Pixels, size: int, windows: Sequence[tuple[float, float]], fov_mm: float | None = None
+) -> Tensor:
     """The image as (C, size, size[, size]) in [0, 1], one channel a window; grey images repeat in each."""
     values = torch.from_numpy(np.ascontiguousarray(pixels.values))
     if pixels.hu:

@@ -7,7 +7,7 @@ from functools import cache, lru_cache, partial
 import torch
 from torch import Tensor
 
-from brainct.ct.preprocess import Pixels, render
+from brainct.ct.preprocess import Pixels, render_image
 from brainct.ct.scans import Scans, read_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
@@ -53,7 +53,7 @@ def _drawn_public(chosen: PhantomChoices, windows: tuple[tuple[float, float], ..
 
     hu = public_phantom(chosen.public, chosen.seed, size, dims, chosen.difficulty)
     pixels = [Pixels(image, hu=True) for image in hu]
-    images = torch.stack([render(each, size, windows) for each in pixels])
+    images = torch.stack([render_image(each, size, windows) for each in pixels])
     return _sorted(images, [each.digest() for each in pixels])
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.preprocess import Pixels, render, thumbnail
+from brainct.ct.preprocess import Pixels, render_image, thumbnail
 from brainct.ct.read.decode import decode
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
-from brainct.ct.split import Ints, joined_groups, near_duplicates, threshold
+from brainct.ct.split import Ints, duplicate_threshold, join_groups, near_duplicates
 from brainct.errors import Refused
 
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
@@ -48,7 +48,7 @@ def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
         pixels, said = decode(entry, dims)
         if file.fov_mm and not pixels.spacing:
             raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be applied: remove `fov_mm`")
-        image = render(pixels, size, file.windows, file.fov_mm)
+        image = render_image(pixels, size, file.windows, file.fov_mm)
         # one allocation for all: a list that is stacked at the end would need the memory twice
         images = images if number else image.new_empty(len(entries), *image.shape)
         images[number] = image
@@ -59,8 +59,8 @@ def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
     if len(set(digests)) == 1 < len(digests):
         raise Refused(f"all {len(digests)} images are the same: the export has failed, export them again")
     patients = [entry.patient for entry in entries]
-    pairs = near_duplicates(np.stack(thumbnails), threshold(patients))
-    groups = joined_groups(pairs, patients)
+    pairs = near_duplicates(np.stack(thumbnails), duplicate_threshold(patients))
+    groups = join_groups(pairs, patients)
     notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(found.items())]
     return Scans(
         images=images,
@@ -86,7 +86,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
     return Scans(
-        images=torch.stack([render(each, size, file.windows) for each in pixels]),
+        images=torch.stack([render_image(each, size, file.windows) for each in pixels]),
         labels=np.asarray(labels, np.float32),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
@@ -104,7 +104,7 @@ def _name(entry: ScanEntry) -> str:
 def _patient_numbers(patients: Sequence[str | None]) -> Ints | None:
     """A number for each patient, and a number of its own for each scan of an unknown one; None if all are unknown.
 
-    Not the groups of `joined_groups`: these also join near duplicates, so that one more scan could join two patients,
+    Not the groups of `join_groups`: these also join near duplicates, so that one more scan could join two patients,
     and what leaves the site would change by more than one patient's share.
     """
     if not any(patients):

@@ -5,23 +5,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Count = Annotated[int, Field(ge=1, le=10**7)]
+SampleCount = Annotated[int, Field(ge=1, le=10**7)]
 
 
-class Choices(BaseModel):
+class SiteChoices(BaseModel):
     """Choices in a site file: strict types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Split(Choices):
+class Split(SiteChoices):
     """Fractions of the folds (sum 1), and the seed of the random split."""
 
-    train: Fraction = 0.6
-    valid: Fraction = 0.2
-    test: Fraction = 0.2
+    train: Share = 0.6
+    valid: Share = 0.2
+    test: Share = 0.2
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -38,7 +38,7 @@ class Split(Choices):
         return self.train, self.valid, self.test
 
 
-class Partition(Choices):
+class Partition(SiteChoices):
     """How one data set is partitioned among the sites of a simulation; a real hospital omits it.
 
     how: `iid` equal shares; `dirichlet` equal shares, `any` skewed; `size` unequal shares.
@@ -52,10 +52,10 @@ class Partition(Choices):
     how: Literal["iid", "dirichlet", "size"] = "iid"
     alpha: Annotated[float, Field(ge=0.001)] = 0.5
     seed: Seed = 0
-    scans: Count | None = None
+    scans: SampleCount | None = None
     test: Literal["shared", "own"] = "shared"
     test_scans: int | str | None = None
-    public: Count | None = None
+    public: SampleCount | None = None
 
     @field_validator("test_scans", mode="plain")
     @classmethod
@@ -77,19 +77,19 @@ class Partition(Choices):
         return self
 
 
-class PhantomChoices(Choices):
+class PhantomChoices(SiteChoices):
     """The synthetic scans of one site: number, seed, difficulty, share of positives, and name of the scanner.
 
     prevalence, scanner: None takes those of the site's name.
     public: scans in the public set, which depends on this number, the seed and the difficulty, not on the site's name.
     """
 
-    scans: Count = 80
+    scans: SampleCount = 80
     seed: Seed = 0
     difficulty: Annotated[float, Field(gt=0)] = 1.0
-    prevalence: Fraction | None = None
+    prevalence: Share | None = None
     scanner: str | None = None
-    public: Count = 96
+    public: SampleCount = 96
 
     @field_validator("scanner")
     @classmethod
@@ -102,7 +102,7 @@ class PhantomChoices(Choices):
         return got
 
 
-class PublicSet(Choices):
+class PublicSet(SiteChoices):
     """The public scans that every site of the federation has: a folder with a manifest.
 
     root: the folder, like the site file's `root`. labels: the manifest in it, like a site's own; its findings are not

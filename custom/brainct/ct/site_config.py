@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 
 from brainct.ct.folds import WINDOWS
-from brainct.ct.site_choices import Choices, Count, Partition, PhantomChoices, PublicSet, Split
-from brainct.ct.site_yaml import read_yaml
+from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SiteChoices, Split
 from brainct.errors import Refused
+from brainct.training.site_yaml import read_yaml
 
-Kind = Literal["phantom", "png_csv", "class_folders", "manifest"]
+SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest"]
 FindingName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 
 
@@ -39,14 +39,14 @@ KINDS_OF_KEY = {
 """Keys that only some kinds read; other kinds refuse them, because they would have no effect."""
 
 
-class SiteFile(Choices):
+class SiteFile(SiteChoices):
     """One site's choices.
 
     windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm. pictures: whether a report made on
     this machine may show single scans; scans of the phantom may always be shown.
     """
 
-    kind: Kind
+    kind: SourceKind
     root: Path | None = None
     labels: str = "labels.csv"
     columns: Mapping[FindingName, str] | None = None
@@ -55,7 +55,7 @@ class SiteFile(Choices):
     classes: Mapping[str, tuple[FindingName, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
-    batch_size: Count = 8
+    batch_size: SampleCount = 8
     device: str = "auto"
     allow_missing: bool = False
     fov_mm: Annotated[float, Field(gt=0)] | None = None

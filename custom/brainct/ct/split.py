@@ -30,15 +30,15 @@ def groups(thumbnails: Floats, patients: Sequence[str | None]) -> Ints:
 
     thumbnails: (N, ..., 32, 32) of the head; patients: N names, None where unknown.
     """
-    return joined_groups(near_duplicates(thumbnails, threshold(patients)), patients)
+    return join_groups(near_duplicates(thumbnails, duplicate_threshold(patients)), patients)
 
 
-def threshold(patients: Sequence[str | None]) -> float:
+def duplicate_threshold(patients: Sequence[str | None]) -> float:
     """The correlation from which two scans count as one patient's: ALIKE, or COPY where every patient is known."""
     return ALIKE if None in patients else COPY
 
 
-def joined_groups(pairs: Iterable[tuple[int, int]], patients: Sequence[str | None]) -> Ints:
+def join_groups(pairs: Iterable[tuple[int, int]], patients: Sequence[str | None]) -> Ints:
     """(N,) group of each scan from the pairs of near duplicates; groups count from 0 in order of their first scan."""
     first: dict[str, int] = {}
     same = [(first.setdefault(patient, scan), scan) for scan, patient in enumerate(patients) if patient is not None]
@@ -62,7 +62,7 @@ def near_duplicates(thumbnails: Floats, alike: float = ALIKE, block: int = 1024)
     return pairs
 
 
-def split(labels: Floats, groups: Ints, fractions: Sequence[float], seed: int) -> Ints:
+def split_folds(labels: Floats, groups: Ints, fractions: Sequence[float], seed: int) -> Ints:
     """(N,) fold of each scan as an index into `fractions`; groups stay whole, `any` is spread evenly.
 
     labels: (N,) of `any`: 0, 1 or NaN. fractions: sum 1; a fold of fraction 0 stays empty. No other fold is empty if

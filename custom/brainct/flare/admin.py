@@ -34,7 +34,7 @@ RUN_LINE = re.compile(r" - brainct - [A-Z]+ - (.*)$")
 
 
 @dataclass
-class Outcome:
+class FinishedJob:
     """The end of a job: FLARE's status, the deployment at each site, the folder of results, the record."""
 
     job: str
@@ -95,9 +95,9 @@ def await_sites(session: Session, sites: Collection[str], timeout: float = 180) 
         time.sleep(JOB_POLL_SECONDS)
 
 
-def submit(
+def submit_job(
     session: Session, job: Path, out: Path, log: Callable[[str], None] = print, clock: Clock | None = None
-) -> Outcome:
+) -> FinishedJob:
     """Run one job to its end and download its results to `out`; Refused with the reason if it does not complete."""
     if not (job / "meta.json").is_file():
         raise Refused(f"{job} is not a job folder; wanted one with a meta.json, such as jobs/feddc")
@@ -114,7 +114,7 @@ def submit(
         raise Refused(f"job {name} ended as {status}: {_reason(folder, sites)}; its logs are in {folder}")
     results = folder / "workspace" / "brainct"
     record = read_record(results / "record.json")
-    return Outcome(name, status, sites, results, record)
+    return FinishedJob(name, status, sites, results, record)
 
 
 def _follow(session: Session, job: str, log: Callable[[str], None]) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.errors import Refused
 from brainct.flare import logs, messages
-from brainct.security.reply_filter import ReplyFilter, reply_filter_of
+from brainct.security.policy_file import reply_filter_of
+from brainct.security.reply_filter import ReplyFilter
 
 _REQUEST = "brainct.request"
 AT_SERVER = (
@@ -33,7 +34,7 @@ class Remember(Filter):  # type: ignore[misc]
 class Privacy(Filter):  # type: ignore[misc]
     """In `task_result_filters`: a reply leaves only as the policy allows, whatever job and executor made it.
 
-    policy: the keys of brainct.security.policy.Policy, and `folder`, see brainct.security.reply_filter.reply_filter_of.
+    policy: the keys of brainct.security.policy.Policy, and `folder`, see brainct.security.policy_file.reply_filter_of.
     A result that is not a reply, or whose request `Remember` did not see, does not leave.
     """
 

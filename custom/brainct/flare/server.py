@@ -30,7 +30,7 @@ from brainct.run.rounds import Run
 from brainct.run.summary import last_lines
 from brainct.site.redaction import LOG
 
-POLL_SECONDS = 0.02
+REPLY_POLL_SECONDS = 0.02
 """Seconds between two checks whether all replies are in."""
 
 RETURN_POLL_SECONDS = 2.0
@@ -52,7 +52,7 @@ class Rounds(ModelController):  # type: ignore[misc]
     """
 
     def __init__(self, resume: str = "", **choices: Any):
-        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
+        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=REPLY_POLL_SECONDS)
         messages.register_tensors()
         simulator_patch.patch_simulator()
         self._resume, self._choices = resume, choices
@@ -99,7 +99,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
             if time.monotonic() > until or self.abort_signal.triggered:
                 return
-            time.sleep(POLL_SECONDS)
+            time.sleep(REPLY_POLL_SECONDS)
 
     def _exchange(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
         self._inbox = inbox
@@ -115,7 +115,7 @@ class Rounds(ModelController):  # type: ignore[misc]
                 looked = self._admit_returning_sites()
             if not self.get_num_standing_tasks():
                 self._drop_failed(requests, inbox)
-            time.sleep(POLL_SECONDS)
+            time.sleep(REPLY_POLL_SECONDS)
         self.cancel_all_tasks()
 
     def _admit_returning_sites(self) -> float:

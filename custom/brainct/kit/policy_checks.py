@@ -8,7 +8,7 @@ from typing import Any
 from brainct.errors import Refused
 from brainct.job import folders
 from brainct.kit.verdict import CheckResult
-from brainct.security.reply_filter import FILTER, REMEMBER, reply_filter_in
+from brainct.security.policy_file import FILTER, REMEMBER, reply_filter_in
 
 NO_SHELL = "brainct.flare.shell.NoShell"
 

@@ -26,7 +26,8 @@ from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.schemes._votes import VOTES
 from brainct.security import policy as policies
-from brainct.security.reply_filter import FilteredAgent, reply_filter_of
+from brainct.security.policy_file import reply_filter_of
+from brainct.security.reply_filter import FilteredAgent
 from brainct.site.agent import SiteAgent
 from brainct.training.data import Dataset, Fold
 

@@ -18,7 +18,7 @@ from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.run.run_record import read_record
-from brainct.security.reply_filter import policy_file
+from brainct.security.policy_file import policy_file
 from brainct.site.data import Opener, site_file_of
 from brainct.site.worker import Log, Worker, agents, behind_policy, context
 

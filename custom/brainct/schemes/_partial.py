@@ -18,7 +18,7 @@ Keys = Collection[str]
 NORMALISATION = ("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm")
 
 
-def partly(
+def partial_averaging(
     stays: Callable[[Model], Keys],
     weight_by: WeightBy = "examples",
     train: Callable[[Learner, w.Weights, Keys, Keys], Fitted] = lambda learner, weights, *parts: learner.fit(weights),
@@ -64,7 +64,7 @@ def partly(
         reply,
         combine,
         model,
-        personalise=personalise or personal,
+        personalise=personalise or own_model,
         aggregation_weight=aggregation_weight,
         needs=frozenset({"network"}),
     )
@@ -78,7 +78,7 @@ def _check_stays(task: Task, own: Keys) -> None:
         )
 
 
-def personal(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
+def own_model(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
     """The delivered model with the site's own part in its place."""
     return {**task.weights, **client_state.get("own", {})}
 

@@ -19,7 +19,7 @@ Bits = NDArray[np.bool_]
 Uniform = NDArray[np.float64]
 
 
-def packed(bits: Bits) -> Tensor:
+def pack(bits: Bits) -> Tensor:
     """Any number of bits as a uint8 tensor, the last byte filled up with zeros."""
     return torch.from_numpy(np.packbits(bits.reshape(-1)))
 
@@ -51,11 +51,11 @@ class Ballot:
         shape = (rows, len(self.findings))
         return np.unpackbits(tensor.numpy(), count=math.prod(shape)).reshape(shape).astype(bool)
 
-    def flipped(self, bits: Bits, epsilon: float, credentials: Credentials) -> Bits:
+    def flip(self, bits: Bits, epsilon: float, credentials: Credentials) -> Bits:
         """The bits below row 0 flipped at random, each epsilon-private, by the site's secret."""
-        words = ("fedct", str(float(epsilon)), *self.findings, packed(bits).numpy().tobytes().hex())
+        words = ("fedct", str(float(epsilon)), *self.findings, pack(bits).numpy().tobytes().hex())
         uniform = credentials.private_uniform(bits[1:].size, *words)
-        return np.concatenate([bits[:1], flipped(bits[1:], flip_rate(epsilon), uniform)])
+        return np.concatenate([bits[:1], flip(bits[1:], flip_rate(epsilon), uniform)])
 
     def filled(self, probabilities: Tensor, labels: Tensor, outputs: Sequence[str]) -> Bits:
         """(|U| + 1, F) bits: row 0 says which outputs the labels know; below, whether probabilities reach 0.5."""
@@ -74,7 +74,7 @@ def pseudo_labels(ballot: Ballot, consensus: Mapping[str, Tensor], scans: int, o
     return labels
 
 
-def delivered(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
+def delivered_labels(extra: Mapping[str, Any], outputs: Sequence[str]) -> Tensor:
     """(|U|, outputs) labels of the public scans, in the order of their digests, from a model's `extra`."""
     given = extra["fedct"]
     bits = {
@@ -108,12 +108,12 @@ def flip_rate(epsilon: float) -> float:
     return math.exp(-epsilon) / (1 + math.exp(-epsilon))
 
 
-def flipped(bits: Bits, rate: float, uniform: Uniform) -> Bits:
+def flip(bits: Bits, rate: float, uniform: Uniform) -> Bits:
     """Each bit flipped if its own number, uniform in [0, 1), is below the rate."""
     return bits ^ (uniform.reshape(bits.shape) < rate)
 
 
-def voted(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
+def count_votes(votes: Sequence[Bits], coin: Bits, agreement: float | None) -> tuple[Bits, Bits]:
     """The majority's label of each scan and finding, and whether there is one: two (|U|, F) arrays.
 
     votes: (|U| + 1, F) of each site; row 0 says on which findings it votes. coin: (|U|, F), decides ties. agreement:

@@ -11,7 +11,7 @@ from brainct.core.arguments import Count, Fraction, NotNegative, WeightBy
 from brainct.core.learner import Learner
 from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
 from brainct.core.weights import Weights, squared_distance
-from brainct.schemes._partial import personal, refuse_nan
+from brainct.schemes._partial import own_model, refuse_nan
 from brainct.schemes.fedavg import fedavg
 
 ABOUT = About(
@@ -54,4 +54,4 @@ def ditto(
         metrics = {**fitted.metrics, **{f"personal_{name}": value for name, value in own.metrics.items()}}
         return Report(fitted.weights, fitted.examples, metrics), {**client_state, "own": own.weights}
 
-    return replace(fedavg(fraction, weight_by), reply=reply, personalise=personal, fits=(None, personal_epochs))
+    return replace(fedavg(fraction, weight_by), reply=reply, personalise=own_model, fits=(None, personal_epochs))

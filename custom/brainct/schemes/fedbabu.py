@@ -9,8 +9,8 @@ from brainct.core.arguments import Count, ModulePaths, WeightBy
 from brainct.core.learner import Fitted, Learner
 from brainct.core.scheme import About, ClientState, Scheme, Task, registered
 from brainct.core.weights import Weights
-from brainct.schemes._partial import Keys, head_of, partly, personal
-from brainct.schemes.finetune import tuned
+from brainct.schemes._partial import Keys, head_of, own_model, partial_averaging
+from brainct.schemes.finetune import tune
 
 ABOUT = About(
     paper="Oh, Kim, Yun, ICLR 2022, Algorithm 1",
@@ -43,6 +43,6 @@ def fedbabu(head: ModulePaths | None = None, tune_epochs: Count = 5, weight_by: 
 
     def personalise(task: Task, learner: Learner, client_state: ClientState) -> Weights:
         body = task.weights.keys() - chosen(learner.initial())
-        return tuned(personal(task, learner, client_state), learner, tune_epochs, frozen=body)
+        return tune(own_model(task, learner, client_state), learner, tune_epochs, frozen=body)
 
-    return replace(partly(chosen, weight_by, train, personalise), tunes=(tune_epochs,))
+    return replace(partial_averaging(chosen, weight_by, train, personalise), tunes=(tune_epochs,))

@@ -8,7 +8,7 @@ Datasets, MICCAI DCL Workshop 2020 (SiloBN).
 from brainct.core.arguments import WeightBy
 from brainct.core.learner import Model
 from brainct.core.scheme import About, Scheme, registered
-from brainct.schemes._partial import NORMALISATION, of_kind, partly
+from brainct.schemes._partial import NORMALISATION, of_kind, partial_averaging
 
 FEDBN = About(
     paper="Li et al., ICLR 2021, Algorithm 1",
@@ -47,7 +47,7 @@ def fedbn(groupnorm: bool = True, weight_by: WeightBy = "equal") -> Scheme:
     own scans. Peak memory is as in `fedper`.
     """
     kinds = [kind for kind in NORMALISATION if groupnorm or kind != "GroupNorm"]
-    return partly(lambda model: of_kind(model, kinds), weight_by)
+    return partial_averaging(lambda model: of_kind(model, kinds), weight_by)
 
 
 @registered(SILOBN)
@@ -60,7 +60,7 @@ def silobn(weight_by: WeightBy = "examples") -> Scheme:
     held-out site gets initial statistics (mean 0, variance 1) and has to estimate its own from its scans, without
     labels, before it uses the model. Peak memory is as in `fedper`.
     """
-    return partly(statistics, weight_by)
+    return partial_averaging(statistics, weight_by)
 
 
 def statistics(model: Model) -> set[str]:

@@ -18,7 +18,7 @@ from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme
 from brainct.errors import Refused
 from brainct.schemes._forest import forest, kinds_of
 from brainct.schemes._partial import refuse_nan
-from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, packed, pseudo_labels, voted
+from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, count_votes, pack, pseudo_labels
 
 ABOUT = About(
     paper="Abourayya et al., AAAI 2025",
@@ -65,7 +65,7 @@ def fedct(
     so that a repeated request repeats them; without the secret a site refuses, and a rehearsal draws flips that anybody
     can derive: no privacy, only its cost.
 
-    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered` has the public
+    A held-out site gets the consensus, in `extra`, and trains its own model: `_votes.delivered_labels` has the public
     labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
     ballot, often = Ballot(list(findings)), rounds_of(period)
@@ -107,8 +107,8 @@ def fedct(
             return Report({}, len(samples), metrics if epsilon is None else {}), kept
         bits = ballot.filled(seeing.predict(own_weights, "public"), labels, outputs)
         if epsilon is not None:
-            bits = ballot.flipped(bits, epsilon, learner.credentials)
-        return Report({VOTES: packed(bits)}, len(samples), metrics if epsilon is None else {}), kept
+            bits = ballot.flip(bits, epsilon, learner.credentials)
+        return Report({VOTES: pack(bits)}, len(samples), metrics if epsilon is None else {}), kept
 
     def expects(task: Task, report: Report) -> w.Weights:
         return {VOTES: ballot.empty(task.extra["scans"] + 1)} if task.extra["vote"] else {}
@@ -119,8 +119,8 @@ def fedct(
         if not votes:
             return {**memory, "told": told}
         coin = generator(memory["seed"], "fedct", "ties", round).random((scans, len(findings))) < 0.5
-        labels, known = voted(votes, coin, agreement)
-        consensus = {VOTES: packed(labels), **({} if known.all() else {KNOWN: packed(known)})}
+        labels, known = count_votes(votes, coin, agreement)
+        consensus = {VOTES: pack(labels), **({} if known.all() else {KNOWN: pack(known)})}
         return {**memory, "told": told, "round": round, "consensus": consensus}
 
     def extra(memory: Memory) -> Mapping[str, Any]:

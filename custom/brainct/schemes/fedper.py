@@ -6,7 +6,7 @@ Algorithms 1 and 2.
 
 from brainct.core.arguments import ModulePaths, WeightBy
 from brainct.core.scheme import About, Scheme, registered
-from brainct.schemes._partial import head_of, partly
+from brainct.schemes._partial import head_of, partial_averaging
 
 ABOUT = About(
     paper="Arivazhagan et al., arXiv 1912.00818, 2019, Algorithms 1 and 2",
@@ -33,4 +33,4 @@ def fedper(head: ModulePaths | None = None, weight_by: WeightBy = "examples") ->
     sites. Peak memory without a round's reports: two models and two tensors at the server; at a site one head more than
     training.
     """
-    return partly(head_of(head, "fedper"), weight_by)
+    return partial_averaging(head_of(head, "fedper"), weight_by)

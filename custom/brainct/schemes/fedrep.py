@@ -10,7 +10,7 @@ from brainct.core.arguments import Count, ModulePaths, WeightBy
 from brainct.core.learner import Fitted, Learner
 from brainct.core.scheme import About, Scheme, registered
 from brainct.core.weights import Weights
-from brainct.schemes._partial import Keys, head_of, partly
+from brainct.schemes._partial import Keys, head_of, partial_averaging
 
 ABOUT = About(
     paper="Collins et al., ICML 2021, Algorithm 1",
@@ -42,4 +42,4 @@ def fedrep(
         headed = learner.fit(weights, epochs=head_epochs, frozen=shared)
         return learner.fit(headed.weights, epochs=body_epochs, frozen=own)
 
-    return replace(partly(head_of(head, "fedrep"), weight_by, train), fits=(head_epochs, body_epochs))
+    return replace(partial_averaging(head_of(head, "fedrep"), weight_by, train), fits=(head_epochs, body_epochs))

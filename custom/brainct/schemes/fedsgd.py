@@ -57,10 +57,10 @@ def fedsgd(
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
-    return reported(task, learner.gradient(task.weights)), client_state
+    return gradient_report(task, learner.gradient(task.weights)), client_state
 
 
-def reported(task: Task, fitted: Fitted) -> Report:
+def gradient_report(task: Task, fitted: Fitted) -> Report:
     """The gradient under the model's keys, 0 for what has none."""
     none = {key: value.new_zeros(value.shape) for key, value in task.weights.items() if key not in fitted.weights}
     return Report({**none, **fitted.weights}, fitted.examples, metrics=fitted.metrics)

@@ -33,11 +33,11 @@ def finetune(epochs: Count = 5, fraction: Fraction = 1.0, weight_by: WeightBy = 
     """
 
     def personalise(task: Task, learner: Learner, client_state: ClientState) -> Weights:
-        return tuned(task.weights, learner, epochs)
+        return tune(task.weights, learner, epochs)
 
     return replace(fedavg(fraction, weight_by), personalise=personalise, tunes=(epochs,))
 
 
-def tuned(weights: Weights, learner: Learner, epochs: int, frozen: Collection[str] = ()) -> Weights:
+def tune(weights: Weights, learner: Learner, epochs: int, frozen: Collection[str] = ()) -> Weights:
     """The weights after some passes over the site's training scans, at the job's full rate whatever the round."""
     return learner.fit(weights, epochs=epochs, frozen=frozen, constant_rate=True).weights

@@ -11,7 +11,7 @@ from brainct.core.arguments import WANTED, ModulePaths, WeightBy
 from brainct.core.learner import Model
 from brainct.core.scheme import About, Scheme, registered
 from brainct.errors import Refused
-from brainct.schemes._partial import partly, under
+from brainct.schemes._partial import partial_averaging, under
 
 ABOUT = About(
     paper="Adilova et al., ICLR 2024, section 6",
@@ -51,7 +51,7 @@ def layerwise(
         chosen = _first_or_last(model, depth) if depth is not None else layers
         return set() if chosen is None else model.weights.keys() - under(model, chosen, "layerwise: layers")
 
-    return partly(stays, weight_by)
+    return partial_averaging(stays, weight_by)
 
 
 def _first_or_last(model: Model, depth: int) -> list[str]:

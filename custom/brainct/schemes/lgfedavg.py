@@ -7,7 +7,7 @@ Local and Global Representations, arXiv 2001.01523, 2020, Algorithm 1.
 from brainct.core.arguments import ModulePaths, WeightBy
 from brainct.core.learner import Model
 from brainct.core.scheme import About, Scheme, registered
-from brainct.schemes._partial import head_of, partly
+from brainct.schemes._partial import head_of, partial_averaging
 
 ABOUT = About(
     paper="Liang et al., arXiv 2001.01523, 2020, Algorithm 1",
@@ -37,4 +37,4 @@ def lgfedavg(head: ModulePaths | None = None, weight_by: WeightBy = "examples") 
     def bottom(model: Model) -> set[str]:
         return model.weights.keys() - top(model)
 
-    return partly(bottom, weight_by)
+    return partial_averaging(bottom, weight_by)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from brainct.core.arguments import Momentum, Positive
 from brainct.core.learner import Learner
 from brainct.core.scheme import About, ClientState, Report, Scheme, Task, registered
-from brainct.schemes.fedsgd import fedsgd, reported
+from brainct.schemes.fedsgd import fedsgd, gradient_report
 
 ABOUT = About(
     paper="Dekel et al., JMLR 2012, Algorithm 3",
@@ -41,4 +41,4 @@ def minibatch(rate: Positive = 0.1, momentum: Momentum = 0.0) -> Scheme:
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
-    return reported(task, learner.gradient(task.weights, batch=True)), client_state
+    return gradient_report(task, learner.gradient(task.weights, batch=True)), client_state

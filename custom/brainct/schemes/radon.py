@@ -15,7 +15,7 @@ import torch
 from brainct.core.arguments import Count
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
-from brainct.core.robust import combined, median_of_threes, numbers, radon_machine, sketch
+from brainct.core.robust import combine_models, median_of_threes, numbers, radon_machine, sketch
 from brainct.core.scheme import ClientState, Memory, Need, Report, Scheme, Task, every, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
@@ -119,7 +119,7 @@ def machine(models: Sequence[Weights], levels: int, part: str, rng: np.random.Ge
     r = _root(len(models), models[0], levels, part)
     if part == "coordinate":
         return median_of_threes(models)
-    return combined(models, radon_machine(sketch(models, r - 2, rng)))
+    return combine_models(models, radon_machine(sketch(models, r - 2, rng)))
 
 
 def fitting_levels(models: int, like: Weights) -> int:

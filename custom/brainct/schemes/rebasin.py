@@ -93,7 +93,7 @@ def rebasin(sweeps: Count = 100, weight_by: WeightBy = "examples", repair: bool 
         chain = [Link(**row) for row in memory["chain"]]
         if repair and (at := round % len(chain)):
             found = w.mean([(share(report.examples, weight_by), report.weights) for report in reports.values()])
-            weights = repaired(memory["weights"], chain[at - 1], found, memory["wanted"])
+            weights = repair_layer(memory["weights"], chain[at - 1], found, memory["wanted"])
             return {**memory, "weights": weights}
         first = dict(next(iter(reports.values())).weights)
         models = [
@@ -114,7 +114,7 @@ def _measurable(model: Model) -> list[tuple[bool, list[str]]]:
     return [(True, layers), *((False, [layer]) for layer in layers)]
 
 
-def repaired(weights: w.Weights, link: Link, found: w.Weights, wanted: w.Weights) -> dict[str, torch.Tensor]:
+def repair_layer(weights: w.Weights, link: Link, found: w.Weights, wanted: w.Weights) -> dict[str, torch.Tensor]:
     """The model whose layer has the wanted mean and deviation where it had those found; constant units are shifted."""
     [key] = link.carried
     (mean, deviation), (mean_wanted, deviation_wanted) = found[key].T, wanted[key].T

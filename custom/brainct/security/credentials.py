@@ -14,7 +14,7 @@ from brainct.core.determinism import generator
 from brainct.core.workload import Context
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.security.signing import Identity, nobody
+from brainct.security.signing import Identity, no_identity
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SiteCredentials:
     job: str
     secret: str | None = ""
     run_secret: Callable[[], bytes] = bytes
-    identity: Callable[[], Identity | None] = nobody
+    identity: Callable[[], Identity | None] = no_identity
 
     def seed(self, *words: str | int) -> int:
         """A number in [0, 2^32) that follows from the run's seed, the site and these words, the same in every round."""
@@ -64,12 +64,12 @@ class SiteCredentials:
     def sign(self, *words: str) -> str:
         """A proof for the other sites, by this one's certificate; empty where it has none."""
         own = self.identity()
-        return own.vouch(_signed(self.site, words)) if own else ""
+        return own.sign(_signed(self.site, words)) if own else ""
 
     def verify(self, site: str, proof: str, *words: str) -> None:
         """Refuse a proof that is not that site's for these words; where this site has no certificate, none is."""
         if own := self.identity():
-            own.check(site, _signed(site, words), proof)
+            own.verify(site, _signed(site, words), proof)
 
 
 def digest_of(plan: Plan) -> str:

@@ -1,7 +1,7 @@
-"""Who a hospital is to the other hospitals: what the key of its FLARE kit signs, and whether another's signature holds.
+"""Signatures between hospitals, made with the key of a FLARE kit and verified against the project's root certificate.
 
-The server passes signatures on. It can make none in a hospital's name: neither its own certificate nor a person's is
-taken for a hospital's, though the project's certificate authority issued them all.
+The server forwards signatures and cannot forge one: a server's or a person's certificate does not count as a
+hospital's, although the project's certificate authority issued them all.
 """
 
 import base64
@@ -22,15 +22,15 @@ from brainct.errors import Refused
 
 SHA256 = hashes.SHA256()
 PADDING = PSS(mgf=MGF1(SHA256), salt_length=0)
-"""Without salt, so that the same words have the same signature each time."""
+"""Without salt, so that the same words always have the same signature."""
 PROOF = 1421
-"""Characters of a proof with a certificate as FLARE provisions it, more or fewer by the length of the names in it."""
+"""Typical characters of a proof with a certificate as FLARE provisions it; it varies with the names in it."""
 
 
 class Identity:
     """One hospital's certificate, its key, and the project's root certificate.
 
-    startup: the folder of that name in the hospital's kit. Raises Refused where it is not as FLARE provisions it.
+    startup: the folder of that name in the hospital's kit; Refused if it is not as FLARE provisions it.
     """
 
     def __init__(self, startup: Path):
@@ -41,18 +41,18 @@ class Identity:
             servers = json.loads((startup / "fed_client.json").read_text())["servers"]
             self._servers = {server["identity"] for server in servers}
         except (OSError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
-            raise Refused(f"the kit's startup folder can't be read ({type(error).__name__}); get it anew") from None
+            raise Refused(f"the kit's startup folder can't be read ({type(error).__name__}); get a new kit") from None
         if not isinstance(key, RSAPrivateKey):
             raise Refused(f"the kit's client.key is a {type(key).__name__}; wanted RSA, as FLARE provisions it")
         self._key = key
 
-    def vouch(self, words: str) -> str:
-        """A proof that this hospital said these words: its certificate and its signature, each in base64."""
+    def sign(self, words: str) -> str:
+        """A proof that these words are this hospital's: its certificate and its signature, each in base64."""
         parts = self._own.public_bytes(Encoding.DER), self._key.sign(words.encode(), PADDING, SHA256)
         return ".".join(base64.b64encode(part).decode() for part in parts)
 
-    def check(self, site: str, words: str, proof: str) -> None:
-        """Refuse a proof that the hospital of this name, and nobody else, has not made for these words."""
+    def verify(self, site: str, words: str, proof: str) -> None:
+        """Refuse a proof unless the hospital of this name made it for these words."""
         try:
             certificate, signature = (base64.b64decode(part, validate=True) for part in proof.split("."))
             whose = x509.load_der_x509_certificate(certificate)
@@ -77,11 +77,11 @@ class Identity:
 
 
 def identity_in(startup: Path | None) -> Identity | None:
-    """The identity in a kit's startup folder; None where there is no kit, as in a simulation."""
+    """The identity in a kit's startup folder; None without a kit, as in a simulation."""
     return Identity(startup) if startup and (startup / "client.crt").is_file() else None
 
 
-def nobody() -> None:
+def no_identity() -> None:
     """The identity of a site without a kit."""
 
 

@@ -11,7 +11,7 @@ from brainct.core.workload import Context
 from brainct.job.config import Plan
 from brainct.protocol.requests import ModelRequest
 from brainct.security.credentials import SiteCredentials, digest_of
-from brainct.security.reply_filter import reply_filter_if_any
+from brainct.security.policy_file import reply_filter_if_any
 from brainct.security.signing import identity_in
 from brainct.site.state_store import StateStore
 

@@ -17,7 +17,7 @@ import torch
 
 from brainct.core import serialization
 from brainct.protocol.agent import Agent
-from brainct.security.reply_filter import filtered
+from brainct.security.policy_file import filtered
 from brainct.site.agent import SiteAgent
 from brainct.site.data import Opener, SharedOpener
 from brainct.site.redaction import LOG, Redaction

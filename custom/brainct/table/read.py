@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.errors import Refused
-from brainct.training.opened import content
+from brainct.training.site_files import read_bytes
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def read_table(path: Path) -> Table:
 
 def _csv(path: Path) -> Table:
     try:
-        text = content(path.resolve(), path.name, most=MOST_BYTES).decode("utf-8-sig")
+        text = read_bytes(path.resolve(), path.name, most=MOST_BYTES).decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = [[cell.strip() for cell in row] for row in itertools.islice(lines, MOST_ROWS + 1) if any(row)]
     except (UnicodeDecodeError, csv.Error):
@@ -72,9 +72,10 @@ def _parquet(path: Path) -> Table:
     try:
         from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise Refused(f"{path.name}: Parquet needs pyarrow: pip install 'brainct[table]', or give a CSV file") from None
+        need = "Parquet needs pyarrow: pip install 'flare-brainct[table]', or give a CSV file"
+        raise Refused(f"{path.name}: {need}") from None
     try:
-        found = parquet.read_table(io.BytesIO(content(path.resolve(), path.name, most=MOST_BYTES)))
+        found = parquet.read_table(io.BytesIO(read_bytes(path.resolve(), path.name, most=MOST_BYTES)))
     except Exception as error:  # pyarrow fails on damaged files in many ways
         raise Refused(f"{path.name}: can't be read as Parquet ({type(error).__name__}): export it again") from None
     columns = [["" if value is None else str(value).strip() for value in one.to_pylist()] for one in found.columns]

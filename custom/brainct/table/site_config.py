@@ -39,12 +39,13 @@ class TableFile(_Choices):
     """One site's choices.
 
     kind: `table`, or `demo_table`, one of scikit-learn's data sets, partitioned among the sites. path: a CSV file with
-    a header, or a Parquet file (`pip install brainct[table]`). target: the column of labels, where an empty cell is an
+    a header, or a Parquet file (extra `[table]`). target: the column of labels, where an empty cell is an
     unknown label. positive: the text of the target that counts as 1 in a binary task; else the target is 0 or 1.
     columns: the job's features in this file: names in the job's order, or {feature: column}; by default the columns of
     the features' names, or all but target and patient. patient: column whose rows of one value stay in one fold.
     missing: `mean` puts the mean over all sites in place of an empty cell; `refuse` refuses the file. public: a file of
-    the public set, the same at all sites, whose target is not read.
+    the public set, the same at all sites, whose target is not read. demo: which data set, by default the one that has
+    the job's features; demo_public: how many of its samples are the public set.
     """
 
     kind: Literal["table", "demo_table"]
@@ -57,7 +58,7 @@ class TableFile(_Choices):
     public: Path | None = None
     split: Split = Split()
     batch_size: Annotated[int, Field(ge=1, le=10**7)] = 32
-    demo: Demonstration = "breast_cancer"
+    demo: Demonstration | None = None
     demo_public: Annotated[int, Field(ge=0, le=10**4)] = 60
 
     @model_validator(mode="after")
@@ -72,8 +73,9 @@ def read_site_file(path: Path | None) -> TableFile:
     if path is None:
         return TableFile(kind="demo_table")
     given = read_yaml(path)
-    folder, named = path.resolve().parent, [key for key in ("path", "public") if key in given]
-    absolute: dict[str, Any] = {key: str(folder / given[key]) for key in named}
+    absolute: dict[str, Any] = {
+        key: str(path.resolve().parent / given[key]) for key in ("path", "public") if key in given
+    }
     return _validated({**given, **absolute}, path.name)
 
 

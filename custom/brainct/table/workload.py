@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from brainct.core.learner import Learner, Model
-from brainct.core.weights import Weights, check_weights
 from brainct.core.workload import Context, Workload
 from brainct.table import reply_schema
 from brainct.table.config import Model as ModelChoices
@@ -33,7 +32,6 @@ class TableWorkload(Workload):
     description = reply_schema.Description
     scores = reply_schema.Scores
     disclosures = ROWS
-
     score_keys = SCORE_KEYS
     headlines = HEADLINES
 
@@ -57,13 +55,6 @@ class TableWorkload(Workload):
     def open(self, file: Path | None, site: str, sites: Sequence[str], choices: TableChoices) -> TableData:
         """The site's samples; without a site file its share of a demonstration table."""
         return open_site(file, site, sites, choices)
-
-    def open_all(self, file: Path | None, sites: Sequence[str], choices: TableChoices) -> None:
-        """None: tables are small enough for each site to open its own."""
-        return
-
-    def check(self, data: TableData, choices: TableChoices, site: str) -> None:
-        """Nothing more: samples are opened as the job's columns and outputs."""
 
     def check_public(self, data: TableData) -> None:
         """Refuse data without a public set."""
@@ -103,10 +94,6 @@ class TableWorkload(Workload):
     def learner(self, choices: TableChoices, data: TableData, context: Context, prepared: nn.Module) -> Learner:
         """A TorchLearner on the columns as all sites scale them."""
         return learner_of(choices, data, context, prepared)
-
-    def fits(self, weights: Weights, choices: TableChoices) -> None:
-        """Refuse other tensors than those of the job's model."""
-        check_weights(weights, model_of(choices, 0).weights, f"the checkpoint, for model {choices.model.kind}")
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
         """Of a classification AUROC, accuracy and log loss; of a regression RMSE."""

@@ -23,12 +23,11 @@ from brainct.training.task import TorchTask
 
 @dataclass
 class TorchLearner:
-    """Trains, asks and evaluates one network on one site's samples; see core.learner.Learner.
+    """Trains and evaluates one network on one site's samples; see core.learner.Learner.
 
     All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
-    A site without a single label in its training fold is refused when it is asked to train. Where the context has
-    private training, `fit` follows from the site's secret instead of the seed, gives no loss, and is the only thing
-    that reads the training fold.
+    A training fold without a label is refused. Under private training `fit` follows from the site's secret instead of
+    the seed, gives no loss, and is the only thing that reads the training fold.
     """
 
     task: TorchTask

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from brainct.errors import Refused
-from brainct.training.opened import content
+from brainct.training.site_files import read_bytes
 
 LARGEST = 2**16
 """Largest size of a site file in bytes."""
@@ -49,7 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"no site file at {path.absolute()}: create it (see poc/sites/) or correct the path in BRAINCT_SITE"
         )
     # the site's own staff choose this path, so it may be a link, like a configuration that a container mounts
-    text = content(path.resolve(), path.name, most=LARGEST)
+    text = read_bytes(path.resolve(), path.name, most=LARGEST)
     try:
         given = yaml.load(text.decode("utf-8-sig"), Loader=_Yaml)
     except yaml.MarkedYAMLError as error:

@@ -13,7 +13,7 @@ from brainct.ct.phantom.scanners import SCANNERS, Scanner, acquired, scanner_of
 from brainct.ct.phantom.shapes import Field, Frame, paint
 from brainct.errors import Refused
 
-TOP = 60.0
+TOP_SLICE = 60.0
 """Height in mm above the basal ganglia of the highest slice, near the vertex."""
 
 
@@ -58,7 +58,7 @@ def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -
 
 def _level(rng: np.random.Generator) -> float:
     """The height in mm of a slice: the first random number of `slice_hu`."""
-    return float(rng.uniform(0.0, TOP))
+    return float(rng.uniform(0.0, TOP_SLICE))
 
 
 def slice_hu(

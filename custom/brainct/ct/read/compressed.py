@@ -10,7 +10,7 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
-from brainct.ct.read.site_files import SLICE, SLICE_FILE, check_pixel_count
+from brainct.ct.read.pixel_limits import SLICE, SLICE_FILE, check_pixel_count
 from brainct.errors import Refused
 
 RUNS = 2**23

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from brainct.ct.preprocess import AIR, Pixels
 from brainct.ct.read.compressed import check_compressed, read_header
-from brainct.ct.read.site_files import SLICE, VOLUME, check_pixel_count, decoding, open_file
+from brainct.ct.read.pixel_limits import SLICE, VOLUME, check_pixel_count
 from brainct.errors import Refused
+from brainct.training.site_files import decoding, open_file
 
 TILT = 0.5
 """Gantry tilt in degrees from which a note is made."""

@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from brainct.ct.preprocess import Pixels
-from brainct.ct.read.site_files import SLICE, check_pixel_count, decoding, open_file
+from brainct.ct.read.pixel_limits import SLICE, check_pixel_count
 from brainct.errors import Refused
+from brainct.training.site_files import decoding, open_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
-from brainct.ct.read.site_files import read_bytes
 from brainct.errors import Refused
+from brainct.training.site_files import read_bytes
 
 Labels = NDArray[np.float32]
 ANY = FINDINGS.index("any")

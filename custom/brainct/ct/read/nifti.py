@@ -12,8 +12,9 @@ from nibabel.fileholders import FileHolder
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
 from brainct.ct.preprocess import AIR, Pixels
-from brainct.ct.read.site_files import VOLUME, VOLUME_FILE, check_pixel_count, decoding, open_file
+from brainct.ct.read.pixel_limits import VOLUME, VOLUME_FILE, check_pixel_count
 from brainct.errors import Refused
+from brainct.training.site_files import decoding, open_file
 
 SUFFIXES = (".nii", ".nii.gz")
 _KINDS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}

@@ -9,21 +9,15 @@ from typing import BinaryIO
 
 from brainct.errors import Refused
 
-SLICE = 2**24
-"""Most pixels of one slice or image, checked before decoding: 4,096 x 4,096."""
-VOLUME = 2**28
-"""Most voxels of one volume, checked before decoding: 1,024 slices of 512 x 512."""
-SLICE_FILE = 2**28
-"""Most bytes of a file with a slice or image."""
-VOLUME_FILE = 2**32
-"""Most bytes of a file with a volume."""
+MOST = 2**28
+"""Bytes of a file, unless its reader says otherwise."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a named pipe without a writer would otherwise block forever
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def open_file(path: Path, name: str, root: Path | None = None, most: int = SLICE_FILE) -> BinaryIO:
+def open_file(path: Path, name: str, root: Path | None = None, most: int = MOST) -> BinaryIO:
     """The file at `path`, open for reading; the bytes read are those of the file that was checked.
 
     root: the folder that must contain the file, by default the file's own folder; root may be a link, since data are
@@ -44,7 +38,7 @@ def open_file(path: Path, name: str, root: Path | None = None, most: int = SLICE
     return os.fdopen(descriptor, "rb")
 
 
-def read_bytes(path: Path, name: str, root: Path | None = None, most: int = SLICE_FILE) -> bytes:
+def read_bytes(path: Path, name: str, root: Path | None = None, most: int = MOST) -> bytes:
     """All bytes of a file; see `open_file`."""
     with open_file(path, name, root, most) as file:
         found = file.read(most + 1)
@@ -99,9 +93,3 @@ def decoding(name: str, what: str, advice: str = "copy it again") -> Iterator[No
         raise
     except Exception as error:  # decoders raise any type for damaged or hostile files
         raise Refused(f"{name}: {what} ({type(error).__name__}): {advice}") from None
-
-
-def check_pixel_count(pixels: int, most: int, name: str) -> None:
-    """Refuse more pixels than a slice or a volume may have, before any is decoded."""
-    if not 0 < pixels <= most:
-        raise Refused(f"{name}: {pixels:,} pixels by its header, wanted at most {most:,}: is it the right file?")
