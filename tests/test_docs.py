@@ -120,6 +120,11 @@ def test_a_broken_link_and_a_wrong_name_are_found():
     assert unknown(names) == ["brainct.core.scheme.Plan can't be imported", "brainct.nowhere.x can't be imported"]
 
 
+def test_the_picture_of_the_rooms_is_current():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert rooms.architecture_page(page) == page, "run `brainct schemes --write`"
+
+
 def test_the_map_in_the_readme_has_every_room():
     found = (ROOT / "README.md").read_text().partition("## Where things are")[2]
     mapped = {room for line in found.splitlines() if line.startswith("    ") for room in line[:45].split()}

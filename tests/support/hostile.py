@@ -91,7 +91,7 @@ ATTACKS = {
         "b, round 3: tensor norm1.bias holds 8 NaN or infinite of 8 values; wanted finite numbers",
     ),
     "huge finite values": Attack(
-        "weights that are finite and would drown all others",
+        "weights that are finite but would dominate all others",
         SERVER,
         "b, round 3: tensor norm1.bias holds 1e+30; wanted nothing above 8e+04: did training diverge?",
     ),
@@ -101,7 +101,7 @@ ATTACKS = {
         "b, round 3: reports -8 examples; wanted a whole number of at least 1, at most 10^9",
     ),
     "replayed report": Attack(
-        "a site, or somebody in between, sends a report a second time",
+        "a site, or somebody in between, sends a report twice",
         SERVER,
         "b replied twice in round 3; the first reply counts",
     ),
@@ -152,7 +152,7 @@ ATTACKS = {
         "a job that nobody signed", BEFORE, "server: unsigned job rejected — require_signed_jobs is enabled"
     ),
     "altered job": Attack(
-        "a job that was changed after it was signed", BEFORE, "server: app app does not pass signature verification"
+        "a job that was changed after signing", BEFORE, "server: app app does not pass signature verification"
     ),
     "weaker privacy scope": Attack(
         "a job asks for another privacy scope than the site's",
@@ -160,7 +160,7 @@ ATTACKS = {
         "hospital-a: NVFLARE_ERROR: privacy scope 'none' is not allowed",
     ),
     "scheme against the policy": Attack(
-        "a job's scheme can't do what the site's privacy policy demands",
+        "a job's scheme does not allow what the site's privacy policy demands",
         "the site at the roll call; the server's log and console, the site's log and audit.log",
         "hospital-a does not take part: by its privacy policy updates must be changed before they leave, which "
         "`fedsgd` does not allow: sites send gradients",
@@ -171,7 +171,7 @@ ATTACKS = {
         "user 'radiology@hospital-a.example' is not authorized for 'submit_job'",
     ),
     "expired certificate": Attack(
-        "somebody comes with a certificate that has expired",
+        "somebody connects with an expired certificate",
         "their own client; without its check the server closes the connection, unlogged, before a byte is read",
         "validation failed: cert is not valid at validation time",
     ),
@@ -212,7 +212,7 @@ ATTACKS = {
         "run a-run has begun at site-1 before; resume it, or begin a run of another name",
     ),
     "second request for a round": Attack(
-        "a server asks for a round once more with another model",
+        "a server repeats a round with another model",
         "the site; its audit.log",
         "site-1 stored client state after round 0 of this run and replies to each request once",
     ),
@@ -227,17 +227,17 @@ ATTACKS = {
         "site-1 can't answer this; the reason is in the site's own log",
     ),
     "network of a job's making": Attack(
-        "a job's network is one whose gradient holds scans",
+        "a job's network is crafted so that its gradient contains scans",
         "the site, by a policy with `limits.networks`; its audit.log",
         "site-1 does not take part: by its privacy policy the job's network is vgg-small with options",
     ),
     "labels without noise": Attack(
-        "a job has labels leave with less noise than the site's policy asks for",
+        "a job requests labels with less noise than the site's policy demands",
         "the site; its audit.log",
         "site-1 does not take part: by its privacy policy labels leave at epsilon 0.5 each at most, but the job has",
     ),
     "many runs a day": Attack(
-        "a server begins run after run to ask each once",
+        "a server begins many runs, to ask once in each",
         "the site, by a policy with `limits.runs_a_day`; its audit.log",
         "site-1 does not take part: by its privacy policy it begins 3 runs a day",
     ),
@@ -247,7 +247,7 @@ ATTACKS = {
         "b, round 3: metrics/loss is a whole number of 1329 bits; wanted at most 1,000,000,000 in size",
     ),
     "lines of a log": Attack(
-        "a site's error holds lines that look like the server's own, and a megabyte more",
+        "a site's error message contains lines that look like the server's own, and a megabyte more",
         SERVER,
         "no scans 2026-01-01 12:00:00 - brainct - INFO - round 9: all is well",
     ),
@@ -262,7 +262,7 @@ ATTACKS = {
         "b, the roll call: ",
     ),
     "zip traversal": Attack(
-        "a job's archive holds ../../evil",
+        "a job's archive contains ../../evil",
         "FLARE at the server, before anything is unpacked",
         "unsafe '..' component in zip entry: '../../evil'",
     ),
@@ -275,12 +275,12 @@ def page() -> str:
     return HEAD + "".join(rows) + TAIL
 
 
-HEAD = """# Hostile jobs and messages, and what is said of each
+HEAD = """# Hostile jobs and messages, and how each is refused
 
-Made by `python -m tests.support.hostile > docs/security.md`; each line is what a test sees printed, most of them in
-tests/run/test_hostile.py and tests/flare/test_hostile.py, up to where it differs from run to run.
+Generated by `python -m tests.support.hostile > docs/security.md`. Each message is what a test sees printed, up to the
+part that differs between runs; most of these tests are in tests/run/test_hostile.py and tests/flare/test_hostile.py.
 
-| name | the attempt | who refuses, and where it is said | line |
+| name | attempt | who refuses it, and where the message is | message |
 |---|---|---|---|
 """
 TAIL = """

@@ -29,7 +29,7 @@ def architecture_page(text: str, package: Path = PACKAGE) -> str:
 def imports(package: Path = PACKAGE) -> Arrows:
     """For every room the other rooms that its files import, also inside functions.
 
-    A room is a folder of the package, or a module beside them such as errors.py; folders within a room belong to it.
+    A room is a folder of the package, or a module at its top such as errors.py; folders within a room belong to it.
     """
     rooms = {path.stem: path for path in sorted(package.iterdir()) if _is_room(path)}
     found = {room: {name for file in _files(path) for name in _imported(file)} for room, path in rooms.items()}

@@ -106,20 +106,21 @@ class Exchanges:
         return {site: max(known[-LAST:]) for site, known in seconds.items()}
 
     def _requests(self, name: str, number: int, tasks: Mapping[str, Task], step: int) -> dict[str, TrainRequest]:
-        """One request object for all sites that get the same task: it is encoded and hashed once."""
-        by_task = {
-            id(task): TrainRequest(
-                exchange=name, round=number, step=step, task=task, shared=self.shared, **self._common
-            )
-            for task in tasks.values()
-        }
-        return {site: by_task[id(task)] for site, task in tasks.items()}
+        """One request object for all sites whose tasks hold the same objects: it is encoded and hashed once."""
+        named: dict[str, Any] = {"exchange": name, "round": number, "step": step, "shared": self.shared, **self._common}
+        by_task = {_same(task): TrainRequest(task=task, **named) for task in tasks.values()}
+        return {site: by_task[_same(task)] for site, task in tasks.items()}
 
     def _reports(self, step: int) -> Reports:
         return Reports(self.record.states / f"reports-{step}")
 
     def _inbox(self, name: str, asked: Sequence[str], quorum: int, read: Any) -> Inbox[Any]:
         return Inbox(name, asked, quorum, read, self.plan.deadline, self.plan.grace, self._late)
+
+
+def _same(task: Task) -> tuple[int, int]:
+    """Equal for two tasks with the very same weights and the same extra, or none; their values are not compared."""
+    return id(task.weights), id(task.extra) if task.extra else 0
 
 
 def _sizes(requests: Mapping[str, TrainRequest]) -> dict[str, int]:
