@@ -24,5 +24,7 @@ def test_a_damaged_parquet_file_is_refused_by_its_name(tmp_path):
 
 
 def test_not_a_number_is_a_missing_value(tmp_path):
+    import pyarrow as pa
+
     parquet.write_table(pa.table({"age": [1.0, float("nan"), None]}), tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet").cells == {"age": ["1.0", "", ""]}
