@@ -166,7 +166,7 @@ def test_the_gradient_does_not_depend_on_how_the_scans_are_batched():
         torch.testing.assert_close(found[1].weights[key], value, rtol=1e-4, atol=1e-7)
 
 
-def test_pseudo_labels_count_as_much_as_said_beside_the_sites_own():
+def test_pseudo_labels_count_as_much_as_said_next_to_the_sites_own():
     # one step of plain gradient descent over all scans at once: what moved is rate times the gradient of the loss
     plan = tiny_plan(fit={"steps": 1, "rate": 0.5})
     learner = tiny_learner(plan, batch_size=100)
