@@ -204,7 +204,7 @@ def test_public_scans_can_be_predicted_and_have_no_label():
     assert learner.samples("public")[1].isnan().all()
 
 
-def test_a_learner_that_answers_by_another_rule_is_judged_by_it():
+def test_a_learner_that_answers_by_another_rule_is_evaluated_by_it():
     learner = tiny_learner(tiny_plan())
     labels = learner.samples("test")[1]
     seeing = learner.adapted(predictor=lambda fold: learner.samples(fold)[1])

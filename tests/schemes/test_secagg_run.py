@@ -1,4 +1,4 @@
-"""Secure aggregation over real agents: keys of a run, certificates, and a server that asks twice or hands out others."""
+"""Secure aggregation over real agents: keys of a run, certificates, a server that asks twice or hands out others."""
 
 import itertools
 import json
