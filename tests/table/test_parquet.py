@@ -21,3 +21,10 @@ def test_a_damaged_parquet_file_is_refused_by_its_name(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(Refused, match="t.parquet: can't be read as Parquet"):
         read_table(tmp_path / "t.parquet")
+
+
+def test_not_a_number_is_a_missing_value(tmp_path):
+    import pyarrow as pa
+
+    parquet.write_table(pa.table({"age": [1.0, float("nan"), None]}), tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").cells == {"age": ["1.0", "", ""]}

@@ -70,7 +70,7 @@ def test_every_scheme_runs_on_a_table_or_says_what_it_lacks(name):
 
 @pytest.mark.parametrize("name", ["table_fedavg", "table_fedct"])
 def test_a_job_gives_the_same_model_with_two_workers(name, tmp_path):
-    plan = plan_of({**JOBS[name], "rounds": 3}, name)
+    plan = plan_of({**JOBS[name], "rounds": 6}, name)
     records = [rehearse(plan, SITES, tmp_path / str(n), workers=n, log=lambda line: None).content for n in (1, 2)]
     assert records[0]["model_sha256"] == records[1]["model_sha256"]
     sums = records[0]["sites"]["site-1"]["sums"]

@@ -78,7 +78,8 @@ def _parquet(path: Path) -> Table:
         found = parquet.read_table(io.BytesIO(read_bytes(path.resolve(), path.name, most=MOST_BYTES)))
     except Exception as error:  # pyarrow fails on damaged files in many ways
         raise Refused(f"{path.name}: can't be read as Parquet ({type(error).__name__}): export it again") from None
-    columns = [["" if value is None else str(value).strip() for value in one.to_pylist()] for one in found.columns]
+    # a value that differs from itself is NaN, which some writers put for a missing one
+    columns = [["" if v is None or v != v else str(v).strip() for v in one.to_pylist()] for one in found.columns]
     return _checked(path, found.column_names, columns)
 
 
