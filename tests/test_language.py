@@ -54,6 +54,7 @@ ALLOWED = {
     ("custom/brainct/ct/site_config.py", r"\bdealt?\b"): "the old key of site files in use",
     ("tests/ct/test_site_config.py", r"(?<![A-Za-z])dealt?(?![A-Za-z])"): "the same key",
     ("CHANGELOG.md", r"`(test: )?dealt?`"): "the same key",
+    ("CHANGELOG.md", r"`sealed`"): "the old name of a field, with the new one",
     ("custom/brainct/cli/kits.py", '"lay"'): "the old name of `brainct kits install`",
 }
 """(files, a regular expression of what may stay in them) -> why."""
