@@ -1,6 +1,7 @@
 """The rooms of the house: who may import whom; a finding names the file and the line."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,24 @@ def test_the_contracts_example_runs():
     found = doctest.testmod(brainct.core.scheme)
     assert found.attempted >= 5
     assert found.failed == 0
+
+
+NEUTRAL = ("core", "training", "job", "protocol", "security", "site", "run", "flare")
+OF_CT = (
+    r"\b(auroc|AUROC|epidural|intraparenchymal|intraventricular|subarachnoid|subdural|FINDINGS|WINDOWS|HU|pixels?)\b"
+)
+
+
+@pytest.mark.parametrize("room", NEUTRAL)
+def test_what_carries_a_run_names_no_finding_no_window_and_no_auroc(room):
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(OF_CT, line)
+    ]
+    assert found == []
+
+
+def test_every_file_has_at_most_250_lines():
+    assert [str(path) for path in PACKAGE.rglob("*.py") if len(path.read_text().splitlines()) > 250] == []

@@ -34,7 +34,7 @@ def delivered(tmp_path, scheme, **arguments):
 
 
 def carried(model):
-    """What the file holds beside the weights."""
+    """What the file holds in addition to the weights."""
     with safe_open(model, framework="pt") as file:
         return json.loads(file.metadata().get("extra", "{}"))
 

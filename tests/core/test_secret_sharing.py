@@ -86,7 +86,7 @@ def test_the_threshold_leaves_no_room_for_two_lists_with_fewer_than_a_third_on_t
         assert 2 * needed > members + (members - 1) // 3
 
 
-def test_the_same_secret_dealt_from_other_randomness_has_other_shares():
+def test_the_same_secret_shared_from_other_randomness_has_other_shares():
     first, second = (secret_sharing.shares_of(A, 5, 4, random) for random in (B, C))
     assert not set(first) & set(second)
     assert secret_sharing.shares_of(A, 5, 4, B) == first

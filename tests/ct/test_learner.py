@@ -166,7 +166,7 @@ def test_the_gradient_does_not_depend_on_how_the_scans_are_batched():
         torch.testing.assert_close(found[1].weights[key], value, rtol=1e-4, atol=1e-7)
 
 
-def test_pseudo_labels_count_as_much_as_said_beside_the_sites_own():
+def test_pseudo_labels_count_as_much_as_said_next_to_the_sites_own():
     # one step of plain gradient descent over all scans at once: what moved is rate times the gradient of the loss
     plan = tiny_plan(fit={"steps": 1, "rate": 0.5})
     learner = tiny_learner(plan, batch_size=100)
@@ -204,7 +204,7 @@ def test_public_scans_can_be_predicted_and_have_no_label():
     assert learner.samples("public")[1].isnan().all()
 
 
-def test_a_learner_that_answers_by_another_rule_is_judged_by_it():
+def test_a_learner_that_answers_by_another_rule_is_evaluated_by_it():
     learner = tiny_learner(tiny_plan())
     labels = learner.samples("test")[1]
     seeing = learner.adapted(predictor=lambda fold: learner.samples(fold)[1])

@@ -23,7 +23,7 @@ from brainct.errors import Refused
 Array = NDArray[np.float64]
 
 
-def judged(seed: int, rows: int = 40, hidden: float = 0.0) -> tuple[Array, Array]:
+def evaluated(seed: int, rows: int = 40, hidden: float = 0.0) -> tuple[Array, Array]:
     """Labels (rows, 6), of which a part is hidden, and probabilities; the first two rows hold both classes."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(2, size=(rows, 6)).astype(float)
@@ -34,7 +34,7 @@ def judged(seed: int, rows: int = 40, hidden: float = 0.0) -> tuple[Array, Array
 
 @pytest.mark.parametrize("hidden", [0.0, 0.4])
 def test_every_score_is_that_of_scikit_learn_on_the_labelled_scans(hidden: float) -> None:
-    labels, probabilities = judged(0, hidden=hidden)
+    labels, probabilities = evaluated(0, hidden=hidden)
     found = scores(labels, probabilities)
     assert list(found) == list(FINDINGS)
     for column, name in enumerate(FINDINGS):
@@ -54,7 +54,7 @@ def test_every_score_is_that_of_scikit_learn_on_the_labelled_scans(hidden: float
 
 
 def test_a_probability_of_one_half_counts_as_positive() -> None:
-    labels, probabilities = judged(0, rows=2)
+    labels, probabilities = evaluated(0, rows=2)
     probabilities[:] = [[0.49], [0.5]]
     assert scores(labels, probabilities)["any"]["balanced_accuracy"] == 1
 
@@ -91,7 +91,7 @@ def test_without_a_labelled_scan_there_is_no_score(rows: int) -> None:
 
 
 def test_scores_are_ready_for_json_without_nan() -> None:
-    labels, probabilities = judged(1, hidden=0.3)
+    labels, probabilities = evaluated(1, hidden=0.3)
     labels[:, 2], labels[:, 4] = np.nan, 0
     found = scores(labels.astype(np.float32), probabilities.astype(np.float32))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -100,7 +100,7 @@ def test_scores_are_ready_for_json_without_nan() -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), column=st.integers(0, 5), extra=st.integers(1, 5))
 def test_scans_without_a_label_change_nothing_but_their_count(seed: int, column: int, extra: int) -> None:
-    labels, probabilities = judged(seed, hidden=0.3)
+    labels, probabilities = evaluated(seed, hidden=0.3)
     before = scores(labels, probabilities)
     more = np.vstack([np.full((extra, 6), np.nan), labels])
     after = scores(more, np.vstack([np.random.default_rng(seed).random((extra, 6)), probabilities]))
@@ -110,7 +110,7 @@ def test_scans_without_a_label_change_nothing_but_their_count(seed: int, column:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), column=st.integers(0, 5))
 def test_an_unlabelled_finding_leaves_the_other_findings_as_they_were(seed: int, column: int) -> None:
-    labels, probabilities = judged(seed, hidden=0.3)
+    labels, probabilities = evaluated(seed, hidden=0.3)
     before = scores(labels, probabilities)
     labels[:, column], probabilities[:, column] = np.nan, 0.5
     after = scores(labels, probabilities)
@@ -122,7 +122,7 @@ def test_an_unlabelled_finding_leaves_the_other_findings_as_they_were(seed: int,
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_the_order_of_the_scans_does_not_matter(seed: int) -> None:
-    labels, probabilities = judged(seed, hidden=0.3)
+    labels, probabilities = evaluated(seed, hidden=0.3)
     order = np.random.default_rng(seed).permutation(len(labels))
     before, after = scores(labels, probabilities), scores(labels[order], probabilities[order])
     for name in FINDINGS:
@@ -155,7 +155,7 @@ def test_a_bin_reaches_from_its_lower_edge_to_below_its_upper_one_and_the_last_h
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 9999), rows=st.integers(2, 60))
 def test_no_reported_bin_holds_fewer_than_five_scans_and_none_is_lost(seed: int, rows: int) -> None:
-    labels, probabilities = judged(seed, rows)
+    labels, probabilities = evaluated(seed, rows)
     for one in scores(labels, probabilities**3).values():
         bins = one["calibration"]
         assert all(each["scans"] >= 5 for each in bins)

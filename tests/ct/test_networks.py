@@ -104,7 +104,7 @@ def test_a_forward_pass_in_training_draws_no_random_number(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_scan_is_judged_the_same_whoever_is_in_its_batch(name: str) -> None:
+def test_a_scan_gets_the_same_logits_whoever_is_in_its_batch(name: str) -> None:
     network, images = build(name, size=32).train(), torch.rand(3, 3, 32, 32)
     torch.testing.assert_close(network(images)[:1], network(images[:1]), rtol=1e-3, atol=1e-4)
 

@@ -51,7 +51,7 @@ def forged_set(folder: Path, count: int, first: int = 0) -> Path:
     return folder
 
 
-def picture_deal(folder: Path, count: int, **partition) -> SiteFile:
+def partitioned_pictures(folder: Path, count: int, **partition) -> SiteFile:
     forged_set(folder / "scans", count)
     manifest(folder, *[f"{number}.png,{number % 2},p{number}" for number in range(count)])
     split = Split(train=0.5, valid=0.25, test=0.25)
@@ -59,7 +59,7 @@ def picture_deal(folder: Path, count: int, **partition) -> SiteFile:
 
 
 def test_public_scans_of_a_partition_are_in_no_fold_of_any_site(tmp_path: Path):
-    file = picture_deal(tmp_path, 24, public=5)
+    file = partitioned_pictures(tmp_path, 24, public=5)
     together = open_sites(file, SITES, 32)
     public = together["a"].public()
     assert len(public.inputs) == 5
@@ -85,11 +85,11 @@ def test_the_public_set_of_a_partition_has_whole_groups_and_is_the_same_for_all_
 
 
 def test_without_a_public_set_the_partition_uses_every_scan(tmp_path: Path):
-    file = picture_deal(tmp_path, 12)
+    file = partitioned_pictures(tmp_path, 12)
     with pytest.raises(Refused, match="no public set.*name one as `public`"):
         open_site(file, "a", SITES, 32).public()
     with pytest.raises(Refused, match="`partition.public`: got 40, wanted fewer than"):
-        open_site(picture_deal(tmp_path / "other", 12, public=40), "a", SITES, 32)
+        open_site(partitioned_pictures(tmp_path / "other", 12, public=40), "a", SITES, 32)
 
 
 def hospital(folder: Path, first: int, public: str, **more):

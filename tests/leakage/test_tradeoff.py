@@ -1,4 +1,4 @@
-"""From rows to a verdict: halves drawn anew, bounds beside attacks, who is beaten in accuracy and leakage at once."""
+"""From rows to a verdict: halves drawn anew, bounds next to attacks, who is beaten in accuracy and leakage at once."""
 
 import numpy as np
 import pytest

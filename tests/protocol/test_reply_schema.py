@@ -113,7 +113,7 @@ def test_an_answer_that_is_none_costs_that_site_and_nobody_else(answer):
 
 
 def test_an_answer_that_is_lost_is_not_combined(tmp_path):
-    """What came beside the report could not be counted, so b is lost; its report must not count either."""
+    """What came with the report could not be counted, so b is lost; its report must not count either."""
     weights = first_weights(tiny_plan())
     reports = Reports(tmp_path)
     read = report_reader({"a": Task(weights), "b": Task(weights)}, tiny_plan().build(), reports, "round 3")

@@ -112,7 +112,7 @@ ROUNDED = {"secagg": 2.0**-32}
 
 
 def assert_same(name, found, wanted):
-    """The same to the bit, or within what the scheme rounds to."""
+    """The same bit by bit, or within what the scheme rounds to."""
     if name not in ROUNDED:
         assert sha256(found) == sha256(wanted)
     else:
@@ -255,13 +255,13 @@ def ended(run):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_site_lost_before_during_or_after_its_reply_costs_what_is_stated_and_may_return(name, loss, tmp_path):
     plan = tiny_plan(name, rounds=5, evaluate_every=0)
-    carrier, record = (
+    transport, record = (
         Losing(name, tmp_path, loss),
         RecordWriter(tmp_path / "out", plan, plan.build(), "test", board=False),
     )
-    run = Run(plan, sites_of(name), carrier, record, log=lambda line: None)
+    run = Run(plan, sites_of(name), transport, record, log=lambda line: None)
     model, refusal = ended(run)
-    assert bool(refusal) == carrier.too_few, refusal
+    assert bool(refusal) == transport.too_few, refusal
     if refusal:
         assert "can't be closed" in refusal
         assert any(word in about(name).lost_site for word in ("can't be closed", "refused", "waits")), about(

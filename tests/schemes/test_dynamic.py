@@ -239,7 +239,7 @@ def test_training_that_diverged_is_refused_and_not_kept():
         list(play(dynamic(), 1, lambda site, number: float("nan")))
 
 
-def test_the_guard_lets_nothing_in_that_was_not_asked_for_and_nothing_less_than_was():
+def test_the_check_of_a_report_lets_nothing_in_that_was_not_asked_for_and_nothing_less_than_was():
     scheme = dynamic(1.0, **ABSOLUTE)
     rounds = list(play(scheme, 2, lambda site, number: 2.0 if site == "site-4" else 0.04))
     tasks, asked = rounds[1][1], rounds[0][3]["asked"]

@@ -22,7 +22,7 @@ def test_the_head_stays_as_it_began_while_the_body_learns():
         assert not any(value.equal(first[key]) for key, value in last.reports[site].weights.items())
 
 
-def test_the_body_learns_under_the_frozen_head_and_not_beside_a_moving_one():
+def test_the_body_learns_under_the_frozen_head_and_not_with_a_moving_one():
     plan = tiny_plan()
     fitted = tiny_learner(plan, "site-1", scans=4).fit(first_weights(plan), frozen=HEAD).weights
     body = play(fedbabu(), plan, 1)[0].reports["site-1"].weights

@@ -157,7 +157,7 @@ def test_a_site_flips_its_labels_at_the_rate_by_its_secret_and_sends_no_loss():
         sent(1.0, None)
 
 
-def test_a_forest_votes_beside_networks_and_its_site_is_judged_by_it():
+def test_a_forest_votes_next_to_networks_and_its_site_is_evaluated_by_it():
     scheme, plan = fedct(period=1, warmup=0, forests=["site-2"]), tiny_plan()
     memory, keeps, seen = played(scheme, 2)
     assert "weights" not in keeps["site-2"]

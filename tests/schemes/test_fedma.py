@@ -221,7 +221,7 @@ def test_a_run_grows_is_evaluated_and_leaves_a_model_that_loads(small_site, tmp_
     )
 
 
-def test_a_learner_trains_and_judges_weights_of_other_widths_and_then_its_own_again():
+def test_a_learner_trains_and_evaluates_weights_of_other_widths_and_then_its_own_again():
     plan = tiny_plan("fedma")
     learner, own = tiny_learner(plan), dict(model_of(plan.network, plan.seed, plan.rounds).weights)
     wide = {key: value for key, value in network(widths=(11, 5), hidden=9).state_dict().items()}

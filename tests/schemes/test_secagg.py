@@ -127,7 +127,7 @@ def test_fewer_than_three_are_never_summed():
     assert all(MEMBERS not in task.extra for task in two_left.tasks().values())
 
 
-def test_a_site_deals_nothing_to_a_list_of_keys_that_is_not_what_was_agreed():
+def test_a_site_gives_no_share_to_a_list_of_keys_that_is_not_what_was_agreed():
     federation = Federation(secagg(), tiny_plan())
     heard = {site: federation.ask(site, 0, task).extra[KEYS] for site, task in federation.tasks().items()}
     own, other, third = (heard[site] for site in SITES[:3])
@@ -281,7 +281,7 @@ def test_a_scheme_has_an_aggregation_weight_if_its_row_does_not_block_secure_agg
         assert (make().aggregation_weight is None) == ("secure_aggregation" in about(name).blocks)
 
 
-def test_without_a_desk_too_no_round_is_masked_or_opened_twice():
+def test_without_an_agent_too_no_round_is_masked_or_opened_twice():
     federation = played(secagg(), tiny_plan(), 1)
     before, task = federation.memory, federation.tasks()["site-1"]
     federation.round()

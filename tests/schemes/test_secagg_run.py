@@ -1,4 +1,4 @@
-"""Secure aggregation over real desks: keys of a run, certificates, and a server that asks twice or hands out others."""
+"""Secure aggregation over real agents: keys of a run, certificates, a server that asks twice or hands out others."""
 
 import itertools
 import json
@@ -52,16 +52,16 @@ class Carrying:
 
 def test_sites_draw_other_keys_for_each_run_and_the_model_is_bit_identical(tmp_path):
     plan, sent, models = tiny_plan("secagg", rounds=3, evaluate_every=0), [], []
-    carrier = Carrying(tmp_path / "client_state")
+    transport = Carrying(tmp_path / "client_state")
     for number in range(2):
         record = RecordWriter(tmp_path / str(number), plan, plan.build(), "test", board=False)
         name = f"run-{number}"
-        models.append(sha256(Run(plan, SITES, carrier, record, name=name, log=lambda line: None)()))
+        models.append(sha256(Run(plan, SITES, transport, record, name=name, log=lambda line: None)()))
         files = [tmp_path / "client_state" / site / name / f"{site}.secret" for site in SITES]
         assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * len(SITES)
         assert {len(file.read_bytes()) for file in files} == {32}
-        sent.append({*carrier.sent, *(file.read_bytes() for file in files)})
-        carrier.sent.clear()
+        sent.append({*transport.sent, *(file.read_bytes() for file in files)})
+        transport.sent.clear()
     assert models[0] == models[1]
     assert not sent[0] & sent[1]
 
@@ -83,10 +83,10 @@ def kits(tmp_path_factory):
     return folder
 
 
-def federated(folder, carrier, rounds=3, log=lambda line: None):
+def federated(folder, transport, rounds=3, log=lambda line: None):
     plan = tiny_plan("secagg", rounds=rounds, evaluate_every=0)
     record = RecordWriter(folder, plan, plan.build(), "test", board=False)
-    return sha256(Run(plan, SITES, carrier, record, log=log)()), record.content
+    return sha256(Run(plan, SITES, transport, record, log=log)()), record.content
 
 
 def test_with_the_hospitals_certificates_the_model_is_bit_identical(tmp_path, kits):
@@ -114,9 +114,9 @@ class Dishonest:
 
 def test_a_server_that_hands_out_keys_of_its_own_gets_nothing(tmp_path, kits):
     for number, signer in enumerate([None, *(Identity(kits / name / "startup") for name in ("server", "site-4"))]):
-        carrier, lines = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer)), []
+        transport, lines = Carrying(tmp_path / f"keep{number}", kits, Dishonest("site-2", signer)), []
         with pytest.raises(Refused, match="in no round did enough sites answer"):
-            federated(tmp_path / str(number), carrier, log=lines.append)
+            federated(tmp_path / str(number), transport, log=lines.append)
         said = next(line for line in lines if line.startswith("round 0, follow-up can't be closed: 1 of 4"))
         assert "site-1: " + ATTACKS["key of the server's"].line in said
         assert said.count("it sends nothing") == 3
@@ -148,14 +148,14 @@ def test_a_site_shows_its_shares_once_and_the_same_ones_when_it_is_asked_again(t
 
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 1:
-            agent, extra = carrier.agents[site], what["task"]["extra"]
+            agent, extra = transport.agents[site], what["task"]["extra"]
             assert serialization.sha256(agent.reply_plain(what)) == serialization.sha256(agent.reply_plain(what))
             opening = {**extra[OPEN], "survivors": SITES[:3], "lost": SITES[3:]}
             refused.append(agent.reply_plain({**what, "task": task_of({}, {**extra, OPEN: opening})}))
         return what
 
-    carrier = Carrying(tmp_path / "client_state", change=asked_again)
-    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    transport = Carrying(tmp_path / "client_state", change=asked_again)
+    assert federated(tmp_path / "1", transport)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert [set(reply) for reply in refused] == [{"error", "exchange"}]
 
 
@@ -165,14 +165,14 @@ def test_a_site_masks_one_update_a_round_and_the_same_one_when_it_is_asked_again
 
     def asked_again(site, what):
         if site == "site-1" and what.get("round") == 1 and what.get("step") == 0:
-            agent = carrier.agents[site]
+            agent = transport.agents[site]
             assert serialization.sha256(agent.reply_plain(what)) == serialization.sha256(agent.reply_plain(what))
             moved = {key: value + 0.1 for key, value in what["task"]["weights"].items()}
             refused.append(agent.reply_plain({**what, "task": {**what["task"], "weights": moved}})["error"])
         return what
 
-    carrier = Carrying(tmp_path / "client_state", change=asked_again)
-    assert federated(tmp_path / "1", carrier)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
+    transport = Carrying(tmp_path / "client_state", change=asked_again)
+    assert federated(tmp_path / "1", transport)[0] == federated(tmp_path / "2", Carrying(tmp_path / "other"))[0]
     assert refused == [
         "the server asks for round 1, but site-1 stored client state after round 1 of this run and replies to each "
         "request once: the server's state is an older copy; begin a new run"

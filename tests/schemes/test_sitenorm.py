@@ -60,7 +60,7 @@ def run(scheme, rounds, changes=None, first=0, lost=()):
 
 
 def answers(scheme, memory, client_state, learner):
-    """What a site, or a hospital outside, gets for its test fold from the model that leaves the federation."""
+    """What a site, or a held-out site, gets for its test fold from the model that leaves the federation."""
     task = Task(scheme.model(memory), scheme.extra(memory))
     seeing = scheme.adapt_input(task, learner, client_state)
     return seeing.predict(scheme.personalise(task, seeing, client_state))
@@ -218,7 +218,7 @@ def test_a_channel_that_is_constant_is_centred_and_stays_finite():
     assert all(value.isfinite().all() for value in scheme.model(memory).values())
 
 
-def test_a_sites_desk_judges_the_model_through_the_sites_statistics(tmp_path, small_site):
+def test_a_site_agent_evaluates_the_model_through_the_sites_statistics(tmp_path, small_site):
     plan, agent = tiny_plan("sitenorm"), Agreed("site-1", tmp_path, small_site)
     weights = first_weights(plan)
     task = task_of(weights, {STATISTICS: {"mean": [0.0] * 3, "variance": [1.0] * 3}})

@@ -1,4 +1,4 @@
-"""The three policies that a hospital chooses from, each as it is laid, over whole rehearsed runs."""
+"""The three policies that a hospital chooses from, each as it is installed, over whole rehearsed runs."""
 
 import json
 

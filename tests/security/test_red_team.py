@@ -131,7 +131,7 @@ def test_a_site_votes_no_more_often_than_the_job_says_and_grows_no_forest_unaske
 
 
 @pytest.mark.parametrize("repair", [False, True])
-def test_rebasin_measures_what_its_job_says_and_no_layer_beside(tmp_path, repair):
+def test_rebasin_measures_what_its_job_says_and_no_other_layer(tmp_path, repair):
     """A job without REPAIR measured any layer of any network in each round: 192 numbers in six."""
     plan = tiny_plan("rebasin", network=PLAIN, arguments={"repair": repair}, rounds=5)
     site, weights = begun(tmp_path, plan), first_weights(plan)

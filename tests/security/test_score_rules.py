@@ -20,7 +20,7 @@ def reach(name, found):
     return KEYS.numbers[name](found)
 
 
-def judged(scans=24, seed=0, positives=None):
+def evaluated(scans=24, seed=0, positives=None):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, (scans, 6)).astype(float)
     if positives is not None:
@@ -33,7 +33,7 @@ def none(count):
 
 
 def told(rule, least=1, found=None, normals=none):
-    return scores_as(KEYS, ScoreRule(**rule), least, found or judged(), normals)
+    return scores_as(KEYS, ScoreRule(**rule), least, found or evaluated(), normals)
 
 
 @pytest.mark.parametrize(
@@ -43,23 +43,23 @@ def told(rule, least=1, found=None, normals=none):
 def test_whatever_the_rule_the_server_can_read_it_and_the_list_has_a_row_for_it(rule, least):
     answer = {"scores": told(rule, least)}
     check_reply(answer)
-    assert set(scored(CT, "a", answer)) == set(judged())
+    assert set(scored(CT, "a", answer)) == set(evaluated())
 
 
 def test_exact_scores_leave_as_they_are_also_of_a_finding_that_nobody_has():
-    assert told({}) == judged()
-    assert told({}, found=judged(positives=0)) == judged(positives=0)
+    assert told({}) == evaluated()
+    assert told({}, found=evaluated(positives=0)) == evaluated(positives=0)
 
 
 def test_rounded_scores_have_two_decimals_and_no_counts_from_which_exact_ones_follow():
-    for found, exact in zip(told({"form": "rounded"}).values(), judged().values(), strict=True):
+    for found, exact in zip(told({"form": "rounded"}).values(), evaluated().values(), strict=True):
         assert found["auroc"] == round(exact["auroc"], 2) != exact["auroc"]
         assert [found[name] for name in DETAILS] == [None] * 3
         assert found["positives"] == exact["positives"]
 
 
 def test_of_a_class_with_too_few_scans_nothing_is_said():
-    found = judged(positives=4)
+    found = evaluated(positives=4)
     for one in told({}, 5, found).values():
         assert one["reason"] == "too few scans"
         assert [value for name, value in one.items() if name != "reason"] == [None] * (len(one) - 1)
@@ -67,7 +67,7 @@ def test_of_a_class_with_too_few_scans_nothing_is_said():
 
 
 def test_a_fold_of_one_scan_tells_neither_its_probability_nor_its_label():
-    answers = [told({"form": "rounded"}, 5, judged(1, seed)) for seed in range(8)]
+    answers = [told({"form": "rounded"}, 5, evaluated(1, seed)) for seed in range(8)]
     assert all(answer == answers[0] for answer in answers)
 
 
@@ -85,7 +85,7 @@ def test_one_scan_exchanged_for_another_of_its_label_moves_no_score_by_more_than
 
 
 def test_noised_scores_have_the_noise_that_is_counted_and_the_same_for_the_same_normals():
-    rule, found = {"form": "noised", "noise": 0.05, "digits": 6}, judged(400)
+    rule, found = {"form": "noised", "noise": 0.05, "digits": 6}, evaluated(400)
     rng = np.random.default_rng(1)
     draws = [told(rule, found=found, normals=lambda count: rng.normal(size=count)) for _ in range(400)]
     gaps = np.array([draw["any"]["auroc"] - found["any"]["auroc"] for draw in draws])

@@ -106,7 +106,7 @@ class Theatre:
             return self.seen(status, seconds, self.record(session) if status.startswith("FINISHED") else {})
 
     def resume(self) -> Seen:
-        """Submit a job that goes on with the last one's run."""
+        """Submit a job that continues with the last one's run."""
         return self.play(job=folders.resuming(self.job, self.job_id, self.folder / f"resumed-{self.number}"))
 
     def await_next(self, *acts: tuple[str, int, Callable[[], None]]) -> None:
@@ -175,7 +175,7 @@ class Theatre:
         file = folder / "workspace" / "brainct" / "record.json"
         return json.loads(file.read_text()) if file.is_file() else {}
 
-    def mend(self, victim: str) -> None:
+    def fix(self, victim: str) -> None:
         """Start a kit of which nothing is left, as a restart of its machine would."""
         if not self.federation.processes(VICTIMS[victim][0]):
             self.federation.start(VICTIMS[victim][0])
@@ -211,7 +211,7 @@ def killed(stage: Theatre, victim: str, moments: Sequence[str], calm: str, note:
     for moment in moments:
         seen = stage.play((moment, ROUND, lambda: stage.kill(victim)))
         note(victim, moment, seen, calm)
-        stage.mend(victim)
+        stage.fix(victim)
         if not seen.status.endswith("COMPLETED"):
             note(victim, f"{moment}, resumed", stage.resume(), calm)
 
@@ -230,7 +230,7 @@ def resumed(stage: Theatre, scheme: str, note: Callable[..., None]) -> None:
     stage.choose(scheme, SHORT)
     calm, what, moment = stage.calm(), f"whole server, {scheme}", "during the reply"
     note(what, moment, stage.play((moment, ROUND, lambda: stage.kill("whole server"))), calm)
-    stage.mend("whole server")
+    stage.fix("whole server")
     note(what, f"{moment}, resumed", stage.resume(), calm)
 
 

@@ -1,4 +1,4 @@
-"""A startup kit as FLARE's provisioning lays it out, made here with real keys and certificates in milliseconds."""
+"""A startup kit in the form of FLARE's provisioning, made here with real keys and certificates in milliseconds."""
 
 import json
 from datetime import datetime, timedelta, timezone
@@ -67,7 +67,7 @@ def hospital_kit(
     name: str = "hospital-a",
     role: str = "",
 ) -> Path:
-    """The kit of a hospital, whose server is at localhost:port; nothing is laid into its local/ yet."""
+    """The kit of a hospital, whose server is at localhost:port; nothing is installed in its local/ yet."""
     authority.issue(folder / "startup", "client", name, days, begun, role)
     server = {"service": {"target": f"localhost:{port}", "scheme": "http"}, "identity": "server"}
     (folder / "startup" / "fed_client.json").write_text(json.dumps({"servers": [server]}))

@@ -55,7 +55,7 @@ class Augmentation:
 def augmenter(a: Augmentation, dims: int) -> Augment:
     """A function from ((N, C, H, W[, D]) float32 in [0, 1], generator) to a new batch like it.
 
-    The result depends on the batch and the generator alone; on one thread it is the same to the bit.
+    The result depends on the batch and the generator alone; on one thread it is bit-identical.
     Space that a movement uncovers is 0, as air is in every window.
     """
     if dims not in (2, 3):

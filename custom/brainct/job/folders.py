@@ -57,7 +57,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }
-"""What a job states beside its scheme, where the defaults are not its best; and three that put schemes together."""
+"""What a job states in addition to its scheme, where the defaults are not its best; and three combined schemes."""
 
 JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 """Folder -> the choices of its plan. Whatever is not said here has its default in the code."""
@@ -108,7 +108,7 @@ def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
 
 
 def resuming(job: Path, run: str, out: Path) -> Path:
-    """Write a copy of a job folder that goes on with a run in FLARE; returns the new folder."""
+    """Write a copy of a job folder that resumes a run in FLARE; returns the new folder."""
     read(job)
     run_name(run)
     if out.exists():

@@ -38,7 +38,7 @@ def check_machine(kit: Path) -> Iterator[CheckResult]:
         name = torch.cuda.get_device_name()
         yield CheckResult("GPU", "PASS", f"{name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")
     else:
-        yield CheckResult("GPU", "PASS", f"none that torch can use: training runs on {os.cpu_count()} CPU cores")
+        yield CheckResult("GPU", "PASS", f"no GPU that torch can use: training runs on {os.cpu_count()} CPU cores")
 
 
 def _free(subject: str, free: float, required: float, recommended: float) -> CheckResult:

@@ -30,7 +30,7 @@ SEES = {
     "secure aggregation, the model made from the sum",
     SERVER_ALL: "every report of one site; the confidences of its models are averaged",
     NEXT: "the model that a site receives right after another site trained it, the last such",
-    FINAL: "what a hospital outside the federation receives: the delivered model, or the consensus on the public scans",
+    FINAL: "what a held-out site receives: the delivered model, or the consensus on the public scans",
     OWN: "the model that a site has for its own use; it never leaves the site, so an attacker must steal it",
 }
 """By attacker, what it sees; the names are part of the ledger."""

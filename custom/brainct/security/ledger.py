@@ -78,7 +78,7 @@ class Ledger:
                 known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
             except ValueError:
                 raise Refused(
-                    f"{file.name} beside the privacy ledger can't be read; restore it from a backup"
+                    f"{file.name} next to the privacy ledger can't be read; restore it from a backup"
                 ) from None
             if run not in known and sum(day == today for day in known.values()) >= a_day:
                 return False
