@@ -82,9 +82,7 @@ def test_the_contracts_example_runs():
 
 
 NEUTRAL = ("core", "training", "job", "protocol", "security", "site", "run", "flare")
-OF_CT = (
-    r"\b(auroc|AUROC|epidural|intraparenchymal|intraventricular|subarachnoid|subdural|FINDINGS|WINDOWS|HU|pixels?)\b"
-)
+OF_CT = r"\b(auroc|AUROC|epidural|intraparenchymal|subarachnoid|subdural|FINDINGS|WINDOWS|HU|pixels?)\b"
 
 
 @pytest.mark.parametrize("room", NEUTRAL)

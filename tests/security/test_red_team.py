@@ -316,5 +316,5 @@ def test_no_job_trains_on_single_scans_where_the_policy_has_a_least_number(tmp_p
     """From the gradient by the last layer's bias the six labels of a scan were read: 12 of 12, and whose they were."""
     plan = tiny_plan(scheme, fit={"batch_size": 1, "steps": 1})
     error = door(tmp_path, policy={"limits": {"scans": 5}}).reply_plain(request(plan, "describe"))["error"]
-    assert "the job trains on 1 scans at a time; it takes part from 5 on" in error
+    assert "the job trains on too few scans at a time: 1, wanted at least 5" in error
     assert "weights" not in door(tmp_path, policy={"limits": {"scans": 5}}).reply_plain(request(plan))

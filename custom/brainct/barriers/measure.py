@@ -108,7 +108,7 @@ def lowest_layers(
     """
     height = {layer["path"]: max(layer["base_a"], layer["base_b"]) for layer in layers}
     if (count is None) == (below is None):
-        raise Refused("layers are chosen by --choose, how many, or by --below, a barrier; wanted one of the two")
+        raise Refused("choose layers by number (--choose) or by their highest barrier (--below); wanted one of the two")
     if count is not None and not 0 <= count <= len(height):
         raise Refused(f"--choose is {count}; wanted a number from 0 to the {len(height)} layers that were measured")
     ranked = sorted(height, key=lambda path: height[path])

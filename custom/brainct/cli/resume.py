@@ -10,11 +10,11 @@ from brainct.errors import Refused
 
 def resume(
     run: Annotated[str, typer.Argument(help="A rehearsed run's folder; with --job, the id of a run in FLARE.")],
-    workers: Annotated[int, typer.Option(help="Processes to train in; the result is bit-identical.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes to train in; any number gives the same bits.")] = 1,
     job: Annotated[
         Path | None, typer.Option(help="The job folder of the run in FLARE: write a job folder that resumes the run.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write that job folder. (default: JOB-resumed)")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --job: the new job folder. (default: JOB-resumed)")] = None,
 ) -> None:
     """Continue after a run's last closed round; the final model is the one of an uninterrupted run."""
     from brainct.cli.progress import Progress

@@ -64,7 +64,7 @@ def content_of(reply: Description | Update | Scores) -> dict[str, Any]:
 def failure_in(value: Any, whose: str) -> Failure | None:
     """The failure that a message reports; None where it reports none. Refused where it is no message at all."""
     if not isinstance(value, Mapping):
-        raise Refused(f"{whose}: the reply is a {type(value).__name__}; wanted values by name")
+        raise Refused(f"{whose}: the reply is a {type(value).__name__}; wanted a mapping from names to values")
     return Failure(one_line(value["error"])) if "error" in value else None
 
 

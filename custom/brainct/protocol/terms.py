@@ -21,7 +21,7 @@ def terms_of(plan: Plan, sites: Sequence[str]) -> dict[str, Any]:
 def check_terms(fixed: Mapping[str, Any] | None, asked: Mapping[str, Any], site: str, run: str) -> None:
     """Decline a request of other terms than the run's; the reason names what differs."""
     if fixed is None:
-        raise Declined(f"{site} knows no roll call of run {run}; it replies to nothing before one")
+        raise Declined(f"{site} knows no roll call of run {run}, and replies to no other request before one")
     plan, now = fixed["plan"], asked["plan"]
     differ = [key for key in sorted({*plan, *now}) if plan.get(key) != now.get(key)]
     differ += ["sites"] * (fixed["sites"] != asked["sites"])

@@ -42,7 +42,9 @@ def swa(inner: Inner = FEDAVG, begin: CountOrZero | None = None, every: Count = 
     models.
     """
     if "fedma" in names_in(inner.name, inner.arguments):
-        raise Refused("swa: inner is or holds fedma, whose layers grow and change their units' order between rounds")
+        raise Refused(
+            "swa: inner is fedma or contains it; its layers grow and reorder units between rounds, so no mean exists"
+        )
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         if begin is not None and 0 < model.rounds <= begin:

@@ -71,7 +71,7 @@ class Ledger:
             return True
 
     def begin(self, run: str, a_day: int) -> bool:
-        """Note that a run begins, unless it is known already; False where as many as `a_day` began today."""
+        """Note that a run begins, unless it is known already; False if `a_day` runs have begun today already."""
         today, file = date.today().isoformat(), self.folder / "runs.json"
         with self._locked():
             try:

@@ -42,7 +42,7 @@ def beyond(limits: Limits, plan: Plan) -> str | None:
         return f"the job evaluates {asked} times; it takes part in at most {limits.evaluations} evaluations a run"
     few = plan.training.batch_size if plan.training else None
     if limits.scans is not None and few is not None and few < limits.scans:
-        return f"the job trains on {few} scans at a time; it takes part from {limits.scans} on"
+        return f"the job trains on too few scans at a time: {few}, wanted at least {limits.scans}"
     return None
 
 
