@@ -57,7 +57,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(choices):
 
 def test_logistic_regression_converges_to_scikit_learns():
     plan = table_plan(
-        features=["worst perimeter", "mean texture"], fit={**FIT, "rate": 1.0, "epochs": 2000, "batch_size": 1000}
+        features=["mean smoothness", "mean texture"], fit={**FIT, "rate": 1.0, "epochs": 2000, "batch_size": 1000}
     )
     learner = learner_at(plan, opened(plan), "site-1")
     inputs, labels = learner.samples("train")
