@@ -16,7 +16,7 @@ def test_a_killed_run_is_resumed_and_ends_with_the_table_and_the_hash(capsys, sm
     code, out, err = type_in(capsys, "resume", tmp_path / "out", "--workers", 2)
     assert code == 0
     assert out.splitlines()[-1] == f"model sha256: {wanted['model_sha256']}"
-    assert "goes on after 2 of 4 rounds" in err
+    assert "continues after 2 of 4 rounds" in err
 
 
 def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):

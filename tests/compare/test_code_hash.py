@@ -11,6 +11,7 @@ from brainct.compare import code_hash
 from brainct.compare.code_hash import APART, ROOT, code_of, starts
 from brainct.schemes import SCHEMES
 from tests.conftest import tiny_plan
+from tests.table.tables import table_plan
 
 PLAN = tiny_plan("fedprox")
 
@@ -134,6 +135,7 @@ def test_whatever_a_run_imports_is_in_some_runs_hash_or_stands_apart_with_its_re
         [sys.executable, "-c", REHEARSAL, choices, str(tmp_path / "out")], capture_output=True, text=True, check=True
     )
     package = code_hash.sources(ROOT)
-    covered = {module for name in SCHEMES for module, _ in package.reached(starts(tiny_plan(name)), on_disk=True)}
+    plans = [*map(tiny_plan, SCHEMES), table_plan()]
+    covered = {module for plan in plans for module, _ in package.reached(starts(plan), on_disk=True)}
     imported = {name for name in json.loads(ended.stdout.splitlines()[-1]) if package.module(name).lines}
     assert imported - covered - set(APART) == set()

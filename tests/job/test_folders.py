@@ -1,6 +1,7 @@
 """The job folders: choices, never code, and exactly what the table says."""
 
 import json
+import pickle
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_a_folder_that_is_no_job_and_a_file_that_is_no_json_are_refused(tmp_path
     (folder / "app" / "config" / "config_fed_server.json").write_text("{")
     with pytest.raises(Refused, match="is not JSON"):
         folders.read(folder)
+
+
+def test_a_plan_crosses_to_another_process_whatever_its_workload():
+    for job in ("feddc", "table_fedavg"):
+        plan = folders.read(ROOT / "jobs" / job)
+        assert pickle.loads(pickle.dumps(plan)) == plan
+        assert type(pickle.loads(pickle.dumps(plan))) is type(plan)

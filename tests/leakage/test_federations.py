@@ -189,7 +189,7 @@ def test_one_federations_fault_stops_no_other(tmp_path, pictures):
     ("changes", "said"),
     [
         ({"schemes": ["fedsgd"]}, "`fedsgd` can't be attacked like this: sites send gradients"),
-        ({"schemes": ["fedavg", "fedavg"]}, "two schemes are called 'fedavg'; give each a `name`"),
+        ({"schemes": ["fedavg", "fedavg"]}, "two schemes are called 'fedavg'; give each its own `name`"),
         ({"federations": 2}, "federations is 2"),
         ({"sites": 2}, "unknown key 'sites'"),
         ({"schemes": [{"scheme": "fedct", "policy": {"clip": 1}}]}, "the policy of `fedct`: updates must be changed"),

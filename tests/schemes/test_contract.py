@@ -103,7 +103,9 @@ def obedient(learner, agreed, count, trained):
         trained.append("gradient")
         return Fitted(difference(weights, agreed or weights), count, 1, 0.5, 0.0)
 
+    real = learner.adapted
     learner.fit, learner.gradient = fit, gradient
+    learner.adapted = lambda *words, **choices: obedient(real(*words, **choices), agreed, count, trained)
     return learner
 
 

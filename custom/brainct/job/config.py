@@ -40,6 +40,10 @@ class Plan(Choices):
     deadline: float = Field(600.0, gt=0, le=LONGEST)
     grace: float = Field(60.0, ge=0, le=LONGEST)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the class is made for the workload when a plan is read, so that pickle could not find it by name
+        return _unpickled, (self.workload, self.__getstate__())
+
     def build(self) -> Scheme:
         """The scheme that the plan names."""
         return build(self.scheme, self.arguments)
@@ -92,6 +96,12 @@ def _class_of(workload: Any) -> type[Plan]:
 @cache
 def _joined(choices: type[Choices]) -> type[Plan]:
     return type(f"{choices.__name__}Plan", (Plan, choices), {"__doc__": Plan.__doc__, "__module__": __name__})
+
+
+def _unpickled(workload: str, state: dict[Any, Any]) -> Plan:
+    found = _class_of(workload).__new__(_class_of(workload))
+    found.__setstate__(state)
+    return found
 
 
 def _check_offered(scheme: Scheme, workload: Workload) -> None:
