@@ -11,7 +11,7 @@ import typer
 
 from brainct.core.names import site_names
 from brainct.errors import Refused
-from brainct.flare.admin import Clock, Outcome, submit
+from brainct.flare.admin import Clock, FinishedJob, submit_job
 from brainct.flare.local_federation import Federation, prepare_poc
 from brainct.run.summary import last_lines
 
@@ -44,11 +44,11 @@ def main(
         if not workspace:
             shutil.rmtree(place, ignore_errors=True)
     phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in clock.seconds.items())
-    print(f"\nseconds: {phases} (of the job's, {outcome.record['seconds']:.1f} between its first and last order)\n")
+    print(f"\nseconds: {phases} (of the job's, {outcome.record.seconds:.1f} between its first and last request)\n")
     print(last_lines(outcome.record, results))
 
 
-def run(job: Path, sites: int, place: Path, clock: Clock, privacy: str = "open") -> Outcome:
+def run(job: Path, sites: int, place: Path, clock: Clock, privacy: str = "open") -> FinishedJob:
     """Run one job in a new federation whose kits and logs are in the folder `place`."""
     kits = prepare_poc(PROJECT, place, site_names(sites), POLICY, privacy)
     clock.note("prepare")
@@ -57,7 +57,7 @@ def run(job: Path, sites: int, place: Path, clock: Clock, privacy: str = "open")
         federation.ready()
         clock.note("start")
         with federation.session(LEAD) as session:
-            outcome = submit(session, job, place / "out", lambda line: print(line, flush=True), clock)
+            outcome = submit_job(session, job, place / "out", lambda line: print(line, flush=True), clock)
         federation.shut_down(ADMIN)
     clock.note("stop")
     return outcome

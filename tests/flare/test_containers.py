@@ -23,7 +23,7 @@ def test_kits_prepared_for_docker_kubernetes_and_slurm_get_the_narrow_policy_bac
             content = json.loads((kit / "local" / "resources.json").read_text())
             assert content["class_allow_list"] == [folders.ROUNDS, folders.SITE]
             assert any(launcher in part["path"] for part in content["components"])
-            findings = {each.what: each.status for each in check.check(kit, connect=False)}
+            findings = {each.subject: each.status for each in check.check_kit(kit, connect=False)}
             assert {findings[what] for what in ("policy", "logs", "rights", "privacy")} == {"PASS"}
 
 
