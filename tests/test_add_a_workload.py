@@ -69,3 +69,10 @@ def test_the_page_followed_literally_gives_the_mean_that_it_names(tmp_path, monk
 def test_a_job_that_the_workload_can_not_serve_is_refused_by_name(changes, words):
     with pytest.raises(Refused, match=words):
         plan_of({**json.loads(block("json")), **changes}, "the job")
+
+
+def test_a_workload_that_lacks_a_part_can_not_be_made():
+    from brainct.core.workload import Workload
+
+    with pytest.raises(TypeError, match="abstract method"):
+        type("Half", (Workload,), {"name": "half"})()

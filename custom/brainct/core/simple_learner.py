@@ -1,5 +1,6 @@
 """A learner to start from: one that refuses, by name, whatever its workload does not offer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -11,11 +12,10 @@ from brainct.core.workload import Context
 from brainct.errors import Declined
 
 
-class SimpleLearner:
-    """See core.learner.Learner; a workload overrides `initial`, `fit` and `evaluate`, and what else it can do."""
+class Bound:
+    """A learner's site, round and credentials, which its context gives."""
 
-    def __init__(self, context: Context):
-        self.context = context
+    context: Context
 
     @property
     def site(self) -> str:
@@ -32,10 +32,18 @@ class SimpleLearner:
         """What only this site can draw, sign or recognise."""
         return self.context.credentials
 
+
+class SimpleLearner(Bound, ABC):
+    """See core.learner.Learner; a workload overrides `initial`, `fit` and `evaluate`, and what else it can do."""
+
+    def __init__(self, context: Context):
+        self.context = context
+
+    @abstractmethod
     def initial(self) -> Model:
         """The model before round 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(
         self,
         weights: Weights,
@@ -49,11 +57,10 @@ class SimpleLearner:
         public_labels: PublicLabels | None = None,
     ) -> Fitted:
         """Train from these weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
         """The workload's scores on a fold."""
-        raise NotImplementedError
 
     def gradient(self, weights: Weights, *, batch: bool = False) -> Fitted:
         """Refused."""

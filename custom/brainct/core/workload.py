@@ -1,5 +1,6 @@
 """The seam through which a kind of data and model enters: everything that the run itself does not know."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,7 @@ class ScoreKeys:
         return (*self.numbers, *self.details, *self.classes, *self.rest)
 
 
-class Workload:
+class Workload(ABC):
     """One kind of data with its models, such as head CT or a table; registered in job.workloads by one line.
 
     A workload overrides what has no default here, and of the rest what it needs; docs/add_a_workload.md has an example.
@@ -79,33 +80,33 @@ class Workload:
     score_keys: ClassVar[ScoreKeys]
     headlines: ClassVar[Mapping[str, str]]
 
+    @abstractmethod
     def outputs(self, choices: Any) -> tuple[str, ...]:
         """Names of a model's outputs, in their order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def initial(self, choices: Any, seed: int, rounds: int) -> Model:
         """The model before round 0, whose weights follow from the seed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, file: Path | None, site: str, sites: Sequence[str], choices: Any) -> Any:
         """The data of one site, as its site file says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self, data: Any, public: bool = False) -> dict[str, Any]:
         """What leaves the site at the roll call: counts and a fingerprint, as `description` says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def samples(self, description: Mapping[str, Any], fold: str) -> int:
         """How many samples a site has in a fold, 0 for none, by its description."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learner(self, choices: Any, data: Any, context: Context, prepared: Any) -> Learner:
         """The learner of one site in one round."""
-        raise NotImplementedError
 
+    @abstractmethod
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
         """The numbers that `headlines` names, of a site's scores; None where there is none."""
-        raise NotImplementedError
 
     def missing(self, scores: Mapping[str, Any]) -> str | None:
         """Why a site's scores have no headline number; None where they have."""
@@ -124,7 +125,7 @@ class Workload:
         None where each site opens its own."""
         return None
 
-    def check(self, data: Any, choices: Any, site: str) -> None:
+    def check(self, data: Any, choices: Any, site: str) -> None:  # noqa: B027  (by default all data fit)
         """Refuse data that do not fit the job's choices."""
 
     def check_public(self, data: Any) -> None:

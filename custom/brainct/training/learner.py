@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainct.core.learner import Credentials, Fitted, Model, PublicLabels, Record, Transform
+from brainct.core.learner import Fitted, Model, PublicLabels, Record, Transform
+from brainct.core.simple_learner import Bound
 from brainct.core.weights import Weights, check_weights
 from brainct.core.workload import Context
 from brainct.errors import Refused
@@ -22,7 +23,7 @@ from brainct.training.task import TorchTask
 
 
 @dataclass
-class TorchLearner:
+class TorchLearner(Bound):
     """Trains, asks and evaluates one network on one site's samples; see core.learner.Learner.
 
     All randomness (order of batches, augmentation, dropout) follows from the run's seed, the site's name and the round.
@@ -39,21 +40,6 @@ class TorchLearner:
 
     def __post_init__(self) -> None:
         self.network = self.network.to(self.data.device)
-
-    @property
-    def site(self) -> str:
-        """Its name."""
-        return self.context.site
-
-    @property
-    def round(self) -> int:
-        """The round, from 0 on."""
-        return self.context.round
-
-    @property
-    def credentials(self) -> Credentials:
-        """The site's."""
-        return self.context.credentials
 
     @property
     def batch_size(self) -> int:
