@@ -16,8 +16,9 @@ from brainct.table.config import TableChoices, Task
 from brainct.table.demonstration import evenly, share
 from brainct.table.read import Floats, read_table
 from brainct.table.samples import Samples, samples_of, values_of
-from brainct.table.site_config import Split, TableFile, read_site_file
+from brainct.table.site_config import TableFile, read_site_file
 from brainct.training.data import FOLDS, Dataset, Fold, Public, no_public
+from brainct.training.site_choices import Split
 
 DEMONSTRATION = "DEMONSTRATION data of scikit-learn, partitioned among the sites; not this site's own"
 

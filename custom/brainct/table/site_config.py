@@ -5,37 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
+from brainct.training.site_choices import SiteChoices, Split
 from brainct.training.site_yaml import read_yaml
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Demonstration = Literal["breast_cancer", "wine", "digits"]
 
 
-class _Choices(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Split(_Choices):
-    """Fractions of the folds (sum 1), and the seed of the random split."""
-
-    train: Fraction = 0.6
-    valid: Fraction = 0.2
-    test: Fraction = 0.2
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> "Split":
-        if abs(self.train + self.valid + self.test - 1) > 1e-6 or self.train == 0:
-            raise ValueError("train, valid and test must add up to 1, and train be more than 0")
-        return self
-
-
-class TableFile(_Choices):
+class TableFile(SiteChoices):
     """One site's choices.
 
     kind: `table`, or `demo_table`, one of scikit-learn's data sets, partitioned among the sites. path: a CSV file with
