@@ -46,3 +46,9 @@ def simulate(job: Path, workspace: Path, sites: int, *options, watch=lambda proc
 def model_hash(text: str) -> str:
     """The hash on the very last line."""
     return re.fullmatch(r"model sha256: ([0-9a-f]{64})", text.rstrip("\n").splitlines()[-1])[1]
+
+
+def printed_hash(text: str) -> str:
+    """The one hash printed, wherever it is: threads of FLARE that still wait for a killed site may log after it."""
+    (found,) = re.findall(r"^model sha256: ([0-9a-f]{64})$", text, re.MULTILINE)
+    return found
