@@ -167,7 +167,7 @@ def bbp_map(sites: Sequence[Floats], prior: Prior, most: int, sweeps: int, order
         gain = _gain(
             scaled[site], [(scaled[other], place) for other, place in others.items()], len(scaled), prior, most
         )
-        places = {**others, site: _assigned(gain).astype(np.int64)}
+        places = {**others, site: _assigned(gain)}
     places = _without_gaps(places)
     return [places[site] for site in range(len(scaled))]
 
@@ -232,7 +232,7 @@ def _assigned(gain: Floats) -> Indices:
     """The column of each row, with the largest sum of gains."""
     from scipy.optimize import linear_sum_assignment  # most of a second, which every process of a run would wait
 
-    return np.asarray(linear_sum_assignment(gain, maximize=True)[1])
+    return np.asarray(linear_sum_assignment(gain, maximize=True)[1], np.int64)
 
 
 def _best(likeness: Floats, groups: int) -> Indices:
@@ -245,7 +245,6 @@ def _best(likeness: Floats, groups: int) -> Indices:
     blocks = likeness.reshape(groups, size, groups, size).swapaxes(1, 2)
     inner: Any = [[_assigned(block) for block in row] for row in blocks]
     values = [[blocks[p, q][np.arange(size), inner[p][q]].sum() for q in range(groups)] for p in range(groups)]
-    outer = _assigned(np.asarray(values))
-    index = np.concatenate([q * size + inner[p][q] for p, q in enumerate(outer)]).astype(np.int64)
+    index = np.concatenate([q * size + inner[p][q] for p, q in enumerate(_assigned(np.asarray(values)))])
     better = likeness[np.arange(len(index)), index].sum() - np.trace(likeness)
     return index if better > 1e-9 * np.abs(likeness).sum() else np.arange(len(index))
