@@ -46,7 +46,6 @@ def comparison_terms(title: str) -> dict[str, str]:
             "With more rounds the same seeds gained nothing beyond chance: the interval of the gain reaches 0."
         ),
         "Tuned arguments": (
-            "If a scheme has a grid, its point was chosen on validation scans, and only its test scores are "
-            "shown."
+            "If a scheme has a grid, its point was chosen on validation scans, and only its test scores are shown."
         ),
     }
