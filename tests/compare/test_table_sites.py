@@ -43,7 +43,8 @@ def test_no_sample_is_at_two_sites_or_in_two_folds():
     test, public = rows_of([opened[HELD_OUT_SITE]], "test"), [row.numpy().tobytes() for row in sites[0].public().inputs]
     assert [len(site.folds["train"]) for site in sites] == [12] * 3
     assert [len(site.folds["valid"]) for site in sites] == [8] * 3
-    assert len(test) == 569 - 3 * 20 - 20 and len(public) == 20
+    assert len(test) == 569 - 3 * 20 - 20
+    assert len(public) == 20
     assert len({*own, *test, *public}) == 569
     assert all(rows_of([site], "test") == test for site in sites)
 
@@ -57,7 +58,8 @@ def test_each_seed_has_another_partition_and_the_same_seed_the_same():
 def test_an_even_federation_gives_each_site_the_classes_in_the_shares_of_the_table():
     opened = TableFederation(data="digits", sites=20, samples=50, valid=0).open(3, plan(**DIGITS))
     counts = np.array([opened[f"site-{at}"].folds["train"].labels.sum(0).numpy() for at in range(1, 21)])
-    assert counts.min() >= 4 and counts.max() <= 6
+    assert counts.min() >= 4
+    assert counts.max() <= 6
 
 
 def test_label_skew_makes_sites_unequal_by_its_concentration():
@@ -72,7 +74,9 @@ def test_label_skew_makes_sites_unequal_by_its_concentration():
 def test_size_skew_keeps_the_mean_and_one_sample_at_least():
     federation = TableFederation(data="digits", sites=8, samples=20, skew="size", alpha=0.3, valid=0)
     sizes = [len(federation.open(2, plan(**DIGITS))[site].folds["train"]) for site in federation.names]
-    assert sum(sizes) == 160 and min(sizes) >= 1 and max(sizes) > 40
+    assert sum(sizes) == 160
+    assert min(sizes) >= 1
+    assert max(sizes) > 40
 
 
 @pytest.mark.parametrize(
@@ -108,12 +112,15 @@ def test_a_comparison_of_tables_ranks_schemes_and_bounds(tmp_path):
     assert {row.name for row in rows} == {"fedavg", "pooled", "alone", "finetune", "feddc"}
     assert all(0 < row.sites["site-1"].scores["log_loss"] < 2 for row in rows)
     held_out = {row.name: row.held_out() for row in rows if row.seed == 1 and row.grid.get("fit.rate", 1) > 0.01}
-    assert held_out["pooled"] > 0.95 and held_out["fedavg"] > 0.95
+    assert held_out["pooled"] > 0.95
+    assert held_out["fedavg"] > 0.95
     # all sites share one test fold, so that the delivered model has the same score at a site as outside
     fedavg = next(row for row in rows if row.name == "fedavg")
     assert fedavg.sites["site-1"].scores["auroc"] == fedavg.held_out()
     text = comparison_tables(rows)
-    assert "| scheme | seeds | AUROC ± SD, 95 % interval |" in text and "log loss" in text and "Brier" not in text
+    assert "| scheme | seeds | AUROC ± SD, 95 % interval |" in text
+    assert "log loss" in text
+    assert "Brier" not in text
     assert "`feddc fit.rate=0.1`" in text
 
 
