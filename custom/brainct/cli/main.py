@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from brainct.cli import jobs, kits, runs, site
+from brainct.cli import jobs, kits, model, runs, site
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
 from brainct.cli.data import data
@@ -27,6 +27,7 @@ for name, group in (
     ("jobs", jobs.app),
     ("runs", runs.app),
     ("kits", kits.app),
+    ("model", model.app),
     ("site", site.app),
     ("ledger", ledger_app),
     ("leakage", leakage_app),
