@@ -17,11 +17,12 @@ from brainct.cli.rehearse import rehearse
 from brainct.cli.report import report
 from brainct.cli.resume import resume
 from brainct.cli.schemes import schemes
+from brainct.cli.simulate import simulate
 from brainct.cli.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
-for command in (rehearse, resume, submit, data, predict, schemes, compare, barriers, report, privacy):
+for command in (rehearse, simulate, resume, submit, data, predict, schemes, compare, barriers, report, privacy):
     app.command()(command)
 for name, group in (
     ("jobs", jobs.app),
