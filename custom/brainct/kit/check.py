@@ -7,6 +7,7 @@ from cryptography.exceptions import InvalidSignature
 
 from brainct.errors import Refused
 from brainct.kit.certificate_checks import check_certificate, check_server
+from brainct.kit.certificates import common_name, own_certificate
 from brainct.kit.machine_checks import check_machine, check_package, check_scans
 from brainct.kit.policy_checks import check_policy, check_privacy, check_rights, check_storage
 from brainct.kit.policy_files import kind_of
@@ -34,8 +35,15 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         checks |= {"privacy": lambda: check_privacy(kit), "scans": lambda: check_scans(kit)}
         if connect:
             checks["server"] = lambda: check_server(kit)
-    first = CheckResult("kit", "PASS", f"{kit.resolve().name}, a {kind}'s")
-    return [first, *(result for subject, check in checks.items() for result in _results(subject, check))]
+    return [_name(kit, kind), *(result for subject, check in checks.items() for result in _results(subject, check))]
+
+
+def _name(kit: Path, kind: str) -> CheckResult:
+    """Whose kit it is, by its certificate: the folder may have any name."""
+    try:
+        return CheckResult("kit", "PASS", f"{common_name(own_certificate(kit))}, a {kind}'s, in {kit.resolve()}")
+    except (OSError, ValueError, IndexError) as error:
+        return CheckResult("kit", "FAIL", f"{kit.resolve().name}: its certificate can't be read ({error})")
 
 
 def _results(subject: str, check: Callable[[], Iterator[CheckResult]]) -> Iterator[CheckResult]:
