@@ -12,7 +12,9 @@ app = typer.Typer(help="FLARE's startup kits.", no_args_is_help=True)
 @app.command("lay", hidden=True, deprecated=True)  # its name in version 0.1
 def install(
     folder: Annotated[Path, typer.Argument(help="A startup kit, or a prod_NN folder with several.")],
-    policy: Annotated[Path, typer.Option(help="Folder of the policy templates.")] = Path("provisioning/policy"),
+    policy: Annotated[
+        Path | None, typer.Option(help="Folder of the policy templates. (default: those of the package)")
+    ] = None,
     replace: Annotated[
         bool, typer.Option(help="Replace files that differ; the previous file becomes NAME.before.")
     ] = False,
@@ -21,9 +23,13 @@ def install(
     ] = "standard",
 ) -> None:
     """Install the policy in each kit's local/: classes that a job may build, rights, privacy, logs and storage."""
-    from brainct.kit import policy_files
+    from brainct.kit import authority, formats, policy_files
 
-    for line in policy_files.install_policy(folder, policy, replace, privacy):
+    for name, kit in policy_files.kits_in(folder).items():
+        for step in formats.migrate(kit) if policy_files.kind_of(kit) in ("server", "hospital") else []:
+            print(f"{name}: {step}")
+    lines = policy_files.install_policy(folder, policy or policy_files.POLICY, replace, privacy)
+    for line in [*lines, *authority.protect_next_to(folder)]:
         print(line)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from brainct.cli import jobs, kits, runs, site
+from brainct.cli.backup import backup, restore
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
 from brainct.cli.data import data
@@ -21,7 +22,7 @@ from brainct.cli.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
-for command in (rehearse, resume, submit, data, predict, schemes, compare, barriers, report, privacy):
+for command in (rehearse, resume, submit, data, predict, schemes, compare, barriers, report, privacy, backup, restore):
     app.command()(command)
 for name, group in (
     ("jobs", jobs.app),

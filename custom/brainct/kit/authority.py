@@ -75,6 +75,14 @@ def protect(folder: Path) -> bool:
     return bool(open_ones)
 
 
+def protect_next_to(kits: Path) -> list[str]:
+    """Protect the state/ that FLARE leaves next to a prod_NN; a line if other users of the machine could read it."""
+    state = kits.resolve().parent / "state"
+    if not (state / STATE).is_file() or not protect(state):
+        return []
+    return [f"{state}: holds every private key; now readable by its owner alone"]
+
+
 def take_out(authority: Authority, names: Sequence[str]) -> None:
     """Remove the certificates of these from FLARE's state, whose next provisioning issues new ones."""
     state, current = authority.state(), authority.current()

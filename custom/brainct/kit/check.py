@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from brainct.errors import Refused
 from brainct.kit.certificate_checks import check_certificate, check_server
 from brainct.kit.certificates import common_name, own_certificate
+from brainct.kit.formats import FORMAT, check_format
 from brainct.kit.machine_checks import check_machine, check_package, check_scans
 from brainct.kit.policy_checks import check_policy, check_privacy, check_rights, check_storage
 from brainct.kit.policy_files import kind_of
@@ -28,6 +29,7 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         "certificate": lambda: check_certificate(kit, kind),
         "package": lambda: check_package(required),
         "machine": lambda: check_machine(kit),
+        "state": lambda: _state(kit),
     }
     if kind == "server":
         checks["storage"] = lambda: check_storage(kit)
@@ -36,6 +38,11 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         if connect:
             checks["server"] = lambda: check_server(kit)
     return [_name(kit, kind), *(result for subject, check in checks.items() for result in _results(subject, check))]
+
+
+def _state(kit: Path) -> Iterator[CheckResult]:
+    check_format(kit)
+    yield CheckResult("state", "PASS", f"what the kit stores is of format {FORMAT}, as this version writes it")
 
 
 def _name(kit: Path, kind: str) -> CheckResult:
