@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from brainct.cli import jobs, kits, model, runs, site
+from brainct.cli.backup import backup, restore
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
 from brainct.cli.data import data
@@ -22,7 +23,22 @@ from brainct.cli.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
-for command in (rehearse, simulate, resume, submit, data, predict, schemes, compare, barriers, report, privacy):
+COMMANDS = (
+    rehearse,
+    simulate,
+    resume,
+    submit,
+    data,
+    predict,
+    schemes,
+    compare,
+    barriers,
+    report,
+    privacy,
+    backup,
+    restore,
+)
+for command in COMMANDS:
     app.command()(command)
 for name, group in (
     ("jobs", jobs.app),

@@ -23,6 +23,7 @@ from brainct.core.names import run_name
 from brainct.errors import Refused
 from brainct.flare import logs, messages, simulator_patch
 from brainct.job.config import plan_of
+from brainct.kit.formats import check_format
 from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
@@ -77,7 +78,9 @@ class Rounds(Controller):  # type: ignore[misc]
     def _run(self) -> None:
         plan, folder = plan_of(self._choices, "the job"), self._run_dir() / "brainct"
         name = self._resume or self.fl_ctx.get_job_id()
-        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / run_name(name)
+        kit = Path(self.engine.get_workspace().get_root_dir())
+        check_format(kit)
+        states = kit / "brainct" / "runs" / run_name(name)
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         backend = os.environ.get("BRAINCT_WAY", "flare")

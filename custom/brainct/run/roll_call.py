@@ -30,8 +30,8 @@ def check_package(sites: Descriptions) -> None:
     own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
     if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
         raise Refused(
-            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
-            "`brainct site package` says which is installed"
+            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, machine by "
+            "machine in any order; runs begin once all have it. `brainct site package` says which is installed"
         )
 
 
