@@ -13,8 +13,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 
 from brainct.ct.folds import WINDOWS
+from brainct.ct.read.choices import TiltChoice
 from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SiteChoices, Split
 from brainct.errors import Refused
+from brainct.training.site_choices import Share
 from brainct.training.site_yaml import read_yaml
 
 SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest"]
@@ -22,6 +24,7 @@ FindingName = Literal["epidural", "intraparenchymal", "intraventricular", "subar
 
 
 ON_DISK = ("png_csv", "class_folders", "manifest")
+VOLUMES = ("class_folders", "manifest")
 KINDS_OF_KEY = {
     "root": ON_DISK,
     "labels": ("png_csv", "manifest"),
@@ -34,6 +37,10 @@ KINDS_OF_KEY = {
     "partition": ON_DISK,
     "public": ON_DISK,
     "pictures": ON_DISK,
+    "gantry_tilt": VOLUMES,
+    "nifti_axes": VOLUMES,
+    "on_unreadable": ON_DISK,
+    "unreadable_share": ON_DISK,
     "phantom": ("phantom",),
 }
 """Keys that only some kinds read; other kinds refuse them, because they would have no effect."""
@@ -43,7 +50,8 @@ class SiteFile(SiteChoices):
     """One site's choices.
 
     windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm. pictures: whether a report made on
-    this machine may show single scans; scans of the phantom may always be shown.
+    this machine may show single scans; scans of the phantom may always be shown. gantry_tilt, nifti_axes: see
+    ct.read.choices. on_unreadable, unreadable_share: whether scans that cannot be read are left out, up to this share.
     """
 
     kind: SourceKind
@@ -61,6 +69,10 @@ class SiteFile(SiteChoices):
     fov_mm: Annotated[float, Field(gt=0)] | None = None
     partition: Partition | None = None
     public: PublicSet | None = None
+    gantry_tilt: TiltChoice = "note"
+    nifti_axes: str | None = None
+    on_unreadable: Literal["refuse", "skip"] = "refuse"
+    unreadable_share: Share = 0.05
     pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
 
@@ -69,6 +81,13 @@ class SiteFile(SiteChoices):
     def _known_device(cls, got: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", got):
             raise ValueError(f"`device`: got {got!r}, wanted auto, cpu, cuda or cuda:N")
+        return got
+
+    @field_validator("nifti_axes")
+    @classmethod
+    def _known_axes(cls, got: str | None) -> str | None:
+        if got is not None and not re.fullmatch("[LR][AP][IS]|[AP][LR][IS]", got):
+            raise ValueError(f"`nifti_axes`: got {got!r}, wanted where the axes run, such as LPS or RAS, slices last")
         return got
 
     @field_validator("windows")
