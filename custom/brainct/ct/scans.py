@@ -45,7 +45,7 @@ class Scans:
 
 def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
-    entries, notes = list_scans(file)
+    entries, notes = list_scans(file, dims)
     found = render_all(entries, file, size, dims)
     notes += check_failed(found, file)
     entries, facts = [entries[at] for at in found.kept], found.facts

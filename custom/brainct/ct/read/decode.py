@@ -30,6 +30,8 @@ def read_whole(entry: ScanEntry, dims: int, how: ReadChoices = DEFAULT) -> tuple
     from brainct.ct.read import dicom, nifti  # slow imports that most runs do not need
 
     name = entry.path.name.lower()
+    if entry.files:
+        return dicom.read_slices(entry.files, entry.name, entry.root or entry.path.parent, how.tilt, dims == 3)
     if entry.path.is_dir():
         return dicom.read_series(entry.path, entry.name, entry.root, how.tilt, dims == 3)
     if name.endswith(image.SUFFIXES):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 
 from brainct.ct.preprocess import Pixels
 from brainct.ct.read import slices, stack
@@ -114,7 +115,10 @@ def _header(path: Path, name: str, root: Path | None) -> pydicom.Dataset:
 
 def _slices(header: pydicom.Dataset, name: str) -> list[Slice] | None:
     """The slices of a file, one a frame, or None for a localizer."""
-    with decoding(name, "an element of the header cannot be read", "export the original CT slice again"):
+    with (
+        disable_value_validation(),
+        decoding(name, *slices.ODD_ELEMENT),
+    ):
         if slices.is_scout(header):
             return None
         _check_header(header, name)

@@ -14,7 +14,8 @@ from brainct.errors import Refused
 class ScanEntry:
     """One scan to read. name: path relative to root. slice: 0-based slice of a volume; None for all of it.
 
-    root: the folder that must contain the file; by default the file's own folder.
+    root: the folder that must contain the file; by default the file's own folder. files: all of a series that lies
+    among others in a folder.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ScanEntry:
     fold: str | None = None
     slice: int | None = None
     root: Path | None = None
+    files: tuple[Path, ...] = ()
 
 
 Listing = tuple[list[ScanEntry], list[str]]

@@ -115,10 +115,11 @@ def labels_of(row: LabelRow, columns: Mapping[str, str], name: str) -> Labels:
         if cell not in _CELLS:
             raise Refused(f"{name}, row {row.line}, column `{column}`: got {cell!r}, wanted 0, 1 or nothing")
         labels[FINDINGS.index(finding)] = _CELLS[cell]
-    return _with_any(labels, f"{name}, row {row.line}")
+    return with_any(labels, f"{name}, row {row.line}")
 
 
-def _with_any(labels: Labels, where: str) -> Labels:
+def with_any(labels: Labels, where: str) -> Labels:
+    """The labels with `any` filled in if the subtypes decide it; Refused if they contradict it."""
     subtypes = labels[:ANY]
     positive, decided = bool((subtypes == 1).any()), not np.isnan(subtypes).any()
     if labels[ANY] == 0 and positive:

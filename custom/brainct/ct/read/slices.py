@@ -13,6 +13,8 @@ TILT = 0.5
 """Gantry tilt in degrees from which a note is made."""
 STEEP = 30.0
 """Degrees from which a slice is not axial; gantries do not tilt further."""
+ODD_ELEMENT = ("an element of the header cannot be read", "export the original CT slice again")
+"""What is said of a header that cannot be understood, and what to do."""
 _SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
 _DERIVED = {"MIP", "MINIP", "MPR", "AVERAGE", "VRT", "PROJECTION IMAGE", "CPR", "MINIP THIN", "MIP THIN"}
 _SHARP_NAMES = ("BONE", "EDGE", "LUNG", "SHARP", "ULTRA")
