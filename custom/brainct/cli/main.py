@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import typer
 
-from brainct.cli import jobs, kits, model, runs, site
+from brainct.cli import data, jobs, kits, model, runs, site
 from brainct.cli.backup import backup, restore
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
-from brainct.cli.data import data
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
 from brainct.cli.predict import predict
@@ -28,7 +27,6 @@ COMMANDS = (
     simulate,
     resume,
     submit,
-    data,
     predict,
     schemes,
     compare,
@@ -41,6 +39,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 for name, group in (
+    ("data", data.app),
     ("jobs", jobs.app),
     ("runs", runs.app),
     ("kits", kits.app),
