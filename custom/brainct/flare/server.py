@@ -20,7 +20,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from brainct.core import serialization
 from brainct.core.names import run_name
 from brainct.errors import Refused
-from brainct.flare import logs, messages, simulator_patch
+from brainct.flare import logs, messages, simulator_patch, statistics
 from brainct.job.config import plan_of
 from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
@@ -57,6 +57,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         simulator_patch.patch_simulator()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
+        self._record: RecordWriter | None = None
 
     def run(self) -> None:
         """Called by FLARE; a refusal ends the job with its sentence."""
@@ -74,6 +75,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._check_submitter(states / "submitter.json", name)
         backend = os.environ.get("BRAINCT_WAY", "flare")
         record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
+        self._record = record
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
@@ -134,6 +136,8 @@ class Rounds(ModelController):  # type: ignore[misc]
         A late report would show that too, but FLARE has the site drop it.
         """
         super().handle_event(event_type, fl_ctx)
+        if self._record:
+            statistics.tell(event_type, fl_ctx, self._record.record, self._inbox)
         if event_type == AppEventType.BEFORE_TRAIN_TASK and self._inbox:
             self._inbox.mark_fetched(fl_ctx.get_peer_context().get_identity_name())
 
