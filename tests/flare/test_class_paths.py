@@ -17,6 +17,7 @@ PATHS = {
     "brainct.flare.comeback.Launcher": JobLauncherSpec,
     "brainct.flare.comeback.Returning": FLComponent,
     "brainct.flare.shell.NoShell": FLComponent,
+    "brainct.flare.revocation.Revocations": FLComponent,
 }
 """Class path -> the class of FLARE that a kit or a job needs there."""
 

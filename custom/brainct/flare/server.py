@@ -21,8 +21,9 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from brainct.core import serialization
 from brainct.core.names import run_name
 from brainct.errors import Refused
-from brainct.flare import logs, messages, simulator_patch
+from brainct.flare import logs, messages, simulator_patch, statistics
 from brainct.job.config import plan_of
+from brainct.kit.formats import check_format
 from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
@@ -58,6 +59,7 @@ class Rounds(Controller):  # type: ignore[misc]
         simulator_patch.patch_simulator()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
+        self._record: RecordWriter | None = None
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Called by FLARE before the first task; nothing is to be prepared."""
@@ -77,11 +79,14 @@ class Rounds(Controller):  # type: ignore[misc]
     def _run(self) -> None:
         plan, folder = plan_of(self._choices, "the job"), self._run_dir() / "brainct"
         name = self._resume or self.fl_ctx.get_job_id()
-        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / run_name(name)
+        kit = Path(self.engine.get_workspace().get_root_dir())
+        check_format(kit)
+        states = kit / "brainct" / "runs" / run_name(name)
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         backend = os.environ.get("BRAINCT_WAY", "flare")
         record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
+        self._record = record
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
@@ -151,6 +156,12 @@ class Rounds(Controller):  # type: ignore[misc]
         for site in inbox.missing():
             if self.get_client_disconnect_time(site):
                 inbox.mark_lost(site, f"{site} is lost: FLARE hears nothing from its job")
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Called by FLARE at each of its events; those that ask for statistics get the run's."""
+        super().handle_event(event_type, fl_ctx)
+        if self._record:
+            statistics.tell(event_type, fl_ctx, self._record.record, self._inbox)
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainct.core import json_file
 from brainct.core.names import run_name
+from brainct.core.writable import check_writable
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
@@ -112,12 +113,15 @@ def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
 
 
 def resuming(job: Path, run: str, out: Path) -> Path:
-    """Write a copy of a job folder that resumes a run in FLARE; returns the new folder."""
+    """Write a copy of a job folder that resumes a run in FLARE, under a name of its own; returns the new folder."""
     read(job)
     run_name(run)
     if out.exists():
         raise Refused(f"{out} is there already; name another folder or remove it first")
+    check_writable(out.parent)
     shutil.copytree(job, out)
+    meta = _json(out / "meta.json")
+    (out / "meta.json").write_text(_text({**meta, "name": f"{meta.get('name', job.name)}-resumes-{run[:8]}"}))
     file = out / "app" / "config" / "config_fed_server.json"
     content = _json(file)
     for row in _workflows(content, file):
