@@ -78,8 +78,8 @@ def imported(folder: Path = FILE.parent) -> set[str]:
 
 
 def write() -> None:
-    """Make the table that of the installed FLARE, with the same names."""
-    names = {name: _shape(_named(name)) for name in sorted(TABLE["names"])}
+    """Make the table that of the installed FLARE, with the same names and what the room imports meanwhile."""
+    names = {name: _shape(_named(name)) for name in sorted({*TABLE["names"], *imported()})}
     inside = {name: {**one, "source": _source(_named(name))} for name, one in sorted(TABLE["inside"].items())}
     FILE.write_text(json.dumps({"flare": nvflare.__version__, "names": names, "inside": inside}, indent=1) + "\n")
 
