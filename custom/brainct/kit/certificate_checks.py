@@ -80,3 +80,10 @@ def _validity(subject: str, certificate: x509.Certificate) -> CheckResult:
         return CheckResult(subject, "FAIL", f"expired on {end:%Y-%m-%d}; ask the project administrator for a new kit")
     status: Status = "WARN" if end - now < SOON else "PASS"
     return CheckResult(subject, status, f"valid until {end:%Y-%m-%d}, {(end - now).days} days")
+
+
+def certificate_ends(kit: Path) -> dict[str, tuple[str, datetime]]:
+    """Of each certificate in a kit, by file name: whose it is, and when it ends."""
+    files = [path for path in sorted((kit / "startup").iterdir()) if path.suffix == ".crt" or path.name == "rootCA.pem"]
+    found = {path.name: _certificate(path) for path in files}
+    return {name: (_common_name(each), each.not_valid_after_utc) for name, each in found.items()}
