@@ -1,7 +1,8 @@
-"""Names of runs and sites: what they may look like, so that each can also be the name of a file."""
+"""Names of runs and sites, and of folders for FLARE: what they may look like."""
 
 import re
 from collections.abc import Collection, Mapping
+from os import PathLike, fspath
 
 from brainct.errors import Refused
 
@@ -29,6 +30,15 @@ def site_names(count: int) -> list[str]:
     if count < 1:
         raise Refused(f"--sites is {count}; wanted at least 1")
     return [f"site-{number}" for number in range(1, count + 1)]
+
+
+def check_path(path: str | PathLike[str], whose: str) -> None:
+    """Refuse a path in which FLARE can't start processes: it splits its command lines at these characters."""
+    if found := re.search(r"""[\s#"'\\*?\[]""", fspath(path)):
+        raise Refused(
+            f"{whose}, {fspath(path)}, has {found[0]!r} in its path, at which FLARE 2.9 splits its own command lines; "
+            "move it to a path without spaces, quotes, backslashes and the characters # * ? ["
+        )
 
 
 def listing(names: Collection[str], kind: str = "sites") -> str:

@@ -66,15 +66,19 @@ JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 
 def render(folder: Path) -> list[Path]:
     """Write every job of the table below this folder; returns the files that were not like that yet."""
+    return [file for name, choices in JOBS.items() for file in write(folder / name, name, choices)]
+
+
+def write(folder: Path, name: str, choices: Mapping[str, Any]) -> list[Path]:
+    """Write the job of this name and these choices, keys of Plan; returns the files that were not like that yet."""
     written = []
-    for name in JOBS:
-        for path, text in _files(name).items():
-            file = folder / name / path
-            if file.is_file() and file.read_text() == text:
-                continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            written.append(file)
+    for path, text in _files(name, choices).items():
+        file = folder / path
+        if file.is_file() and file.read_text() == text:
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        written.append(file)
     return written
 
 
@@ -126,8 +130,8 @@ def resuming(job: Path, run: str, out: Path) -> Path:
     return out
 
 
-def _files(name: str) -> dict[str, str]:
-    workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
+def _files(name: str, choices: Mapping[str, Any]) -> dict[str, str]:
+    workflow = {"id": "rounds", "path": ROUNDS, "args": choices}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
@@ -153,7 +157,7 @@ def _text(value: Any, indent: str = "", room: int = 100) -> str:
 
 
 def _findings(folder: Path, name: str) -> list[str]:
-    wanted = _files(name)
+    wanted = _files(name, JOBS[name])
     findings = []
     for path, text in wanted.items():
         file = folder / path

@@ -57,7 +57,8 @@ def load(folder: Path, run: str) -> State:
     if version != VERSION:
         raise Refused(
             f"run {run} was begun under brainct {version!s:.40} and can't be resumed under {VERSION}: their "
-            "checkpoints differ; resume it under the version that it began with, or begin it anew"
+            "checkpoints differ; resume it under the version that it began with, or begin it anew. The order: let runs "
+            "end, upgrade server and sites one after the other in any order, then begin new runs"
         )
     try:
         return State(memory, RunRecord.model_validate(content["record"]))

@@ -32,7 +32,8 @@ def check_package(sites: Descriptions) -> None:
     if differ := {site: other for site, other in others.items() if other != own}:
         raise Refused(
             f"the server's brainct is {own}, but {', '.join(reasons_of(differ, '{} has {}'))}; install the same one "
-            "everywhere, `brainct site package` says which is installed"
+            "everywhere, machine by machine in any order; runs begin once all have it. `brainct site package` says "
+            "which is installed"
         )
 
 
