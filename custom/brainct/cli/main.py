@@ -12,6 +12,7 @@ from brainct.cli.compare import compare
 from brainct.cli.data import data
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
+from brainct.cli.paper import paper
 from brainct.cli.predict import predict
 from brainct.cli.privacy import privacy
 from brainct.cli.rehearse import rehearse
@@ -22,7 +23,21 @@ from brainct.cli.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
-for command in (rehearse, resume, submit, data, predict, schemes, compare, barriers, report, privacy, backup, restore):
+for command in (
+    rehearse,
+    resume,
+    submit,
+    data,
+    predict,
+    schemes,
+    compare,
+    barriers,
+    report,
+    privacy,
+    backup,
+    restore,
+    paper,
+):
     app.command()(command)
 for name, group in (
     ("jobs", jobs.app),
