@@ -12,6 +12,7 @@ from brainct.cli.compare import compare
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
 from brainct.cli.metrics import metrics
+from brainct.cli.paper import paper
 from brainct.cli.predict import predict
 from brainct.cli.privacy import privacy
 from brainct.cli.rehearse import rehearse
@@ -37,6 +38,7 @@ COMMANDS = (
     metrics,
     backup,
     restore,
+    paper,
 )
 for command in COMMANDS:
     app.command()(command)
