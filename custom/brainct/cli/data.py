@@ -82,7 +82,7 @@ def index(
     if path is None or file is None or file.kind != "dicom" or file.root is None:
         raise Refused("`brainct data index` is for a site file of `kind: dicom`: name one")
     table = out or file.index or path.parent / "series.csv"
-    tree = tree_headers(file.root)
+    tree = tree_headers(file.root, file.cache)
     found = series_of(tree.headers, file.series)
     edited = edited_choices(table)
     write_series_table(table, found, edited)
