@@ -72,7 +72,7 @@ def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
         notes=(*notes, *_contradictions(digests, labels), *_notes(in_hu, None in patients, groups)),
-        names=tuple(map(_name, entries)),
+        names=tuple(map(scan_name, entries)),
         patients=_patient_numbers(patients),
         folder=found.folder,
     )
@@ -117,7 +117,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     )
 
 
-def _name(entry: ScanEntry) -> str:
+def scan_name(entry: ScanEntry) -> str:
     return entry.name if entry.slice is None else f"{entry.name}#{entry.slice}"
 
 
