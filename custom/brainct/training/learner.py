@@ -17,7 +17,7 @@ from brainct.errors import Refused
 from brainct.training.batches import batches, first_batch, in_order, seeded, united
 from brainct.training.data import Dataset, Fold
 from brainct.training.descent import Descent, optimizer_name, optimizer_of
-from brainct.training.networks import Adapted
+from brainct.training.networks import Adapted, channels_last
 from brainct.training.private import PrivateTraining, noised_gradients, sample_gradients
 from brainct.training.task import TorchTask
 
@@ -222,7 +222,7 @@ class TorchLearner(Bound):
         return fold
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.network_input(inputs))
+        logits: Tensor = self.network(channels_last(self.network_input(inputs)))
         return logits
 
     def _load(self, weights: Weights) -> None:
