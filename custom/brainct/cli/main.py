@@ -11,6 +11,8 @@ from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
+from brainct.cli.metrics import metrics
+from brainct.cli.paper import paper
 from brainct.cli.predict import predict
 from brainct.cli.privacy import privacy
 from brainct.cli.rehearse import rehearse
@@ -33,8 +35,10 @@ COMMANDS = (
     barriers,
     report,
     privacy,
+    metrics,
     backup,
     restore,
+    paper,
 )
 for command in COMMANDS:
     app.command()(command)
