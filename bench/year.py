@@ -291,10 +291,11 @@ def main(folder: Path, *chosen: str) -> int:
     os.environ["BRAINCT_SITE"] = str(folder.resolve() / "site.yaml")
     with theatre(folder.resolve()) as stage:
         year = Year(folder.resolve(), stage)
-        year.same("January: four hospitals", stage.play())
-        for scene in SCENES:
-            if not chosen or scene.__name__ in chosen:
-                scene(year)
+        if not chosen:
+            year.same("January: four hospitals", stage.play())
+        known = {scene.__name__: scene for scene in SCENES}
+        for name in chosen or known:
+            known[name](year)
     print(
         f"{len(year.failures)} failed{': ' if year.failures else ''}{', '.join(year.failures)}; undisturbed {year.calm}"
     )
