@@ -41,6 +41,16 @@ def test_each_kind_of_kit_gets_its_policy_and_a_person_gets_none(prod):
     assert set(policy_files.install_policy(prod, POLICY)) == {line.replace("installed", "up to date") for line in lines}
 
 
+def test_a_relays_kit_is_known_and_gets_no_policy(prod):
+    """A relay of FLARE runs no job: it has no components that a policy could forbid."""
+    (prod / "relay-1" / "startup").mkdir(parents=True)
+    (prod / "relay-1" / "startup" / "fed_relay.json").write_text("{}")
+    lines = policy_files.install_policy(prod, POLICY)
+    assert policy_files.kind_of(prod / "relay-1") == "relay"
+    assert "relay-1: a relay runs no job and gets no policy; whoever runs it can read what it passes on" in lines
+    assert not (prod / "relay-1" / "local").exists()
+
+
 def test_the_server_stores_jobs_in_its_own_kit(prod):
     policy_files.install_policy(prod / "server", POLICY)
     content = json.loads((prod / "server" / "local" / "resources.json").read_text())

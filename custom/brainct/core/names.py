@@ -1,8 +1,12 @@
 """Names of runs and sites: what they may look like, so that each can also be the name of a file."""
 
 import re
+from collections.abc import Collection
 
 from brainct.errors import Refused
+
+MOST = 8
+"""Names that a line lists; more are counted."""
 
 
 def run_name(name: str) -> str:
@@ -10,6 +14,14 @@ def run_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise Refused(f"the run is called {name[:80]!r}; wanted letters, digits, - and _, at most 64")
     return name
+
+
+def listed(names: Collection[str], what: str = "sites") -> str:
+    """Names joined by commas; of many the first two, and how many they are: a line of 441 names says nothing."""
+    if len(names) <= MOST:
+        return ", ".join(names)
+    first, second, *_ = names
+    return f"{len(names)} {what} ({first}, {second}, ...)"
 
 
 def names_of(text: str) -> list[str]:

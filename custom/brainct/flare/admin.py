@@ -16,6 +16,7 @@ from typing import Any
 from nvflare.fuel.flare_api.api_spec import NoConnection
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
+from brainct.core.names import listed
 from brainct.errors import Refused
 from brainct.kit.policy_files import kind_of
 from brainct.run.run_record import RunRecord, read_record
@@ -91,7 +92,7 @@ def await_sites(session: Session, sites: Collection[str], timeout: float = 180) 
     until = time.monotonic() + timeout
     while missing := set(sites) - {client.name for client in session.get_system_info().client_info}:
         if time.monotonic() > until:
-            raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
+            raise Refused(f"{listed(sorted(missing))} did not reach the server within {timeout:.0f} s")
         time.sleep(JOB_POLL_SECONDS)
 
 

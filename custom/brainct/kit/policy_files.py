@@ -6,7 +6,12 @@ from pathlib import Path
 
 from brainct.errors import Refused
 
-KIT_KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
+KIT_KINDS = {
+    "fed_server.json": "server",
+    "fed_client.json": "hospital",
+    "fed_admin.json": "person",
+    "fed_relay.json": "relay",
+}
 POLICY = Path("provisioning/policy")
 PRIVACY = "standard"
 """The privacy policy of a hospital that does not choose one."""
@@ -20,7 +25,7 @@ PLACE = "{kit}"
 
 
 def kind_of(kit: Path) -> str | None:
-    """`server`, `hospital` or `person`; None if the folder is no startup kit."""
+    """`server`, `hospital`, `person` or `relay`; None if the folder is no startup kit."""
     return next((kind for name, kind in KIT_KINDS.items() if (kit / "startup" / name).is_file()), None)
 
 
@@ -43,6 +48,8 @@ def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, p
     """
     lines = []
     for name, kit in kits_in(folder).items():
+        if kind_of(kit) == "relay":
+            lines.append(f"{name}: a relay runs no job and gets no policy; whoever runs it can read what it passes on")
         for target, template in _templates(policy, kind_of(kit), privacy):
             lines.append(f"{name}/local/{target}: {_install_file(template, kit, target, replace)}")
     return lines
@@ -50,7 +57,7 @@ def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, p
 
 def _templates(policy: Path, kind: str | None, privacy: str) -> list[tuple[str, Path]]:
     """Each file of the policy: its name in a kit's local/ and its template."""
-    if kind == "person":
+    if kind in ("person", "relay"):
         return []
     found = []
     for part in ("all", str(kind), "privacy"):

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from brainct.core import serialization
+from brainct.core.names import listed
 from brainct.core.scheme import Scheme, Task
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.protocol.requests import DescribeRequest, EvaluateRequest, Request, TrainRequest, task_to_plain
-from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
+from brainct.run.inbox import Inbox, Reports, TooFew, by_reason, report_reader
 from brainct.run.record import RecordWriter
 
 FOLLOW_UP = "follow-up"
@@ -79,8 +80,8 @@ class Exchanges:
             if not step:
                 raise
             self.log(str(few))
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{name}: lost {site} ({reason})")
+        for reason, whose in by_reason(inbox.lost).items():
+            self.log(f"{name}: lost {listed(whose)} ({reason})")
         self._late = (self._late - set(tasks)) | inbox.silent
         return ExchangeResult(reports, _sizes(requests), inbox.received, inbox.lost, inbox.seconds)
 
@@ -93,8 +94,8 @@ class Exchanges:
         )
         self.transport(dict.fromkeys(self.sites, request), inbox)
         scores = inbox.close()
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{name}: without {site} ({reason})")
+        for reason, whose in by_reason(inbox.lost).items():
+            self.log(f"{name}: without {listed(whose)} ({reason})")
         return scores
 
     def slowest(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.names import listed
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
@@ -46,7 +47,7 @@ def rehearse(
     """
     unknown = sorted({site for site, _ in lose} - set(sites))
     if unknown:
-        raise Refused(f"--lose names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+        raise Refused(f"--lose names {listed(unknown)}; the sites are {listed(sites)}")
     plan.check_sites(len(sites))
     record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brainct.core.names import listed
 from brainct.core.version import fingerprint
 from brainct.errors import Refused
 
@@ -30,7 +31,7 @@ def check_package(sites: Descriptions) -> None:
     own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
     if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
         raise Refused(
-            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
+            f"the server's brainct is {own}, but {listed(differ)}; install the same one everywhere, "
             "`brainct site package` says which is installed"
         )
 
@@ -42,7 +43,7 @@ def public_samples(sites: Descriptions) -> int:
         public = sites[site]["public"]
         holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
     if len(holders) > 1:
-        sets = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
+        sets = "; ".join(f"{listed(whose)}: {which}" for which, whose in holders.items())
         raise Refused(f"the sites have different public sets ({sets}); give every site the same one")
     samples: int = next(iter(sites.values()))["public"]["scans"]
     return samples
