@@ -12,7 +12,8 @@ KIT_KINDS = {
     "fed_admin.json": "person",
     "fed_relay.json": "relay",
 }
-POLICY = Path("provisioning/policy")
+POLICY = Path(__file__).parent / "policy"
+"""The templates that came with the package; in a checkout a link to provisioning/policy."""
 PRIVACY = "standard"
 """The privacy policy of a hospital that does not choose one."""
 LAUNCHER = "process_launcher"
@@ -46,10 +47,13 @@ def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, p
     An existing file that differs is the site's own decision; it stays unless `replace`. A server's storage paths are
     absolute, so a server's policy is installed where the server will run.
     """
-    lines = []
-    for name, kit in kits_in(folder).items():
-        if kind_of(kit) == "relay":
-            lines.append(f"{name}: a relay runs no job and gets no policy; whoever runs it can read what it passes on")
+    lines, kits = [], kits_in(folder)
+    if relays := [name for name, kit in kits.items() if kind_of(kit) == "relay"]:
+        raise Refused(
+            f"{', '.join(relays)} is a relay: brainct has no policy for relays, and its kit would run without one; "
+            "remove it from project.yml, so that hospitals connect to the server, and provision again"
+        )
+    for name, kit in kits.items():
         for target, template in _templates(policy, kind_of(kit), privacy):
             lines.append(f"{name}/local/{target}: {_install_file(template, kit, target, replace)}")
     return lines
@@ -57,7 +61,7 @@ def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, p
 
 def _templates(policy: Path, kind: str | None, privacy: str) -> list[tuple[str, Path]]:
     """Each file of the policy: its name in a kit's local/ and its template."""
-    if kind in ("person", "relay"):
+    if kind == "person":
         return []
     found = []
     for part in ("all", str(kind), "privacy"):

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from brainct.core import serialization
-from brainct.core.names import listed
+from brainct.core.names import reasons_of
 from brainct.core.scheme import Scheme, Task
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.protocol.requests import DescribeRequest, EvaluateRequest, Request, TrainRequest, task_to_plain
-from brainct.run.inbox import Inbox, Reports, TooFew, by_reason, report_reader
+from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
 from brainct.run.record import RecordWriter
 
 FOLLOW_UP = "follow-up"
@@ -80,8 +80,8 @@ class Exchanges:
             if not step:
                 raise
             self.log(str(few))
-        for reason, whose in by_reason(inbox.lost).items():
-            self.log(f"{name}: lost {listed(whose)} ({reason})")
+        for words in reasons_of(inbox.lost, "{} ({})"):
+            self.log(f"{name}: lost {words}")
         self._late = (self._late - set(tasks)) | inbox.silent
         return ExchangeResult(reports, _sizes(requests), inbox.received, inbox.lost, inbox.seconds)
 
@@ -94,8 +94,8 @@ class Exchanges:
         )
         self.transport(dict.fromkeys(self.sites, request), inbox)
         scores = inbox.close()
-        for reason, whose in by_reason(inbox.lost).items():
-            self.log(f"{name}: without {listed(whose)} ({reason})")
+        for words in reasons_of(inbox.lost, "{} ({})"):
+            self.log(f"{name}: without {words}")
         return scores
 
     def slowest(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from brainct.core import serialization
-from brainct.core.names import listed
+from brainct.core.names import reasons_of
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Scheme, Task
 from brainct.core.weights import nbytes
@@ -22,14 +22,6 @@ EXTRA = 2**20
 """Bytes that a report may have in addition to its weights, and as many more as its task's weights have."""
 IN_MEMORY = 256 * 2**20
 """Bytes of reports that a round holds in memory; the others wait on disk."""
-
-
-def by_reason(lost: Mapping[str, str]) -> dict[str, list[str]]:
-    """The sites lost for each reason; of reasons that differ in the site's own name alone, the first one's counts."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for site, reason in sorted(lost.items()):
-        found.setdefault(reason.replace(site, ""), (reason, []))[1].append(site)
-    return dict(found.values())
 
 
 class TooFew(Refused):
@@ -138,9 +130,8 @@ class Inbox(Generic[T]):
             for site in self.missing():
                 self.lost[site] = "no reply in time"
             if len(self.replies) < self.quorum:
-                reasons = "; ".join(f"{listed(whose)}: {reason}" for reason, whose in by_reason(self.lost).items())
                 got = f"{len(self.replies)} of {len(self.asked)} sites replied, the quorum is {self.quorum}"
-                raise TooFew(f"{self.name} can't be closed: {got}. {reasons}")
+                raise TooFew(f"{self.name} can't be closed: {got}. {'; '.join(reasons_of(self.lost))}")
             return {site: self.replies[site] for site in self.asked if site in self.replies}
 
     def _read(self, site: str, message: Any) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from brainct.core.names import MOST, listed
-from brainct.run.inbox import by_reason
+from brainct.core.names import listing
 from brainct.run.record import participation
 from brainct.run.run_record import FILE, Participation, RunRecord
 
 SHOWN = 2
 """Headline numbers of the workload in the table."""
-MOST_ROWS = 32
+MOST_ROWS, FIRST_ROWS = 32, 8
 """Sites that the table lists; of more it lists the first few."""
 
 
@@ -23,7 +22,7 @@ def table(record: RunRecord) -> str:
     """A line for each site, or for the first of many; then a line for each reason for which rounds were missed."""
     headlines = dict(list(record.workload.headlines.items())[:SHOWN])
     rows, parts = [("site", "samples (train/test)", *headlines.values(), "rounds")], participation(record)
-    for site in list(parts)[: len(parts) if len(parts) <= MOST_ROWS else MOST]:
+    for site in list(parts)[: len(parts) if len(parts) <= MOST_ROWS else FIRST_ROWS]:
         part = parts[site]
         folds = "/".join(str(record.samples(site, fold)) for fold in ("train", "test"))
         took = f"{part.took_part} of {part.asked}"
@@ -37,16 +36,12 @@ def table(record: RunRecord) -> str:
 
 def _missed(parts: Mapping[str, Participation]) -> list[str]:
     """Sites that missed the same rounds for the same reason share a line."""
-    by_rounds: dict[str, dict[str, str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for site, part in parts.items():
         for reason in dict.fromkeys(part.lost.values()):
             numbers = ", ".join(number for number, other in part.lost.items() if other == reason)
-            by_rounds.setdefault(numbers, {})[site] = reason
-    return [
-        f"{listed(whose)} missed round {numbers}: {reason}"
-        for numbers, reasons in by_rounds.items()
-        for reason, whose in by_reason(reasons).items()
-    ]
+            alike.setdefault((numbers, reason), []).append(site)
+    return [f"{listing(whose)} missed round {numbers}: {reason}" for (numbers, reason), whose in alike.items()]
 
 
 def _numbers(record: RunRecord, site: str, names: Iterable[str]) -> list[str]:

@@ -219,7 +219,7 @@ class TorchLearner(Bound):
     def _train(self) -> Fold:
         fold = self.data.folds["train"]
         if not len(fold) or not fold.labels.isfinite().any():
-            raise Refused(f"{self.site} has no labelled training sample; see `brainct data` for what was found")
+            raise Refused(f"{self.site} has no labelled training sample; see `brainct data show` for what was found")
         return fold
 
     def _logits(self, inputs: Tensor) -> Tensor:
