@@ -26,7 +26,7 @@ def test_a_fused_optimiser_takes_the_steps_of_the_plain_one(name):
             optimizer.zero_grad()
             parameter.pow(4).sum().backward()
             optimizer.step()
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert float((ours - theirs).abs().max()) < 1e-6
 
 
 def test_a_network_gets_images_with_their_channels_next_to_each_other():
@@ -55,7 +55,7 @@ def test_bfloat16_trains_in_mixed_precision_and_gives_the_same_bits_twice():
     assert sha256(fits[1]) == sha256(fits[2]) != sha256(fits[0])
     for key, value in fits[0].items():
         assert fits[1][key].dtype == torch.float32
-        torch.testing.assert_close(fits[1][key], value, rtol=0, atol=0.02)
+        assert float((fits[1][key] - value).abs().max()) < 0.02
 
 
 def test_a_gpu_is_told_to_give_the_same_bits():
