@@ -177,9 +177,7 @@ def _with(dag: Graph, i: int, j: int, kind: str) -> Graph:
     return found
 
 
-def _moves(
-    score: Environments, dag: Graph, most: int, forbidden: Graph | None
-) -> list[tuple[float, int, int, str]]:
+def _moves(score: Environments, dag: Graph, most: int, forbidden: Graph | None) -> list[tuple[float, int, int, str]]:
     """(gain, i, j, kind) of all single changes to the edge i -> j."""
     families = families_of(dag)
     now = [score.group(one).value for one in families]
