@@ -1,4 +1,4 @@
-"""Opens a site's scans: reads them, splits them into folds, and checks the folds; writes nothing decoded to disk."""
+"""Opens a site's scans: reads them, splits them into folds, and checks the folds."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from brainct.core.determinism import same_bits_on_a_gpu
+from brainct.ct.cache import fold_images
 from brainct.ct.folds import FINDINGS
 from brainct.ct.partition import PUBLIC, partition_scans
 from brainct.ct.public import public_of, public_phantom_of
@@ -129,7 +130,7 @@ def _images(scans: Scans, folds: Mapping[str, Ints], set_aside: Ints) -> dict[tu
     } | {COMMON: set_aside}
     if len(folds) > 1:
         return shared_views(scans.images, sets)
-    return {key: scans.images[which] for key, which in sets.items()}
+    return {key: fold_images(scans.images, which, scans.folder) for key, which in sets.items()}
 
 
 def _of_site(images: Mapping[tuple[str, str], Tensor], site: str) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import psutil
 import yaml
 from nvflare.fuel.flare_api.flare_api import Session
 
-from brainct.core.names import listing
+from brainct.core.names import check_path, listing
 from brainct.errors import Refused
 from brainct.flare.admin import JOB_POLL_SECONDS, session_of
 from brainct.flare.processes import VARIABLE, end_processes, marked_processes
@@ -129,6 +129,7 @@ class Federation:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         kit = self.kits[name]
+        check_path(kit, f"the kit of {name}")
         marks = {**self._extra, VARIABLE: f"{self.mark}:{name}"}
         with (kit / "console.txt").open("ab") as console:
             return subprocess.Popen(

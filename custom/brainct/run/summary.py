@@ -7,6 +7,7 @@ from brainct.core.names import listing
 from brainct.run.record import participation
 from brainct.run.run_record import FILE, Participation, RunRecord
 
+FORMS = {"rounded": "rounded", "noised": "noised", "never": "withheld"}
 SHOWN = 2
 """Headline numbers of the workload in the table."""
 MOST_ROWS, FIRST_ROWS = 32, 8
@@ -15,7 +16,27 @@ MOST_ROWS, FIRST_ROWS = 32, 8
 
 def last_lines(record: RunRecord, folder: Path) -> str:
     """The table, the folder of the results and the model's hash."""
-    return f"{table(record)}\n\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+    return f"{table(record)}\n{chosen(record)}\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+
+
+def chosen(record: RunRecord) -> str:
+    """What the sites' validation scores decided, in a line; empty for a job without a selection."""
+    found = record.selection
+    if found is None:
+        return ""
+    title = record.workload.headlines.get(found.score, found.score)
+    if found.round is None:
+        return f"no site sent a validation {title}: no round is the best, and none ended the run\n"
+    words = f"best validation {title} {found.value:.3f} after round {found.round} (mean over {len(found.sites)} sites)"
+    if found.model_sha256:
+        words += f", its model in best.safetensors (sha256 {found.model_sha256})"
+    if found.stopped_after is not None:
+        words += f"; the run ended after round {found.stopped_after}, as the score rose no more"
+    if found.score_forms:
+        by_form = {FORMS[form]: [site for site, one in found.score_forms.items() if one == form] for form in FORMS}
+        forms = ", ".join(f"{form} by {listing(sites)}" for form, sites in by_form.items() if sites)
+        words += f"; by policy, scores were {forms}"
+    return words + "\n"
 
 
 def table(record: RunRecord) -> str:

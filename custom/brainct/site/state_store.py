@@ -15,7 +15,8 @@ NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
 """Of a run in which the site has replied in no round yet; answers: of that round, by step, each with its request's
 digest."""
 
-CLOSED = ".closed.json"
+CLOSED, RESTORED = ".closed.json", "restored.json"
+"""In a run's folder: the site takes no further part. In the folder of all runs: it lacks those after a backup."""
 
 
 def close_runs(folder: Path, site: str, backup: str) -> int:
@@ -26,6 +27,7 @@ def close_runs(folder: Path, site: str, backup: str) -> int:
     runs = sorted(path for path in folder.glob("*") if path.is_dir())
     for run in runs:
         serialization.write(run / f"{site}{CLOSED}", json.dumps({"backup": backup}).encode(), private=True)
+    serialization.write(folder / RESTORED, json.dumps({"backup": backup}).encode(), private=True)
     return len(runs)
 
 
@@ -92,10 +94,14 @@ class StateStore:
         """Replace what `scores` gives."""
         self._write(self._file(run, ".scores.json"), scores)
 
-    def closed(self, run: str) -> str:
-        """Why the site takes no further part in a run, in a clause; empty if it does."""
-        found = self._read(self._file(run, CLOSED)) or {}
-        return f"its state of this run was restored from a backup of {found['backup']}" if found else ""
+    def closed(self, run: str, new: bool) -> str:
+        """Why the site takes no further part in a run, in a clause; empty if it does. new: the run begins now."""
+        found = self._read(self._file(run, CLOSED))
+        if found is None and not new and self.terms(run) is None:
+            found = self._read(self.folder / RESTORED)
+        return (
+            f"its state was restored from a backup of {found['backup']}, before the run's last round" if found else ""
+        )
 
     def run_secret(self, run: str) -> bytes:
         """32 bytes from the machine's own randomness, drawn once in a run."""
