@@ -30,6 +30,7 @@ def test_what_is_no_cluster_is_refused(cluster, sentence):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_two_workers_of_which_one_is_killed_give_the_ledger_of_this_machine(tmp_path):
     comparison, killed = tiny_comparison(schemes=["feddc"], rounds=1), []
     compare(comparison, tmp_path / "here", log=quiet)
