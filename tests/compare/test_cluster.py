@@ -19,7 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 
 @pytest.mark.parametrize(
     ("cluster", "sentence"),
-    [("10.0.0.5", "wanted tcp://HOST:PORT"), ("tcp://127.0.0.1:9", "no Dask scheduler answers there")],
+    [
+        ("10.0.0.5", "wanted tcp://HOST:PORT"),
+        pytest.param("tcp://127.0.0.1:9", "no Dask scheduler answers there", marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_no_cluster_is_refused(cluster, sentence):
     with pytest.raises(Refused, match=sentence), client_of(cluster, 1, quiet):
@@ -27,8 +30,9 @@ def test_what_is_no_cluster_is_refused(cluster, sentence):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_two_workers_of_which_one_is_killed_give_the_ledger_of_this_machine(tmp_path):
-    comparison, killed = tiny_comparison(schemes=["fedavg", "feddc"], seeds=2, rounds=2), []
+    comparison, killed = tiny_comparison(schemes=["feddc"], rounds=1), []
     compare(comparison, tmp_path / "here", log=quiet)
     with client_of("local", 2, quiet) as client:
 
@@ -42,8 +46,9 @@ def test_two_workers_of_which_one_is_killed_give_the_ledger_of_this_machine(tmp_
         there = tmp_path / "there" / LEDGER
         do_runs(Campaign(comparison, there, 2, EndedRuns([], ()), kill_a_busy_worker, 0), client)
     assert killed
-    assert untimed(tmp_path / "there") == untimed(tmp_path / "here")
-    assert all(row["status"] == "done" for row in untimed(tmp_path / "there"))
+    assert [row["error"] for row in untimed(tmp_path / "there") if row["status"] != "done"] == []
+    for there, here in zip(untimed(tmp_path / "there"), untimed(tmp_path / "here"), strict=True):
+        assert {key: value for key, value in there.items() if value != here[key]} == {}
 
 
 @pytest.mark.slow
