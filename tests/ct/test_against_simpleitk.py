@@ -56,3 +56,18 @@ def test_what_is_compressed_without_loss_has_the_hu_of_the_original(tmp_path: Pa
     header.save_as(tmp_path / "a.dcm")
     np.testing.assert_array_equal(read_file(tmp_path / "a.dcm", "a.dcm")[0].values, np.round(head(1)))
     np.testing.assert_array_equal(by_simpleitk(tmp_path / "a.dcm"), np.round(head(1)))
+
+
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"])
+def test_each_decoder_of_the_extra_gives_the_values_of_the_uncompressed_file(tmp_path: Path, name: str) -> None:
+    """pydicom ships one image in four syntaxes; as CT, its stored values are read as HU."""
+    read = []
+    for each in ("MR_small.dcm", name):
+        header = pydicom.dcmread(FOLDER / each)
+        header.Modality, header.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
+        header.RescaleSlope, header.RescaleIntercept = 1, -1024
+        header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        header.save_as(tmp_path / each)
+        read.append(read_file(tmp_path / each, each)[0].values)
+    np.testing.assert_array_equal(*read)
+    assert read[0].std() > 10

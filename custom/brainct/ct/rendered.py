@@ -26,7 +26,7 @@ class ScanFacts:
     """What is known of one decoded scan; names nobody.
 
     digest: 64 hex digits of the pixels. size: voxels along each axis. spacing: mm along each, if known.
-    percentiles: of the values, at 1, 50 and 99 %; HU where `hu`, else grey. notes: of its reader.
+    percentiles: of every fourth row and column, at 1, 50 and 99 %; HU where `hu`, else grey. notes: of its reader.
     """
 
     digest: str
@@ -136,7 +136,8 @@ def _one(
 
 
 def _facts(pixels: Pixels, notes: Sequence[str]) -> ScanFacts:
-    low, middle, high = np.percentile(pixels.values, (1, 50, 99)).tolist()
+    some = pixels.values[::4, ::4]  # sorting all of them would take as long as decoding them
+    low, middle, high = np.percentile(some, (1, 50, 99)).tolist()
     return ScanFacts(
         pixels.digest().hex(), pixels.hu, pixels.values.shape, pixels.spacing, (low, middle, high), tuple(notes)
     )

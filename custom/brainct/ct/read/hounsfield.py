@@ -37,7 +37,7 @@ def hounsfield(
     slope, intercept = scale
     outside = _padding(header, stored)
     hu = stored * np.float32(slope) + np.float32(intercept)
-    inside = hu[~outside]
+    inside = hu[~outside] if outside.any() else hu
     _check_once(hu, outside, intercept, name)
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
         _check_border(hu, outside, name)
@@ -63,6 +63,8 @@ def _padding(header: pydicom.Dataset, stored: NDArray[np.float32]) -> NDArray[np
 
 def _check_once(hu: NDArray[np.float32], outside: NDArray[np.bool_], intercept: float, name: str) -> None:
     """Refuse an intercept that was applied twice: air then is near -2000 and brain, near -990, looks like air."""
+    if hu.min() >= BELOW_AIR:
+        return
     rows, columns = (np.linspace(-1, 1, length) for length in hu.shape)
     seen = hu[(np.hypot(rows[:, None], columns) < _CIRCLE) & ~outside]
     middle = hu[hu.shape[0] // 4 : -(hu.shape[0] // 4) or None, hu.shape[1] // 4 : -(hu.shape[1] // 4) or None]
