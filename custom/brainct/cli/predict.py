@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ def predict(
 def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequence[str], Tensor, Sequence[str]]":
     """The scans' names, (N, 6) probabilities, and notes on the scans."""
     from brainct.core.learner import Learner
+    from brainct.ct.config import ct_choices
     from brainct.ct.dataset import every_scan
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network

@@ -6,6 +6,7 @@ from torch import nn
 
 from brainct.core.learner import Model
 from brainct.core.weights import Weights
+from brainct.ct import class_paths
 from brainct.ct.config import Network
 from brainct.ct.folds import FINDINGS
 from brainct.ct.networks import NETWORKS, build
@@ -20,7 +21,10 @@ def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
 
 def network_of(network: Network, seed: int) -> nn.Module:
     """The network with its seeded weights."""
-    return build(network.architecture, network.channels, network.size, network.dims, seed, **network.options)
+    chosen = (network.channels, network.size, network.dims, seed)
+    if class_paths.is_path(network.architecture):
+        return class_paths.build(network.architecture, *chosen, outputs=len(FINDINGS), options=network.options)
+    return build(network.architecture, *chosen, **network.options)
 
 
 def network_like(network: Network, seed: int, weights: Weights) -> nn.Module:
@@ -28,5 +32,6 @@ def network_like(network: Network, seed: int, weights: Weights) -> nn.Module:
 
     So is a model.safetensors of grown widths loaded: network_like(network, seed, weights).load_state_dict(weights).
     """
-    options = {**network.options, **NETWORKS[network.architecture].options_of(weights)}
+    known = NETWORKS.get(network.architecture)
+    options = {**network.options, **(known.options_of(weights) if known else {})}
     return network_of(network.model_copy(update={"options": options}), seed)

@@ -3,20 +3,25 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.preprocess import Pixels, render_image, thumbnail
-from brainct.ct.read.decode import decode
+from brainct.ct.cache import duplicate_pairs, rendered
+from brainct.ct.preprocess import Pixels, render_image
+from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
+from brainct.ct.rendered import check_failed
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
-from brainct.ct.split import Ints, duplicate_threshold, join_groups, near_duplicates
+from brainct.ct.split import Ints, duplicate_threshold, join_groups
 from brainct.errors import Refused
 
+FEW = 4
+"""Scans from which on most of them must show a head."""
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
 
 
@@ -26,7 +31,8 @@ class Scans:
 
     images: (N, C, H, W[, D]). labels: (N, 6). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
     pairs: near duplicates. given: the fold that the manifest gives each scan. names: as in error messages.
-    patients: (N,) numbers of the patients, see `_patient_numbers`.
+    patients: (N,) numbers of the patients, see `_patient_numbers`. folder: of the
+    cache that holds the images, if any.
     """
 
     images: Tensor
@@ -38,41 +44,55 @@ class Scans:
     notes: tuple[str, ...]
     names: tuple[str, ...]
     patients: Ints | None = None
+    folder: Path | None = None
 
 
 def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
-    entries, notes = list_scans(file)
-    images, digests, thumbnails, found, in_hu = torch.empty(0), [], [], Counter[str](), Counter[bool]()
-    for number, entry in enumerate(entries):
-        pixels, said = decode(entry, dims)
-        if file.fov_mm and not pixels.spacing:
-            raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be applied: remove `fov_mm`")
-        image = render_image(pixels, size, file.windows, file.fov_mm)
-        # one allocation for all: a list that is stacked at the end would need the memory twice
-        images = images if number else image.new_empty(len(entries), *image.shape)
-        images[number] = image
-        digests.append(pixels.digest())
-        thumbnails.append(thumbnail(pixels))
-        found.update(said)
-        in_hu[pixels.hu] += 1
+    entries, notes = list_scans(file, dims)
+    found = rendered(entries, file, size, dims)
+    notes += check_failed(found, file)
+    entries, facts = [entries[at] for at in found.kept], found.facts
+    digests = [bytes.fromhex(each.digest) for each in facts]
+    labels = np.stack([entry.labels for entry in entries])
     if len(set(digests)) == 1 < len(digests):
         raise Refused(f"all {len(digests)} images are the same: the export has failed, export them again")
+    said = Counter(note for each in facts for note in each.notes)
+    in_hu = Counter(each.hu for each in facts)
+    _check_heads(said[EMPTY], in_hu[True])
     patients = [entry.patient for entry in entries]
-    pairs = near_duplicates(np.stack(thumbnails), duplicate_threshold(patients))
+    pairs = duplicate_pairs(found, duplicate_threshold(patients))
     groups = join_groups(pairs, patients)
-    notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(found.items())]
+    notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(said.items())]
     return Scans(
-        images=images,
-        labels=np.stack([entry.labels for entry in entries]),
+        images=found.images,
+        labels=labels,
         digests=tuple(digests),
         groups=groups,
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
-        notes=(*notes, *_notes(in_hu, None in patients, groups)),
-        names=tuple(map(_name, entries)),
+        notes=(*notes, *_contradictions(digests, labels), *_notes(in_hu, None in patients, groups)),
+        names=tuple(map(scan_name, entries)),
         patients=_patient_numbers(patients),
+        folder=found.folder,
     )
+
+
+def _check_heads(empty: int, scans: int) -> None:
+    """Slices above the head are empty, but never most slices of a site."""
+    if scans >= FEW and empty > scans / 2:
+        raise Refused(
+            f"{empty} of {scans} scans have {EMPTY}: are they CT of heads in HU, the intercept added once? "
+            "`brainct data check` shows them"
+        )
+
+
+def _contradictions(digests: Sequence[bytes], labels: Labels) -> list[str]:
+    """A note if images of identical pixels have contradictory labels."""
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(digest, at), at) for at, digest in enumerate(digests)]
+    count = sum(bool((np.abs(labels[one] - labels[other]) == 1).any()) for one, other in pairs)
+    return [f"identical images with contradictory labels: {count}: correct the labels"] * bool(count)
 
 
 def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
@@ -97,7 +117,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     )
 
 
-def _name(entry: ScanEntry) -> str:
+def scan_name(entry: ScanEntry) -> str:
     return entry.name if entry.slice is None else f"{entry.name}#{entry.slice}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainct.core import json_file
 from brainct.core.names import run_name
+from brainct.core.writable import check_writable
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
@@ -34,12 +35,20 @@ def _table(scheme: str, rounds: int = 20, epochs: int = 5, **more: Any) -> dict[
     return _row(scheme, rounds, fit, workload="table", outputs=["malignant"], **more)
 
 
+def _causal(scheme: str, rounds: int, **more: Any) -> dict[str, Any]:
+    """On data generated from a known graph, if a site has no site file."""
+    return {"scheme": scheme, "arguments": {}, "workload": "causal", "rounds": rounds, "seed": 1, **more}
+
+
 OWN_CHOICES: dict[str, dict[str, Any]] = {
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
     "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "orion": _causal("orion", 60, demonstration="nonlinear"),
+    "peri": _causal("peri", 60),
+    "peri_environments": _causal("peri_environments", 2),
     "radon_fourier": _row(
         "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
     ),
@@ -65,15 +74,19 @@ JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 
 def render(folder: Path) -> list[Path]:
     """Write every job of the table below this folder; returns the files that were not like that yet."""
+    return [file for name, choices in JOBS.items() for file in write(folder / name, name, choices)]
+
+
+def write(folder: Path, name: str, choices: Mapping[str, Any]) -> list[Path]:
+    """Write the job of this name and these choices, keys of Plan; returns the files that were not like that yet."""
     written = []
-    for name in JOBS:
-        for path, text in _files(name).items():
-            file = folder / name / path
-            if file.is_file() and file.read_text() == text:
-                continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            written.append(file)
+    for path, text in _files(name, choices).items():
+        file = folder / path
+        if file.is_file() and file.read_text() == text:
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        written.append(file)
     return written
 
 
@@ -108,12 +121,15 @@ def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
 
 
 def resuming(job: Path, run: str, out: Path) -> Path:
-    """Write a copy of a job folder that resumes a run in FLARE; returns the new folder."""
+    """Write a copy of a job folder that resumes a run in FLARE, under a name of its own; returns the new folder."""
     read(job)
     run_name(run)
     if out.exists():
         raise Refused(f"{out} is there already; name another folder or remove it first")
+    check_writable(out.parent)
     shutil.copytree(job, out)
+    meta = _json(out / "meta.json")
+    (out / "meta.json").write_text(_text({**meta, "name": f"{meta.get('name', job.name)}-resumes-{run[:8]}"}))
     file = out / "app" / "config" / "config_fed_server.json"
     content = _json(file)
     for row in _workflows(content, file):
@@ -122,8 +138,8 @@ def resuming(job: Path, run: str, out: Path) -> Path:
     return out
 
 
-def _files(name: str) -> dict[str, str]:
-    workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
+def _files(name: str, choices: Mapping[str, Any]) -> dict[str, str]:
+    workflow = {"id": "rounds", "path": ROUNDS, "args": choices}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
@@ -149,7 +165,7 @@ def _text(value: Any, indent: str = "", room: int = 100) -> str:
 
 
 def _findings(folder: Path, name: str) -> list[str]:
-    wanted = _files(name)
+    wanted = _files(name, JOBS[name])
     findings = []
     for path, text in wanted.items():
         file = folder / path

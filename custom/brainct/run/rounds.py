@@ -7,11 +7,12 @@ from typing import Any
 
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
+from brainct.core.names import listing
 from brainct.core.scheme import Memory, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.run import checkpoint, roll_call
+from brainct.run import checkpoint, roll_call, selection
 from brainct.run.exchange import FOLLOW_UP, ExchangeResult, Exchanges, Transport
 from brainct.run.record import RecordWriter
 
@@ -39,7 +40,7 @@ class Run:
         on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ):
         if len(set(sites)) < len(sites) or not sites:
-            raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
+            raise Refused(f"the federation's sites are {listing(sites) or 'none'}; wanted at least one, each once")
         self.plan, self.sites, self.record, self.name = plan, sorted(sites), record, name
         self.log, self.on_round_closed, self.scheme = log, on_round_closed, plan.build()
         self.exchanges = Exchanges(plan, self.scheme, self.sites, name, transport, record, log)
@@ -54,7 +55,7 @@ class Run:
             checkpoint.check_job(self.record.resumed, self.plan, self.sites, self.name)
         found = self.exchanges.describe()
         for note, whose in roll_call.notes(found).items():
-            self.log(f"{', '.join(whose)}: {note}")
+            self.log(f"{listing(whose)}: {note}")
         roll_call.check_package(found)
         public = roll_call.public_samples(found) if self.scheme.public else 0
         with checkpoint.lock(self.record.states, self.name):
@@ -77,7 +78,12 @@ class Run:
     def _rounds(self, memory: Memory) -> Weights:
         for number in range(self.record.closed, self.plan.rounds):
             self._validate(memory, number - 1)
+            if selection.stops(self.plan, self.record.record):
+                self.log(f"the run ends after {number} of {self.plan.rounds} rounds: the score rises no more")
+                break
             memory = self._round(memory, number)
+        if self.plan.selection:
+            self._validate(memory, self.record.closed - 1)
         if not any(row.reported for row in self.record.rounds):
             raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
@@ -123,7 +129,12 @@ class Run:
         due = every and number >= 0 and number % every == every - 1 and not rounds[number].validation
         if due and self.record.has_fold("valid"):
             self.record.evaluated(number, self._evaluate(memory, number, "valid"))
+            keep = self.plan.selection is not None and self.plan.selection.keep_best
+            if keep and selection.standing(self.plan, self.record.record).best == number:
+                self.record.keep_best(number, self.scheme.model(memory), self._extra(memory))
             self.record.checkpoint(memory)
+            if keep:
+                selection.forget_others(self.record.states, self.plan, self.record.record)
 
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         return self.exchanges.evaluate(number, fold, Task(self.scheme.model(memory), self.scheme.extra(memory)))
@@ -140,4 +151,4 @@ def _initial(plan: Plan, given: Weights | None) -> Model:
     if given is None:
         return seeded
     plan.kind.fits(given, plan)
-    return replace(seeded, weights=dict(given))
+    return replace(seeded, weights=dict(given), given=True)

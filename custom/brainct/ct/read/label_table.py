@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
+from brainct.ct.read.finding_names import matching_columns
 from brainct.errors import Refused
 from brainct.training.site_files import read_bytes
 
@@ -39,25 +40,39 @@ class LabelTable:
 
 
 def read_table(path: Path, name: str, root: Path | None = None) -> LabelTable:
-    """Read a comma-separated file in UTF-8, with or without byte-order mark; Refused names the problem and its row.
+    """Read a text table in UTF-8, with or without byte-order mark; Refused names the problem and its row.
 
-    root: see `open_file`. A cell is plain text, even if a spreadsheet would compute it.
+    Cells are separated by commas, or by tabs or semicolons if the header has those and no comma; empty columns at the
+    end are left out. root: see `open_file`. A cell is plain text, even if a spreadsheet would compute it.
     """
     if not path.exists():
         raise Refused(f"no {name} in root: put the CSV there, or set `labels` to its name")
     try:
-        lines = io.StringIO(read_bytes(path, name, root, MOST_BYTES).decode("utf-8-sig"), newline="")
-        raw = list(_limited(csv.reader(lines, strict=True), name))
+        text = read_bytes(path, name, root, MOST_BYTES).decode("utf-8-sig")
+        lines = io.StringIO(text, newline="")
+        raw = list(_limited(csv.reader(lines, strict=True, delimiter=_separator(text)), name))
     except (UnicodeDecodeError, csv.Error):
         raise Refused(f"{name}: not a comma-separated text file in UTF-8: export it again as CSV UTF-8") from None
     raw = [(line, cells) for line, cells in raw if any(cells)]
     if len(raw) < 2:
         raise Refused(f"{name}: {'a header but no rows' if raw else 'empty'}, wanted a header and a row per scan")
-    columns = tuple(raw[0][1])
-    if len(columns) == 1 and ";" in columns[0]:
-        raise Refused(f"{name}: cells are separated by semicolons, wanted commas: export it again as CSV with commas")
+    columns = tuple(_without_empty_end(raw[0][1], 0))
+    raw = [(line, _without_empty_end(cells, len(columns))) for line, cells in raw]
     _check_unique(columns, name)
     return LabelTable(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
+
+
+def _separator(text: str) -> str:
+    header = text.partition("\n")[0]
+    return next((each for each in ",\t;" if each in header), ",")
+
+
+def _without_empty_end(cells: list[str], least: int) -> list[str]:
+    """Spreadsheets write empty columns at the end of each row."""
+    end = len(cells)
+    while end > least and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
 
 
 def _limited(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -82,12 +97,8 @@ def _row(columns: Sequence[str], line: int, cells: Sequence[str], name: str) -> 
 
 
 def finding_columns(table: LabelTable, chosen: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
-    """The column of each finding: as `chosen`, otherwise the column of the same name; `label` means `any`."""
-    wanted = dict(chosen) if chosen else {each: each for each in FINDINGS if each in table.columns}
-    if not chosen and "label" in table.columns:
-        if "any" in wanted:
-            raise Refused(f"{table.name}: has both `any` and `label`: choose one with `columns`")
-        wanted["any"] = "label"
+    """The column of each finding: as `chosen`, otherwise by its name or a synonym of it; `label` means `any`."""
+    wanted = dict(chosen) or matching_columns((c for c in table.columns if c not in others), FINDINGS, table.name)
     lacking = [column for column in (*others, *wanted.values()) if column not in table.columns]
     if lacking or not wanted:
         missing = " and ".join(f"`{each}`" for each in lacking) or "a finding (" + ", ".join(FINDINGS) + ") or `label`"
@@ -104,15 +115,18 @@ def labels_of(row: LabelRow, columns: Mapping[str, str], name: str) -> Labels:
         if cell not in _CELLS:
             raise Refused(f"{name}, row {row.line}, column `{column}`: got {cell!r}, wanted 0, 1 or nothing")
         labels[FINDINGS.index(finding)] = _CELLS[cell]
-    return _with_any(labels, f"{name}, row {row.line}")
+    return with_any(labels, f"{name}, row {row.line}")
 
 
-def _with_any(labels: Labels, where: str) -> Labels:
+def with_any(labels: Labels, where: str) -> Labels:
+    """The labels with `any` filled in if the subtypes decide it; Refused if they contradict it."""
     subtypes = labels[:ANY]
     positive, decided = bool((subtypes == 1).any()), not np.isnan(subtypes).any()
     if labels[ANY] == 0 and positive:
         subtype = FINDINGS[int(np.argmax(subtypes == 1))]
         raise Refused(f"{where}: `any` is 0 but `{subtype}` is 1: correct one of them")
+    if labels[ANY] == 1 and (subtypes == 0).all():
+        raise Refused(f"{where}: `any` is 1 but all subtypes are 0: correct one of them, or empty the subtypes' cells")
     if np.isnan(labels[ANY]) and (positive or decided):
         labels[ANY] = float(positive)
     return labels
