@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -229,29 +230,25 @@ def restore(year: Year, archive: Path, kit: Path, name: str, last: bool) -> None
 def disk_full(year: Year) -> None:
     """The server's disk is full in round 2; after somebody made room, the run is resumed."""
     place = year.kit("server") / "brainct"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], capture_output=True).returncode:
         print("           disk full: not tried, since this user may not mount a small disk", flush=True)
         return
     try:
         filler = place / "filler"
 
         def fill() -> None:
-            with filler.open("wb") as file:
-                try:
-                    while True:
-                        file.write(b"x" * 4096)
-                        file.flush()
-                except OSError:
-                    return
+            with suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
 
         seen = year.stage.play(("before the reply", 2, fill))
         year.note("disk full: the job", seen.status != "FINISHED:COMPLETED", f"{seen.status}: {year.reason()}")
-        filler.unlink()
+        filler.unlink(missing_ok=True)
         year.stage.job_id = first_of(year, seen)
         year.same("disk full: resumed after room was made", year.stage.resume())
     finally:
         year.federation.kill("server")
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
         year.federation.start("server")
         ready(year.federation)
 

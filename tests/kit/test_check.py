@@ -236,6 +236,12 @@ def test_a_missing_server_or_one_with_another_name_or_of_another_project_fails(t
             assert words in message
 
 
+def test_a_kit_is_named_by_its_certificate_whatever_its_folder_is_called(tmp_path, authority):
+    kit = with_policy(hospital_kit(tmp_path / "renamed", authority, name="hospital-b"))
+    ((status, message),) = of(results(kit), "kit")
+    assert (status, message) == ("PASS", f"hospital-b, a hospital's, in {kit}")
+
+
 def test_a_persons_kit_is_refused(tmp_path):
     with pytest.raises(Refused, match="is no kit of a server or hospital"):
         check_kit(person_kit(tmp_path / "lead"))
@@ -255,6 +261,9 @@ def test_the_command_prints_the_results_writes_the_page_and_exits_by_the_verdict
     assert last_verdict(kit) == {**last_verdict(kit), "verdict": "FAIL", "package": fingerprint()}
     text = (tmp_path / "check.html").read_text()
     assert "<h1>Site check: FAIL</h1>" in text
+    assert content["time"][:10] in text
+    assert content["kit"].startswith("hospital-a, a hospital's, in ")
+    assert "hospital-a, a hospital" in text
     assert "<script" not in text
 
 
