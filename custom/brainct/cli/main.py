@@ -55,8 +55,17 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+WINDOWS = (
+    "brainct: this is Windows, where FLARE's start scripts and brainct's file locks do not work; run it on Linux, or "
+    "in WSL 2 on this machine (`wsl --install`)"
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a refusal or an error of the system prints one line and exits with code 2."""
+    if sys.platform == "win32":
+        print(WINDOWS, file=sys.stderr)
+        sys.exit(2)
     try:
         app(args=list(arguments) if arguments is not None else None)
     except Refused as error:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainct.core.determinism import same_bits_on_a_gpu
 from brainct.ct.cache import fold_images
 from brainct.ct.folds import FINDINGS
 from brainct.ct.partition import PUBLIC, partition_scans
@@ -75,12 +76,19 @@ def every_scan(file: SiteFile | None, site: str, size: int, dims: int) -> tuple[
 
 
 def device_of(choice: str) -> str:
-    """The torch device of a site file's `device`: cuda or cpu for `auto`; Refused if this machine does not have it."""
+    """The torch device of a site file's `device`; Refused if this machine does not have it.
+
+    For `auto` the GPU with the most free memory, since other sites may train on the same machine; else the CPU. The GPU
+    is then told to compute the same bits each time.
+    """
     if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+        choice = f"cuda:{free.index(max(free))}" if free else "cpu"
     number = int(choice.partition(":")[2] or 0)
     if choice != "cpu" and number >= torch.cuda.device_count():
         raise Refused(f"`device`: {choice}, but torch sees {torch.cuda.device_count()} CUDA devices: set cpu or auto")
+    if choice != "cpu":
+        same_bits_on_a_gpu()
     return choice
 
 

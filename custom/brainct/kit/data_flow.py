@@ -3,7 +3,7 @@
 from html import escape
 
 BOX = '<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="6" fill="{fill}" stroke="#333"/>'
-FONT = 'font-family="sans-serif" font-size="13" fill="#222"'
+FONT = 'font-family="sans-serif" font-size="12" fill="#222"'
 BOLD = ' font-weight="bold"'
 
 
@@ -13,10 +13,10 @@ def data_flow(site: str, server: str, policy: str) -> bytes:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 330" width="860" height="330" role="img">',
         '<defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
         '<path d="M0,0 L8,4 L0,8 z"/></marker></defs><rect width="860" height="330" fill="#fff"/>',
-        _box(15, 15, 465, 295, "#eef4fb", [f"{site}: never leaves these walls"], bold=True),
+        _box(15, 15, 465, 295, "#eef4fb", [f"{site}: what is in here stays here"], bold=True),
         _box(35, 60, 190, 100, "#fff", ["scans and labels", "opened read-only, on", "the site's own disk"]),
         _box(265, 60, 195, 100, "#fff", ["training process", "model, losses, counts;", "client state on disk (0600)"]),
-        _box(265, 195, 195, 95, "#fdf3dc", ["privacy policy", *_lines(policy, 28, 3)]),
+        _box(265, 195, 195, 95, "#fdf3dc", ["privacy policy", *_lines(policy, 27, 3)]),
         _box(35, 195, 190, 95, "#fff", ["privacy ledger, audit.log", "what left, when, at which", "price; stays here"]),
         _box(
             650,
@@ -24,12 +24,12 @@ def data_flow(site: str, server: str, policy: str) -> bytes:
             190,
             230,
             "#f3f3f3",
-            [f"server {server}", "sees replies, never scans;", "checkpoint, record, model"],
+            ["server", server, "sees replies, never scans;", "checkpoint, record, model"],
         ),
         _arrow(225, 110, 263, 110),
         _arrow(362, 160, 362, 193),
         _arrow(265, 243, 227, 243),
-        _arrow(460, 243, 648, 243, "what docs/privacy.md lists"),
+        _arrow(460, 243, 648, 243, "replies, as listed below"),
         _arrow(648, 110, 462, 110, "model to train; a plan"),
         f'<text x="495" y="310" {FONT}>one outgoing TCP connection, mutual TLS</text></svg>',
     ]
