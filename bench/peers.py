@@ -34,14 +34,14 @@ def flare(folder: Path, sites: int) -> dict[str, float]:
     words = [str(PEERS / "flare_job.py"), str(folder), str(sites), str(ROUNDS), str(work / "job")]
     measured([sys.executable, *words], folder)
     command = [str(Path(sys.executable).parent / "nvflare"), "simulator", str(work / "job" / "fedavg")]
-    text, wall, _, peak = measured([*command, "-w", str(work / "ws"), "-n", str(sites), "-t", str(sites)], folder)
+    text, wall, cpu, peak = measured([*command, "-w", str(work / "ws"), "-n", str(sites), "-t", str(sites)], folder)
     log = (work / "ws" / "server" / "log.txt").read_text()
     begun = [datetime.fromisoformat(at) for at in re.findall(r"^(\S+ [\d:]+,\d+) .*Sampled clients", log, re.MULTILINE)]
     if len(begun) != ROUNDS or "Finished FedAvg" not in log:
         sys.exit(f"FLARE's FedAvg did not end as it should, after {len(begun)} rounds:\n{text}")
     seconds = [(after - before).total_seconds() for before, after in zip(begun, begun[1:], strict=False)]
     seconds.append(statistics.median(seconds))  # the last one's end is not in the log
-    return {"wall": wall, "memory": peak, **by_round(seconds, wall)}
+    return {"wall": wall, "cpu": cpu, "memory": peak, **by_round(seconds, wall)}
 
 
 def flower(python: str, folder: Path, sites: int) -> dict[str, float]:
@@ -63,7 +63,10 @@ def main() -> None:
     chosen = parser.parse_args()
     ways: dict[str, Callable[[Path], dict[str, float]]] = {
         "brainct, rehearsed by two workers": lambda folder: rehearsed(folder, chosen.sites, "plain", CORES),
-        "brainct in FLARE's simulator": lambda folder: simulated(folder, chosen.sites, "plain"),
+        "brainct in FLARE's simulator, by `nvflare simulator`": lambda folder: simulated(folder, chosen.sites, "plain"),
+        "brainct in FLARE's simulator, by `brainct simulate`": lambda folder: simulated(
+            folder, chosen.sites, "plain", ours=True
+        ),
         "FLARE's own FedAvg in its simulator": lambda folder: flare(folder, chosen.sites),
     }
     if chosen.flower:

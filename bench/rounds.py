@@ -119,14 +119,19 @@ def rehearsed(folder: Path, sites: int, fit: str, workers: int) -> dict[str, flo
     return {"wall": wall, "cpu": cpu, "memory": peak, **by_round(recorded(out), wall)}
 
 
-def simulated(folder: Path, sites: int, fit: str) -> dict[str, float]:
+def simulated(folder: Path, sites: int, fit: str, ours: bool = False) -> dict[str, float]:
+    """By FLARE's own command, or by `brainct simulate`."""
     workspace = Path(tempfile.mkdtemp(dir=folder))
     policy = HERE.parent / "poc" / "simulator" / "local" / "resources.json"
     (workspace / "local").mkdir()
     (workspace / "local" / "resources.json").write_text(policy.read_text())
     flare = str(Path(sys.executable).parent / "nvflare")
     words = ["simulator", str(make_job(folder, fit)), "-w", str(workspace), "-n", str(sites), "-t", str(sites)]
-    text, wall, cpu, peak = measured([flare, *words], folder)
+    command = [flare, *words]
+    if ours:
+        command = [sys.executable, "-m", "brainct.cli", "simulate", words[1], "--workspace", str(workspace)]
+        command += ["--sites", str(sites)]
+    text, wall, cpu, peak = measured(command, folder)
     if not re.search(r"model sha256: [0-9a-f]{64}\n$", text):
         sys.exit(f"the simulator did not end with a model:\n{text}")
     return {

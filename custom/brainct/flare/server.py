@@ -21,7 +21,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from brainct.core import serialization
 from brainct.core.names import check_path, run_name
 from brainct.errors import Refused
-from brainct.flare import logs, messages, simulator_patch, statistics
+from brainct.flare import grace, logs, messages, simulator_patch, statistics
 from brainct.flare.simulator import stopped, words_of
 from brainct.job.config import plan_of
 from brainct.kit.formats import check_format
@@ -58,6 +58,7 @@ class Rounds(Controller):  # type: ignore[misc]
         super().__init__(task_check_period=REPLY_POLL_SECONDS)
         messages.register_tensors()
         simulator_patch.patch_simulator()
+        grace.shorten()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
         self._record: RecordWriter | None = None

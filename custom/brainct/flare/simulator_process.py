@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -69,7 +70,9 @@ def main() -> None:
         finally:
             processes.end()
 
-    sys.exit(MainProcessMonitor.run(run, runner.workspace, shutdown_grace_time=0, cleanup_grace_time=GRACE))
+    status = MainProcessMonitor.run(run, runner.workspace, shutdown_grace_time=0, cleanup_grace_time=GRACE)
+    sys.stdout.flush()
+    os._exit(status or 0)  # Python takes seconds to put torch away
 
 
 if __name__ == "__main__":

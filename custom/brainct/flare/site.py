@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -13,7 +14,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.errors import Refused
-from brainct.flare import logs, messages
+from brainct.flare import grace, logs, messages
 from brainct.kit.formats import check_format
 from brainct.kit.verdict import last_verdict
 from brainct.site.agent import SiteAgent
@@ -37,7 +38,13 @@ class Site(Executor):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         messages.register_tensors()
+        grace.shorten()
         self._ask: Ask | None = None
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Called by FLARE; the training process imports what it needs while the server gets ready."""
+        if event_type == EventType.START_RUN:
+            self._ask = _ask(fl_ctx)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Called by FLARE for each task: a request in, a reply out; an error of the site is also a reply."""

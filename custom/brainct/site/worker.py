@@ -5,12 +5,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -120,8 +122,21 @@ class Worker:
     def _start(self) -> None:
         self.pipe, there = self._context.Pipe()
         self._process = self._context.Process(target=_work, args=(there, self.pipe, *self._settings), daemon=True)  # type: ignore[attr-defined]
-        self._process.start()
+        with _without_program(self._settings[5]):
+            self._process.start()
         there.close()
+
+
+@contextmanager
+def _without_program(opener: Opener | None) -> Iterator[None]:
+    """A spawned process imports its parent's program first: all of FLARE, for nothing but an opener of that program."""
+    program = sys.modules["__main__"]
+    if opener is None:
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def context(threads: bool) -> BaseContext:
