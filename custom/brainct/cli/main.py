@@ -12,6 +12,7 @@ from brainct.cli.compare import compare
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
 from brainct.cli.metrics import metrics
+from brainct.cli.paper import paper
 from brainct.cli.predict import predict
 from brainct.cli.privacy import privacy
 from brainct.cli.rehearse import rehearse
@@ -37,6 +38,7 @@ COMMANDS = (
     metrics,
     backup,
     restore,
+    paper,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -53,8 +55,17 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+WINDOWS = (
+    "brainct: this is Windows, where FLARE's start scripts and brainct's file locks do not work; run it on Linux, or "
+    "in WSL 2 on this machine (`wsl --install`)"
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a refusal or an error of the system prints one line and exits with code 2."""
+    if sys.platform == "win32":
+        print(WINDOWS, file=sys.stderr)
+        sys.exit(2)
     try:
         app(args=list(arguments) if arguments is not None else None)
     except Refused as error:

@@ -55,9 +55,10 @@ ClientState = Mapping[str, Any]
 Capability = Literal["secure_aggregation", "update_noise", "private_training"]
 """What a site's policy may demand of a scheme: that nobody sees a single site's update; that a site clips its update
 and adds noise before it leaves; that it trains with DP-SGD."""
-Need = Literal["network", "images", "samples", "labels", "public"]
+Need = Literal["network", "images", "samples", "labels", "public", "columns"]
 """What a scheme may need of a workload: a layered torch model with named parts; channels whose brightness can be
-normalised; raw inputs of a fold, for models that are no network; a 0/1 label for each output; a public set."""
+normalised; raw inputs of a fold, for models that are no network; a 0/1 label for each output; a public set; inputs
+whose columns are variables of a causal graph."""
 P = ParamSpec("P")
 
 

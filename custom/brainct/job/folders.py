@@ -35,12 +35,20 @@ def _table(scheme: str, rounds: int = 20, epochs: int = 5, **more: Any) -> dict[
     return _row(scheme, rounds, fit, workload="table", outputs=["malignant"], **more)
 
 
+def _causal(scheme: str, rounds: int, **more: Any) -> dict[str, Any]:
+    """On data generated from a known graph, if a site has no site file."""
+    return {"scheme": scheme, "arguments": {}, "workload": "causal", "rounds": rounds, "seed": 1, **more}
+
+
 OWN_CHOICES: dict[str, dict[str, Any]] = {
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
     "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "orion": _causal("orion", 60, demonstration="nonlinear"),
+    "peri": _causal("peri", 60),
+    "peri_environments": _causal("peri_environments", 2),
     "radon_fourier": _row(
         "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
     ),
