@@ -81,6 +81,21 @@ def test_a_wrong_choice_in_a_job_is_refused_in_words(tmp_path, change, words):
         folders.read(spoilt(tmp_path, change))
 
 
+@pytest.mark.parametrize("workflows", [None, ["x"], 3, [{"path": folders.ROUNDS, "args": [1]}]])
+def test_workflows_of_another_form_are_refused_in_words(tmp_path, workflows):
+    folder = spoilt(tmp_path, lambda flow: None)
+    file = folder / "app" / "config" / "config_fed_server.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "workflows": workflows}))
+    with pytest.raises(Refused, match="wanted one"):
+        folders.read(folder)
+
+
+@pytest.mark.parametrize("seed", [2**64, 2**64 + 1, -1])
+def test_a_seed_that_is_no_64_bit_number_is_refused_in_words(tmp_path, seed):
+    with pytest.raises(Refused, match="seed is "):
+        folders.read(spoilt(tmp_path, lambda flow: flow["args"].update(seed=seed)))
+
+
 def test_a_folder_that_is_no_job_and_a_file_that_is_no_json_are_refused(tmp_path):
     with pytest.raises(Refused, match="is no job folder"):
         folders.read(tmp_path)

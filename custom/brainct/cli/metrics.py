@@ -30,6 +30,8 @@ def metrics(
     registry.register(Federation(kits, connected, names_of(sites) if sites else []))
     if once:
         print(generate_latest(registry).decode(), end="")
+        if connected:
+            connected.close()  # FLARE's session would keep this process alive
         return
     _, thread = start_http_server(port, address, registry)
     print(f"http://{address}:{port}/metrics", flush=True)

@@ -68,7 +68,8 @@ class CtWorkload(Workload):
         return open_sites(content, sites, choices.network.size, choices.network.dims)
 
     def check(self, data: Dataset, choices: CtChoices, site: str) -> None:
-        """Refuse scans with another number of HU windows than the network has channels."""
+        """Refuse scans with other HU windows than the network's channels, and a batch size beyond the job's bounds."""
+        choices.fit.batch_of(data.batch_size, site)
         found = next(fold.inputs.shape[1] for fold in data.folds.values() if len(fold))
         if found != choices.network.channels:
             raise Refused(f"{site} has {found} HU windows, the job's network takes {choices.network.channels} channels")

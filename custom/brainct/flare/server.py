@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class Rounds(Controller):  # type: ignore[misc]
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         backend = os.environ.get("BRAINCT_WAY", "flare")
-        record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
+        told = partial(statistics.track, self.engine)
+        record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed, track=told)
         self._record = record
         sites = [client.name for client in self.engine.get_clients()]
         words = words_of("JOB", sorted(sites))

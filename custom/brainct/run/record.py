@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,7 @@ from brainct.run import checkpoint, model_file, progress, selection
 from brainct.run.checkpoint import State
 from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRecord, SiteDescription
 
+Track = Callable[[str, str, float, int], None]
 BEST = "best.safetensors"
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 
@@ -28,7 +29,7 @@ class RecordWriter:
 
     folder: new or empty, otherwise refused. way: `rehearse`, or where FLARE runs. board: also write TensorBoard
     scalars. states: folder of the checkpoint; the default is `state` in the folder. resumed: the checkpoint that the
-    run continues from; its folder may hold files then.
+    run continues from; its folder may hold files then. track: gets each scalar too: site, name, value, round.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class RecordWriter:
         *,
         states: Path | None = None,
         resumed: State | None = None,
+        track: Track | None = None,
     ):
         if resumed is None and folder.exists() and any(folder.iterdir()):
             raise Refused(f"the output folder {folder} is in use; name another one or remove it first")
         self.folder, self.states, self.resumed = folder, states or folder / "state", resumed
         self._wants_board, self._workload = board, plan.kind
         self._board: Board | None = None
+        self._track = track
         self.record = _continued(resumed.record) if resumed else _begun(plan, scheme, way)
         self._began = time.monotonic() - self.record.seconds
 
@@ -160,6 +163,8 @@ class RecordWriter:
         for name, value in values.items():
             if self._board and value is not None:
                 self._board.add(f"{name}/{site}", value, number)
+            if self._track and value is not None:
+                self._track(site, name, value, number)
 
 
 class Board:

@@ -40,7 +40,8 @@ def beyond(limits: Limits, plan: Plan) -> str | None:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
         return f"the job evaluates {asked} times; it takes part in at most {limits.evaluations} evaluations a run"
-    few = plan.training.batch_size if plan.training else None
+    asked_for = plan.training.batch_size if plan.training else None
+    few = asked_for[0] if isinstance(asked_for, list) else asked_for
     if limits.scans is not None and few is not None and few < limits.scans:
         return f"the job trains on too few scans at a time: {few}, wanted at least {limits.scans}"
     return None

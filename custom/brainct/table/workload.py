@@ -57,6 +57,10 @@ class TableWorkload(Workload):
         """The site's samples; without a site file its share of a demonstration table."""
         return open_site(file, site, sites, choices)
 
+    def check(self, data: TableData, choices: TableChoices, site: str) -> None:
+        """Refuse a batch size outside the job's bounds."""
+        choices.fit.batch_of(data.batch_size, site)
+
     def check_public(self, data: TableData) -> None:
         """Refuse data without a public set."""
         data.public()

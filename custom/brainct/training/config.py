@@ -1,8 +1,10 @@
 """Local training in one round, as a job states it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from brainct.errors import Refused
 
 
 class Choices(BaseModel):
@@ -11,13 +13,24 @@ class Choices(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _in_order(found: list[int]) -> list[int]:
+    if found[0] > found[1]:
+        raise ValueError(f"wanted the least batch size first, then the most, got {found}")
+    return found
+
+
+BatchSize = Annotated[int, Field(ge=1, le=10**7)]
+BatchSizes = Annotated[list[BatchSize], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+
+
 class Fit(Choices):
     """Local training in one round.
 
     epochs: E, passes over the site's training samples; steps, if given, takes their place. rate: eta. decay: `cosine`
-    lets the rate fall to 0 over the run's rounds. batch_size: null leaves it to the site. The optimiser starts anew in
-    each round; its state never travels. precision: `bfloat16` trains with torch's autocast, which is faster on
-    processors made for it and gives other bits; weights, optimiser and scores stay float32.
+    lets the rate fall to 0 over the run's rounds. batch_size: a number for all sites; null leaves it to each site's
+    file, and so do two numbers, from the one to the other. The optimiser starts anew in each round; its state never
+    travels. precision: `bfloat16` trains with torch's autocast, which is faster on processors made for it and gives
+    other bits; weights, optimiser and scores stay float32.
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
@@ -28,4 +41,16 @@ class Fit(Choices):
     precision: Literal["float32", "bfloat16"] = "float32"
     epochs: int = Field(1, ge=1, le=10**6)
     steps: int | None = Field(None, ge=1, le=10**9)
-    batch_size: int | None = Field(None, ge=1, le=10**7)
+    batch_size: BatchSize | BatchSizes | None = None
+
+    def batch_of(self, own: int, site: str) -> int:
+        """The batch size of a site whose file says `own`; Refused where that is outside the job's two numbers."""
+        if not isinstance(self.batch_size, list):
+            return self.batch_size or own
+        least, most = self.batch_size
+        if not least <= own <= most:
+            raise Refused(
+                f"{site} trains with batches of {own} by its site file, the job takes {least} to {most}; change "
+                "`batch_size` in the site file, or leave this job"
+            )
+        return own

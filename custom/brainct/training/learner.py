@@ -44,7 +44,7 @@ class TorchLearner(Bound):
     @property
     def batch_size(self) -> int:
         """The job's, by default the site's own."""
-        return self.task.fit.batch_size or self.data.batch_size
+        return self.task.fit.batch_of(self.data.batch_size, self.site)
 
     def initial(self) -> Model:
         """The network with the weights that the run's seed gives it."""
