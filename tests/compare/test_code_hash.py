@@ -10,7 +10,9 @@ import pytest
 from brainct.compare import code_hash
 from brainct.compare.code_hash import APART, ROOT, code_of, starts
 from brainct.schemes import SCHEMES
+from tests.causal.tables import causal_plan
 from tests.conftest import tiny_plan
+from tests.support.families import TRAINING
 from tests.table.tables import table_plan
 
 PLAN = tiny_plan("fedprox")
@@ -105,7 +107,8 @@ def test_a_wrapped_scheme_matters_to_its_wrapper(changed):
 
 
 def test_every_scheme_has_code_of_its_own():
-    assert len({code_of(tiny_plan(name), False) for name in SCHEMES}) == len(SCHEMES)
+    plans = [*map(tiny_plan, TRAINING), *map(causal_plan, sorted(set(SCHEMES) - set(TRAINING)))]
+    assert len({code_of(plan, False) for plan in plans}) == len(SCHEMES)
 
 
 def test_a_starting_point_that_does_not_exist_is_an_error(monkeypatch):
@@ -135,7 +138,7 @@ def test_whatever_a_run_imports_is_in_some_runs_hash_or_stands_apart_with_its_re
         [sys.executable, "-c", REHEARSAL, choices, str(tmp_path / "out")], capture_output=True, text=True, check=True
     )
     package = code_hash.sources(ROOT)
-    plans = [*map(tiny_plan, SCHEMES), table_plan()]
+    plans = [*map(tiny_plan, TRAINING), table_plan(), *map(causal_plan, sorted(set(SCHEMES) - set(TRAINING)))]
     covered = {module for plan in plans for module, _ in package.reached(starts(plan), on_disk=True)}
     imported = {name for name in json.loads(ended.stdout.splitlines()[-1]) if package.module(name).lines}
     assert imported - covered - set(APART) == set()

@@ -18,8 +18,8 @@ from brainct.run.inbox import Inbox, Reports, report_reader
 from brainct.run.record import RecordWriter
 from brainct.run.roll_call import check_package, public_samples
 from brainct.run.rounds import Run
-from brainct.schemes import SCHEMES
 from tests.conftest import first_weights, tiny_model, tiny_plan
+from tests.support.families import TRAINING
 from tests.support.hostile import ATTACKS
 from tests.support.replies import ABOUT, SCORE
 from tests.support.strange import DEEP, VALUES, mutated
@@ -67,7 +67,7 @@ def test_scores_of_any_shape_are_used_or_refused(answer):
 def asked(tmp_path_factory):
     """Of each scheme: what it asks of b in round 0, with an honest answer's weights, and its reader."""
     found = {}
-    for name in sorted(SCHEMES):
+    for name in TRAINING:
         plan = tiny_plan(name)
         scheme = plan.build()
         tasks = scheme.assign(scheme.start(tiny_model(plan), SITES, 1), 0, SITES)

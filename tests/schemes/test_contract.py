@@ -20,6 +20,7 @@ from brainct.site.agent import SiteAgent
 from tests.conftest import first_weights, of_any, tiny_learner, tiny_model, tiny_plan, tiny_scans
 from tests.support import by_hand
 from tests.support.by_hand import MORE, sites_of
+from tests.support.families import TRAINING
 from tests.support.requests import reply_to, trains
 
 
@@ -28,7 +29,7 @@ def in_one_process(name, *marks):
     return pytest.param(name, marks=[pytest.mark.xdist_group(name), *marks])
 
 
-every_scheme = pytest.mark.parametrize("name", [in_one_process(name) for name in sorted(SCHEMES)])
+every_scheme = pytest.mark.parametrize("name", [in_one_process(name) for name in TRAINING])
 
 
 def every_scheme_but(**exceptions):
@@ -36,7 +37,7 @@ def every_scheme_but(**exceptions):
     marks = {
         name: [pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)] for name, why in exceptions.items()
     }
-    return pytest.mark.parametrize("name", [in_one_process(name, *marks.get(name, ())) for name in sorted(SCHEMES)])
+    return pytest.mark.parametrize("name", [in_one_process(name, *marks.get(name, ())) for name in TRAINING])
 
 
 def play(name, rounds=4, **choices):

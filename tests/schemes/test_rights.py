@@ -8,9 +8,10 @@ import torch
 from brainct.schemes import SCHEMES, about
 from tests.conftest import tiny_plan
 from tests.support.by_hand import play, sites_of
+from tests.support.families import TRAINING
 
-SUMMED = sorted(name for name in SCHEMES if "secure_aggregation" not in about(name).blocks)
-NOISED = sorted(name for name in SCHEMES if "update_noise" not in about(name).blocks)
+SUMMED = sorted(name for name in TRAINING if "secure_aggregation" not in about(name).blocks)
+NOISED = sorted(name for name in TRAINING if "update_noise" not in about(name).blocks)
 
 
 def rounds(name, count=2, **choices):

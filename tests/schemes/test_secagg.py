@@ -25,11 +25,12 @@ from brainct.schemes.sitenorm import sitenorm
 from brainct.schemes.swa import swa
 from brainct.security.policy import objection, policy_of
 from tests.conftest import tiny_model, tiny_plan
+from tests.support.families import TRAINING
 from tests.support.hostile import ATTACKS
 from tests.support.summing import SITES, Federation, moved, played
 
 INNER = sorted(
-    name for name, make in SCHEMES.items() if make().aggregation_weight is not None and not make().hides_updates
+    name for name in TRAINING if SCHEMES[name]().aggregation_weight is not None and not SCHEMES[name]().hides_updates
 )
 
 

@@ -1,0 +1,217 @@
+"""Whole runs of causal discovery: federated against central, lost and lying sites, resume, secure aggregation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from brainct.causal.generator import draw, random_graph
+from brainct.core import serialization
+from brainct.core.scheme import Task
+from brainct.errors import Refused
+from brainct.graphs import orion
+from brainct.graphs.cpdag import completed
+from brainct.graphs.environments import Environments
+from brainct.graphs.mdl import DescriptionLength
+from brainct.graphs.moments import moments_of
+from brainct.run.rehearse import rehearse, resume
+from tests.causal.tables import SITES, causal_plan, delivered, opener_of, shd
+
+P, ROWS = 5, 300
+NAMES = [f"x{at}" for at in range(P)]
+
+
+def tables(linear=True, changes=0, seed=2, rows=ROWS):
+    return draw(random_graph(P, 2.0, seed), [rows] * 4, seed, changes, linear)
+
+
+def run(plan, data, folder, **choices):
+    record = rehearse(plan, SITES, folder, opener=opener_of(data.rows), log=lambda line: None, **choices)
+    return delivered(plan, record)
+
+
+def played(plan, rows, lie=lambda site, report: report):
+    """The graph of a run by hand, in which a site's report may be another one than it made."""
+    scheme, names = plan.build(), SITES[: len(rows)]
+    opened = {site: opener_of(rows)(None, site, names, plan) for site in names}
+    context = lambda site, number: plan.kind.learner(plan, opened[site], _context(plan, site, number), None)  # noqa: E731
+    memory, keeps = scheme.start(plan.kind.initial(plan, 1, plan.rounds), names, 1), {site: {} for site in names}
+    for number in range(plan.rounds):
+        reports = {}
+        for site, task in sorted(scheme.assign(memory, number, names).items()):
+            report, keeps[site] = scheme.reply(task, context(site, number), keeps[site])
+            reports[site] = lie(site, report)
+        before = serialization.sha256(memory)
+        after = scheme.combine(memory, number, reports)
+        assert serialization.sha256(memory) == before
+        memory = serialization.unpack(serialization.pack(after))
+    return scheme.model(memory)["graph"].numpy(), scheme.extra(memory)
+
+
+def _context(plan, site, number):
+    from brainct.security.credentials import offline
+
+    return offline(plan, site, number)
+
+
+def test_t7_federated_orion_is_the_central_one_bit_by_bit(tmp_path):
+    data = tables(linear=False)
+    lengths = {site: DescriptionLength(rows).bits for site, rows in zip(SITES, data.rows, strict=True)}
+    central = orion.search(P, lengths)
+    weights, extra = run(causal_plan("orion", P), data, tmp_path / "out")
+    assert np.array_equal(weights["graph"].numpy(), central.graph)
+    assert extra["bits"] == pytest.approx(central.bits, abs=1e-6)
+    assert central.graph.sum() > 0
+    swapped = {site: lengths[other] for site, other in zip(SITES, reversed(SITES), strict=True)}
+    turned = orion.search(P, swapped)
+    assert np.array_equal(turned.graph, central.graph)
+    assert turned.bits == pytest.approx(central.bits, abs=1e-6)
+
+
+def test_t7_the_running_total_is_the_total_from_nothing():
+    lengths = {site: DescriptionLength(rows) for site, rows in zip(SITES, tables(linear=False).rows, strict=True)}
+    bits = {site: {} for site in SITES}
+    state, running = orion.start(P, SITES), []
+    while wanted := (found := orion.advance(state, bits))[1]:
+        state = found[0]
+        running.append(state.bits)
+        for site, families in wanted.items():
+            bits[site] |= {one: lengths[site].bits(one) for one in families}
+    last = orion.advance(replace(state, bits=0.0), bits)[0]
+    empty = orion.total(orion.start(P, SITES), bits)
+    assert last.bits < empty
+    before = orion.advance(state, bits)[0]
+    assert before.bits == last.bits
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "min", "median"])
+def test_a_site_lost_in_any_phase_is_as_if_it_never_took_part(aggregate, tmp_path):
+    data, plan = tables(), causal_plan("peri", P, arguments={"aggregate": aggregate})
+    wanted, _ = played(plan, data.rows[:3])
+    for number in (0, 1, 3):
+        weights, extra = run(plan, data, tmp_path / str(number), lose=[("site-4", number)])
+        assert np.array_equal(weights["graph"].numpy(), wanted)
+        assert extra["warnings"] == ["without site-4, lost during the search"]
+
+
+def test_a_site_lost_to_orion_is_as_if_it_never_took_part(tmp_path):
+    data, plan = tables(linear=False), causal_plan("orion", P)
+    wanted, _ = played(plan, data.rows[:3])
+    for number in (0, 2):
+        weights, _ = run(plan, data, tmp_path / str(number), lose=[("site-4", number)])
+        assert np.array_equal(weights["graph"].numpy(), wanted)
+
+
+def test_with_fewer_sites_than_wanted_the_graph_is_incomplete(tmp_path):
+    plan = causal_plan("peri", P, arguments={"min_sites": 4})
+    _, extra = run(plan, tables(), tmp_path / "out", lose=[("site-4", 1)])
+    assert "the search did not end: the graph is incomplete" in extra["warnings"]
+
+
+LIES = {
+    "random": lambda value: torch.from_numpy(-np.random.default_rng(0).exponential(100, len(value))),
+    "sign": lambda value: -value,
+    "times 100": lambda value: 100 * value,
+}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_the_median_stands_a_liar(kind):
+    data = tables(rows=800)
+    plan = causal_plan("peri", P, arguments={"aggregate": "median"})
+
+    def lie(site, report):
+        lies = {key: LIES[kind](value) if key == "scores" else value for key, value in report.weights.items()}
+        return replace(report, weights=lies) if site == "site-1" else report
+
+    assert shd(played(plan, data.rows, lie)[0], completed(data.graph)) <= 2
+
+
+def test_a_liar_spoils_the_minimum():
+    data = tables(rows=800)
+    plan = causal_plan("peri", P, arguments={"aggregate": "min"})
+    lie = lambda site, report: replace(  # noqa: E731
+        report, weights={k: LIES["random"](v) if k == "scores" else v for k, v in report.weights.items()}
+    )
+    found = played(plan, data.rows, lambda site, report: lie(site, report) if site == "site-1" else report)[0]
+    assert shd(found, completed(data.graph)) > shd(played(plan, data.rows)[0], completed(data.graph))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("scheme", ["peri", "orion"])
+def test_a_resumed_run_ends_with_the_same_hash(scheme, tmp_path):
+    data, plan = tables(linear=scheme == "peri"), causal_plan(scheme, P)
+    calm = rehearse(plan, SITES, tmp_path / "calm", opener=opener_of(data.rows), log=lambda line: None)
+
+    def kill(row):
+        if row["round"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        rehearse(
+            plan, SITES, tmp_path / "out", opener=opener_of(data.rows), log=lambda line: None, on_round_closed=kill
+        )
+    again = resume(tmp_path / "out", opener=opener_of(data.rows), log=lambda line: None)
+    assert again.content["model_sha256"] == calm.content["model_sha256"]
+
+
+def test_under_secure_aggregation_the_graph_is_the_same_and_the_minimum_is_refused(tmp_path):
+    data = tables()
+    plain, _ = run(causal_plan("peri", P), data, tmp_path / "plain")
+    inner = {"scheme": "peri", "arguments": {}}
+    masked, _ = run(causal_plan("secagg", P, arguments={"inner": inner}), data, tmp_path / "masked")
+    assert torch.equal(plain["graph"], masked["graph"])
+    inner = {"scheme": "peri", "arguments": {"aggregate": "min"}}
+    with pytest.raises(Refused, match="peri"):
+        causal_plan("secagg", P, arguments={"inner": inner})
+
+
+@pytest.mark.parametrize("share", ["moments", "regrets"])
+def test_peri_environments_finds_who_changed(share, tmp_path):
+    data = tables(changes=1, rows=600)
+    weights, extra = run(causal_plan("peri_environments", P, arguments={"share": share}), data, tmp_path / "out")
+    found = {(int(i), int(k)) for i, k in weights["changed"].nonzero()}
+    assert len(found & data.changed) >= 2
+    assert len(found - data.changed) <= 1
+    assert shd(weights["graph"], data.graph) <= shd(played(causal_plan("peri", P), data.rows)[0], data.graph)
+    if share == "moments":
+        score = Environments([moments_of(rows) for rows in data.rows])
+        assert extra["value"] >= score.total(data.graph) - 1e-6
+
+
+def test_tiers_orient_what_data_can_not(tmp_path):
+    data = tables()
+    edges = np.argwhere(completed(data.graph) & completed(data.graph).T)
+    i, j = (int(one) for one in edges[0])
+    for first, last in ((i, j), (j, i)):
+        plan = causal_plan("peri", P, arguments={"tiers": [[NAMES[first]], [NAMES[last]]]})
+        graph = played(plan, data.rows)[0]
+        assert (graph[first, last], graph[last, first]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"p": 101}, "at most 100"),
+        ({"scheme": "peri_environments", "arguments": {"share": "regrets", "dp_epsilon": 1.0}}, "needs share moments"),
+        ({"scheme": "fedavg"}, "needs|lacks|offer|training"),
+        ({"arguments": {"aggregate": "mean"}}, "aggregate is 'mean'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(choices, words, tmp_path):
+    with pytest.raises(Refused, match=words):
+        plan = causal_plan(**choices)
+        rehearse(plan, SITES, tmp_path / "out", log=lambda line: None)
+
+
+def test_a_site_declines_columns_that_the_job_does_not_have():
+    plan = causal_plan("peri", P)
+    learner = plan.kind.learner(
+        plan, opener_of(tables().rows)(None, "site-1", SITES, plan), _context(plan, "site-1", 0), None
+    )
+    with pytest.raises(Refused, match="columns that this job does not have"):
+        plan.build().reply(Task({}, {"ask": "scores", "families": torch.tensor([[0, 9]])}), learner, {})
