@@ -39,17 +39,19 @@ def predict(
         raise Refused(f"{out} exists already; name another file or remove it first")
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused(f"{out} can't be written: its folder does not exist, or you may not write to it")
-    names, found, notes = _predictions(model, site_file, site)
+    findings, names, found, notes = _predictions(model, site_file, site)
     if failed := int((~found.isfinite()).any(1).sum()):
         raise Refused(f"{model.name} gives no finite probability for {failed} scans; nothing is written")
-    _write_table(out, names, found.tolist())
+    _write_table(out, findings, names, found.tolist())
     for note in notes:
         print(f"note: {note}")
     print(f"{len(names)} scans: {out}")
 
 
-def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequence[str], Tensor, Sequence[str]]":
-    """The scans' names, (N, 6) probabilities, and notes on the scans."""
+def _predictions(
+    file: Path, site_file: Path | None, site: str
+) -> "tuple[Sequence[str], Sequence[str], Tensor, Sequence[str]]":
+    """The job's findings, the scans' names, (N, F) probabilities, and notes on the scans."""
     from brainct.core.learner import Learner
     from brainct.ct.dataset import every_scan
     from brainct.ct.learner import learner_of
@@ -70,25 +72,24 @@ def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequen
     check_network(delivered.weights, choices, file.name)
     path = site_file or site_file_of(None)
     content = read_site_file(path) if path else None
-    names, scans = every_scan(content, site, choices.network.size, choices.network.dims)
+    names, scans = every_scan(content, site, choices.network.size, choices.network.dims, choices.wanted)
     CT.check(scans, choices, site)
     learner: Learner = learner_of(choices, scans, offline(plan, site, 0))
     with decoding(file.name, "its metadata does not fit its scheme", f"wanted {WANTED}"):
         learner = adapted(plan, delivered.task, learner)
-    return names, learner.predict(delivered.weights), scans.notes
+    return choices.findings, names, learner.predict(delivered.weights), scans.notes
 
 
-def _write_table(out: Path, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+def _write_table(out: Path, findings: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
     import csv
     import io
 
     from brainct.core import serialization
     from brainct.core.spreadsheet import spreadsheet_cell
-    from brainct.ct.folds import FINDINGS
 
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["scan", *FINDINGS])
+    writer.writerow(["scan", *findings])
     for name, row in zip(names, rows, strict=True):
         writer.writerow([spreadsheet_cell(name), *(f"{value:.6f}" for value in row)])
     serialization.write(out, text.getvalue().encode("utf-8", "surrogateescape"))

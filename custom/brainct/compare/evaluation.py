@@ -9,7 +9,6 @@ import numpy as np
 from brainct.compare.simulated_sites import HELD_OUT_SITE
 from brainct.core.weights import Weights
 from brainct.ct.config import ct_choices
-from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.metrics import scores
 from brainct.errors import Refused
@@ -48,12 +47,16 @@ class Evaluation:
     def at_held_out_site(self, sites: Sequence[str]) -> dict[str, Any]:
         """Scores at the held-out site; if each site trained alone, the mean over the sites' own models."""
         if self.plan.scheme != "local":
-            return scores(*self._predict_delivered())
-        each = [scores(*self._predict_with_model_of(site)) for site in sites]
+            return self.scores(self._predict_delivered())
+        each = [self.scores(self._predict_with_model_of(site)) for site in sites]
         return {
             finding: {name: mean_of_known([one[finding][name] for one in each]) for name in AVERAGED}
-            for finding in FINDINGS
+            for finding in ct_choices(self.plan).findings
         }
+
+    def scores(self, prediction: Prediction) -> dict[str, dict[str, Any]]:
+        """The scores of the job's findings."""
+        return scores(*prediction, findings=ct_choices(self.plan).findings)
 
     def _predict_delivered(self) -> Prediction:
         """The held-out site has no labels: a scheme that would tune on them leaves the model as it is."""

@@ -119,7 +119,8 @@ def _short_scores(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _scores_over_all(test: Mapping[str, Prediction], shared: bool) -> dict[str, Any]:
     """Scores of all sites' test scans together. Sites that share the scans count each one often: no interval then."""
-    found = scores(*(np.concatenate([each[at] for each in test.values()]) for at in (0, 1)))
+    labels, probabilities = (np.concatenate([each[at] for each in test.values()]) for at in (0, 1))
+    found = scores(labels, probabilities)
     return {name: one | {"auroc_interval": None} for name, one in found.items()} if shared else found
 
 

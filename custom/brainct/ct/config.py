@@ -1,13 +1,15 @@
-"""What a job chooses for head CT: the network, and local training with its augmentation."""
+"""What a job chooses for head CT: the findings, the network, and local training with its augmentation."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from brainct.ct.augment import Augmentation
+from brainct.ct.folds import FINDINGS, Finding
 from brainct.ct.networks import NETWORKS
+from brainct.ct.wanted import Wanted
 from brainct.errors import Refused
 from brainct.training import config
 
@@ -44,10 +46,29 @@ class Fit(config.Fit):
 
 
 class CtChoices(config.Choices):
-    """The part of a job's choices that is head CT's."""
+    """The part of a job's choices that is head CT's.
 
+    findings: the model's outputs. single_choice: each scan has exactly one of them, so that their probabilities add up
+    to 1; otherwise each is there or not.
+    """
+
+    findings: Annotated[tuple[Finding, ...], Field(min_length=1, max_length=100)] = FINDINGS
+    single_choice: bool = False
     network: Network = Network()
     fit: Fit = Fit()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CtChoices":
+        if twice := sorted({name for name in self.findings if self.findings.count(name) > 1}):
+            raise ValueError(f"findings names {', '.join(twice)} twice")
+        if self.single_choice and (len(self.findings) < 2 or "any" in self.findings):
+            raise ValueError("single_choice is for two findings or more that exclude each other, so not for `any`")
+        return self
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the job wants of every scan."""
+        return Wanted(self.findings, self.single_choice)
 
 
 def ct_choices(plan: object) -> CtChoices:

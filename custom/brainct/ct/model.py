@@ -1,5 +1,6 @@
 """The network that a job chooses, with the weights that follow from its seed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -12,21 +13,22 @@ from brainct.ct.networks import NETWORKS, build
 from brainct.training.networks import described
 
 
-def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
+def model_of(network: Network, seed: int, rounds: int = 0, findings: Sequence[str] = FINDINGS) -> Model:
     """The network as schemes see it, with its seeded weights and its outputs, and the run's rounds."""
-    found = described(network_of(network, seed), network.architecture)
-    return replace(found, rounds=rounds, outputs=FINDINGS)
+    found = described(network_of(network, seed, findings), network.architecture)
+    return replace(found, rounds=rounds, outputs=tuple(findings))
 
 
-def network_of(network: Network, seed: int) -> nn.Module:
-    """The network with its seeded weights."""
-    return build(network.architecture, network.channels, network.size, network.dims, seed, **network.options)
+def network_of(network: Network, seed: int, findings: Sequence[str] = FINDINGS) -> nn.Module:
+    """The network with its seeded weights and an output for each finding."""
+    shape = network.channels, network.size, network.dims
+    return build(network.architecture, *shape, seed, len(findings), **network.options)
 
 
-def network_like(network: Network, seed: int, weights: Weights) -> nn.Module:
+def network_like(network: Network, seed: int, weights: Weights, findings: Sequence[str] = FINDINGS) -> nn.Module:
     """The network in the widths that these weights have, where its architecture lets them differ.
 
     So is a model.safetensors of grown widths loaded: network_like(network, seed, weights).load_state_dict(weights).
     """
     options = {**network.options, **NETWORKS[network.architecture].options_of(weights)}
-    return network_of(network.model_copy(update={"options": options}), seed)
+    return network_of(network.model_copy(update={"options": options}), seed, findings)

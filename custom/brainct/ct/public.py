@@ -11,12 +11,13 @@ from brainct.ct.preprocess import Pixels, render_image
 from brainct.ct.scans import Scans, read_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
+from brainct.ct.wanted import Wanted
 from brainct.errors import Refused
 from brainct.training.data import Public, no_public
 
 
 def public_of(
-    file: SiteFile, scans: Scans, size: int, dims: int, set_aside: Sequence[bytes], images: Tensor
+    file: SiteFile, scans: Scans, size: int, dims: int, set_aside: Sequence[bytes], images: Tensor, job: Wanted
 ) -> Callable[[], Public]:
     """Return a function that gives the public scans: those of the partition, or the folder that the site file names.
 
@@ -25,7 +26,7 @@ def public_of(
     if set_aside:
         found = Public(images, _fingerprint(set_aside))
         return lambda: found
-    return cache(partial(_public_folder, file, frozenset(scans.digests), size, dims)) if file.public else no_public
+    return cache(partial(_public_folder, file, frozenset(scans.digests), size, dims, job)) if file.public else no_public
 
 
 def public_phantom_of(file: SiteFile, size: int, dims: int) -> Callable[[], Public]:
@@ -34,12 +35,12 @@ def public_phantom_of(file: SiteFile, size: int, dims: int) -> Callable[[], Publ
     return partial(_drawn_public, common, file.windows, size, dims)
 
 
-def _public_folder(file: SiteFile, own: frozenset[bytes], size: int, dims: int) -> Public:
+def _public_folder(file: SiteFile, own: frozenset[bytes], size: int, dims: int, job: Wanted) -> Public:
     assert file.public is not None
     root, labels = file.public.root, file.public.labels
     as_site = SiteFile(kind="manifest", root=root, labels=labels, windows=file.windows, fov_mm=file.fov_mm)
     try:
-        scans = read_scans(as_site, size, dims)
+        scans = read_scans(as_site, size, dims, job)
     except Refused as refusal:
         raise Refused(f"`public`: {refusal}") from None
     if both := len(own.intersection(scans.digests)):

@@ -15,6 +15,7 @@ from brainct.ct.read.listing import ScanEntry, list_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
 from brainct.ct.split import Ints, duplicate_threshold, join_groups, near_duplicates
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
@@ -24,7 +25,7 @@ PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
 class Scans:
     """The N scans of one site file.
 
-    images: (N, C, H, W[, D]). labels: (N, 6). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
+    images: (N, C, H, W[, D]). labels: (N, F). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
     pairs: near duplicates. given: the fold that the manifest gives each scan. names: as in error messages.
     patients: (N,) numbers of the patients, see `_patient_numbers`.
     """
@@ -40,9 +41,9 @@ class Scans:
     patients: Ints | None = None
 
 
-def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
+def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
-    entries, notes = list_scans(file)
+    entries, notes = list_scans(file, job)
     images, digests, thumbnails, found, in_hu = torch.empty(0), [], [], Counter[str](), Counter[bool]()
     for number, entry in enumerate(entries):
         pixels, said = decode(entry, dims)
@@ -75,9 +76,9 @@ def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
     )
 
 
-def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
+def draw_scans(file: SiteFile | None, site: str, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Draw the phantom's scans of a site, with the default choices if there is no site file."""
-    from brainct.ct.phantom import SCANNERS, phantom
+    from brainct.ct.phantom import SCANNERS, labels_for, phantom
 
     chosen = file.phantom if file else PhantomChoices()
     note = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
@@ -87,7 +88,7 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
     pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
     return Scans(
         images=torch.stack([render_image(each, size, file.windows) for each in pixels]),
-        labels=np.asarray(labels, np.float32),
+        labels=labels_for(job, labels),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
         pairs=(),

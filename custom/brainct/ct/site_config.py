@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from brainct.ct.folds import WINDOWS
+from brainct.ct.folds import WINDOWS, Finding
 from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SiteChoices, Split
 from brainct.errors import Refused
 from brainct.training.site_yaml import read_yaml
 
 SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest"]
-FindingName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 
 
 ON_DISK = ("png_csv", "class_folders", "manifest")
@@ -49,10 +48,10 @@ class SiteFile(SiteChoices):
     kind: SourceKind
     root: Path | None = None
     labels: str = "labels.csv"
-    columns: Mapping[FindingName, str] | None = None
+    columns: Mapping[Finding, str] | None = None
     id_column: str = "id"
     images: str = "{id}.png"
-    classes: Mapping[str, tuple[FindingName, ...]] | None = None
+    classes: Mapping[str, tuple[Finding, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
     batch_size: SampleCount = 8

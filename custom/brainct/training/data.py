@@ -1,7 +1,7 @@
 """What a site's samples are to local training: folds of inputs with one label per output, and the public set."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
@@ -69,7 +69,8 @@ def no_public() -> Public:
 class Dataset:
     """What one site has: folds, a fingerprint without any patient identifier, and notes for its people.
 
-    public: gives the federation's public set, read when first asked for; Refused where there is none.
+    public: gives the federation's public set, read when first asked for; Refused where there is none. outputs: names of
+    the labels' columns, where the data know them.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class Dataset:
     batch_size: int = 8
     device: str = "cpu"
     public: Callable[[], Public] = no_public
+    outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     def fold(self, name: str) -> Fold:
         """A fold by name, empty where the site has none; `public`: the public set, whose labels are all NaN."""

@@ -138,10 +138,10 @@ class TorchLearner(Bound):
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
         fold = first_batch(self.task, self._train(), self.batch_size, self.context) if batch else self._train()
-        known = fold.labels.isfinite().sum().clamp(min=1)
+        known = self.task.terms(fold.labels).clamp(min=1)
         total = 0.0
         for inputs, labels in in_order(fold, self.batch_size, self.data.device):
-            share = labels.isfinite().sum() / known
+            share = self.task.terms(labels) / known
             loss = self.task.loss(self._logits(inputs), labels, None) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()

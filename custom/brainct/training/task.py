@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from brainct.core.learner import Model
 from brainct.core.weights import Weights
 from brainct.training.config import Fit
+from brainct.training.losses import known_labels
 
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
 """A batch of inputs and a generator to a new batch like it."""
@@ -28,7 +29,7 @@ class TorchTask:
 
     fit: local training in one round. initial: the seeded model before round 0. network_like: an untrained network in
     the widths of these weights. predictions: logits to what a model predicts, such as probabilities. augment: of a
-    training batch; None for none.
+    training batch; None for none. terms: of how many terms the loss over these labels is the mean.
     """
 
     fit: Fit
@@ -38,3 +39,4 @@ class TorchTask:
     predictions: Callable[[Tensor], Tensor]
     scores: Scores
     augment: Augment | None = None
+    terms: Callable[[Tensor], Tensor] = known_labels

@@ -6,12 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from brainct.ct.folds import FINDINGS
 from brainct.ct.read import image
-from brainct.ct.read.label_table import ANY, LabelRow, Labels, LabelTable, finding_columns, labels_of, read_table
+from brainct.ct.read.label_table import (
+    LabelRow,
+    Labels,
+    LabelTable,
+    check_asked,
+    check_names,
+    complete,
+    finding_columns,
+    labels_of,
+    read_table,
+)
 from brainct.ct.site_config import SiteFile
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.data import FOLDS
 
@@ -35,8 +44,8 @@ class ScanEntry:
 Listing = tuple[list[ScanEntry], list[str]]
 
 
-def list_scans(file: SiteFile) -> Listing:
-    """All scans of the site in a fixed order, and notes; Refused if root is empty or does not match the labels."""
+def list_scans(file: SiteFile, job: Wanted = DEFAULT) -> Listing:
+    """All scans of the site in a fixed order, labelled for a job, and notes; Refused if labels do not fit."""
     root = root_of(file)
     if not root.is_dir():
         raise Refused(f"root {root} is not a folder: correct `root` in the site file or mount the disk")
@@ -44,15 +53,17 @@ def list_scans(file: SiteFile) -> Listing:
         raise Refused(f"root {root} cannot be read: give the account that runs FLARE read access")
     if not any(root.iterdir()):
         raise Refused(f"root {root} is empty: correct `root` in the site file or put the scans there")
-    readers: dict[str, Callable[[SiteFile, Path], Listing]] = {
+    readers: dict[str, Callable[[SiteFile, Path, Wanted], Listing]] = {
         "png_csv": _png_csv,
         "class_folders": _class_folders,
         "manifest": _manifest,
     }
-    entries, notes = readers[file.kind](file, root)
+    named = [*(file.columns or {}), *(each for several in (file.classes or {}).values() for each in several)]
+    unasked = check_asked(named, job)
+    entries, notes = readers[file.kind](file, root, job)
     if not entries:
         raise Refused(f"no scan in root {root}: correct `root` or put the scans there")
-    return entries, notes
+    return entries, [*notes, *unasked]
 
 
 def root_of(file: SiteFile) -> Path:
@@ -71,16 +82,16 @@ def path_inside(root: Path, name: str, where: str) -> Path:
     return root / steps
 
 
-def _png_csv(file: SiteFile, root: Path) -> Listing:
+def _png_csv(file: SiteFile, root: Path, job: Wanted) -> Listing:
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
-    columns = finding_columns(table, _chosen(file), [file.id_column])
+    columns = finding_columns(table, _chosen(file), [file.id_column], job)
     names = [_image_name(file, table, row) for row in table.rows]
     _check_no_repeat(names, table)
     paths = [
         path_inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)
     ]
     entries = [
-        ScanEntry(name, path, labels_of(row, columns, table.name), root=root)
+        ScanEntry(name, path, labels_of(row, columns, table.name, job), root=root)
         for name, path, row in zip(names, paths, table.rows, strict=True)
         if path.is_file()
     ]
@@ -148,16 +159,16 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in image.SUFFIXES and path.is_file())
 
 
-def _class_folders(file: SiteFile, root: Path) -> Listing:
+def _class_folders(file: SiteFile, root: Path, job: Wanted) -> Listing:
     classes = file.classes or {}
     entries = []
-    for folder, findings in sorted(classes.items()):
+    for folder in sorted(classes):
         path = path_inside(root, folder, "classes")
         found = _images_in(path) if path.is_dir() else []
         if not found:
             raise Refused(f"class folder `{folder}` {'contains no PNG or JPEG' if path.is_dir() else 'is not in root'}")
         names = [each.relative_to(root).as_posix() for each in found]
-        labels = _class_labels(findings, classes)
+        labels = _class_labels(folder, classes, job)
         entries += [ScanEntry(name, path_inside(root, name, "classes"), labels, root=root) for name in names]
     known = {entry.path.parent for entry in entries}
     strays = [each for each in [root, *sorted(root.iterdir())] if each.is_dir() and each not in known]
@@ -165,19 +176,21 @@ def _class_folders(file: SiteFile, root: Path) -> Listing:
     return entries, _check_match([], no_label, "`classes`", file.allow_missing)
 
 
-def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Labels:
+def _class_labels(folder: str, classes: Mapping[str, Sequence[str]], job: Wanted) -> Labels:
     """A folder with findings is positive for them; one without is negative for all findings of the other folders."""
-    labels = np.full(len(FINDINGS), np.nan, np.float32)
-    for finding in findings or {each for named in classes.values() for each in named}:
-        labels[FINDINGS.index(finding)] = 1.0 if findings else 0.0
-    labels[ANY] = 1.0 if findings else 0.0
-    return labels
+    where, positive = f"`classes`, folder {folder}", bool(classes[folder])
+    own = check_names(classes[folder], job, where)
+    others = {name for several in classes.values() for name in check_names(several, job, where)}
+    about = set(own if positive else others)
+    if not job.single and (about & set(FINDINGS) or not any(classes.values())):
+        about.add("any")
+    return complete(dict.fromkeys(about, float(positive)), job, where)
 
 
-def _manifest(file: SiteFile, root: Path) -> Listing:
+def _manifest(file: SiteFile, root: Path, job: Wanted) -> Listing:
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
-    columns = finding_columns(table, _chosen(file), ["image"])
-    entries = [_entry(table, row, columns, root) for row in table.rows]
+    columns = finding_columns(table, _chosen(file), ["image"], job)
+    entries = [_entry(table, row, columns, root, job) for row in table.rows]
     _check_no_repeat([(entry.name, entry.slice) for entry in entries], table)
     _check_patients(entries, table)
     missing = [entry.name for entry in entries if not entry.path.exists()]
@@ -185,7 +198,7 @@ def _manifest(file: SiteFile, root: Path) -> Listing:
     return [entry for entry in entries if entry.path.exists()], notes
 
 
-def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: Path) -> ScanEntry:
+def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: Path, job: Wanted) -> ScanEntry:
     where = f"{table.name}, row {row.line}"
     name, fold, slice_ = (row.cells.get(column, "") for column in ("image", "split", "slice"))
     if not name:
@@ -197,7 +210,7 @@ def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: P
     return ScanEntry(
         name=name,
         path=path_inside(root, name, where),
-        labels=labels_of(row, columns, table.name),
+        labels=labels_of(row, columns, table.name, job),
         patient=row.cells.get("patient_id") or None,
         fold=fold or None,
         slice=int(slice_) if slice_ else None,
