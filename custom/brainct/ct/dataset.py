@@ -74,7 +74,8 @@ def every_scan(
         on_disk = file is not None and file.kind != "phantom"
         scans = read_scans(file, size, dims, job) if file and on_disk else draw_scans(file, site, size, dims, job)
         file = file or SiteFile(kind="phantom")
-        whole = Fold(scans.images, torch.from_numpy(scans.labels))
+        studies = None if scans.studies is None else torch.from_numpy(scans.studies)
+        whole = Fold(scans.images, torch.from_numpy(scans.labels), None, studies)
         everything = np.zeros(len(whole), dtype=np.int64)
         fingerprint, device = _fingerprint(scans, everything), device_of(file.device)
         folds = {"train": whole, "test": whole}
@@ -100,7 +101,7 @@ def _phantom(file: SiteFile | None, site: str, size: int, dims: int, job: Wanted
     fold_of = split_folds(_strata(scans, job), scans.groups, file.split.fractions, file.split.seed)
     images = {fold: scans.images[np.flatnonzero(fold_of == at)] for at, fold in enumerate(FOLDS)}
     found = _dataset(scans, fold_of, file, device_of(file.device), images, job)
-    return replace(found, public=public_phantom_of(file, size, dims))
+    return replace(found, public=public_phantom_of(file, size, dims, job))
 
 
 def _strata(scans: Scans, job: Wanted) -> Floats:
@@ -155,7 +156,8 @@ def _dataset(
 
 def _fold(scans: Scans, which: Ints, images: Tensor) -> Fold:
     patients = None if scans.patients is None else torch.from_numpy(scans.patients[which])
-    return Fold(images, torch.from_numpy(scans.labels[which]), patients)
+    studies = None if scans.studies is None else torch.from_numpy(scans.studies[which])
+    return Fold(images, torch.from_numpy(scans.labels[which]), patients, studies)
 
 
 def _duplicate_notes(pairs: Sequence[tuple[int, int]], fold_of: Ints) -> list[str]:

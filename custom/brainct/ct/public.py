@@ -11,7 +11,8 @@ from brainct.ct.preprocess import Pixels, render_image
 from brainct.ct.scans import Scans, read_scans
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
-from brainct.ct.wanted import Wanted
+from brainct.ct.transforms import applied
+from brainct.ct.wanted import Wanted, Windows
 from brainct.errors import Refused
 from brainct.training.data import Public, no_public
 
@@ -29,10 +30,10 @@ def public_of(
     return cache(partial(_public_folder, file, frozenset(scans.digests), size, dims, job)) if file.public else no_public
 
 
-def public_phantom_of(file: SiteFile, size: int, dims: int) -> Callable[[], Public]:
+def public_phantom_of(file: SiteFile, size: int, dims: int, job: Wanted) -> Callable[[], Public]:
     """Return a function that draws the public scans of the phantom, the same for all sites."""
     common = file.phantom.model_copy(update={"scans": 1, "prevalence": None, "scanner": None})
-    return partial(_drawn_public, common, file.windows, size, dims)
+    return partial(_drawn_public, common, job.windows_at(file.windows), size, dims, job)
 
 
 def _public_folder(file: SiteFile, own: frozenset[bytes], size: int, dims: int, job: Wanted) -> Public:
@@ -49,12 +50,14 @@ def _public_folder(file: SiteFile, own: frozenset[bytes], size: int, dims: int, 
 
 
 @lru_cache(maxsize=1)  # all sites of a rehearsal share it
-def _drawn_public(chosen: PhantomChoices, windows: tuple[tuple[float, float], ...], size: int, dims: int) -> Public:
+def _drawn_public(chosen: PhantomChoices, windows: Windows, size: int, dims: int, job: Wanted) -> Public:
     from brainct.ct.phantom import public_phantom
 
+    if job.neighbours:
+        raise Refused("the phantom's public scans are single slices, and the job takes their neighbours too")
     hu = public_phantom(chosen.public, chosen.seed, size, dims, chosen.difficulty)
     pixels = [Pixels(image, hu=True) for image in hu]
-    images = torch.stack([render_image(each, size, windows) for each in pixels])
+    images = torch.stack([applied(render_image(each, size, windows), job.steps) for each in pixels])
     return _sorted(images, [each.digest() for each in pixels])
 
 

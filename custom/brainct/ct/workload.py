@@ -40,8 +40,9 @@ class CtWorkload(Workload):
     headlines = HEADLINES
 
     def outputs(self, choices: CtChoices) -> tuple[str, ...]:
-        """The findings of the job."""
-        return choices.findings
+        """The findings of the job; also those of studies, if it pools slices."""
+        studies = tuple(f"{STUDY}{name}" for name in choices.findings) if choices.scan.study else ()
+        return (*choices.findings, *studies)
 
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
@@ -69,9 +70,11 @@ class CtWorkload(Workload):
 
     def check(self, data: Dataset, choices: CtChoices, site: str) -> None:
         """Refuse scans with another number of HU windows than the network has channels."""
-        found = next(fold.inputs.shape[1] for fold in data.folds.values() if len(fold))
-        if found != choices.network.channels:
-            raise Refused(f"{site} has {found} HU windows, the job's network takes {choices.network.channels} channels")
+        found = next(fold.inputs.shape[1] for fold in data.folds.values() if len(fold)) // choices.wanted.slices
+        channels, slices = choices.network.channels, choices.wanted.slices
+        if found * slices != channels:
+            each = f" of {slices} slices" * (slices > 1)
+            raise Refused(f"{site} has {found} HU windows{each}, the job's network takes {channels} channels")
 
     def check_public(self, data: Dataset) -> None:
         """Refuse scans without a public set."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainct.core import json_file
 from brainct.core.names import run_name
+from brainct.ct.shipped_jobs import SHIPPED
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
@@ -35,6 +36,7 @@ def _table(scheme: str, rounds: int = 20, epochs: int = 5, **more: Any) -> dict[
 
 
 OWN_CHOICES: dict[str, dict[str, Any]] = {
+    **{name: _row(scheme, **choices) for name, (scheme, choices) in SHIPPED.items()},
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
@@ -57,17 +59,36 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }
-"""What a job states in addition to its scheme, where the defaults are not its best; and three combined schemes."""
+"""What a job states in addition to its scheme, where the defaults are not its best; three combined schemes, and the
+workloads' own."""
 
 JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 """Folder -> the choices of its plan. Whatever is not said here has its default in the code."""
 
 
-def render(folder: Path) -> list[Path]:
+VOLUME = 48
+"""Edge in voxels of jobs that are rendered for volumes, if no size is given."""
+
+
+def shaped(dims: int | None = None, size: int | None = None) -> dict[str, dict[str, Any]]:
+    """The table for samples of so many dimensions and this edge; without the jobs that can't have them."""
+    if dims is None and size is None:
+        return JOBS
+    edge = {"size": size or VOLUME} if size or dims == 3 else {}
+    shape = edge | ({"dims": dims} if dims else {})
+    rows = {name: row for name, row in JOBS.items() if row.get("workload", "ct") != "table"}
+    flat = {name for name, row in rows.items() if dims == 3 and row.get("scan")}
+    return {
+        name: {**row, "network": {**row.get("network", {}), **shape}} for name, row in rows.items() if name not in flat
+    }
+
+
+def render(folder: Path, rows: Mapping[str, Mapping[str, Any]] = JOBS) -> list[Path]:
     """Write every job of the table below this folder; returns the files that were not like that yet."""
     written = []
-    for name in JOBS:
-        for path, text in _files(name).items():
+    for name, row in rows.items():
+        plan_of(row, f"jobs/{name}")
+        for path, text in _files(name, row).items():
             file = folder / name / path
             if file.is_file() and file.read_text() == text:
                 continue
@@ -122,8 +143,8 @@ def resuming(job: Path, run: str, out: Path) -> Path:
     return out
 
 
-def _files(name: str) -> dict[str, str]:
-    workflow = {"id": "rounds", "path": ROUNDS, "args": JOBS[name]}
+def _files(name: str, row: Mapping[str, Any]) -> dict[str, str]:
+    workflow = {"id": "rounds", "path": ROUNDS, "args": row}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
@@ -149,7 +170,7 @@ def _text(value: Any, indent: str = "", room: int = 100) -> str:
 
 
 def _findings(folder: Path, name: str) -> list[str]:
-    wanted = _files(name)
+    wanted = _files(name, JOBS[name])
     findings = []
     for path, text in wanted.items():
         file = folder / path

@@ -18,12 +18,14 @@ class Fold:
     """Samples of one fold.
 
     inputs: (N, ...) float32. labels: (N, F) float32, NaN where unknown. patients: (N,) int64, the same number for
-    samples of one patient; None where no patient is known.
+    samples of one patient; None where no patient is known. studies: (N,) int64, the same number for samples of one
+    study; None where they are not told apart.
     """
 
     inputs: Tensor
     labels: Tensor
     patients: Tensor | None = None
+    studies: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -87,5 +89,5 @@ class Dataset:
         known = next(iter(self.folds.values()))
         if name == "public":
             inputs = self.public().inputs
-            return Fold(inputs, torch.full((len(inputs), known.labels.shape[1]), torch.nan))
+            return Fold(inputs, torch.full((len(inputs), *known.labels.shape[1:]), torch.nan))
         return self.folds.get(name, Fold(known.inputs[:0], known.labels[:0]))

@@ -191,14 +191,13 @@ class TorchLearner(Bound):
         asked = self.data.fold(fold)
         parts = in_order(asked, self.batch_size, self.data.device)
         found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in parts]
-        return torch.cat([torch.empty(0, asked.labels.shape[1]), *found])
+        return torch.cat([torch.empty(0, *asked.labels.shape[1:]), *found])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
         """The task's scores of the predictions for a fold."""
         self._refuse_reading("a model's scores on them" if fold == "train" else "")
-        labels = self.data.fold(fold).labels.double().numpy()
         found = self.predict(weights, fold).double()
-        return self.task.scores(labels, (found.nan_to_num(0.5) if self.context.always else found).numpy())
+        return self.task.scores(self.data.fold(fold), (found.nan_to_num(0.5) if self.context.always else found).numpy())
 
     def module(self, weights: Weights) -> nn.Module:
         """A module with these weights, (N, ...) inputs to (N, F) logits, that adapts its input as this learner does."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from brainct.core.learner import Model
 from brainct.core.weights import Weights
 from brainct.training.config import Fit
+from brainct.training.data import Fold
 from brainct.training.losses import known_labels
 
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
@@ -19,8 +20,8 @@ Augment = Callable[[Tensor, np.random.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Logits (N, F), labels (N, F) with NaN where unknown, and shares or None to a scalar; see training.losses."""
 
-Scores = Callable[[NDArray[np.float64], NDArray[np.float64]], dict[str, Any]]
-"""Labels (N, F) and predictions (N, F) to scores that JSON can hold."""
+Scores = Callable[[Fold, NDArray[np.float64]], dict[str, Any]]
+"""A fold and the predictions for it, (N, F), to scores that JSON can hold."""
 
 
 @dataclass(frozen=True)

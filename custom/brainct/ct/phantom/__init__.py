@@ -10,6 +10,7 @@ from brainct.ct.phantom.draw import phantom, public_phantom, slice_hu, volume_hu
 from brainct.ct.phantom.hemorrhage import BLEEDS
 from brainct.ct.phantom.labels import NONE, labels_for
 from brainct.ct.phantom.scanners import SCANNERS, Scanner, scanner_of
+from brainct.ct.phantom.studies import SLICE_MM, slice_labels, spacing_of, studies
 
 __all__ = [
     "BLEEDS",
@@ -20,6 +21,10 @@ __all__ = [
     "phantom",
     "public_phantom",
     "scanner_of",
+    "SLICE_MM",
+    "slice_labels",
+    "spacing_of",
+    "studies",
     "slice_hu",
     "volume_hu",
 ]

@@ -20,6 +20,26 @@ def decode(entry: ScanEntry, dims: int) -> tuple[Pixels, list[str]]:
     return pixels, notes
 
 
+def decode_stack(entry: ScanEntry, neighbours: int) -> tuple[Pixels, list[str]]:
+    """The listed slice of a volume with so many slices on either side, (H, W, 2 k + 1), and notes; see `decode`.
+
+    Beyond the first and the last slice of the volume these stand once more.
+    """
+    pixels, notes = _read(entry)
+    deep = pixels.values.shape[2] if pixels.values.ndim == 3 else 1
+    if deep < 2 or entry.slice is None:
+        raise Refused(
+            f"{entry.name}: a single slice, and the job takes {neighbours} neighbours on either side (2.5-D): list "
+            "series or volumes with the column `slice`"
+        )
+    _cut(pixels, entry, 2)
+    places = np.clip(np.arange(entry.slice - neighbours, entry.slice + neighbours + 1), 0, deep - 1)
+    stack = Pixels(pixels.values[:, :, places], pixels.hu, pixels.spacing)
+    if stack.hu:
+        _check_plausible(stack, entry.name)
+    return stack, notes
+
+
 def _read(entry: ScanEntry) -> tuple[Pixels, list[str]]:
     from brainct.ct.read import dicom, nifti  # slow imports that most runs do not need
 
