@@ -1,6 +1,6 @@
 """Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,12 @@ class CtWorkload(Workload):
 
         In a single-choice job all findings are left out where one lacks a side.
         """
+        return self.counts_without_small(description, least, choices.single_choice)
+
+    def counts_without_small(self, description: Mapping[str, Any], least: int, single: bool = False) -> dict[str, Any]:
+        """See `without_small`; single: whether each scan has one finding alone."""
         folds = description["folds"].items()
-        return {**description, "folds": {name: _large(fold, least, choices.single_choice) for name, fold in folds}}
+        return {**description, "folds": {name: _large(fold, least, single) for name, fold in folds}}
 
     def prepare(self, choices: CtChoices, seed: int) -> nn.Module:
         """The network that the job chooses."""
@@ -132,14 +136,17 @@ class CtWorkload(Workload):
 
     def headline(self, scores: Mapping[str, Any]) -> Mapping[str, float | None]:
         """AUROC, balanced accuracy and Brier score of `any`; in a job without it the mean over the findings."""
+        return self.headline_of(scores, HEADLINES)
+
+    def headline_of(self, scores: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, float | None]:
+        """The numbers of these names, see `headline`."""
         found = _main(scores)
-        return {name: _mean([one.get(name) for one in found]) for name in HEADLINES}
+        return {name: _mean([one.get(name) for one in found]) for name in names}
 
     def missing(self, scores: Mapping[str, Any]) -> str | None:
         """The reason of `any`, or of the first finding."""
-        if any(value is not None for value in self.headline(scores).values()):
-            return None
-        reason: str | None = next((one.get("reason") for one in _main(scores)), None)
+        reasons = [one.get("reason") for one in _main(scores)]
+        reason: str | None = reasons[0] if reasons and None not in reasons else None
         return reason
 
 

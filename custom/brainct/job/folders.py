@@ -8,10 +8,11 @@ from typing import Any
 
 from brainct.core import json_file
 from brainct.core.names import run_name
-from brainct.ct.shipped_jobs import SHIPPED
+from brainct.ct import shipped_jobs as ct
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
+from brainct.segment import shipped_jobs as segment
 
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
@@ -36,7 +37,7 @@ def _table(scheme: str, rounds: int = 20, epochs: int = 5, **more: Any) -> dict[
 
 
 OWN_CHOICES: dict[str, dict[str, Any]] = {
-    **{name: _row(scheme, **choices) for name, (scheme, choices) in SHIPPED.items()},
+    **{name: _row(scheme, **choices) for name, (scheme, choices) in {**ct.SHIPPED, **segment.SHIPPED}.items()},
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),

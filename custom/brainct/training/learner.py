@@ -84,10 +84,9 @@ class TorchLearner(Bound):
         losses = []
         self.network.train()
         with seeded(self.context) as order:
-            for index, inputs in batches(self.task, fold, self.batch_size, order, epochs, steps):
-                labels = fold.labels[index].to(self.data.device)
+            for index, inputs, labels in batches(self.task, fold, self.batch_size, order, epochs, steps):
                 share = None if shares is None else shares[index].to(self.data.device)
-                loss = self.task.loss(self._logits(inputs.to(self.data.device)), labels, share)
+                loss = self.task.loss(self._logits(inputs.to(self.data.device)), labels.to(self.data.device), share)
                 losses.append(loss.detach())
                 descent.step(loss)
         return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
@@ -111,8 +110,8 @@ class TorchLearner(Bound):
         }
 
         def gradients(index: Tensor, rng: np.random.Generator) -> Tensor:
-            inputs = self.task.augment(fold.inputs[index], rng) if self.task.augment else fold.inputs[index]
-            sent = inputs.to(self.data.device), fold.labels[index].to(self.data.device)
+            inputs, labels = self.task.augmented(fold.inputs[index], fold.labels[index], rng)
+            sent = inputs.to(self.data.device), labels.to(self.data.device)
             return sample_gradients(self.task.loss, self.network, descent.moving, self.network_input, *sent)
 
         self.network.train()
@@ -190,7 +189,7 @@ class TorchLearner(Bound):
         self.network.eval()
         asked = self.data.fold(fold)
         parts = in_order(asked, self.batch_size, self.data.device)
-        found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in parts]
+        found = [self.task.predictions(self.task.infer(self._logits, inputs)).cpu() for inputs, _ in parts]
         return torch.cat([torch.empty(0, *asked.labels.shape[1:]), *found])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:

@@ -17,6 +17,9 @@ from brainct.training.losses import known_labels
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
 """A batch of inputs and a generator to a new batch like it."""
 
+Paired = Callable[[Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
+"""Inputs, labels and a generator to new ones."""
+
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Logits (N, F), labels (N, F) with NaN where unknown, and shares or None to a scalar; see training.losses."""
 
@@ -31,6 +34,7 @@ class TorchTask:
     fit: local training in one round. initial: the seeded model before round 0. network_like: an untrained network in
     the widths of these weights. predictions: logits to what a model predicts, such as probabilities. augment: of a
     training batch; None for none. terms: of how many terms the loss over these labels is the mean.
+    paired: augments inputs and labels together, in place of `augment`. infer: logits of whole inputs from the network.
     """
 
     fit: Fit
@@ -41,3 +45,11 @@ class TorchTask:
     scores: Scores
     augment: Augment | None = None
     terms: Callable[[Tensor], Tensor] = known_labels
+    paired: Paired | None = None
+    infer: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] = lambda network, inputs: network(inputs)
+
+    def augmented(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A training batch after augmentation."""
+        if self.paired is not None:
+            return self.paired(inputs, labels, rng)
+        return (self.augment(inputs, rng) if self.augment else inputs), labels
