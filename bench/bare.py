@@ -1,8 +1,9 @@
 """FedAvg as a person would write it for themselves: plain PyTorch and an AUROC; no guard, no record, no checkpoint.
 
-    python bench/bare.py FOLDER SITES ROUNDS
+    python bench/bare.py FOLDER SITES ROUNDS [default]
 
-FOLDER holds scans/0000.png ... and labels.csv, as bench/rounds.py makes them; 64 pictures a site. Prints JSON.
+FOLDER holds scans/0000.png ... and labels.csv, as bench/rounds.py makes them; 64 pictures a site. default: with the
+package's augmentation and a default job's optimiser, in place of none and of SGD. Prints JSON.
 """
 
 import csv
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 began = time.monotonic()
 
@@ -39,17 +41,28 @@ def pictures(folder: Path, start: int, stop: int) -> tuple[torch.Tensor, torch.T
     return images, torch.tensor([[float(row["any"])] * 6 for row in rows])
 
 
-def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
-    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+def train(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, augment: Any = None, random: Any = None
+) -> None:
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), 0.05, fused=True)
+    if augment is not None:
+        optimizer = torch.optim.AdamW(model.parameters(), 0.003, weight_decay=0.0, fused=True)
     for index in torch.randperm(len(images)).split(16):
+        batch = images[index] if augment is None else augment(images[index], random)
+        batch = batch.contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad()
-        nn.functional.binary_cross_entropy_with_logits(model(images[index]), labels[index]).backward()
+        nn.functional.binary_cross_entropy_with_logits(model(batch), labels[index]).backward()
         optimizer.step()
 
 
 def main() -> None:
     folder, sites, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
+    augment, random = None, np.random.default_rng(0)
+    if sys.argv[4:] == ["default"]:
+        from brainct.ct.augment import Augmentation, augmenter
+
+        augment = augmenter(Augmentation(), 2)
     model = Network()
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     data = [pictures(folder, number * 64, number * 64 + 64) for number in range(sites)]
@@ -60,7 +73,7 @@ def main() -> None:
         for images, labels in data:
             model.load_state_dict(weights)
             model.train()
-            train(model, images, labels)
+            train(model, images, labels, augment, random)
             for key, value in model.state_dict().items():
                 total[key] += value / sites
         weights = total

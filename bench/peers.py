@@ -34,7 +34,7 @@ def flare(folder: Path, sites: int) -> dict[str, float]:
     words = [str(PEERS / "flare_job.py"), str(folder), str(sites), str(ROUNDS), str(work / "job")]
     measured([sys.executable, *words], folder)
     command = [str(Path(sys.executable).parent / "nvflare"), "simulator", str(work / "job" / "fedavg")]
-    text, wall, peak = measured([*command, "-w", str(work / "ws"), "-n", str(sites), "-t", str(sites)], folder)
+    text, wall, _, peak = measured([*command, "-w", str(work / "ws"), "-n", str(sites), "-t", str(sites)], folder)
     log = (work / "ws" / "server" / "log.txt").read_text()
     begun = [datetime.fromisoformat(at) for at in re.findall(r"^(\S+ [\d:]+,\d+) .*Sampled clients", log, re.MULTILINE)]
     if len(begun) != ROUNDS or "Finished FedAvg" not in log:
@@ -48,7 +48,7 @@ def flower(python: str, folder: Path, sites: int) -> dict[str, float]:
     """Flower's FedAvg over Ray."""
     os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     words = [str(PEERS / "flower.py"), str(folder), str(sites), str(ROUNDS), str(CORES)]
-    text, wall, peak = measured([python, *words], folder)
+    text, wall, _, peak = measured([python, *words], folder)
     seconds = json.loads(text.strip().splitlines()[-1])
     if len(seconds) != ROUNDS:
         sys.exit(f"Flower ended after {len(seconds)} rounds:\n{text}")
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--flower", default="")
     chosen = parser.parse_args()
     ways: dict[str, Callable[[Path], dict[str, float]]] = {
-        "brainct, rehearsed by two workers": lambda folder: rehearsed(folder, chosen.sites, CORES),
-        "brainct in FLARE's simulator": lambda folder: simulated(folder, chosen.sites),
+        "brainct, rehearsed by two workers": lambda folder: rehearsed(folder, chosen.sites, "plain", CORES),
+        "brainct in FLARE's simulator": lambda folder: simulated(folder, chosen.sites, "plain"),
         "FLARE's own FedAvg in its simulator": lambda folder: flare(folder, chosen.sites),
     }
     if chosen.flower:

@@ -21,7 +21,6 @@ from brainct.compare.one_run import run_one
 from brainct.compare.planned_runs import PlannedRun, planned_runs
 from brainct.compare.run_row import RunRow
 from brainct.core.determinism import one_thread
-from brainct.ct.config import ct_choices
 
 MAY_DIFFER = {"code", "key", "times", "versions"}
 """What a row says of its code and its machine, and not of its result."""
@@ -65,9 +64,8 @@ def computed(key: Setting, seed: int, folder: Path) -> RunRow:
     """The run's row as a ledger has it."""
     one_thread()
     run = RUNS[key, seed]
-    network = ct_choices(run.plan).network
     path = folder / f"{run.key}.jsonl"
-    append_row(path, run_one(run, run.federation.open(run.seed, network.size, network.dims)))
+    append_row(path, run_one(run, run.federation.open(run.seed, run.plan)))
     return read_rows(path)[-1]
 
 

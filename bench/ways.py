@@ -97,8 +97,8 @@ def run(running: Federation, job: Path, out: Path) -> tuple[str, dict[str, float
     with running.session(LEAD) as session:
         clock.note("log in")
         record = submit_job(session, job, out, lambda line: None, clock).record
-    rounds = [row["seconds"] for row in record["rounds"]]
-    return record["model_sha256"], {**clock.seconds, "rounds": round(sum(rounds), 2), "first": round(rounds[0], 2)}
+    rounds = [row.seconds for row in record.rounds]
+    return record.model_sha256, {**clock.seconds, "rounds": round(sum(rounds), 2), "first": round(rounds[0], 2)}
 
 
 def table(rows: list[tuple[str, str, dict[str, float]]]) -> str:

@@ -23,14 +23,17 @@ def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
     refused(capsys, "has no checkpoint to continue from", "resume", tmp_path)
 
 
-def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, small_job, tmp_path):  # noqa: F811
+def test_a_job_that_resumes_a_run_in_flare_is_its_job_and_the_runs_id(capsys, small_job, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
     before = json.loads((small_job / "app" / "config" / "config_fed_server.json").read_text())
     assert type_in(capsys, "resume", "8f3a-1", "--job", small_job)[0] == 0
-    folder = tmp_path / "jobs" / "feddc-resumed"
+    folder = tmp_path / "runs" / "feddc-resumes-8f3a-1"
     after = json.loads((folder / "app" / "config" / "config_fed_server.json").read_text())
     assert after["workflows"][0]["args"].pop("resume") == "8f3a-1"
     assert after == before
-    assert (folder / "meta.json").read_bytes() == (small_job / "meta.json").read_bytes()
+    was, now = (json.loads((job / "meta.json").read_text()) for job in (small_job, folder))
+    assert now == {**was, "name": "feddc-resumes-8f3a-1"}
+    assert not [path.name for path in small_job.parent.iterdir() if "resume" in path.name]
     refused(capsys, "is there already", "resume", "8f3a-1", "--job", small_job)
     refused(capsys, "the run is called '../8f3a'", "resume", "../8f3a", "--job", small_job, "--out", tmp_path / "other")
     refused(capsys, "unknown key 'resume'", "rehearse", folder)

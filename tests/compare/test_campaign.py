@@ -15,11 +15,11 @@ import yaml
 from brainct.cli import main
 from brainct.compare import ledger
 from brainct.compare.campaign import Campaign, compare
+from brainct.compare.federation import HELD_OUT_SITE
 from brainct.compare.import_runs import add
 from brainct.compare.ledger import LEDGER
 from brainct.compare.one_run import run_one
 from brainct.compare.planned_runs import planned_runs
-from brainct.compare.simulated_sites import HELD_OUT_SITE
 from tests.conftest import tiny_plan
 from tests.support.rows import SMALL, TINY_COMPARISON, tiny_comparison
 
@@ -90,7 +90,7 @@ def done(name, **changes):
     spec = next(
         spec for spec in planned_runs(tiny_comparison(**changes), lambda spec: None) if spec.entry.label == name
     )
-    opened = spec.federation.open(spec.seed, spec.plan.network.size, spec.plan.network.dims)
+    opened = spec.federation.open(spec.seed, spec.plan)
     row = run_one(spec, opened)
     assert row.status == "done", row.error
     return row, spec, opened
@@ -154,7 +154,7 @@ def test_the_held_out_site_normalises_by_its_own_unlabelled_scans():
 def test_a_level_is_reached_at_the_first_point_of_the_curve_that_is_there():
     row, _, _ = done("fedavg", rounds=4, levels=[0.0, 1.01])
     assert row.reached == {"0.0": row.validation[0].round, "1.01": None}
-    first = row.validation[0].auroc
+    first = row.validation[0].score
     assert done("fedavg", rounds=4, levels=[first])[0].reached == {str(first): row.validation[0].round}
 
 

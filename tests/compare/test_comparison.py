@@ -16,7 +16,7 @@ def runs(comparison, rows=()):
 
 def ended(spec, valid=0.5, **more):
     about = {"key": spec.key, "code": spec.code, "grid": dict(spec.point), "budget": spec.budget}
-    return row(spec.entry.label, spec.seed, valid_auroc=valid, valid_brier=0.2, **about | more)
+    return row(spec.entry.label, spec.seed, valid_score=valid, valid_loss=0.2, **about | more)
 
 
 def names(specs):

@@ -5,14 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from brainct.compare.simulated_sites import (
-    HELD_OUT_SITE,
-    SimulatedFederation,
-    _concatenate,
-    _slice,
-    pool_sites,
-    share_test_scans,
-)
+from brainct.compare.federation import HELD_OUT_SITE
+from brainct.compare.pooled_site import _concatenate, pool_sites, share_test_scans
+from brainct.compare.simulated_sites import SimulatedFederation, _slice
 from brainct.ct.phantom import SCANNERS
 from brainct.errors import Refused
 from brainct.training.data import Fold
@@ -68,7 +63,7 @@ def test_size_skew_needs_four_scans_a_site():
 
 
 def test_every_site_has_its_folds_and_the_held_out_site_has_no_training_labels():
-    opened = SimulatedFederation(**SMALL, skew="scanner+label").open(seed=1, size=32, dims=2)
+    opened = SimulatedFederation(**SMALL, skew="scanner+label").open_scans(seed=1, size=32, dims=2)
     for site in ("site-1", "site-2"):
         assert [len(opened[site].folds[fold]) for fold in ("train", "valid", "test")] == [4, 4, 6]
         assert opened[site].folds["train"].labels.isfinite().all()
@@ -79,16 +74,16 @@ def test_every_site_has_its_folds_and_the_held_out_site_has_no_training_labels()
 
 def test_each_seed_has_other_scans_and_the_same_seed_the_same():
     federation = SimulatedFederation(**SMALL)
-    one, again, other = (federation.open(seed, 32, 2)["site-1"].fingerprint for seed in (1, 1, 2))
+    one, again, other = (federation.open_scans(seed, 32, 2)["site-1"].fingerprint for seed in (1, 1, 2))
     assert one == again != other
 
 
 def test_without_scans_for_it_there_is_no_held_out_site():
-    assert HELD_OUT_SITE not in SimulatedFederation(**SMALL | {"outside": 0}).open(1, 32, 2)
+    assert HELD_OUT_SITE not in SimulatedFederation(**SMALL | {"outside": 0}).open_scans(1, 32, 2)
 
 
 def test_pooled_scans_are_all_of_them():
-    opened = SimulatedFederation(**SMALL).open(1, 32, 2)
+    opened = SimulatedFederation(**SMALL).open_scans(1, 32, 2)
     together = pool_sites(opened, ["site-1", "site-2"])
     assert len(together.folds["train"]) == 8
     assert torch.equal(together.folds["train"].inputs[4:], opened["site-2"].folds["train"].inputs)
@@ -108,23 +103,23 @@ def on_disk(tmp_path):
 
 def test_the_seed_partitions_scans_on_disk_and_the_held_out_site_has_the_shared_test_fold(on_disk):
     federation = SimulatedFederation(sites=2, scans=8, skew="iid", data=on_disk)
-    opened = federation.open(1, 32, 2)
+    opened = federation.open_scans(1, 32, 2)
     assert share_test_scans(opened, ["site-1", "site-2"])
     assert torch.equal(opened[HELD_OUT_SITE].folds["test"].inputs, opened["site-1"].folds["test"].inputs)
     assert len(opened[HELD_OUT_SITE].folds["train"]) == 0
     assert len(opened["site-1"].folds["train"]) == 8
-    assert opened["site-1"].fingerprint != federation.open(2, 32, 2)["site-1"].fingerprint
+    assert opened["site-1"].fingerprint != federation.open_scans(2, 32, 2)["site-1"].fingerprint
 
 
 def test_scanner_skew_is_refused_for_scans_on_disk(on_disk):
     with pytest.raises(Refused, match="partitioned by one of `iid`, `label` and `size`"):
-        SimulatedFederation(sites=2, data=on_disk, skew="scanner").open(1, 32, 2)
+        SimulatedFederation(sites=2, data=on_disk, skew="scanner").open_scans(1, 32, 2)
 
 
 def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(on_disk):
-    plain = SimulatedFederation(sites=2, scans=8, skew="iid", data=on_disk).open(1, 32, 2)
-    opened = SimulatedFederation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
-    again = SimulatedFederation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open(1, 32, 2)
+    plain = SimulatedFederation(sites=2, scans=8, skew="iid", data=on_disk).open_scans(1, 32, 2)
+    opened = SimulatedFederation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open_scans(1, 32, 2)
+    again = SimulatedFederation(sites=2, scans=8, skew="simulated_scanner", data=on_disk).open_scans(1, 32, 2)
     assert not share_test_scans(opened, ["site-1", "site-2"])
     for site, scans in opened.items():
         for fold, seen in scans.folds.items():
@@ -141,11 +136,11 @@ def test_simulated_scanners_change_how_scans_look_at_each_site_and_nothing_else(
 def test_simulated_scanners_combine_with_one_partition_and_are_refused_for_the_phantom(on_disk):
     both = SimulatedFederation(sites=2, scans=4, skew="simulated_scanner+label", data=on_disk)
     assert both.label.endswith("simulated_scanner+label")
-    assert len(both.open(1, 32, 2)["site-2"].folds["train"]) == 4
+    assert len(both.open_scans(1, 32, 2)["site-2"].folds["train"]) == 4
     with pytest.raises(Refused, match="partitioned by one of"):
-        SimulatedFederation(sites=2, data=on_disk, skew="simulated_scanner+label+size").open(1, 32, 2)
+        SimulatedFederation(sites=2, data=on_disk, skew="simulated_scanner+label+size").open_scans(1, 32, 2)
     with pytest.raises(Refused, match="skew it by `scanner`"):
-        SimulatedFederation(skew="simulated_scanner").open(1, 32, 2)
+        SimulatedFederation(skew="simulated_scanner").open_scans(1, 32, 2)
 
 
 def test_the_digest_follows_what_is_on_disk_and_not_where(on_disk, tmp_path):

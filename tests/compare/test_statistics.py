@@ -94,7 +94,7 @@ def test_a_mean_states_its_number_of_seeds():
 
 
 def tuned(mu, seed, valid, test, brier=0.2, **more):
-    return row("fedprox", seed, [test], grid={"mu": mu}, valid_auroc=valid, valid_brier=brier, **more)
+    return row("fedprox", seed, [test], grid={"mu": mu}, valid_score=valid, valid_loss=brier, **more)
 
 
 def test_a_grid_is_chosen_by_validation_and_never_by_test():
@@ -108,13 +108,13 @@ def test_a_grid_is_chosen_by_validation_and_never_by_test():
 def test_at_equal_validation_auroc_the_lower_brier_score_wins_and_a_point_that_lacks_a_seed_can_not():
     assert winner([tuned(1, 1, 0.8, 0.5, brier=0.3), tuned(2, 1, 0.8, 0.5, brier=0.1)]) == {"mu": 2}
     assert winner([tuned(1, 1, 0.9, 0.5), tuned(2, 1, 0.8, 0.5), tuned(2, 2, 0.8, 0.5)]) == {"mu": 2}
-    assert winner([row(valid_auroc=None)]) is None
+    assert winner([row(valid_score=None)]) is None
 
 
 @pytest.mark.parametrize("second", [tuned(2, 1, None, 0.5), tuned(2, 2, 0.8, 0.5)])
 def test_while_no_point_of_a_grid_can_be_chosen_the_table_says_so(second):
     """None has a validation score; or they have no seed in common."""
-    rows = [tuned(1, 1, None if second.valid_auroc is None else 0.9, 0.5), second]
+    rows = [tuned(1, 1, None if second.valid_score is None else 0.9, 0.5), second]
     assert select_rows(rows) == {}
     assert "fedprox on 8x16: no point of its grid can be chosen yet" in comparison_tables(rows)
 

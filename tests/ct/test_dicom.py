@@ -46,13 +46,14 @@ def test_padding_and_all_below_minus_1024_is_air(tmp_path: Path) -> None:
     assert (read_file(tmp_path / "c.dcm", "c.dcm")[0].values[0, :2] == 3000).all()
 
 
-def test_monochrome1_is_inverted_and_noted(tmp_path: Path) -> None:
-    stored = 4095 - (np.round(head(1)) + 1024)
-    tags = {"PhotometricInterpretation": "MONOCHROME1", "PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
-    write_dicom(tmp_path / "a.dcm", stored - 1024, **tags)
+def test_monochrome1_keeps_its_hu_and_is_refused_if_its_border_is_not_air(tmp_path: Path) -> None:
+    """PS3.3 C.7.6.3.1.2: it says how a screen shows the values; an export that inverts them has a bright border."""
+    write_dicom(tmp_path / "a.dcm", head(1), PhotometricInterpretation="MONOCHROME1")
     pixels, notes = read_file(tmp_path / "a.dcm", "a.dcm")
     assert_array_equal(pixels.values, np.round(head(1)))
-    assert notes == ["MONOCHROME1, inverted"]
+    assert notes == ["MONOCHROME1, HU as stored"]
+    write_dicom(tmp_path / "b.dcm", 2000 - head(1), PhotometricInterpretation="MONOCHROME1")
+    assert "MONOCHROME1, and the border of the image has 3000 HU, wanted air" in refused(tmp_path / "b.dcm")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_gantry_tilt_is_noted(tmp_path: Path) -> None:
         ({"Modality": None}, "Modality is None, wanted CT"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localizer (scout) image, wanted an axial slice"),
         ({"BurnedInAnnotation": "YES"}, "BurnedInAnnotation is YES, so the image may show a name"),
-        ({"NumberOfFrames": 2}, "2 frames in one file: convert it to one file a slice"),
+        ({"NumberOfFrames": 2}, "2 frames in one file, without their places: convert it to one file a slice"),
         ({"SamplesPerPixel": 3}, "a colour image, wanted one value per pixel"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not an axial slice (90 degrees from axial)"),
         ({"ImageOrientationPatient": [0, 1, 0, -1, 0, 0]}, "not an axial slice (0 degrees from axial)"),
@@ -196,21 +197,21 @@ def test_a_volume_is_turned_upright_whatever_its_storage(tmp_path: Path, codes: 
         nib.orientations.io_orientation(upright.affine), nib.orientations.axcodes2ornt(codes)
     )
     nib.save(upright.as_reoriented(turn), tmp_path / "a.nii.gz")
-    pixels = read_nifti(tmp_path / "a.nii.gz", "a.nii.gz")
+    pixels = read_nifti(tmp_path / "a.nii.gz", "a.nii.gz")[0]
     assert_array_equal(pixels.values, VOLUME)
     assert (pixels.hu, pixels.spacing) == (True, (1.0, 2.0, 5.0))
 
 
 def test_values_below_minus_1024_in_nifti_are_air(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii", np.where(VOLUME == -1000, np.float32(-3024), VOLUME))
-    assert read_nifti(tmp_path / "a.nii", "a.nii").values.min() == -1000
+    assert read_nifti(tmp_path / "a.nii", "a.nii")[0].values.min() == -1000
 
 
 def test_slices_keep_the_files_order_when_they_are_numbered(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii", VOLUME, np.diag([-1.0, -1.0, -5.0, 1.0]))
-    numbered = read_nifti(tmp_path / "a.nii", "a.nii", keep_slices=True).values
+    numbered = read_nifti(tmp_path / "a.nii", "a.nii", keep_slices=True)[0].values
     assert_array_equal(numbered[:, :, 0], VOLUME[:, :, 0].T)
-    assert_array_equal(read_nifti(tmp_path / "a.nii", "a.nii").values[:, :, 2], VOLUME[:, :, 0].T)
+    assert_array_equal(read_nifti(tmp_path / "a.nii", "a.nii")[0].values[:, :, 2], VOLUME[:, :, 0].T)
 
 
 def _broken(path: Path) -> None:
@@ -241,6 +242,6 @@ def test_a_nifti_that_is_no_axial_volume_is_refused(tmp_path: Path, make: object
 
 def test_real_nifti_of_nibabel_are_read_or_refused() -> None:
     folder = Path(os.path.dirname(nib.__file__)) / "tests" / "data"
-    assert read_nifti(folder / "anatomical.nii", "anatomical.nii").values.shape == (41, 33, 25)
+    assert read_nifti(folder / "anatomical.nii", "anatomical.nii")[0].values.shape == (41, 33, 25)
     with pytest.raises(Refused, match="4 axes"):
         read_nifti(folder / "example4d.nii.gz", "example4d.nii.gz")

@@ -12,7 +12,7 @@ from torch import Tensor
 from brainct.core.names import site_names
 from brainct.ct.config import CtChoices
 from brainct.ct.dataset import open_site
-from brainct.ct.phantom import NONE
+from brainct.ct.rsna_labels import NONE
 from brainct.ct.site_config import read_site_file
 from brainct.ct.wanted import Wanted
 from brainct.ct.workload import CT

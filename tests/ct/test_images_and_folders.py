@@ -195,7 +195,7 @@ def test_a_normal_folder_is_negative_for_all_that_other_folders_name(tmp_path: P
     ("named", "words"),
     [
         ({"bleed": ["any"], "healthy": []}, "class folder `healthy` is not in root"),
-        ({"bleed": ["any"], "empty": []}, "class folder `empty` contains no PNG or JPEG"),
+        ({"bleed": ["any"], "empty": []}, "class folder `empty` contains no scan"),
         ({"bleed": ["any"]}, "10 images without a label in `classes`: normal/0.png, normal/1.png"),
         ({"bleed": ["any"], "../scans/normal": []}, "classes: path '../scans/normal': wanted a path relative to root"),
     ],

@@ -121,15 +121,15 @@ def test_any_is_the_union_where_the_subtypes_decide_it(
     ("header", "rows", "words"),
     [
         ("image,any,subdural,split", ["0.png,0,1,train"], "labels.csv, row 2: `any` is 0 but `subdural` is 1"),
-        ("image,any,label,split", ["0.png,0,1,train"], "has both `any` and `label`: choose one with `columns`"),
-        ("image,ICH,split", ["0.png,0,train"], "wanted the column a finding (epidural, intraparenchymal"),
+        ("image,any,label,split", ["0.png,0,1,train"], "`any` and `label` are both any: choose one with `columns`"),
+        ("image,mass,split", ["0.png,0,train"], "wanted the column a finding (epidural, intraparenchymal"),
         ("file,any,split", ["0.png,0,train"], "wanted the column `image`, found `file`, `any`, `split`"),
         ("image,any,split", ["0.png,2,train"], "row 2, column `any`: got '2', wanted 0, 1 or nothing"),
         ("image,any,split", ["0.png,0,training"], "row 2, column `split`: got 'training', wanted train, valid, test"),
         ("image,any,split", ["0.png,0,train", "1.png,0,"], "row 3: `split` is empty but other rows have one"),
         ("image,any,split", ["0.png,0,test", "1.png,1,test"], "no training scans: mark some as `train` in `split`"),
-        ("image,any,split", ["0.png,0,train", "./0.png,1,test"], "all 2 images are the same"),
-        ("image,any,split", ["0.png,0,train", "0.png,1,test"], "rows 2 and 3 name the same image"),
+        ("image,any,split", ["0.png,0,train", "copy.png,0,test"], "all 2 images are the same"),
+        ("image,any,split", ["0.png,0,train", "./0.png,1,test"], "rows 2 and 3 name the same image"),
         ("image,any", ["0.png,0"], "row 2: no `patient_id`, and no `split` is given"),
         ("image,any,patient_id", ["0.png,0,a", "1.png,0,"], "row 3: no `patient_id`, and no `split` is given"),
         (
@@ -159,6 +159,7 @@ def test_an_inconsistent_manifest_is_refused(tmp_path: Path, header: str, rows: 
     scans = tmp_path / "scans"
     write_png(scans / "0.png", 0)
     write_png(scans / "1.png", 1)
+    write_png(scans / "copy.png", 0)
     write_png(tmp_path / "elsewhere" / "x.png", 2)
     (scans / "out").symlink_to(tmp_path / "elsewhere")
     (scans / "text.dcm").write_text("x")

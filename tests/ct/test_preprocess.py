@@ -144,5 +144,5 @@ def test_another_format_called_png_is_refused(tmp_path: Path) -> None:
 
 def test_sixteen_bits_are_refused_because_their_window_is_unknown(tmp_path: Path) -> None:
     Image.fromarray(head(1).astype(np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(Refused, match="a.png: I;16 pixels, wanted 8-bit grey or colour"):
+    with pytest.raises(Refused, match="a.png: 16-bit pixels, wanted 8-bit grey or colour"):
         read_image(tmp_path / "a.png", "a.png")

@@ -339,7 +339,7 @@ def test_one_changed_byte_of_a_compressed_volume_is_noticed(tmp_path):
     """Of its 40 places some lie in the packer's own header, such as its clock: there the voxels are the same."""
     path, rng = tmp_path / "a.nii.gz", np.random.default_rng(1)
     write_nifti(path, np.stack([head(at) for at in range(8)], 2).astype(np.int16))
-    good, whole = read_nifti(path, "a.nii.gz").values, path.read_bytes()
+    good, whole = read_nifti(path, "a.nii.gz")[0].values, path.read_bytes()
     found = []
     for at in rng.integers(10, len(whole), 40).tolist():
         changed = bytearray(whole)

@@ -6,17 +6,18 @@ import pytest
 from nvflare.apis.executor import Executor
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.impl.controller import Controller
 from nvflare.apis.job_launcher_spec import JobLauncherSpec
-from nvflare.app_common.workflows.model_controller import ModelController
 
 PATHS = {
-    "brainct.flare.server.Rounds": ModelController,
+    "brainct.flare.server.Rounds": Controller,
     "brainct.flare.site.Site": Executor,
     "brainct.flare.filters.Privacy": Filter,
     "brainct.flare.filters.Remember": Filter,
     "brainct.flare.comeback.Launcher": JobLauncherSpec,
     "brainct.flare.comeback.Returning": FLComponent,
     "brainct.flare.shell.NoShell": FLComponent,
+    "brainct.flare.revocation.Revocations": FLComponent,
 }
 """Class path -> the class of FLARE that a kit or a job needs there."""
 

@@ -12,8 +12,8 @@ from brainct.flare import logs
 
 LINES = [
     ("brainct", logging.INFO, "round 3: 4 of 4 sites"),
-    ("nvflare.app_common.workflows.model_controller", logging.INFO, "Sending task"),
-    ("brainct.flare.server.Rounds", logging.INFO, "Initializing BaseModelController workflow."),
+    ("nvflare.private.fed.server.server_runner", logging.INFO, "got result from client"),
+    ("brainct.flare.server.Rounds", logging.INFO, "asked to abort"),
     ("nvflare.fuel.f3.streaming.byte_receiver", logging.WARNING, "Receiving unknown req_id"),
     ("nvflare.private.fed.client.communicator.Communicator", logging.WARNING, "Failed to get_task from server."),
     ("nvflare.private.fed.server", logging.ERROR, "something broke"),

@@ -6,7 +6,7 @@ import pytest
 
 from brainct.errors import Refused
 from brainct.job import folders
-from brainct.kit import policy_files
+from brainct.kit import authority, policy_files
 from tests.conftest import ROOT
 from tests.support.kit import Authority, hospital_kit, person_kit, server_kit
 
@@ -99,3 +99,25 @@ def test_a_kit_prepared_for_containers_keeps_its_launcher_and_gets_the_narrow_po
     assert content["class_list_enforcement_mode"] == "enforce"
     assert content["allow_log_streaming"] is False
     assert content["client"] == {}
+
+
+def test_the_state_next_to_the_kits_becomes_its_owners_alone(prod):
+    kits, state = prod / "prod_00", prod / "state"
+    kits.mkdir()
+    (state / "cert.json").write_text("{}")
+    state.chmod(0o755)
+    assert authority.protect_next_to(kits) == [f"{state}: holds every private key; now readable by its owner alone"]
+    assert authority.protect_next_to(kits) == []
+
+
+def test_a_relay_is_refused_before_any_policy_is_installed(prod):
+    (prod / "relay-1" / "startup").mkdir(parents=True)
+    (prod / "relay-1" / "startup" / "fed_relay.json").write_text("{}")
+    with pytest.raises(Refused, match="relay-1 is a relay: brainct has no policy for relays"):
+        policy_files.install_policy(prod, POLICY)
+    assert not (prod / "server" / "local" / "resources.json").exists()
+
+
+def test_the_templates_come_with_the_package():
+    theirs, ours = (sorted(path.name for path in folder.glob("*/*.json")) for folder in (policy_files.POLICY, POLICY))
+    assert theirs == ours != []

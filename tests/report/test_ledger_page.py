@@ -28,7 +28,7 @@ DESIGN = {
 
 
 POINTS = [
-    CurvePoint(round=at, auroc=auroc, brier=0.2, kib=kib)
+    CurvePoint(round=at, score=auroc, loss=0.2, kib=kib)
     for at, auroc, kib in ((1, 0.6, 20.0), (2, 0.7, 30.0), (3, 0.8, 45.0))
 ]
 
@@ -37,7 +37,7 @@ POINTS = [
 def rows():
     """Every method's run with one seed, done for real."""
     specs = planned_runs(comparison_of(DESIGN, "the test"), lambda spec: None)
-    opened = specs[0].federation.open(1, 32, 2)
+    opened = specs[0].federation.open_scans(1, 32, 2)
     found = [run_one(spec, opened) for spec in specs]
     assert {row.status for row in found} == {"done"}
     return found

@@ -30,10 +30,10 @@ def test_a_site_trains_on_from_its_own_model_from_the_seeded_weights_on():
     assert sha256(used) == sha256(alone) != sha256(first_weights(plan))
 
 
-def test_a_site_that_never_trained_uses_the_seeded_weights():
-    plan = tiny_plan("local")
-    used = local().personalise(Task({"w": torch.ones(1)}), tiny_learner(plan), {})
-    assert sha256(used) == sha256(first_weights(plan))
+def test_a_site_that_never_trained_uses_the_weights_before_round_0():
+    plan, start = tiny_plan("local"), {"w": torch.ones(1)}
+    assert sha256(local().personalise(Task(start), tiny_learner(plan), {})) == sha256(start)
+    assert sha256(local().personalise(Task({}), tiny_learner(plan), {})) == sha256(first_weights(plan))
 
 
 def test_a_hospital_outside_is_given_the_weights_before_round_0():

@@ -99,7 +99,7 @@ def png_set(folder: Path, ids: range = range(20), header: str = "id, hemorrhage"
     for number in ids:
         write_png(folder / "scans" / "head_ct" / f"{number:03d}.png", number)
     rows = [f"{number},{int(number < len(ids) / 2)}" for number in ids]
-    (folder / "scans" / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+    (folder / "scans" / "labels.csv").write_text("\n".join([header, *rows]) + "\n", "utf-8")
 
 
 PNG = {"kind": "png_csv", "images": "head_ct/{id:03d}.png", "columns": {"any": "hemorrhage"}}
@@ -108,7 +108,7 @@ PNG = {"kind": "png_csv", "images": "head_ct/{id:03d}.png", "columns": {"any": "
 
 def manifest(folder: Path, *rows: str, header: str = "image,any,patient_id") -> None:
     (folder / "scans").mkdir(exist_ok=True)
-    (folder / "scans" / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+    (folder / "scans" / "labels.csv").write_text("\n".join([header, *rows]) + "\n", "utf-8")
 
 
 def refused(folder: Path, **choices: object) -> str:

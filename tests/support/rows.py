@@ -27,8 +27,8 @@ def row(name="fedavg", seed=1, auroc=(0.7, 0.8), **changes):
         "sites": sites,
         "kib_per_site": 100.0,
         "validation": [
-            CurvePoint(round=5, auroc=0.6, brier=0.2, kib=50.0),
-            CurvePoint(round=10, auroc=0.7, brier=0.2, kib=100.0),
+            CurvePoint(round=5, score=0.6, loss=0.2, kib=50.0),
+            CurvePoint(round=10, score=0.7, loss=0.2, kib=100.0),
         ],
         "times": Times(ended="2026-01-01T00:00:00+00:00", wall=1.0, cpu=1.0),
     }

@@ -1,19 +1,37 @@
-"""`brainct data`: what a run would find in a site's scans."""
+"""`brainct data ...`: what a run finds in a site's scans, the table of DICOM series, the check of all scans."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 
-def data(
-    site_file: Annotated[
-        Path | None, typer.Argument(help="A site file. (default: the file that BRAINCT_SITE names)")
-    ] = None,
+class ShowByDefault(TyperGroup):
+    """`brainct data SITE.yaml`, as in version 0.2, means `brainct data show SITE.yaml`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's click
+        """The arguments, with `show` before them if they do not begin with a command."""
+        known = {*self.commands, "--help"}
+        return super().parse_args(ctx, args if args and args[0] in known else ["show", *args])
+
+
+app = typer.Typer(help="Look at a site's scans before a run.", cls=ShowByDefault)
+
+SiteFileArgument = Annotated[
+    Path | None, typer.Argument(help="A site file. (default: the file that BRAINCT_SITE names)")
+]
+Size = Annotated[int, typer.Option(help="Side of the network's input in pixels.", min=1)]
+Dims = Annotated[int, typer.Option(help="Dimensions of the network's input: 2 or 3.", min=2, max=3)]
+
+
+@app.command()
+def show(
+    site_file: SiteFileArgument = None,
     site: Annotated[str, typer.Option(help="The site's name.")] = "site-1",
     sites: Annotated[int, typer.Option(help="Number of sites, if the site file has `partition`.")] = 4,
-    size: Annotated[int, typer.Option(help="Side of the network's input in pixels.", min=1)] = 96,
-    dims: Annotated[int, typer.Option(help="Dimensions of the network's input: 2 or 3.", min=2, max=3)] = 2,
+    size: Size = 96,
+    dims: Dims = 2,
     public: Annotated[bool, typer.Option("--public", help="Also read the public scans.")] = False,
 ) -> None:
     """Read a site's scans as a run does, and print counts, classes and problems to fix."""
@@ -35,3 +53,45 @@ def data(
         print(f"  {fold}: {counts['scans']} scans; {classes or 'no label'}")
     if public:
         print(f"  public: {about['public']['scans']} scans, fingerprint {about['public']['fingerprint'][:16]}")
+
+
+@app.command()
+def index(
+    site_file: SiteFileArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The table to write. (default: `index` of the site file, else series.csv)"),
+    ] = None,
+) -> None:
+    """Write a table of the DICOM series below root: one row a series, chosen or not, and why.
+
+    Edit its column `chosen`, name it as `index` in the site file, and later runs read what it chooses. The table names
+    patients and stays at the site. Written again, it keeps what people changed.
+    """
+    from collections import Counter
+
+    from brainct.ct.read.series_headers import tree_headers
+    from brainct.ct.read.series_rule import series_of
+    from brainct.ct.read.series_table import edited_choices, write_series_table
+    from brainct.ct.site_config import read_site_file
+    from brainct.errors import Refused
+    from brainct.site.data import site_file_of
+
+    path = site_file or site_file_of(None)
+    file = read_site_file(path) if path else None
+    if path is None or file is None or file.kind != "dicom" or file.root is None:
+        raise Refused("`brainct data index` is for a site file of `kind: dicom`: name one")
+    table = out or file.index or path.parent / "series.csv"
+    tree = tree_headers(file.root)
+    found = series_of(tree.headers, file.series)
+    edited = edited_choices(table)
+    write_series_table(table, found, edited)
+    chosen = sum(edited.get(one.uid, one.chosen) for one in found)
+    print(f"{len(found)} series in {len(tree.headers)} DICOM files, {chosen} chosen, {len(edited)} by hand: {table}")
+    for reason, count in Counter(one.reason for one in found if not one.chosen).most_common():
+        print(f"  set aside: {count}: {reason}")
+    print(f"  {tree.set_aside} other files" * bool(tree.set_aside))
+    for refusal in list(tree.unreadable.values())[:20]:
+        print(f"  unreadable: {refusal}")
+    if file.index is None:
+        print(f"Add `index: {table.name}` to the site file; runs then read the table.")

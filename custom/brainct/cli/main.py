@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import typer
 
-from brainct.cli import jobs, kits, runs, site
+from brainct.cli import data, jobs, kits, model, runs, site
+from brainct.cli.backup import backup, restore
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
-from brainct.cli.data import data
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
 from brainct.cli.predict import predict
@@ -17,16 +17,33 @@ from brainct.cli.rehearse import rehearse
 from brainct.cli.report import report
 from brainct.cli.resume import resume
 from brainct.cli.schemes import schemes
+from brainct.cli.simulate import simulate
 from brainct.cli.submit import submit
 from brainct.errors import Refused
 
 app = typer.Typer(help="Hospitals train one CT brain model together on NVIDIA FLARE.", no_args_is_help=True)
-for command in (rehearse, resume, submit, data, predict, schemes, compare, barriers, report, privacy):
+COMMANDS = (
+    rehearse,
+    simulate,
+    resume,
+    submit,
+    predict,
+    schemes,
+    compare,
+    barriers,
+    report,
+    privacy,
+    backup,
+    restore,
+)
+for command in COMMANDS:
     app.command()(command)
 for name, group in (
+    ("data", data.app),
     ("jobs", jobs.app),
     ("runs", runs.app),
     ("kits", kits.app),
+    ("model", model.app),
     ("site", site.app),
     ("ledger", ledger_app),
     ("leakage", leakage_app),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def _predictions(
 ) -> "tuple[Sequence[str], Sequence[str], Tensor, Sequence[str], Table | None]":
     """The job's findings, the scans' names, (N, F) probabilities, notes on the scans, and the studies' answers."""
     from brainct.core.learner import Learner
+    from brainct.ct.config import ct_choices
     from brainct.ct.dataset import every_scan
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network

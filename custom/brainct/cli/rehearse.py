@@ -57,9 +57,11 @@ def rehearse(
 
 
 def _site_and_round(text: str, sites: Sequence[str], rounds: int) -> tuple[str, int]:
+    from brainct.core.names import listing
+
     site, _, number = text.rpartition("@")
     if site not in sites or not number.isdigit() or int(number) >= rounds:
-        wanted = f"one of the sites {', '.join(sites)} and of the rounds 0 to {rounds - 1}, such as {sites[0]}@0"
+        wanted = f"one of the sites {listing(sites)} and of the rounds 0 to {rounds - 1}, such as {sites[0]}@0"
         raise Refused(f"--lose {text}: wanted SITE@ROUND, {wanted}")
     return site, int(number)
 

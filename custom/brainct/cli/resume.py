@@ -14,7 +14,9 @@ def resume(
     job: Annotated[
         Path | None, typer.Option(help="The job folder of the run in FLARE: write a job folder that resumes the run.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="With --job: the new job folder. (default: JOB-resumed)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --job: the new job folder. (default: runs/JOB-resumes-RUN)")
+    ] = None,
 ) -> None:
     """Continue after a run's last closed round; the final model is the one of an uninterrupted run."""
     from brainct.cli.progress import Progress
@@ -23,7 +25,7 @@ def resume(
     from brainct.run.summary import last_lines
 
     if job:
-        folder = folders.resuming(job, run, out or job.resolve().with_name(f"{job.resolve().name}-resumed"))
+        folder = folders.resuming(job, run, out or Path("runs") / f"{job.resolve().name}-resumes-{run[:8]}")
         print(f"{folder}\nsubmit it to the same server: the server and the sites continue run {run}")
         return
     if not Path(run).is_dir():

@@ -1,52 +1,48 @@
 """`brainct runs`: list and delete what runs have stored in a kit."""
 
-import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from brainct.errors import Refused
-
 app = typer.Typer(help="What runs have stored in a FLARE kit.", no_args_is_help=True)
 Kit = Annotated[Path, typer.Argument(help="The kit's folder, at the server or at a site.")]
-STORED = {"runs": "checkpoint", "client_state": "client state"}
 
 
 @app.command("list")
 def show(kit: Kit) -> None:
-    """List each run with its size and its last change: the server's checkpoint, or the site's client state."""
-    folders = _folders(kit)
-    if not folders:
+    """List each run's checkpoint, client state and job folder, with its size and its last change."""
+    from brainct.kit.retention import stored
+
+    found = stored(kit)
+    if not found:
         print("no runs")
-    for folder in folders:
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        size = sum(path.stat().st_size for path in files) / 1e6
-        changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in [folder, *files]))
-        print(f"{folder.name}  {STORED[folder.parent.name]}, {size:.1f} MB, {changed:%Y-%m-%d %H:%M}")
+    for each in found:
+        print(f"{each.run}  {each.what}, {each.bytes / 1e6:.1f} MB, {each.changed:%Y-%m-%d %H:%M}")
 
 
 @app.command()
 def remove(kit: Kit, run: Annotated[str, typer.Argument(help="The run's id, as `list` shows it.")]) -> None:
     """Delete a run's checkpoint, or the site's client state of it; the run can't be resumed afterwards."""
-    from brainct.run import checkpoint
+    from brainct.kit.retention import remove as remove_run
 
-    folders = [folder for folder in _folders(kit) if folder.name == run]
-    if not folders:
-        raise Refused(f"{kit} stores nothing of a run {run!r}; `brainct runs list {kit}` lists what it stores")
-    if running := sorted(note.stem for note in (kit / "brainct" / "jobs").glob("*.json")):
-        raise Refused(
-            f"{kit} has a running job, {running[0]}, which may need its client state; remove the run once the job has "
-            "ended (a site that was killed notices the end when it is started again)"
-        )
-    for folder in folders:
-        with checkpoint.lock(folder, run):
-            shutil.rmtree(folder)
+    for folder in remove_run(kit, run):
         print(f"removed {folder}")
 
 
-def _folders(kit: Path) -> list[Path]:
-    if not any((kit / part).is_dir() for part in ("startup", "brainct")):
-        raise Refused(f"{kit} is not a FLARE kit; wanted the folder with startup/ and local/")
-    return sorted(folder for kind in STORED for folder in (kit / "brainct" / kind).glob("*") if folder.is_dir())
+@app.command()
+def prune(
+    kit: Kit,
+    days: Annotated[float, typer.Option(help="Delete what was last changed more than so many days ago.")],
+    megabytes: Annotated[float | None, typer.Option(help="Then the oldest, until the rest takes at most this.")] = None,
+    dry: Annotated[bool, typer.Option("--dry", help="Say what would be deleted, and delete nothing.")] = False,
+) -> None:
+    """Delete old runs by age and size: checkpoints, client state and job folders; nothing of a run that goes on."""
+    from brainct.kit.retention import prune as prune_runs
+
+    gone, notes = prune_runs(kit, days, megabytes, dry)
+    for each in gone:
+        print(f"{'would remove' if dry else 'removed'} {each.folder} ({each.what}, {each.bytes / 1e6:.1f} MB)")
+    for note in notes:
+        print(note)
+    print(f"{len(gone)} folders, {sum(each.bytes for each in gone) / 1e6:.1f} MB")

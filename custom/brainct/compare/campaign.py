@@ -20,7 +20,6 @@ from brainct.compare.one_run import describe_error, failed_row, run_one
 from brainct.compare.planned_runs import PlannedRun, planned_runs
 from brainct.compare.run_row import RunRow
 from brainct.core.determinism import one_thread
-from brainct.ct.config import ct_choices
 from brainct.errors import Refused
 from brainct.site.worker import cause, context
 from brainct.training.data import Dataset
@@ -117,13 +116,12 @@ class Campaign:
 
     def _open(self, run: PlannedRun) -> Mapping[str, Dataset] | None:
         """The scans, made once for all runs on them; if they can't be opened, the run has failed."""
-        network = ct_choices(run.plan).network
-        key = (run.federation.digest, run.seed, network.size, network.dims)
+        key = (run.federation.digest, run.seed, *run.federation.opened_for(run.plan))
         try:
             if key not in self._opened:
                 for old in list(self._opened)[: 1 - OPEN_FEDERATIONS]:
                     del self._opened[old]
-                self._opened[key] = run.federation.open(run.seed, network.size, network.dims)
+                self._opened[key] = run.federation.open(run.seed, run.plan)
         except Exception as error:  # scans that can't be read must not end the runs on others
             self._add_failure(run, describe_error(error))
             return None
@@ -157,7 +155,8 @@ class Campaign:
         self.ended.add(row)
         left = self._left()
         mean = row.mean()
-        result = f"AUROC {mean:.3f}" if mean is not None else f"failed: {row.error}" if row.error else "no AUROC"
+        name = row.measure.title
+        result = f"{name} {mean:.3f}" if mean is not None else f"failed: {row.error}" if row.error else f"no {name}"
         self.log(f"{run}: {result}, {row.times.wall:.0f} s; {len(left)} to start{self._remaining_time(left)}")
 
     def _remaining_time(self, left: list[PlannedRun]) -> str:

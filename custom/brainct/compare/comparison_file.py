@@ -11,6 +11,7 @@ from brainct.compare.comparison import Comparison
 from brainct.compare.planned_runs import plan_run
 from brainct.core.sentences import sentences
 from brainct.errors import Refused
+from brainct.table.demonstration import NAMES
 
 
 def read_comparisons(path: Path) -> list[tuple[str, Comparison]]:
@@ -57,7 +58,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _resolve_data(federation: Any, folder: Path) -> Any:
-    if not isinstance(federation, dict) or not isinstance(federation.get("data"), str):
+    if not isinstance(federation, dict) or not isinstance(federation.get("data"), str) or federation["data"] in NAMES:
         return federation
     return federation | {"data": (folder / federation["data"]).resolve()}
 

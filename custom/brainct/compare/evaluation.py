@@ -1,35 +1,30 @@
-"""Predictions of a finished run, scan by scan: at each site and at a held-out site."""
+"""Predictions of a finished run, sample by sample: at each site and at a held-out site."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from brainct.compare.simulated_sites import HELD_OUT_SITE
+from brainct.compare.federation import HELD_OUT_SITE, Opened
+from brainct.compare.run_row import SCALARS
+from brainct.core.learner import Learner
 from brainct.core.weights import Weights
-from brainct.ct.config import ct_choices
-from brainct.ct.learner import learner_of
-from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.run.replay import Replay
+from brainct.run.replay import Replay, shared_of
 from brainct.security.credentials import offline
-from brainct.training.data import Dataset
+from brainct.training.data import Dataset, Fold
 from brainct.training.learner import TorchLearner
 
-Opened = Mapping[str, Dataset]
-"""Opened scans by site."""
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Prediction = tuple[Array, Array]
-"""(N, 6) labels and (N, 6) probabilities."""
-
-AVERAGED = ("auroc", "balanced_accuracy", "sensitivity_at_90_specificity", "brier", "ece")
-"""The scores whose mean over several models makes sense."""
+"""(N, F) labels and (N, F) predictions."""
 
 
 class Evaluation:
-    """Evaluates the models that sites would use after a run. opened: the scans of its sites and a held-out site."""
+    """Evaluates the models that sites would use after a run. opened: the data of its sites and a held-out site."""
 
     def __init__(self, replay: Replay, opened: Opened):
         model = replay.model()
@@ -44,19 +39,23 @@ class Evaluation:
             found[site] = (self._labels(site, fold), learner.predict(weights, fold).double().numpy())
         return found
 
+    def scores(self, prediction: Prediction) -> dict[str, dict[str, Any]]:
+        """The workload's scores of each output."""
+        learner, _ = next(iter(self._in_use.values()))
+        assert isinstance(learner, TorchLearner)
+        labels, predictions = prediction
+        fold = Fold(torch.empty(len(labels), 0), torch.from_numpy(labels))
+        return dict(learner.task.scores(fold, predictions))
+
     def at_held_out_site(self, sites: Sequence[str]) -> dict[str, Any]:
         """Scores at the held-out site; if each site trained alone, the mean over the sites' own models."""
         if self.plan.scheme != "local":
             return self.scores(self._predict_delivered())
         each = [self.scores(self._predict_with_model_of(site)) for site in sites]
         return {
-            finding: {name: mean_of_known([one[finding][name] for one in each]) for name in AVERAGED}
-            for finding in ct_choices(self.plan).findings
+            output: {name: mean_of_known([one[output][name] for one in each]) for name in SCALARS if name in some}
+            for output, some in each[0].items()
         }
-
-    def scores(self, prediction: Prediction) -> dict[str, dict[str, Any]]:
-        """The scores of the job's findings."""
-        return scores(*prediction, findings=ct_choices(self.plan).findings)
 
     def _predict_delivered(self) -> Prediction:
         """The held-out site has no labels: a scheme that would tune on them leaves the model as it is."""
@@ -73,9 +72,11 @@ class Evaluation:
         probabilities = self._held_out_learner().predict(weights, "test").double().numpy()
         return self._labels(HELD_OUT_SITE, "test"), probabilities
 
-    def _held_out_learner(self) -> TorchLearner:
-        context = offline(self.plan, HELD_OUT_SITE, self.plan.rounds)
-        return learner_of(ct_choices(self.plan), self.opened[HELD_OUT_SITE], context)
+    def _held_out_learner(self) -> Learner:
+        kind, shared = self.plan.kind, shared_of(self.task)
+        context = offline(self.plan, HELD_OUT_SITE, self.plan.rounds, shared=shared)
+        data, prepared = self.opened[HELD_OUT_SITE], kind.prepare(self.plan, self.plan.seed)
+        return kind.learner(self.plan, data, context, prepared)
 
     def _labels(self, site: str, fold: str) -> Array:
         labels: Array = self.opened[site].folds[fold].labels.double().numpy()
@@ -89,7 +90,7 @@ def mean_of_known(values: Sequence[float | None]) -> float | None:
 
 
 def opener(scans: Opened) -> Callable[..., Dataset]:
-    """A function that opens a site's scans for a site agent; it returns these."""
+    """A function that opens a site's data for a site agent; it returns these."""
 
     def open_scans(file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Dataset:
         return scans[site]

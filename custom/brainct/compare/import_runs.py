@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainct.compare import ledger
+from brainct.compare.measure import measure_of
 from brainct.compare.one_run import curve_of, kib_of
 from brainct.compare.run_row import RunRow, SiteResult, Times
 from brainct.errors import Refused
@@ -42,7 +43,9 @@ def row_of(path: Path, federation: str = "", name: str = "") -> RunRow:
         return _row(record, path, federation, name)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         kind = type(error).__name__
-        raise Refused(f"{path} has scores that brainct does not write ({kind}); wanted {WANTED} on head CT") from None
+        raise Refused(
+            f"{path} has scores that brainct does not write ({kind}); wanted {WANTED} on head CT or a table"
+        ) from None
 
 
 def _row(record: RunRecord, path: Path, federation: str, name: str) -> RunRow:
@@ -77,14 +80,14 @@ def _row(record: RunRecord, path: Path, federation: str, name: str) -> RunRow:
 
 
 def _site(site: str, record: RunRecord) -> SiteResult:
-    found = record.test.get(site, {})
+    found, measure = record.test.get(site, {}), measure_of(record.plan)
     return SiteResult(
         train=record.samples(site, "train"),
         test=record.samples(site, "test"),
         missed=record.missed(site),
         fingerprint=record.sites[site].fingerprint,
-        scores={key: value for key, value in found.get("any", {}).items() if key != "calibration"},
-        auroc_by_finding={finding: one["auroc"] for finding, one in found.items()},
+        scores={key: value for key, value in found.get(measure.output, {}).items() if key != "calibration"},
+        by_output={output: one[measure.score] for output, one in found.items()},
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from brainct.compare import score
 from brainct.compare.comparison import BASELINE
+from brainct.compare.measure import Measure
 from brainct.compare.run_row import RunRow
 from brainct.compare.selection import same_choices
 from brainct.compare.setting import BOUNDS, Setting, gains
@@ -16,24 +16,26 @@ from brainct.pages.wording import counted, decimals, size
 SURE = 0.05
 """The corrected p below which a difference is beyond chance."""
 
-HEAD = (
-    "scheme",
-    "seeds",
-    f"{score.NAME} ± SD, 95 % interval",
-    f"minus {BASELINE}, 95 % interval",
-    "p, Holm",
-    "worst to best hospital",
-    "held-out hospital",
-    *score.OTHERS,
-    "KiB a hospital",
-    "CPU s",
-)
+
+def _head(measure: Measure) -> tuple[str, ...]:
+    return (
+        "scheme",
+        "seeds",
+        f"{measure.title} ± SD, 95 % interval",
+        f"minus {BASELINE}, 95 % interval",
+        "p, Holm",
+        "worst to best hospital",
+        "held-out hospital",
+        *measure.others,
+        "KiB a hospital",
+        "CPU s",
+    )
 
 
 def leaderboard(setting: Setting) -> Table:
     """All schemes and bounds of a setting, the best first."""
     caption = f"Means over hospitals, then over seeds; {' and '.join(BOUNDS)} are bounds, not schemes"
-    return Table(caption, HEAD, [_line(setting, name) for name in setting.everyone])
+    return Table(caption, _head(setting.measure), [_line(setting, name) for name in setting.everyone])
 
 
 def _line(setting: Setting, name: str) -> tuple[str | int, ...]:
@@ -50,7 +52,7 @@ def _line(setting: Setting, name: str) -> tuple[str | int, ...]:
         f"{gap.corrected:.3f}" if gap and gap.corrected is not None else "",
         f"{middle(RunRow.worst)}–{middle(RunRow.best)}" if name in setting.means else "–",
         middle(RunRow.held_out),
-        *(middle(partial(RunRow.mean, score=other)) for other in score.OTHERS.values()),
+        *(middle(partial(RunRow.mean, score=other)) for other in setting.measure.others.values()),
         _whole(setting.middle(name, lambda row: row.kib_per_site)),
         _whole(setting.middle(name, lambda row: row.times.cpu)),
     )
@@ -86,15 +88,16 @@ def equal_bytes(setting: Setting) -> Table | None:
         return None
     head = ("scheme", *(f"{size(1024 * kib)} a hospital" for kib in budgets))
     caption = (
-        f"Validation {score.NAME} at equal bytes: a quarter, half and all of the traffic of {BASELINE}; mean over "
-        "hospitals, then over seeds, ± SD over seeds; a dash: not evaluated by then"
+        f"Validation {setting.measure.title} at equal bytes: a quarter, half and all of the traffic of {BASELINE}; "
+        "mean over hospitals, then over seeds, ± SD over seeds; a dash: not evaluated by then"
     )
     return Table(caption, head, [(name, *map(_mean, means)) for name, means in found.items()])
 
 
 def overview(settings: Sequence[Setting]) -> Table:
     """One line a setting."""
-    head = ("setting", "schemes", f"best, mean {score.NAME}", BASELINE, *BOUNDS, "differences beyond chance")
+    title = titles(settings)
+    head = ("setting", "schemes", f"best, mean {title}", BASELINE, *BOUNDS, "differences beyond chance")
     rows: list[tuple[str | int, ...]] = [
         (
             one.title,
@@ -105,7 +108,12 @@ def overview(settings: Sequence[Setting]) -> Table:
         )
         for one in settings
     ]
-    return Table(f"Mean {score.NAME} of {score.SUBJECT}, test scans", head, rows)
+    return Table(f"Mean {title}, test data", head, rows)
+
+
+def titles(settings: Sequence[Setting]) -> str:
+    """The name of the score; of several workloads all names."""
+    return " or ".join(dict.fromkeys(one.measure.title for one in settings)) or "score"
 
 
 def beyond_chance(setting: Setting) -> dict[str, Difference]:
@@ -121,7 +129,7 @@ def larger_budgets(settings: Sequence[Setting]) -> Section | None:
     if not found:
         return None
     still = sum(gain.verdict.startswith("no") for gain in found)
-    head = ("scheme, federation", "rounds, in multiples", f"gain in {score.NAME}, 95 % interval", "converged")
+    head = ("scheme, federation", "rounds, in multiples", f"gain in {titles(settings)}, 95 % interval", "converged")
     rows = [
         (
             f"{gain.name}, {gain.setting.federation}",
@@ -164,10 +172,12 @@ def _mixed_code(rows: Sequence[RunRow]) -> list[str]:
     return sorted(name for name, found in codes.items() if len(found) > 1)
 
 
-READING = (
-    f"{score.NAME}, Brier score and calibration error (ECE, 10 bins) of {score.SUBJECT} on the test scans: means over "
-    "hospitals, then over seeds. Differences are taken seed by seed; in brackets their 95 % bootstrap interval over "
-    "seeds. p is that of the sign-flip test, corrected by Holm for all schemes of one table. The held-out hospital "
-    "takes no part in training. Tuned arguments were chosen on validation scans."
-)
-"""How to read the tables."""
+def reading(settings: Sequence[Setting]) -> str:
+    """How to read the tables."""
+    scores = "; ".join(dict.fromkeys(one.measure.reading for one in settings))
+    return (
+        f"{scores or 'Scores'} on the test data: means over hospitals, then over seeds. Differences are taken seed by "
+        "seed; in brackets their 95 % bootstrap interval over seeds. p is that of the sign-flip test, corrected by "
+        "Holm for all schemes of one table. The held-out hospital takes no part in training. Tuned arguments were "
+        "chosen on validation data."
+    )

@@ -32,7 +32,7 @@ def comparison_tables(rows: Sequence[RunRow]) -> str:
             sections.append(Section(f"{one.title}: equal bytes", tables=[table]))
     if larger := leaderboard.larger_budgets(settings):
         sections.append(larger)
-    notes = [*leaderboard.notes(rows, settings), leaderboard.READING]
+    notes = [*leaderboard.notes(rows, settings), leaderboard.reading(settings)]
     return render_markdown([*sections, Section("Notes", notes)])
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from brainct.compare.evaluation import Evaluation, Opened, Prediction, mean_of_known, opener
+from brainct.compare.evaluation import Evaluation, Prediction, mean_of_known, opener
+from brainct.compare.federation import HELD_OUT_SITE, Opened
+from brainct.compare.measure import Measure, measure_of
 from brainct.compare.planned_runs import PlannedRun
+from brainct.compare.pooled_site import POOLED, pool_sites, share_test_scans
 from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
-from brainct.compare.simulated_sites import HELD_OUT_SITE, POOLED, pool_sites, share_test_scans
-from brainct.ct.metrics import scores
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
 from brainct.run.replay import open_run
@@ -28,9 +29,9 @@ OnRoundClosed = Callable[[Mapping[str, Any]], None]
 
 
 def run_one(run: PlannedRun, opened: Opened, on_round_closed: OnRoundClosed = lambda row: None) -> RunRow:
-    """Do a run on these scans and return its row; a run that can't be done gives a `failed` row with the reason.
+    """Do a run on these data and return its row; a run that can't be done gives a `failed` row with the reason.
 
-    opened: see `SimulatedFederation.open`. on_round_closed: is given each closed round's row of the record.
+    opened: see `Federation.open`. on_round_closed: is given each closed round's row of the record.
     """
     began, cpu, steps = time.monotonic(), time.process_time(), [0]
     counting = register_optimizer_step_post_hook(lambda *_: steps.__setitem__(0, steps[0] + 1))
@@ -70,8 +71,7 @@ def _choices(run: PlannedRun) -> dict[str, Any]:
         "arguments": run.plan.arguments,
         "grid": dict(run.point),
         "federation": run.federation.label,
-        "choices": run.federation.model_dump(mode="json", exclude={"data"})
-        | {"data": run.federation.data.name if run.federation.data else "phantom"},
+        "choices": run.federation.stated(),
         "seed": run.seed,
         "budget": run.budget,
         "rounds": run.plan.rounds,
@@ -90,17 +90,18 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
     kib = kib_of(record, trained)
     curve = curve_of(record, kib)
     held_out = evaluation.at_held_out_site(names) if HELD_OUT_SITE in opened else None
-    validation = [scores(*prediction)["any"] for prediction in valid.values()]
+    measure = measure_of(record.plan)
+    validation = [evaluation.scores(prediction)[measure.output] for prediction in valid.values()]
     return RunRow(
         **_choices(run),
         versions=dict(record.versions),
         status="done",
-        sites={site: _site_result(site, record, opened[site], test[site]) for site in names},
-        pooled=_short_scores(_scores_over_all(test, share_test_scans(opened, names))),
-        unseen=None if held_out is None else _short_scores(held_out),
+        sites={site: _site_result(site, record, opened[site], evaluation.scores(test[site])) for site in names},
+        pooled=_short_scores(_scores_over_all(evaluation, test, share_test_scans(opened, names)), measure),
+        unseen=None if held_out is None else _short_scores(held_out, measure),
         validation=curve,
-        valid_auroc=mean_of_known([one["auroc"] for one in validation]),
-        valid_brier=mean_of_known([one["brier"] for one in validation]),
+        valid_score=mean_of_known([one[measure.score] for one in validation]),
+        valid_loss=mean_of_known([one[measure.loss] for one in validation]),
         reached={str(level): _first_round_at(curve, level) for level in run.levels},
         kib_per_site=None if run.entry.pooled else kib[-1],
         model_sha256=record.model_sha256,
@@ -109,30 +110,37 @@ def _train_and_evaluate(run: PlannedRun, opened: Opened, folder: Path, on_round_
     )
 
 
-def _short_scores(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Every score of `any`, the single numbers of the other findings."""
+def _short_scores(found: Mapping[str, Mapping[str, Any]], measure: Measure) -> dict[str, Any]:
+    """Every score of the measure's output, the single numbers of the others."""
     return {
-        finding: {name: value for name, value in one.items() if finding == "any" or not isinstance(value, list | dict)}
-        for finding, one in found.items()
+        output: {
+            name: value for name, value in one.items() if output == measure.output or not isinstance(value, list | dict)
+        }
+        for output, one in found.items()
     }
 
 
-def _scores_over_all(test: Mapping[str, Prediction], shared: bool) -> dict[str, Any]:
-    """Scores of all sites' test scans together. Sites that share the scans count each one often: no interval then."""
-    labels, probabilities = (np.concatenate([each[at] for each in test.values()]) for at in (0, 1))
-    found = scores(labels, probabilities)
-    return {name: one | {"auroc_interval": None} for name, one in found.items()} if shared else found
+def _scores_over_all(evaluation: Evaluation, test: Mapping[str, Prediction], shared: bool) -> dict[str, Any]:
+    """Scores of all sites' test folds together. Sites that share a fold count each sample often: no interval then."""
+    labels, predictions = (np.concatenate([each[at] for each in test.values()]) for at in (0, 1))
+    found = evaluation.scores((labels, predictions))
+    if not shared:
+        return found
+    return {
+        output: {name: None if name.endswith("_interval") else value for name, value in one.items()}
+        for output, one in found.items()
+    }
 
 
-def _site_result(site: str, record: RunRecord, scans: Dataset, prediction: Prediction) -> SiteResult:
-    found = scores(*prediction)
+def _site_result(site: str, record: RunRecord, data: Dataset, found: Mapping[str, Mapping[str, Any]]) -> SiteResult:
+    measure = measure_of(record.plan)
     return SiteResult(
-        train=len(scans.folds["train"]),
-        test=len(scans.folds["test"]),
+        train=len(data.folds["train"]),
+        test=len(data.folds["test"]),
         missed=record.missed(site),
-        fingerprint=scans.fingerprint,
-        scores={name: value for name, value in found["any"].items() if name != "calibration"},
-        auroc_by_finding={finding: one["auroc"] for finding, one in found.items()},
+        fingerprint=data.fingerprint,
+        scores={name: value for name, value in found[measure.output].items() if name != "calibration"},
+        by_output={output: one[measure.score] for output, one in found.items()},
     )
 
 
@@ -144,17 +152,18 @@ def kib_of(record: RunRecord, sites: Sequence[str]) -> list[float]:
 
 def curve_of(record: RunRecord, kib: Sequence[float]) -> list[CurvePoint]:
     """The validation curve of a record. kib: `kib_of` the record."""
-    return [_point(row, kib[row.round]) for row in record.rounds if row.validation]
+    measure = measure_of(record.plan)
+    return [_point(row, measure, kib[row.round]) for row in record.rounds if row.validation]
 
 
-def _point(row: Round, kib: float) -> CurvePoint:
-    found = [site["any"] for site in row.validation.values()]
-    auroc, brier = (mean_of_known([one[name] for one in found]) for name in ("auroc", "brier"))
-    return CurvePoint(round=row.round + 1, auroc=auroc, brier=brier, kib=kib)
+def _point(row: Round, measure: Measure, kib: float) -> CurvePoint:
+    found = [site[measure.output] for site in row.validation.values()]
+    score, loss = (mean_of_known([one[name] for one in found]) for name in (measure.score, measure.loss))
+    return CurvePoint(round=row.round + 1, score=score, loss=loss, kib=kib)
 
 
 def _first_round_at(curve: Sequence[CurvePoint], level: float) -> int | None:
-    return next((point.round for point in curve if point.auroc is not None and point.auroc >= level), None)
+    return next((point.round for point in curve if point.score is not None and point.score >= level), None)
 
 
 def _now() -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from brainct.compare.code_hash import code_of
 from brainct.compare.comparison import Comparison, Entry
+from brainct.compare.federation import Federation
 from brainct.compare.run_row import RunRow
 from brainct.compare.selection import winner
-from brainct.compare.simulated_sites import SimulatedFederation
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
 
@@ -23,7 +23,7 @@ class PlannedRun:
 
     entry: Entry
     point: Mapping[str, Any]
-    federation: SimulatedFederation
+    federation: Federation
     seed: int
     budget: int
     plan: Plan
@@ -41,12 +41,12 @@ class PlannedRun:
     @cached_property
     def code(self) -> str:
         """SHA-256 of the modules that would compute it."""
-        return code_of(self.plan, self.federation.data is not None)
+        return code_of(self.plan, self.federation.on_disk)
 
     @property
     def work(self) -> float:
         """Its expected duration in arbitrary units."""
-        return float(self.plan.rounds * self.federation.sites * self.federation.scans)
+        return float(self.plan.rounds * self.federation.work)
 
     def __str__(self) -> str:
         grid = " ".join(f"{name}={value}" for name, value in self.point.items())
@@ -76,7 +76,7 @@ def planned_runs(comparison: Comparison, find_row: FindRow) -> list[PlannedRun]:
 
 
 def _runs_of_entry(
-    comparison: Comparison, federation: SimulatedFederation, entry: Entry, budget: int, find_row: FindRow
+    comparison: Comparison, federation: Federation, entry: Entry, budget: int, find_row: FindRow
 ) -> Iterator[PlannedRun]:
     tuning = _tuning_runs(comparison, federation, entry)
     if budget == min(comparison.budgets):
@@ -87,7 +87,7 @@ def _runs_of_entry(
         yield from (run for run in runs if run.key not in {one.key for one in tuning})
 
 
-def _tuning_runs(comparison: Comparison, federation: SimulatedFederation, entry: Entry) -> list[PlannedRun]:
+def _tuning_runs(comparison: Comparison, federation: Federation, entry: Entry) -> list[PlannedRun]:
     """All points of a grid on the first seeds at the lowest budget; [] without a grid."""
     points, lowest = entry.points(), min(comparison.budgets)
     seeds = comparison.seeds[: comparison.tune_seeds] if len(points) > 1 else []
@@ -104,7 +104,7 @@ def _point_to_run(entry: Entry, tuning: list[RunRow | None]) -> Mapping[str, Any
 
 def plan_run(
     comparison: Comparison,
-    federation: SimulatedFederation,
+    federation: Federation,
     entry: Entry,
     point: Mapping[str, Any],
     seed: int,
@@ -118,7 +118,7 @@ def plan_run(
         "arguments": {**entry.arguments, **arguments},
         "rounds": (entry.rounds or comparison.rounds) * budget + entry.extra_rounds,
         "seed": seed,
-        "network": {**comparison.network, **entry.network},
+        **comparison.workload_choices(entry),
         "fit": {**comparison.fit, **entry.fit, **fit},
         "evaluate_every": comparison.evaluate_every * budget,
     }

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
-SCALARS = ("auroc", "balanced_accuracy", "brier", "ece", "sensitivity_at_90_specificity")
+from brainct.compare.measure import Measure, measure_of
+
+SCALARS = ("auroc", "balanced_accuracy", "brier", "ece", "sensitivity_at_90_specificity", "accuracy", "log_loss")
 """Scores that are single numbers."""
 
 
@@ -26,38 +28,40 @@ def _leaves(value: Any) -> Iterable[Any]:
 
 
 Scores = Annotated[dict[str, Any], AfterValidator(_check_numbers)]
-"""The result of `ct.metrics.scores` for one finding; None where the labels do not define a score, with a `reason`."""
+"""The workload's scores of one output; None where the labels do not define a score, with a `reason`."""
 
 
 class SiteResult(BaseModel):
     """One site's part in a run.
 
-    train, test: scans in the fold. missed: rounds whose reply was lost. fingerprint: of its scans (SHA-256).
-    scores: of `any` on the site's test fold, by the model that the site would use, without `calibration`.
-    auroc_by_finding: AUROC of each of the six findings on the same fold, None where a class is absent.
+    train, test: samples in the fold. missed: rounds whose reply was lost. fingerprint: of its data (SHA-256).
+    scores: of the measure's output on the site's test fold, by the model that the site would use, without
+    `calibration`. by_output: the measure's score of each output on the same fold, None where the labels give none;
+    rows of 0.1 call it auroc_by_finding.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     train: int = Field(ge=0)
     test: int = Field(ge=0)
     missed: int = Field(0, ge=0)
     fingerprint: str = ""
     scores: Scores = {}
-    auroc_by_finding: dict[str, float | None] = {}
+    by_output: dict[str, float | None] = Field({}, validation_alias=AliasChoices("by_output", "auroc_by_finding"))
 
 
 class CurvePoint(BaseModel):
-    """The validation folds after some rounds: means over the sites where `any` is defined; None where at none.
+    """The validation folds after some rounds: means over the sites that have the score; None where none has.
 
-    round: rounds closed so far, >= 1. kib: KiB sent and received so far, mean over the sites.
+    round: rounds closed so far, >= 1. score, loss: those of the measure; rows of 0.1 call them auroc and brier. kib:
+    KiB sent and received so far, mean over the sites.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     round: int = Field(ge=1)
-    auroc: float | None
-    brier: float | None
+    score: float | None = Field(validation_alias=AliasChoices("score", "auroc"))
+    loss: float | None = Field(validation_alias=AliasChoices("loss", "brier"))
     kib: float = Field(ge=0)
 
 
@@ -90,16 +94,17 @@ class RunRow(BaseModel):
     have an error sentence and no scores.
 
     sites: by name. pooled: scores of each finding over all sites' test scans together, each by its site's model; None
-    where per-scan predictions are not available (a run under FLARE sends aggregates only). For findings other than
-    `any`, the single numbers only. unseen: the same for the delivered model at a held-out site; None without one.
-    validation: the curve. valid_auroc, valid_brier: means over sites of the final model on the validation folds, by
-    which grids are tuned. reached: for each AUROC level, the first round at which the curve was there, None if never.
+    where single predictions are not available (a run under FLARE sends aggregates only). For outputs other than the
+    measure's, the single numbers only. unseen: the same for the delivered model at a held-out site; None without one.
+    validation: the curve. valid_score, valid_loss: means over sites of the final model on the validation folds, by
+    which grids are tuned; rows of 0.1 call them valid_auroc and valid_brier. reached: for each level of the score, the
+    first round at which the curve was there, None if never.
 
     kib_per_site: KiB sent and received over the whole run, mean over the sites. steps: optimiser steps of all sites
     together, including fine-tuning for an evaluation. model_sha256, model_bytes: of the delivered model.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     key: str
     code: str
@@ -121,8 +126,8 @@ class RunRow(BaseModel):
     pooled: dict[str, Scores] | None = None
     unseen: dict[str, Scores] | None = None
     validation: list[CurvePoint] = []
-    valid_auroc: float | None = None
-    valid_brier: float | None = None
+    valid_score: float | None = Field(None, validation_alias=AliasChoices("valid_score", "valid_auroc"))
+    valid_loss: float | None = Field(None, validation_alias=AliasChoices("valid_loss", "valid_brier"))
     reached: dict[str, int | None] = {}
     kib_per_site: float | None = None
     steps: int | None = None
@@ -130,25 +135,30 @@ class RunRow(BaseModel):
     model_bytes: int | None = None
     times: Times
 
-    def over_sites(self, score: str = "auroc") -> list[float]:
-        """A score of `any` at each site that has it, sites in order."""
-        found = (self.sites[site].scores.get(score) for site in sorted(self.sites))
+    @property
+    def measure(self) -> Measure:
+        """What its workload is compared by."""
+        return measure_of(self.plan)
+
+    def over_sites(self, score: str = "") -> list[float]:
+        """A score, by default the measure's, at each site that has it, sites in order."""
+        found = (self.sites[site].scores.get(score or self.measure.score) for site in sorted(self.sites))
         return [float(value) for value in found if value is not None]
 
-    def mean(self, score: str = "auroc") -> float | None:
+    def mean(self, score: str = "") -> float | None:
         """Mean over the sites that have this score; None if none has it."""
         values = self.over_sites(score)
         return sum(values) / len(values) if values else None
 
-    def worst(self, score: str = "auroc") -> float | None:
+    def worst(self, score: str = "") -> float | None:
         """The lowest of the sites' scores; None without one."""
         return min(self.over_sites(score), default=None)
 
-    def best(self, score: str = "auroc") -> float | None:
+    def best(self, score: str = "") -> float | None:
         """The highest of the sites' scores; None without one."""
         return max(self.over_sites(score), default=None)
 
-    def held_out(self, score: str = "auroc") -> float | None:
-        """The score of `any` at the held-out site; None without one."""
-        value = (self.unseen or {}).get("any", {}).get(score)
+    def held_out(self, score: str = "") -> float | None:
+        """A score, by default the measure's, at the held-out site; None without one."""
+        value = (self.unseen or {}).get(self.measure.output, {}).get(score or self.measure.score)
         return None if value is None else float(value)

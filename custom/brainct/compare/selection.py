@@ -13,13 +13,13 @@ Groups = Mapping[str, Sequence[RunRow]]
 
 
 def winner(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
-    """The grid point with the best mean validation AUROC among tuning runs; at a tie, the lower Brier score.
+    """The grid point with the best mean validation score among tuning runs; at a tie, the one with the lower loss.
 
     A point that lacks a seed which another has (its run failed) can't win. None if no run has a validation score.
     """
     points: dict[str, list[RunRow]] = {}
     for row in rows:
-        if row.status == "done" and row.valid_auroc is not None:
+        if row.status == "done" and row.valid_score is not None:
             points.setdefault(repr(sorted(row.grid.items())), []).append(row)
     most = max(map(len, points.values()), default=0)
     complete = [runs for runs in points.values() if len(runs) == most]
@@ -27,8 +27,8 @@ def winner(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
 
 
 def _validation(rows: Sequence[RunRow]) -> tuple[float, float]:
-    auroc = np.mean([row.valid_auroc for row in rows if row.valid_auroc is not None])
-    return float(auroc), -float(np.mean([row.valid_brier for row in rows if row.valid_brier is not None]))
+    score = np.mean([row.valid_score for row in rows if row.valid_score is not None])
+    return float(score), -float(np.mean([row.valid_loss for row in rows if row.valid_loss is not None]))
 
 
 def select_rows(rows: Sequence[RunRow]) -> dict[Place, dict[str, list[RunRow]]]:

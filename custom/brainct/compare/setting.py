@@ -6,6 +6,7 @@ from functools import cached_property
 from statistics import fmean
 
 from brainct.compare.comparison import BASELINE
+from brainct.compare.measure import Measure
 from brainct.compare.run_row import RunRow
 from brainct.compare.selection import Groups, Place, select_rows
 from brainct.compare.statistics import Difference, Mean, Value, difference_of, differences_to, mean_of
@@ -30,6 +31,11 @@ class Setting:
     def title(self) -> str:
         """The setting in words."""
         return self.federation if self.budget == 1 else f"{self.federation}, {self.budget} times the rounds"
+
+    @property
+    def measure(self) -> Measure:
+        """What its schemes are ranked by."""
+        return next(rows[0].measure for rows in self.groups.values())
 
     @cached_property
     def means(self) -> dict[str, Mean]:
@@ -87,8 +93,8 @@ class Setting:
         """(round, KiB sent and received so far, validation score), means over the seeds that have the point."""
         found: dict[int, list[tuple[float, float]]] = {}
         for point in (point for row in self.groups[name] for point in row.validation):
-            if point.auroc is not None:
-                found.setdefault(point.round, []).append((point.kib, point.auroc))
+            if point.score is not None:
+                found.setdefault(point.round, []).append((point.kib, point.score))
         means = {at: [fmean(each) for each in zip(*found[at], strict=True)] for at in sorted(found)}
         return [(at, kib, score) for at, (kib, score) in means.items()]
 
@@ -101,7 +107,7 @@ def settings_of(rows: Sequence[RunRow]) -> list[Setting]:
 
 def score_at_bytes(row: RunRow, kib: float) -> float | None:
     """The validation score at the last point of the curve that cost no more than this; None before the first."""
-    within = [point.auroc for point in row.validation if point.kib <= kib]
+    within = [point.score for point in row.validation if point.kib <= kib]
     return within[-1] if within else None
 
 

@@ -1,7 +1,6 @@
-"""Simulated federations: how many sites and scans, how the sites differ, and a held-out site."""
+"""Simulated federations of head CT: how many sites and scans, how the sites differ, and a held-out site."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,23 +8,19 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from brainct.compare.federation import HELD_OUT_SITE, Federation
 from brainct.compare.simulated_scanners import draw_scanner, rescan
 from brainct.core.determinism import generator
-from brainct.core.names import site_names
+from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site, open_sites
 from brainct.ct.phantom import SCANNERS, Scanner
 from brainct.ct.site_choices import Partition, PhantomChoices, Split
 from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.errors import Refused
+from brainct.job.config import Plan
 from brainct.training.data import FOLDS, Dataset, Fold
-
-HELD_OUT_SITE = "outside"
-"""The site that takes no part in training; the delivered model is evaluated on its scans."""
-
-POOLED = "pooled"
-"""The one site of a pooled run, which has all sites' scans."""
 
 SIMULATED = "simulated_scanner"
 """The skew of scans on disk that come from one archive: each site gets a simulated scanner of its own."""
@@ -42,17 +37,16 @@ def _words(value: Any) -> Any:
     return value
 
 
-class SimulatedFederation(BaseModel):
-    """One federation whose sites are all on this machine. Every seed has other scans, or another partition of them.
+class SimulatedFederation(Federation):
+    """Sites with head CT: the phantom's, or scans on disk that are partitioned. See Federation for the common choices.
 
-    sites: site-1 ... site-N. scans: training scans a site; with `size` skew their mean.
+    scans: training scans a site; with `size` skew their mean.
     skew: `iid`, or any of `scanner`, `label`, `size`, joined by +. On the phantom, all sites have one scanner, which
     the seed picks; with `scanner` the sites take turns through all scanners but one, and the held-out site has that
     one. `label`: a site's share of bleeding is drawn from a Dirichlet distribution around its scanner's. `size`: a
     Dirichlet distribution divides the training scans, at least FEWEST a site.
-    alpha: the concentration of both distributions; a small one makes sites very unequal.
     valid, test: scans of every phantom site in these folds. outside: scans in the test fold of the held-out phantom
-    site; 0 for no such site. difficulty: the phantom's. batch_size: at each site.
+    site; 0 for no such site. difficulty: the phantom's.
     data: a site file of scans on disk, which are partitioned (see ct.site_config) instead of the phantom. The held-out
     site then has the shared test fold, and the site file states the folds' sizes. With `simulated_scanner` in the skew,
     each site and the held-out site has its scans, test scans included, through a simulated scanner of its own (see
@@ -60,18 +54,12 @@ class SimulatedFederation(BaseModel):
     has its own.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = ""
-    sites: int = Field(8, ge=1)
     scans: int = Field(16, ge=1)
     skew: Annotated[list[Skew], BeforeValidator(_words)] = ["scanner"]
-    alpha: float = Field(0.5, ge=0.001)
     valid: int = Field(8, ge=0)
     test: int = Field(40, ge=1)
     outside: int = Field(64, ge=0)
     difficulty: float = Field(1.0, gt=0)
-    batch_size: int = Field(8, ge=1)
     data: Path | None = None
     public: int | None = Field(None, ge=1)
 
@@ -82,14 +70,24 @@ class SimulatedFederation(BaseModel):
         return self.name or f"{data}{self.sites}x{self.scans} {'+'.join(self.skew) or 'iid'}"
 
     @property
-    def names(self) -> list[str]:
-        """The sites' names."""
-        return site_names(self.sites)
-
-    @property
     def has_validation(self) -> bool:
         """Whether its sites have validation scans."""
         return bool(self.valid) if self.data is None else read_site_file(self.data).split.valid > 0
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the scans come from files."""
+        return self.data is not None
+
+    @property
+    def work(self) -> int:
+        """Training scans of all sites."""
+        return self.sites * self.scans
+
+    def stated(self) -> dict[str, Any]:
+        """See Federation."""
+        choices = self.model_dump(mode="json", exclude={"data"})
+        return choices | {"data": self.data.name if self.data else "phantom"}
 
     @cached_property
     def digest(self) -> str:
@@ -101,7 +99,17 @@ class SimulatedFederation(BaseModel):
         choices = self.model_dump_json(exclude_defaults=True, exclude={"name", "data"})
         return hashlib.sha256("\n".join([choices, *(_listing(self.data) if self.data else ())]).encode()).hexdigest()
 
-    def open(self, seed: int, size: int, dims: int) -> dict[str, Dataset]:
+    def opened_for(self, plan: Plan) -> tuple[object, ...]:
+        """The scans' size and dimensions."""
+        network = ct_choices(plan).network
+        return network.size, network.dims
+
+    def open(self, seed: int, plan: Plan) -> dict[str, Dataset]:
+        """See open_scans."""
+        network = ct_choices(plan).network
+        return self.open_scans(seed, network.size, network.dims)
+
+    def open_scans(self, seed: int, size: int, dims: int) -> dict[str, Dataset]:
         """The scans of every site, and of HELD_OUT_SITE if there is one, without its training labels."""
         if self.data is not None:
             return self._partition(self.data, seed, size, dims)
@@ -180,27 +188,6 @@ class SimulatedFederation(BaseModel):
         if SIMULATED not in self.skew:
             return scans
         return rescan(scans, draw_scanner(generator(seed, "scanner", site)), generator(seed, "noise", site))
-
-
-def pool_sites(opened: Mapping[str, Dataset], names: Sequence[str]) -> Dataset:
-    """One site with all sites' scans."""
-    one = opened[names[0]]
-    folds = {fold: _concatenate([opened[site].folds[fold] for site in names]) for fold in FOLDS}
-    fingerprint = hashlib.sha256("".join(opened[site].fingerprint for site in names).encode()).hexdigest()
-    return Dataset(one.kind, folds, fingerprint, (), one.batch_size, one.device)
-
-
-def share_test_scans(opened: Mapping[str, Dataset], names: Sequence[str]) -> bool:
-    """Whether all sites test on the same scans."""
-    tests = [opened[site].folds["test"].inputs for site in names]
-    return len(tests) > 1 and all(torch.equal(tests[0], other) for other in tests[1:])
-
-
-def _concatenate(folds: Sequence[Fold]) -> Fold:
-    inputs, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("inputs", "labels"))
-    known = [fold.patients for fold in folds if fold.patients is not None]
-    apart = [patients + at * len(inputs) for at, patients in enumerate(known)]
-    return Fold(inputs, labels, torch.cat(apart) if len(known) == len(folds) else None)
 
 
 def _slice(fold: Fold, which: slice) -> Fold:

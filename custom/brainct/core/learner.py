@@ -30,7 +30,7 @@ class Model:
 
     layers: of the network, in order. architecture: its name. rounds: that are to come, 0 where unknown. public:
     samples of the public set that is the same at all sites, >= 0; counted for a scheme that needs one. outputs: their
-    names, in order.
+    names, in order. given: whether the weights are a start model instead of the seeded ones.
     """
 
     weights: Weights
@@ -39,6 +39,7 @@ class Model:
     rounds: int = 0
     public: int = 0
     outputs: tuple[str, ...] = ()
+    given: bool = False
 
 
 @dataclass(frozen=True)

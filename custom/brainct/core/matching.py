@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from brainct.core.weights import Weights
@@ -168,7 +167,7 @@ def bbp_map(sites: Sequence[Floats], prior: Prior, most: int, sweeps: int, order
         gain = _gain(
             scaled[site], [(scaled[other], place) for other, place in others.items()], len(scaled), prior, most
         )
-        places = {**others, site: linear_sum_assignment(gain, maximize=True)[1].astype(np.int64)}
+        places = {**others, site: _assigned(gain)}
     places = _without_gaps(places)
     return [places[site] for site in range(len(scaled))]
 
@@ -229,6 +228,13 @@ def _likeness(weights: Weights, like: Weights, link: Link, following: Link) -> F
     return np.asarray(atoms(like, link) @ atoms(weights, link).T + np.asarray(going_out))
 
 
+def _assigned(gain: Floats) -> Indices:
+    """The column of each row, with the largest sum of gains."""
+    from scipy.optimize import linear_sum_assignment  # most of a second, which every process of a run would wait
+
+    return np.asarray(linear_sum_assignment(gain, maximize=True)[1], np.int64)
+
+
 def _best(likeness: Floats, groups: int) -> Indices:
     """The permutation of the largest total likeness that keeps groups whole: within pairs of groups, then of groups.
 
@@ -237,9 +243,8 @@ def _best(likeness: Floats, groups: int) -> Indices:
     """
     size = len(likeness) // groups
     blocks = likeness.reshape(groups, size, groups, size).swapaxes(1, 2)
-    inner: Any = [[linear_sum_assignment(block, maximize=True)[1] for block in row] for row in blocks]
+    inner: Any = [[_assigned(block) for block in row] for row in blocks]
     values = [[blocks[p, q][np.arange(size), inner[p][q]].sum() for q in range(groups)] for p in range(groups)]
-    outer = linear_sum_assignment(np.asarray(values), maximize=True)[1]
-    index = np.concatenate([q * size + inner[p][q] for p, q in enumerate(outer)]).astype(np.int64)
+    index = np.concatenate([q * size + inner[p][q] for p, q in enumerate(_assigned(np.asarray(values)))])
     better = likeness[np.arange(len(index)), index].sum() - np.trace(likeness)
     return index if better > 1e-9 * np.abs(likeness).sum() else np.arange(len(index))

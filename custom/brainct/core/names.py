@@ -1,8 +1,13 @@
-"""Names of runs and sites: what they may look like, so that each can also be the name of a file."""
+"""Names of runs and sites, and of folders for FLARE: what they may look like."""
 
 import re
+from collections.abc import Collection, Mapping
+from os import PathLike, fspath
 
 from brainct.errors import Refused
+
+SHOWN = 8
+"""How many names a sentence shows; where there are more, it counts them."""
 
 
 def run_name(name: str) -> str:
@@ -25,3 +30,32 @@ def site_names(count: int) -> list[str]:
     if count < 1:
         raise Refused(f"--sites is {count}; wanted at least 1")
     return [f"site-{number}" for number in range(1, count + 1)]
+
+
+def check_path(path: str | PathLike[str], whose: str) -> None:
+    """Refuse a path in which FLARE can't start processes: it splits its command lines at these characters."""
+    if found := re.search(r"""[\s#"'\\*?\[]""", fspath(path)):
+        raise Refused(
+            f"{whose}, {fspath(path)}, has {found[0]!r} in its path, at which FLARE 2.9 splits its own command lines; "
+            "move it to a path without spaces, quotes, backslashes and the characters # * ? ["
+        )
+
+
+def listing(names: Collection[str], kind: str = "sites") -> str:
+    """Names joined by commas, sorted; more than a few are counted, with the first as an example."""
+    known = sorted(names)
+    return ", ".join(known) if len(known) <= SHOWN else f"{len(known)} {kind} ({known[0]}, {known[1]}, ...)"
+
+
+def reasons_of(by_site: Mapping[str, str], form: str = "{}: {}") -> list[str]:
+    """A sentence for each site and its reason; where there are many sites, one for all that have the same reason.
+
+    form: takes a site, or several, and the reason.
+    """
+    if len(by_site) <= SHOWN:
+        return [form.format(site, reason) for site, reason in sorted(by_site.items())]
+    alike: dict[str, list[str]] = {}
+    for site, reason in sorted(by_site.items()):
+        alike.setdefault(reason, []).append(site)
+    said = [form.format(listing(sites), reason) for reason, sites in list(alike.items())[:SHOWN]]
+    return said + [f"and {len(alike) - SHOWN} more reasons"] * (len(alike) > SHOWN)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from brainct.ct import class_paths
 from brainct.ct.augment import Augmentation
 from brainct.ct.folds import FINDINGS, Finding
 from brainct.ct.networks import NETWORKS
@@ -25,13 +26,19 @@ def _augmentation(value: Any) -> Any:
 
 
 def _architecture(value: str) -> str:
-    if value not in NETWORKS:
-        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}")
+    if class_paths.is_path(value):
+        class_paths.check_path(value)
+    elif value not in NETWORKS:
+        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}, and class paths of a library")
     return value
 
 
 class Network(config.Choices):
-    """The model: an architecture of ct.networks.NETWORKS, the edge in pixels, the dimensions, the input channels."""
+    """The model: an architecture, the edge in pixels, the dimensions, the input channels.
+
+    architecture: of ct.networks.NETWORKS, or a class path such as monai.networks.nets.DenseNet121. options: those of
+    the architecture; of a class path its further arguments, and `batch_norm`: see training.batch_norm.
+    """
 
     architecture: Annotated[str, AfterValidator(_architecture)] = "densenet-small"
     size: int = Field(96, ge=16, le=1024)

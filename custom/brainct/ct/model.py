@@ -7,6 +7,7 @@ from torch import nn
 
 from brainct.core.learner import Model
 from brainct.core.weights import Weights
+from brainct.ct import class_paths
 from brainct.ct.config import Network
 from brainct.ct.folds import FINDINGS
 from brainct.ct.networks import NETWORKS, build
@@ -21,8 +22,10 @@ def model_of(network: Network, seed: int, rounds: int = 0, findings: Sequence[st
 
 def network_of(network: Network, seed: int, findings: Sequence[str] = FINDINGS) -> nn.Module:
     """The network with its seeded weights and an output for each finding."""
-    shape = network.channels, network.size, network.dims
-    return build(network.architecture, *shape, seed, len(findings), **network.options)
+    chosen, outputs = (network.channels, network.size, network.dims, seed), len(findings)
+    if class_paths.is_path(network.architecture):
+        return class_paths.build(network.architecture, *chosen, outputs=outputs, options=network.options)
+    return build(network.architecture, *chosen, outputs=outputs, **network.options)
 
 
 def network_like(network: Network, seed: int, weights: Weights, findings: Sequence[str] = FINDINGS) -> nn.Module:
@@ -30,5 +33,6 @@ def network_like(network: Network, seed: int, weights: Weights, findings: Sequen
 
     So is a model.safetensors of grown widths loaded: network_like(network, seed, weights).load_state_dict(weights).
     """
-    options = {**network.options, **NETWORKS[network.architecture].options_of(weights)}
+    known = NETWORKS.get(network.architecture)
+    options = {**network.options, **(known.options_of(weights) if known else {})}
     return network_of(network.model_copy(update={"options": options}), seed, findings)

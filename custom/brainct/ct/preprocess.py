@@ -21,11 +21,13 @@ class Pixels:
     """One decoded image, (H, W) or (H, W, D) float32: HU where `hu`, else grey 0..255 in an unknown window.
 
     Rows run to the back of the head, columns to the patient's left, slices upwards; spacing in mm per axis, if known.
+    lowest: the lowest HU outside the padding, before values below -1024 became air; None if not known.
     """
 
     values: NDArray[np.float32]
     hu: bool
     spacing: tuple[float, ...] | None = None
+    lowest: float | None = None
 
     def digest(self) -> bytes:
         """SHA-256 over shape and pixels, as decoded, before any resizing."""

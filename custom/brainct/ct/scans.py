@@ -9,20 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.preprocess import Pixels, render_image, thumbnail
-from brainct.ct.read.decode import decode, decode_stack
+from brainct.ct.preprocess import Pixels
+from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
+from brainct.ct.rendered import check_failed, render_all, rendered
+from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
 from brainct.ct.split import Ints, duplicate_threshold, join_groups, near_duplicates
-from brainct.ct.transforms import applied
 from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 
 if TYPE_CHECKING:
     from brainct.ct.phantom import Scanner
 
+FEW = 4
+"""Scans from which on most of them must show a head."""
 PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
 
 
@@ -49,65 +52,68 @@ class Scans:
 
 def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
-    entries, notes = list_scans(file, job)
-    images, digests, thumbnails, found, in_hu = torch.empty(0), [], [], Counter[str](), Counter[bool]()
-    for number, entry in enumerate(entries):
-        pixels, said = decode_stack(entry, job.neighbours) if job.neighbours else decode(entry, dims)
-        if job.fov_at(file.fov_mm) and not pixels.spacing:
-            raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be applied: remove `fov_mm`")
-        image, pixels = rendered(pixels, size, file, job)
-        # one allocation for all: a list that is stacked at the end would need the memory twice
-        images = images if number else image.new_empty(len(entries), *image.shape)
-        images[number] = image
-        digests.append(pixels.digest())
-        thumbnails.append(thumbnail(pixels))
-        found.update(said)
-        in_hu[pixels.hu] += 1
+    file = file.for_job(job)
+    entries, notes = list_scans(file, dims)
+    found = render_all(entries, file, size, dims)
+    notes += check_failed(found, file)
+    entries, facts = [entries[at] for at in found.kept], found.facts
+    digests = [bytes.fromhex(each.digest) for each in facts]
+    labels = np.stack([entry.labels for entry in entries])
     if len(set(digests)) == 1 < len(digests):
         raise Refused(f"all {len(digests)} images are the same: the export has failed, export them again")
+    said = Counter(note for each in facts for note in each.notes)
+    in_hu = Counter(each.hu for each in facts)
+    _check_heads(said[EMPTY], in_hu[True])
     patients = [entry.patient for entry in entries]
-    pairs = near_duplicates(np.stack(thumbnails), duplicate_threshold(patients))
+    pairs = near_duplicates(found.thumbnails, duplicate_threshold(patients))
     groups = join_groups(pairs, patients)
-    notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(found.items())]
+    notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(said.items())]
     return Scans(
-        images=images,
-        labels=np.stack([entry.labels for entry in entries]),
+        images=found.images,
+        labels=labels,
         digests=tuple(digests),
         groups=groups,
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
-        notes=(*notes, *_notes(in_hu, None in patients, groups)),
+        notes=(*notes, *_contradictions(digests, labels), *_notes(in_hu, None in patients, groups)),
         names=tuple(map(_name, entries)),
         patients=_patient_numbers(patients),
         studies=_study_numbers(entries),
     )
 
 
-def rendered(pixels: Pixels, size: int, file: SiteFile, job: Wanted) -> tuple[Tensor, Pixels]:
-    """The image as the job wants it, and the pixels of its own slice; of a stack the slices' channels from below up."""
-    windows, fov_mm = job.windows_at(file.windows), job.fov_at(file.fov_mm)
-    if not job.neighbours:
-        return applied(render_image(pixels, size, windows, fov_mm), job.steps), pixels
-    flat = [Pixels(each, pixels.hu, pixels.spacing and pixels.spacing[:2]) for each in np.moveaxis(pixels.values, 2, 0)]
-    images = [applied(render_image(each, size, windows, fov_mm), job.steps) for each in flat]
-    return torch.cat(images), flat[job.neighbours]
+def _check_heads(empty: int, scans: int) -> None:
+    """Slices above the head are empty, but never most slices of a site."""
+    if scans >= FEW and empty > scans / 2:
+        raise Refused(
+            f"{empty} of {scans} scans have {EMPTY}: are they CT of heads in HU, the intercept added once? "
+            "`brainct data check` shows them"
+        )
+
+
+def _contradictions(digests: Sequence[bytes], labels: Labels) -> list[str]:
+    """A note if images of identical pixels have contradictory labels."""
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(digest, at), at) for at, digest in enumerate(digests)]
+    count = sum(bool((np.abs(labels[one] - labels[other]) == 1).any()) for one, other in pairs)
+    return [f"identical images with contradictory labels: {count}: correct the labels"] * bool(count)
 
 
 def draw_scans(file: SiteFile | None, site: str, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Draw the phantom's scans of a site, with the default choices if there is no site file."""
-    from brainct.ct.phantom import SCANNERS, labels_for, phantom, scanner_of, spacing_of
+    from brainct.ct.phantom import SCANNERS, phantom, scanner_of, spacing_of
 
     chosen = file.phantom if file else PhantomChoices()
     note = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
-    file = file or SiteFile(kind="phantom")
+    file = (file or SiteFile(kind="phantom")).for_job(job)
     scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
     if dims == 2 and (chosen.slices > 1 or job.neighbours):
-        return _draw_studies(file, site, size, scanner, job, note)
+        return draw_studies(file, site, size, scanner, note)
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
     spacing = spacing_of(scanner or scanner_of(site), size, dims) if job.fov_mm else None
     pixels = [Pixels(np.asarray(image, np.float32), True, spacing) for image in hu]
     return Scans(
-        images=torch.stack([rendered(each, size, file, job)[0] for each in pixels]),
+        images=torch.stack([rendered(each, size, file)[0] for each in pixels]),
         labels=labels_for(job, labels),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
@@ -118,18 +124,18 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int, job: Want
     )
 
 
-def _draw_studies(file: SiteFile, site: str, size: int, scanner: "Scanner | None", job: Wanted, note: str) -> Scans:
+def draw_studies(file: SiteFile, site: str, size: int, scanner: "Scanner | None", note: str) -> Scans:
     """Several slices of each phantom head, each with the slices around it where the job takes neighbours."""
-    from brainct.ct.phantom import SLICE_MM, labels_for, scanner_of, slice_labels, spacing_of, studies
+    from brainct.ct.phantom import SLICE_MM, scanner_of, slice_labels, spacing_of, studies
 
-    chosen, near = file.phantom, job.neighbours
+    chosen, job, near = file.phantom, file.job, file.job.neighbours
     drawn = studies(site, chosen, size, chosen.slices + 2 * near, scanner)
     spacing = (*spacing_of(scanner or scanner_of(site), size, 2), SLICE_MM) if job.fov_mm else None
     images, pixels, labels = [], [], []
     for hu, masks in drawn:
         for at in range(near, near + chosen.slices):
             stack = hu[:, :, at - near : at + near + 1] if near else hu[:, :, at]
-            image, own = rendered(Pixels(stack, True, spacing if near or not spacing else spacing[:2]), size, file, job)
+            image, own = rendered(Pixels(stack, True, spacing if near or not spacing else spacing[:2]), size, file)
             images.append(image)
             pixels.append(own)
             labels.append(slice_labels(masks[..., at]))

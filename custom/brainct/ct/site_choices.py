@@ -1,5 +1,6 @@
 """The nested parts of a site file: split, partition, phantom and public set."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,6 +74,33 @@ class PhantomChoices(SiteChoices):
         known = [scanner.name for scanner in SCANNERS]
         if got is not None and got not in known:
             raise ValueError(f"`phantom.scanner`: got {got!r}, wanted one of {', '.join(known)}")
+        return got
+
+
+Problem = Literal["secondary", "derived", "contrast", "bone", "body", "few", "missing"]
+
+
+class SeriesRule(SiteChoices):
+    """How the plain axial brain series of a study is found among the others (see ct.read.series_rule).
+
+    slice_mm: the wanted distance of slices; of several plain series the nearest is chosen. least_slices: of a series.
+    include, exclude: regular expressions on the description of a series; what `include` finds is chosen even if it is
+    contrast, bone kernel or another part of the body. allow: reasons for which a series is not set aside.
+    """
+
+    slice_mm: Annotated[float, Field(gt=0)] = 5.0
+    least_slices: SampleCount = 3
+    include: str | None = None
+    exclude: str | None = None
+    allow: tuple[Problem, ...] = ()
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _an_expression(cls, got: str | None) -> str | None:
+        try:
+            re.compile(got or "")
+        except re.error as error:
+            raise ValueError(f"`series`: got {got!r}, wanted a regular expression ({error})") from None
         return got
 
 

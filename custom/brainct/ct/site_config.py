@@ -9,30 +9,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from brainct.ct.folds import WINDOWS, Finding
-from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SiteChoices, Split
+from brainct.ct.read.choices import TiltChoice
+from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SeriesRule, SiteChoices, Split
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
+from brainct.training.site_choices import Share
 from brainct.training.site_yaml import read_yaml
 
-SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest"]
+SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist"]
 
 
-ON_DISK = ("png_csv", "class_folders", "manifest")
+ON_DISK = ("png_csv", "class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist")
+VOLUMES = ("class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist")
 KINDS_OF_KEY = {
     "root": ON_DISK,
-    "labels": ("png_csv", "manifest"),
-    "columns": ("png_csv", "manifest"),
+    "labels": ("png_csv", "manifest", "dicom", "ct_ich", "datalist"),
+    "columns": ("png_csv", "manifest", "dicom"),
     "id_column": ("png_csv",),
-    "images": ("png_csv",),
+    "images": ("png_csv", "masks"),
+    "masks": ("masks",),
+    "mask_values": ("masks", "datalist"),
     "classes": ("class_folders",),
     "allow_missing": ON_DISK,
-    "fov_mm": ("manifest",),
+    "fov_mm": ("manifest", "dicom", "ct_ich", "masks", "datalist"),
+    "index": ("dicom",),
+    "series": ("dicom",),
     "partition": ON_DISK,
     "public": ON_DISK,
     "pictures": ON_DISK,
+    "gantry_tilt": VOLUMES,
+    "nifti_axes": VOLUMES,
+    "on_unreadable": ON_DISK,
+    "unreadable_share": ON_DISK,
     "phantom": ("phantom",),
 }
 """Keys that only some kinds read; other kinds refuse them, because they would have no effect."""
@@ -42,7 +54,10 @@ class SiteFile(SiteChoices):
     """One site's choices.
 
     windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm. pictures: whether a report made on
-    this machine may show single scans; scans of the phantom may always be shown.
+    this machine may show single scans; scans of the phantom may always be shown. gantry_tilt, nifti_axes: see
+    ct.read.choices. index: the table of series that `brainct data index` writes. series: see SeriesRule.
+    masks, mask_values: see ct.read.published.masks.
+    on_unreadable, unreadable_share: whether scans that cannot be read are left out, up to this share.
     """
 
     kind: SourceKind
@@ -51,23 +66,51 @@ class SiteFile(SiteChoices):
     columns: Mapping[Finding, str] | None = None
     id_column: str = "id"
     images: str = "{id}.png"
+    masks: str | None = None
+    mask_values: Mapping[int, Finding] | None = None
     classes: Mapping[str, tuple[Finding, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
     batch_size: SampleCount = 8
     device: str = "auto"
     allow_missing: bool = False
+    index: Path | None = None
+    series: SeriesRule = SeriesRule()
     fov_mm: Annotated[float, Field(gt=0)] | None = None
     partition: Partition | None = None
     public: PublicSet | None = None
+    gantry_tilt: TiltChoice = "note"
+    nifti_axes: str | None = None
+    on_unreadable: Literal["refuse", "skip"] = "refuse"
+    unreadable_share: Share = 0.05
     pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
+
+    _job: Wanted = PrivateAttr(default=DEFAULT)
+
+    @property
+    def job(self) -> Wanted:
+        """What the job wants for which the scans are read."""
+        return self._job
+
+    def for_job(self, job: Wanted) -> "SiteFile":
+        """The same choices, for this job."""
+        found = self.model_copy()
+        found._job = job
+        return found
 
     @field_validator("device")
     @classmethod
     def _known_device(cls, got: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", got):
             raise ValueError(f"`device`: got {got!r}, wanted auto, cpu, cuda or cuda:N")
+        return got
+
+    @field_validator("nifti_axes")
+    @classmethod
+    def _known_axes(cls, got: str | None) -> str | None:
+        if got is not None and not re.fullmatch("[LR][AP][IS]|[AP][LR][IS]", got):
+            raise ValueError(f"`nifti_axes`: got {got!r}, wanted where the axes run, such as LPS or RAS, slices last")
         return got
 
     @field_validator("windows")
@@ -99,6 +142,8 @@ class SiteFile(SiteChoices):
             problems.append(f"`root` is missing: kind {self.kind} needs the folder that contains the scans")
         if self.kind == "class_folders" and not self.classes:
             problems.append("`classes` is missing: name each folder with its findings, {hemorrhage: [any], normal: []}")
+        if self.kind == "masks" and self.masks is None:
+            problems.append("`masks` is missing: name the masks by their id, such as masks/{id}.nii.gz")
         if self.public is not None and self.partition is not None and self.partition.public is not None:
             problems.append("`public` and `partition.public` both name a public set: remove one of the two")
         if problems:
@@ -133,10 +178,12 @@ def _with_current_keys(given: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _absolute_root(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The same keys, with `root` absolute, relative to the folder of the site file."""
-    if not isinstance(given.get("root"), str):
-        return dict(given)
-    return {**given, "root": str(path.resolve().parent / _expanded(given["root"], path.name))}
+    """The same keys, with `root` and other paths absolute, relative to the folder of the site file."""
+    paths = {key: given[key] for key in PATHS if isinstance(given.get(key), str)}
+    return {**given, **{key: str(path.resolve().parent / _expanded(at, path.name)) for key, at in paths.items()}}
+
+
+PATHS = ("root", "index")
 
 
 def _expanded(root: str, name: str) -> str:
@@ -170,6 +217,7 @@ def _suggestion(parts: list[str]) -> str:
         "partition": Partition,
         "phantom": PhantomChoices,
         "public": PublicSet,
+        "series": SeriesRule,
     }
     known = list((models[parts[0]] if len(parts) > 1 else SiteFile).model_fields)
     close = difflib.get_close_matches(parts[-1], known, n=1)

@@ -4,19 +4,22 @@ import json
 import re
 import shutil
 import socket
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nvflare.fuel.flare_api.api_spec import NoConnection
+from nvflare.fuel.flare_api.api_spec import InternalError, JobNotFound, NoConnection, SessionClosed
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
-from brainct.errors import Refused
+from brainct.core.names import listing
+from brainct.core.writable import check_writable
+from brainct.errors import Refused, one_line
 from brainct.kit.policy_files import kind_of
 from brainct.run.run_record import RunRecord, read_record
 
@@ -31,6 +34,14 @@ REASON_SECONDS = 5.0
 
 RUN_LINE = re.compile(r" - brainct - [A-Z]+ - (.*)$")
 """A line of the run in FLARE's log: the text after time, logger and level."""
+
+
+LOST = (NoConnection, SessionClosed, InternalError, RuntimeError)
+"""What FLARE's session raises when the server is gone."""
+
+
+class ServerLost(Refused):
+    """The server stopped answering while a job was followed."""
 
 
 @dataclass
@@ -86,12 +97,17 @@ def _await_port(host: str, port: int, until: float, look: Callable[[], None]) ->
         time.sleep(0.1)
 
 
-def await_sites(session: Session, sites: Collection[str], timeout: float = 180) -> None:
-    """Wait until all these sites are connected, so that the job starts at every one of them."""
-    until = time.monotonic() + timeout
+def await_sites(
+    session: Session, sites: Collection[str], timeout: float = 180, log: Callable[[str], None] = lambda line: None
+) -> None:
+    """Wait until all these sites are connected, so that the job starts at every one of them; log who is missing."""
+    until, said = time.monotonic() + timeout, set[str]()
     while missing := set(sites) - {client.name for client in session.get_system_info().client_info}:
         if time.monotonic() > until:
-            raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
+            raise Refused(f"{listing(missing)} did not reach the server within {timeout:.0f} s")
+        if missing != said:
+            log(f"waiting up to {max(until - time.monotonic(), 0):.0f} s for {listing(missing)}")
+            said = missing
         time.sleep(JOB_POLL_SECONDS)
 
 
@@ -99,15 +115,47 @@ def submit_job(
     session: Session, job: Path, out: Path, log: Callable[[str], None] = print, clock: Clock | None = None
 ) -> FinishedJob:
     """Run one job to its end and download its results to `out`; Refused with the reason if it does not complete."""
+    check_writable(out)
+    clock = clock or Clock()
+    name = send_job(session, job)
+    log(f"submitted as {name}")
+    clock.note("submit")
+    return follow_job(session, name, out, log, clock)
+
+
+def check_job_folder(job: Path) -> None:
+    """Refuse a folder that FLARE would not take for a job."""
     if not (job / "meta.json").is_file():
         raise Refused(f"{job} is not a job folder; wanted one with a meta.json, such as jobs/feddc")
+
+
+def send_job(session: Session, job: Path) -> str:
+    """Give the server a job; returns its id. The folder stays as it is: FLARE signs what it submits, here a copy."""
+    check_job_folder(job)
+    with tempfile.TemporaryDirectory(prefix="brainct-") as place:
+        return str(session.submit_job(str(_own_copy(job, Path(place)))))
+
+
+def _own_copy(job: Path, place: Path) -> Path:
+    """A copy with the job's name in which we may write, whatever the rights of the original."""
+    copy = Path(shutil.copytree(job, place / job.resolve().name))
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(path.stat().st_mode | (stat.S_IRWXU if path.is_dir() else stat.S_IRUSR | stat.S_IWUSR))
+    return copy
+
+
+def follow_job(
+    session: Session, name: str, out: Path, log: Callable[[str], None] = print, clock: Clock | None = None
+) -> FinishedJob:
+    """Log a job's lines until it ends and download its results to `out`.
+
+    Refused with the reason where the job did not complete; ServerLost where the server no longer answers.
+    """
     clock = clock or Clock()
-    with tempfile.TemporaryDirectory(prefix="brainct-") as place:  # FLARE signs the job in the folder that it submits
-        name = session.submit_job(shutil.copytree(job, f"{place}/{job.name}"))
-    clock.note("submit")
-    meta = _follow(session, name, log)
-    clock.note("job")
-    folder = Path(session.download_job_result(name, str(out.resolve())))
+    with _losing_the_server(name):
+        meta = _follow(session, name, log)
+        clock.note("job")
+        folder = Path(session.download_job_result(name, str(out.resolve())))
     clock.note("download")
     status, sites = meta.get("status", "unknown"), _deployed(meta)
     if status != "FINISHED:COMPLETED":
@@ -117,18 +165,41 @@ def submit_job(
     return FinishedJob(name, status, sites, results, record)
 
 
+@contextmanager
+def _losing_the_server(job: str) -> Iterator[None]:
+    try:
+        yield
+    except JobNotFound:
+        raise Refused(f"the server knows no job {job}; `nvflare job list` shows its jobs") from None
+    except LOST as error:
+        raise ServerLost(f"the server no longer answers ({one_line(error)}); job {job} may go on there") from None
+
+
 def _follow(session: Session, job: str, log: Callable[[str], None]) -> Mapping[str, Any]:
-    """Log each new line of the run from the server's log; return the job's last meta."""
-    logged = 0
+    """Log each new line of the run from the server's log, and what the job waits for; return its last meta."""
+    logged, waits = 0, ""
     while True:
         meta = ended_meta(session, job)
         lines = _lines(session, job)
+        if not (lines or meta) and (words := _waits_for(session, job)) != waits:
+            log(words)
+            waits = words
         for line in lines[logged:]:
             log(line)
         logged = max(logged, len(lines))
         if meta:
             return meta
         time.sleep(JOB_POLL_SECONDS)
+
+
+def _waits_for(session: Session, job: str) -> str:
+    """What a job without a line of its own is waiting for."""
+    running = [str(each.job_id) for each in session.get_system_info().job_info]
+    if job in running:
+        return "starting at the server and the sites"
+    if running:
+        return f"waiting for {listing(running, 'jobs')}, which the server runs first"
+    return "waiting for the server to begin it"
 
 
 def ended_meta(session: Session, job: str) -> Mapping[str, Any] | None:

@@ -89,13 +89,17 @@ def _notes(fl_ctx: FLContext) -> Path:
 
 
 class Returning(FLComponent):  # type: ignore[misc]
-    """A server component: a site that registers again takes its old place in the running jobs.
+    """A server component for what runs on, and what does not, after a restart of a site or of the server.
 
-    FLARE identifies a site by a token that changes with each registration, and a running job still uses the old one.
+    A site that registers again takes its old place in the running jobs: FLARE identifies it by a token that changes
+    with each registration, and a running job still uses the old one. A job that ran when the server was killed is ended
+    as ABANDONED: FLARE 2.9 would list it as RUNNING for ever, where it can be neither aborted nor deleted.
     """
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Called by FLARE."""
+        if event_type == EventType.SYSTEM_START:
+            fl_ctx.get_engine().job_runner.update_unfinished_jobs(fl_ctx)
         if event_type == EventType.CLIENT_REGISTER_PROCESSED:
             engine = fl_ctx.get_engine()
             known = {client.name: client for client in engine.client_manager.get_clients().values()}

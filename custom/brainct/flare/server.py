@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from nvflare.apis.client import Client
+from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.controller import Controller
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.shareable import Shareable
-from nvflare.app_common.abstract.fl_model import FLModel
-from nvflare.app_common.app_event_type import AppEventType
+from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
-from nvflare.app_common.workflows.model_controller import ModelController
 
 from brainct.core import serialization
 from brainct.core.names import run_name
 from brainct.errors import Refused
-from brainct.flare import logs, messages, simulator_patch
+from brainct.flare import logs, messages, simulator_patch, statistics
 from brainct.job.config import plan_of
+from brainct.kit.formats import check_format
 from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
@@ -40,7 +42,7 @@ DISCONNECT_SECONDS = 60.0
 """Seconds until FLARE notices a lost site, with the policy's heart_beat_timeout."""
 
 
-class Rounds(ModelController):  # type: ignore[misc]
+class Rounds(Controller):  # type: ignore[misc]
     """Runs a scheme's rounds over the sites that the job was deployed to.
 
     resume: the id of an unfinished run of the same plan and sites; continue it after its last closed round.
@@ -52,34 +54,48 @@ class Rounds(ModelController):  # type: ignore[misc]
     """
 
     def __init__(self, resume: str = "", **choices: Any):
-        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=REPLY_POLL_SECONDS)
+        super().__init__(task_check_period=REPLY_POLL_SECONDS)
         messages.register_tensors()
         simulator_patch.patch_simulator()
         self._resume, self._choices = resume, choices
         self._inbox: Inbox[Any] | None = None
+        self._record: RecordWriter | None = None
 
-    def run(self) -> None:
+    def start_controller(self, fl_ctx: FLContext) -> None:
+        """Called by FLARE before the first task; nothing is to be prepared."""
+
+    def stop_controller(self, fl_ctx: FLContext) -> None:
+        """Called by FLARE after the end; nothing is left to close."""
+
+    def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
         """Called by FLARE; a refusal ends the job with its sentence."""
         logs.quiet_console()
+        self.engine, self.fl_ctx, self.abort_signal = fl_ctx.get_engine(), fl_ctx, abort_signal
         try:
             self._run()
         except Refused as error:
-            self.panic(f"brainct: {error}")
+            self.system_panic(f"brainct: {error}", fl_ctx)
 
     def _run(self) -> None:
-        plan, folder = plan_of(self._choices, "the job"), Path(self.get_run_dir()) / "brainct"
+        plan, folder = plan_of(self._choices, "the job"), self._run_dir() / "brainct"
         name = self._resume or self.fl_ctx.get_job_id()
-        states = Path(self.engine.get_workspace().get_root_dir()) / "brainct" / "runs" / run_name(name)
+        kit = Path(self.engine.get_workspace().get_root_dir())
+        check_format(kit)
+        states = kit / "brainct" / "runs" / run_name(name)
         resumed = checkpoint.load(states, name) if self._resume else None
         self._check_submitter(states / "submitter.json", name)
         backend = os.environ.get("BRAINCT_WAY", "flare")
         record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
+        self._record = record
         sites = [client.name for client in self.engine.get_clients()]
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
         Run(plan, sites, self._exchange, record, name=name, secret=secret, **how)()
         print(last_lines(record.record, folder), flush=True)
         self._await_disconnects()
+
+    def _run_dir(self) -> Path:
+        return Path(self.engine.get_workspace().get_run_dir(self.fl_ctx.get_job_id()))
 
     def _check_submitter(self, file: Path, run: str) -> None:
         """Note who started a run; another member of the project cannot resume it, since they would get its results."""
@@ -96,7 +112,7 @@ class Rounds(ModelController):  # type: ignore[misc]
     def _await_disconnects(self) -> None:
         """Wait until FLARE has noticed every lost site: one that it notices only later would fail the job."""
         until, silent = time.monotonic() + DISCONNECT_SECONDS, self._inbox.silent if self._inbox else set()
-        while any(not self.communicator.get_client_disconnect_time(site) for site in silent):
+        while any(not self.get_client_disconnect_time(site) for site in silent):
             if time.monotonic() > until or self.abort_signal.triggered:
                 return
             time.sleep(REPLY_POLL_SECONDS)
@@ -105,8 +121,7 @@ class Rounds(ModelController):  # type: ignore[misc]
         self._inbox = inbox
         looked = self._admit_returning_sites()
         for site, request in requests.items():
-            model = messages.to_model(request_to_plain(request), request.round)
-            self.send_model(messages.TASK, model, [site], timeout=int(inbox.deadline) + 1, callback=_receiver(inbox))
+            self._send(site, request, inbox)
         while not inbox.closed():
             if self.abort_signal.triggered:
                 raise Refused("the job was aborted")
@@ -118,6 +133,20 @@ class Rounds(ModelController):  # type: ignore[misc]
             time.sleep(REPLY_POLL_SECONDS)
         self.cancel_all_tasks()
 
+    def _send(self, site: str, request: Request, inbox: Inbox[Any]) -> None:
+        """Put a request out for its site to fetch; a site that fetches it is alive.
+
+        A late report would show that too, but FLARE has the site drop it.
+        """
+        task = Task(
+            messages.TASK,
+            FLModelUtils.to_shareable(messages.to_model(request_to_plain(request), request.round)),
+            timeout=int(inbox.deadline) + 1,
+            before_task_sent_cb=lambda client_task, fl_ctx: inbox.mark_fetched(client_task.client.name),
+            result_received_cb=lambda client_task, fl_ctx: _receive(client_task, inbox),
+        )
+        self.broadcast(task, self.fl_ctx, targets=[site], min_responses=0)
+
     def _admit_returning_sites(self) -> float:
         """Learn the new tokens of restarted sites, whose requests FLARE refuses until then; return the time."""
         self.engine.sync_clients_from_main_process()
@@ -125,24 +154,21 @@ class Rounds(ModelController):  # type: ignore[misc]
 
     def _drop_disconnected(self, inbox: Inbox[Any]) -> None:
         for site in inbox.missing():
-            if self.communicator.get_client_disconnect_time(site):
+            if self.get_client_disconnect_time(site):
                 inbox.mark_lost(site, f"{site} is lost: FLARE hears nothing from its job")
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Called by FLARE; a site that fetches its request is alive.
-
-        A late report would show that too, but FLARE has the site drop it.
-        """
+        """Called by FLARE at each of its events; those that ask for statistics get the run's."""
         super().handle_event(event_type, fl_ctx)
-        if event_type == AppEventType.BEFORE_TRAIN_TASK and self._inbox:
-            self._inbox.mark_fetched(fl_ctx.get_peer_context().get_identity_name())
+        if self._record:
+            statistics.tell(event_type, fl_ctx, self._record.record, self._inbox)
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
     ) -> None:
         """Called by FLARE for a late reply: it is not used, but shows that its site is alive."""
         if self._inbox:
-            _receiver(self._inbox)(FLModelUtils.from_shareable(result), client.name)
+            _accept(self._inbox, client.name, result)
 
     def _drop_failed(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
         """FLARE drops the replies of failed sites without calling us."""
@@ -158,18 +184,16 @@ class Rounds(ModelController):  # type: ignore[misc]
         replied = f"{len(row['metrics'])} of {len(row['bytes_sent'])} sites"
         self._log(f"round {row['round']}: {replied}{loss}, {row['seconds']:.1f} s")
 
-    def info(self, msg: str) -> None:
-        """FLARE's own messages, logged one level lower."""
-        self.debug(msg)
+
+def _receive(client_task: ClientTask, inbox: Inbox[Any]) -> None:
+    """A site's reply to the inbox; one that FLARE made for a site that failed is none, see `_drop_failed`."""
+    if client_task.result.get_return_code() == ReturnCode.OK:
+        _accept(inbox, client_task.client.name, client_task.result)
+    client_task.result = None
 
 
-def _receiver(inbox: Inbox[Any]) -> Any:
-    def accept(model: FLModel, site: str = "") -> bool:
-        site = site or model.meta["client_name"]
-        try:
-            return inbox.accept(site, messages.from_model(model))
-        except Refused as error:
-            inbox.mark_lost(site, str(error))
-            return False
-
-    return accept
+def _accept(inbox: Inbox[Any], site: str, result: Shareable) -> None:
+    try:
+        inbox.accept(site, messages.from_model(FLModelUtils.from_shareable(result)))
+    except Refused as error:
+        inbox.mark_lost(site, str(error))

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from typing import Any
 
 RUNNER = "nvflare.private.fed.app.simulator.simulator_runner"
@@ -30,3 +31,16 @@ class OwnContext:
 
     def __set__(self, runner: Any, context: dict[str, Any]) -> None:
         runner.__dict__["build_ctx"] = context
+
+
+class ShortNaps:
+    """The module `time`, whose sleeps FLARE's simulator uses only to look again: none is longer than LONGEST."""
+
+    LONGEST = 0.05
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep so many seconds, at most LONGEST."""
+        time.sleep(min(seconds, self.LONGEST))

@@ -12,7 +12,9 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from brainct.errors import Refused
 from brainct.flare import logs, messages
+from brainct.kit.formats import check_format
 from brainct.kit.verdict import last_verdict
 from brainct.site.agent import SiteAgent
 from brainct.site.data import site_file_of
@@ -53,6 +55,11 @@ class Site(Executor):  # type: ignore[misc]
 def _ask(fl_ctx: FLContext) -> Ask:
     logs.quiet_console()
     site, kit = fl_ctx.get_identity_name(), _kit(fl_ctx)
+    try:
+        check_format(kit)
+    except Refused as error:
+        refusal = f"{site} does not take part: {error}"
+        return lambda request, stopped: {"error": refusal}
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
         agent = SiteAgent(site, client_state, site_file, reused=True)

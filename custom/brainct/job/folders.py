@@ -8,6 +8,7 @@ from typing import Any
 
 from brainct.core import json_file
 from brainct.core.names import run_name
+from brainct.core.writable import check_writable
 from brainct.ct import shipped_jobs as ct
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
@@ -78,24 +79,27 @@ def shaped(dims: int | None = None, size: int | None = None) -> dict[str, dict[s
     edge = {"size": size or VOLUME} if size or dims == 3 else {}
     shape = edge | ({"dims": dims} if dims else {})
     rows = {name: row for name, row in JOBS.items() if row.get("workload", "ct") != "table"}
-    flat = {name for name, row in rows.items() if dims == 3 and row.get("scan")}
-    return {
-        name: {**row, "network": {**row.get("network", {}), **shape}} for name, row in rows.items() if name not in flat
-    }
+    rows = {name: row for name, row in rows.items() if dims != 3 or not row.get("scan")}
+    return {name: {**row, "network": {**row.get("network", {}), **shape}} for name, row in rows.items()}
 
 
 def render(folder: Path, rows: Mapping[str, Mapping[str, Any]] = JOBS) -> list[Path]:
     """Write every job of the table below this folder; returns the files that were not like that yet."""
+    for name, choices in rows.items():
+        plan_of(choices, f"jobs/{name}")
+    return [file for name, choices in rows.items() for file in write(folder / name, name, choices)]
+
+
+def write(folder: Path, name: str, choices: Mapping[str, Any]) -> list[Path]:
+    """Write the job of this name and these choices, keys of Plan; returns the files that were not like that yet."""
     written = []
-    for name, row in rows.items():
-        plan_of(row, f"jobs/{name}")
-        for path, text in _files(name, row).items():
-            file = folder / name / path
-            if file.is_file() and file.read_text() == text:
-                continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            written.append(file)
+    for path, text in _files(name, choices).items():
+        file = folder / path
+        if file.is_file() and file.read_text() == text:
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        written.append(file)
     return written
 
 
@@ -130,12 +134,15 @@ def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
 
 
 def resuming(job: Path, run: str, out: Path) -> Path:
-    """Write a copy of a job folder that resumes a run in FLARE; returns the new folder."""
+    """Write a copy of a job folder that resumes a run in FLARE, under a name of its own; returns the new folder."""
     read(job)
     run_name(run)
     if out.exists():
         raise Refused(f"{out} is there already; name another folder or remove it first")
+    check_writable(out.parent)
     shutil.copytree(job, out)
+    meta = _json(out / "meta.json")
+    (out / "meta.json").write_text(_text({**meta, "name": f"{meta.get('name', job.name)}-resumes-{run[:8]}"}))
     file = out / "app" / "config" / "config_fed_server.json"
     content = _json(file)
     for row in _workflows(content, file):
@@ -144,8 +151,8 @@ def resuming(job: Path, run: str, out: Path) -> Path:
     return out
 
 
-def _files(name: str, row: Mapping[str, Any]) -> dict[str, str]:
-    workflow = {"id": "rounds", "path": ROUNDS, "args": row}
+def _files(name: str, choices: Mapping[str, Any]) -> dict[str, str]:
+    workflow = {"id": "rounds", "path": ROUNDS, "args": choices}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")

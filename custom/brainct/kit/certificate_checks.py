@@ -10,10 +10,11 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import NameOID
 
 from brainct.errors import Refused
-from brainct.kit.verdict import CheckResult, Status
+from brainct.kit.authority import REVOKED, revoked_serials
+from brainct.kit.certificates import common_name, read_certificate
+from brainct.kit.verdict import CheckResult
 
 SOON = timedelta(days=30)
 """A certificate that expires within this time is a WARN."""
@@ -22,7 +23,7 @@ SOON = timedelta(days=30)
 def check_certificate(kit: Path, kind: str) -> Iterator[CheckResult]:
     """Whether certificate, root and key belong together, and how long they are valid; kind: `server` or `hospital`."""
     name, startup = ("server" if kind == "server" else "client"), kit / "startup"
-    own, root = _certificate(startup / f"{name}.crt"), _certificate(startup / "rootCA.pem")
+    own, root = read_certificate(startup / f"{name}.crt"), read_certificate(startup / "rootCA.pem")
     own.verify_directly_issued_by(root)
     key = startup / f"{name}.key"
     private = serialization.load_pem_private_key(key.read_bytes(), None)
@@ -31,8 +32,11 @@ def check_certificate(kit: Path, kind: str) -> Iterator[CheckResult]:
     if key.stat().st_mode & 0o077:
         message = f"other users of this machine can read {key.name}; run `chmod 600 startup/{key.name}`"
         yield CheckResult("key", "WARN", message)
-    yield _validity(f"certificate {_common_name(own)}", own)
+    yield _validity(f"certificate {common_name(own)}", own)
     yield _validity("certificate of the project", root)
+    if kind == "server":
+        count = len(revoked_serials(kit / "local" / REVOKED, root))
+        yield CheckResult("revoked", "PASS", f"{count} certificates of the project are revoked")
 
 
 def check_server(kit: Path) -> Iterator[CheckResult]:
@@ -53,22 +57,14 @@ def check_server(kit: Path) -> Iterator[CheckResult]:
             f"no answer from {host}:{port} ({type(error).__name__}: {error.strerror or error}): is the server started, "
             "and may this machine connect to that port?"
         ) from None
-    if _common_name(found) != server["identity"]:
-        raise Refused(f"{host}:{port} is {_common_name(found)}; wanted {server['identity']}")
+    if common_name(found) != server["identity"]:
+        raise Refused(f"{host}:{port} is {common_name(found)}; wanted {server['identity']}")
     yield CheckResult("server", "PASS", f"{server['identity']} at {host}:{port}; both sides proved their names (TLS)")
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def _encoded(key: Any) -> bytes:
     encoded: bytes = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded
-
-
-def _common_name(certificate: x509.Certificate) -> str:
-    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _validity(subject: str, certificate: x509.Certificate) -> CheckResult:
@@ -77,6 +73,10 @@ def _validity(subject: str, certificate: x509.Certificate) -> CheckResult:
         message = f"not valid before {begin:%Y-%m-%d %H:%M} UTC; is this machine's clock right?"
         return CheckResult(subject, "FAIL", message)
     if end < now:
-        return CheckResult(subject, "FAIL", f"expired on {end:%Y-%m-%d}; ask the project administrator for a new kit")
-    status: Status = "WARN" if end - now < SOON else "PASS"
-    return CheckResult(subject, status, f"valid until {end:%Y-%m-%d}, {(end - now).days} days")
+        return CheckResult(
+            subject, "FAIL", f"expired on {end:%Y-%m-%d}; ask the administrator to renew it (`brainct kits renew`)"
+        )
+    left = f"valid until {end:%Y-%m-%d}, {(end - now).days} days"
+    if end - now < SOON:
+        return CheckResult(subject, "WARN", f"{left}; ask the administrator to renew it (`brainct kits renew`)")
+    return CheckResult(subject, "PASS", left)

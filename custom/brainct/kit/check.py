@@ -7,6 +7,8 @@ from cryptography.exceptions import InvalidSignature
 
 from brainct.errors import Refused
 from brainct.kit.certificate_checks import check_certificate, check_server
+from brainct.kit.certificates import common_name, own_certificate
+from brainct.kit.formats import FORMAT, check_format
 from brainct.kit.machine_checks import check_machine, check_package, check_scans
 from brainct.kit.policy_checks import check_policy, check_privacy, check_rights, check_storage
 from brainct.kit.policy_files import kind_of
@@ -27,6 +29,7 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         "certificate": lambda: check_certificate(kit, kind),
         "package": lambda: check_package(required),
         "machine": lambda: check_machine(kit),
+        "state": lambda: _state(kit),
     }
     if kind == "server":
         checks["storage"] = lambda: check_storage(kit)
@@ -34,8 +37,20 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         checks |= {"privacy": lambda: check_privacy(kit), "scans": lambda: check_scans(kit)}
         if connect:
             checks["server"] = lambda: check_server(kit)
-    first = CheckResult("kit", "PASS", f"{kit.resolve().name}, a {kind}'s")
-    return [first, *(result for subject, check in checks.items() for result in _results(subject, check))]
+    return [_name(kit, kind), *(result for subject, check in checks.items() for result in _results(subject, check))]
+
+
+def _state(kit: Path) -> Iterator[CheckResult]:
+    check_format(kit)
+    yield CheckResult("state", "PASS", f"what the kit stores is of format {FORMAT}, as this version writes it")
+
+
+def _name(kit: Path, kind: str) -> CheckResult:
+    """Whose kit it is, by its certificate: the folder may have any name."""
+    try:
+        return CheckResult("kit", "PASS", f"{common_name(own_certificate(kit))}, a {kind}'s, in {kit.resolve()}")
+    except (OSError, ValueError, IndexError) as error:
+        return CheckResult("kit", "FAIL", f"{kit.resolve().name}: its certificate can't be read ({error})")
 
 
 def _results(subject: str, check: Callable[[], Iterator[CheckResult]]) -> Iterator[CheckResult]:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 
 from rich.console import Console
 from rich.table import Table as TerminalTable
@@ -32,7 +33,18 @@ def print_results(results: Sequence[CheckResult]) -> None:
 def as_json(results: Sequence[CheckResult]) -> str:
     """The results for a program."""
     findings = [{"what": each.subject, "status": each.status, "words": each.message} for each in results]
-    return json.dumps({"verdict": worst(results), "package": fingerprint(), "findings": findings}, indent=1)
+    head = {"verdict": worst(results), "time": f"{now():%Y-%m-%dT%H:%M:%S%z}", "package": fingerprint()}
+    return json.dumps({**head, "kit": _kit(results), "findings": findings}, indent=1)
+
+
+def now() -> datetime:
+    """The time of the check, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def _kit(results: Sequence[CheckResult]) -> str:
+    """Whose kit it is, in the words of the check's first line."""
+    return next((each.message for each in results if each.subject == "kit"), "")
 
 
 def as_html(results: Sequence[CheckResult]) -> str:
@@ -43,7 +55,7 @@ def as_html(results: Sequence[CheckResult]) -> str:
     rows = [(each.subject, each.status, each.message) for each in results]
     page = Page(
         title=f"Site check: {verdict}",
-        subtitle=f"{status_counts(results)}; brainct {fingerprint()}",
+        subtitle=f"{now():%Y-%m-%d %H:%M} UTC; {_kit(results)}; {status_counts(results)}; brainct {fingerprint()}",
         warnings=[f"FAIL {message}" for message in failed],
         answers=[
             ("Can this site take part in a run?", ["Not yet: fix every FAIL first." if failed else "Yes."]),

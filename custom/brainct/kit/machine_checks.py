@@ -9,6 +9,7 @@ import psutil
 
 from brainct.core.version import fingerprint
 from brainct.errors import Refused
+from brainct.kit.certificates import common_name, own_certificate
 from brainct.kit.verdict import CheckResult, Status
 
 GIB = 2**30
@@ -54,7 +55,7 @@ def check_scans(kit: Path) -> Iterator[CheckResult]:
     from brainct.ct.workload import CT
     from brainct.site.data import site_file_of
 
-    site, path = kit.resolve().name, site_file_of(kit)
+    site, path = common_name(own_certificate(kit)), site_file_of(kit)
     if path is None and (misnamed := [each.name for each in (kit / "local").glob("brainct*.y*ml")]):
         raise Refused(f"local/{misnamed[0]} is ignored and the phantom would be used: rename it to brainct.yaml")
     about = CT.describe(open_site(read_site_file(path) if path else None, site, [site]))

@@ -6,8 +6,14 @@ from pathlib import Path
 
 from brainct.errors import Refused
 
-KIT_KINDS = {"fed_server.json": "server", "fed_client.json": "hospital", "fed_admin.json": "person"}
-POLICY = Path("provisioning/policy")
+KIT_KINDS = {
+    "fed_server.json": "server",
+    "fed_client.json": "hospital",
+    "fed_admin.json": "person",
+    "fed_relay.json": "relay",
+}
+POLICY = Path(__file__).parent / "policy"
+"""The templates that came with the package; in a checkout a link to provisioning/policy."""
 PRIVACY = "standard"
 """The privacy policy of a hospital that does not choose one."""
 LAUNCHER = "process_launcher"
@@ -20,7 +26,7 @@ PLACE = "{kit}"
 
 
 def kind_of(kit: Path) -> str | None:
-    """`server`, `hospital` or `person`; None if the folder is no startup kit."""
+    """`server`, `hospital`, `person` or `relay`; None if the folder is no startup kit."""
     return next((kind for name, kind in KIT_KINDS.items() if (kit / "startup" / name).is_file()), None)
 
 
@@ -41,8 +47,13 @@ def install_policy(folder: Path, policy: Path = POLICY, replace: bool = False, p
     An existing file that differs is the site's own decision; it stays unless `replace`. A server's storage paths are
     absolute, so a server's policy is installed where the server will run.
     """
-    lines = []
-    for name, kit in kits_in(folder).items():
+    lines, kits = [], kits_in(folder)
+    if relays := [name for name, kit in kits.items() if kind_of(kit) == "relay"]:
+        raise Refused(
+            f"{', '.join(relays)} is a relay: brainct has no policy for relays, and its kit would run without one; "
+            "remove it from project.yml, so that hospitals connect to the server, and provision again"
+        )
+    for name, kit in kits.items():
         for target, template in _templates(policy, kind_of(kit), privacy):
             lines.append(f"{name}/local/{target}: {_install_file(template, kit, target, replace)}")
     return lines

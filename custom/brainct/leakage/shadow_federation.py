@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brainct.compare.evaluation import Opened, opener
+from brainct.compare.evaluation import opener
+from brainct.compare.federation import Opened
 from brainct.compare.one_run import describe_error, kib_of
 from brainct.core import serialization
 from brainct.core.determinism import generator, one_thread

@@ -107,5 +107,5 @@ def _scans(study: Study, size: int, dims: int) -> Mapping[str, Dataset]:
     if key not in _opened:
         for old in list(_opened)[:-1]:
             del _opened[old]
-        _opened[key] = study.federation.open(study.seed, size, dims)
+        _opened[key] = study.federation.open_scans(study.seed, size, dims)
     return _opened[key]

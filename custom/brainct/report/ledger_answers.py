@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from brainct.compare.comparison import BASELINE
 from brainct.compare.leaderboard import beyond_chance
 from brainct.compare.run_row import RunRow
-from brainct.compare.score import NAME
 from brainct.compare.setting import BOUNDS, Setting
 from brainct.pages.wording import counted, decimals, listing, size
 
@@ -48,7 +47,7 @@ def _best(setting: Setting) -> list[str]:
     if not setting.schemes:
         return ["No scheme has a score."]
     best = setting.schemes[0]
-    first = f"In {setting.title}, {best} has the highest mean {NAME}, {decimals(setting.score(best))}."
+    first = f"In {setting.title}, {best} has the highest mean {setting.measure.title}, {decimals(setting.score(best))}."
     if BASELINE not in setting.groups:
         return [first, f"The ledger lacks {BASELINE}, so differences are unknown."]
     sure = {name: gap.mean for name, gap in beyond_chance(setting).items() if name not in BOUNDS}
@@ -66,7 +65,11 @@ def _worth(setting: Setting) -> list[str]:
         "pooled": "with all scans in one place",
     }
     parts = [f"{text} {decimals(score)}" for name, text in words.items() if (score := setting.score(name)) is not None]
-    return [f"In {setting.title}: {'; '.join(parts)} (mean {NAME})."] if parts else ["Neither bound is in the ledger."]
+    return (
+        [f"In {setting.title}: {'; '.join(parts)} (mean {setting.measure.title})."]
+        if parts
+        else ["Neither bound is in the ledger."]
+    )
 
 
 def _sure(settings: Sequence[Setting]) -> list[str]:
@@ -89,7 +92,8 @@ def _served(setting: Setting) -> list[str]:
         return ["No hospital has a score."]
     best = max(worst, key=worst.__getitem__)
     sentences = [
-        f"In {setting.title}: the worst served hospital fares best with {best}: its mean {NAME} is {worst[best]:.2f}."
+        f"In {setting.title}: the worst served hospital fares best with {best}: its mean "
+        f"{setting.measure.title} is {worst[best]:.2f}."
     ]
     if BASELINE in worst and best != BASELINE:
         sentences.append(f"With {BASELINE} it is {worst[BASELINE]:.2f}.")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from brainct.compare.comparison import BASELINE
 from brainct.compare.run_row import RunRow
-from brainct.compare.score import NAME, SUBJECT
 from brainct.compare.setting import BOUNDS, Setting
 from brainct.pages.charts import MOST_ROWS, Dot, Line, curves, dots, reliability, rows_high, stacks
 from brainct.pages.drawing import picture
@@ -33,10 +32,10 @@ def _leaderboard(setting: Setting) -> Picture:
     spoken += "".join(f"; {name} {value:.3f}" for name, value in bounds.items())
     return picture(
         f"leaderboard-{setting.number}",
-        f"Dot plot of the mean test {NAME} by scheme in {setting.title}, best first: {spoken}.",
-        f"{setting.title}: {NAME} of {SUBJECT}, mean over hospitals and seeds; whiskers: 95 % interval over "
-        f"seeds.{_cut(rows)}",
-        dots(rows, f"{NAME}, test scans", bounds),
+        f"Dot plot of the mean test {setting.measure.title} by scheme in {setting.title}, best first: {spoken}.",
+        f"{setting.title}: {setting.measure.title} of {setting.measure.subject}, mean over hospitals and seeds; "
+        f"whiskers: 95 % interval over seeds.{_cut(rows)}",
+        dots(rows, f"{setting.measure.title}, test scans", bounds),
         rows_high(len(rows), 1.0),
     )
 
@@ -45,10 +44,11 @@ def _differences(setting: Setting, rows: Sequence[Dot]) -> Picture:
     spoken = "; ".join(f"{row.label} {row.value:+.3f}" for row in rows[:SPOKEN])
     return picture(
         f"differences-{setting.number}",
-        f"Dot plot of the paired difference in {NAME} to {BASELINE} by scheme in {setting.title}: {spoken}.",
+        f"Dot plot of the paired difference in {setting.measure.title} to {BASELINE} by scheme in "
+        f"{setting.title}: {spoken}.",
         f"{setting.title}: difference to {BASELINE}, seed by seed; a whisker that crosses 0 shows no difference "
         f"(before correction for the number of schemes).{_cut(rows)}",
-        dots(rows, f"{NAME} minus {BASELINE}'s", {"no difference": 0.0}),
+        dots(rows, f"{setting.measure.title} minus {BASELINE}'s", {"no difference": 0.0}),
         rows_high(len(rows), 1.0),
     )
 
@@ -71,9 +71,9 @@ def _traffic(setting: Setting, points: Sequence[tuple[str, float, float]]) -> Pi
     spoken = "; ".join(f"{name} {value:.3f} at {kib:,.0f} KiB" for name, kib, value in points[:SPOKEN])
     return picture(
         f"traffic-{setting.number}",
-        f"Scatter plot of mean {NAME} against traffic by scheme in {setting.title}: {spoken}.",
-        f"{setting.title}: {NAME} and traffic. Up and to the left is better. {CROWDED}",
-        scatter(points, "KiB a hospital over the run", f"mean {NAME}", log=True),
+        f"Scatter plot of mean {setting.measure.title} against traffic by scheme in {setting.title}: {spoken}.",
+        f"{setting.title}: {setting.measure.title} and traffic. Up and to the left is better. {CROWDED}",
+        scatter(points, "KiB a hospital over the run", f"mean {setting.measure.title}", log=True),
         3.4,
     )
 
@@ -82,9 +82,12 @@ def _fairness(setting: Setting, points: Sequence[tuple[str, float, float]]) -> P
     spoken = "; ".join(f"{name} mean {mean:.3f}, worst {worst:.3f}" for name, mean, worst in points[:SPOKEN])
     return picture(
         f"fairness-{setting.number}",
-        f"Scatter plot of the worst hospital's {NAME} against the mean by scheme in {setting.title}: {spoken}.",
+        f"Scatter plot of the worst hospital's {setting.measure.title} against the mean by scheme in "
+        f"{setting.title}: {spoken}.",
         f"{setting.title}: the worst served hospital against the mean. Higher is fairer. {CROWDED}",
-        scatter(points, f"mean {NAME} over hospitals", f"{NAME} at the worst hospital"),
+        scatter(
+            points, f"mean {setting.measure.title} over hospitals", f"{setting.measure.title} at the worst hospital"
+        ),
         3.4,
     )
 
@@ -115,10 +118,10 @@ def _learning(setting: Setting, kind: str, x: str, points: dict[str, list[tuple[
     )
     return picture(
         f"validation-by-{kind}-{setting.number}",
-        f"Validation {NAME} against {x} in {setting.title}: {spoken}.",
-        f"{setting.title}: validation {NAME}, mean over hospitals and seeds. Named: the best on the test scans, and "
-        f"{BASELINE}. Thin: the others, up to the same point.",
-        curves(lines, x, f"validation {NAME}", whole=kind == "rounds"),
+        f"Validation {setting.measure.title} against {x} in {setting.title}: {spoken}.",
+        f"{setting.title}: validation {setting.measure.title}, mean over hospitals and seeds. Named: the best on "
+        f"the test scans, and {BASELINE}. Thin: the others, up to the same point.",
+        curves(lines, x, f"validation {setting.measure.title}", whole=kind == "rounds"),
         3.0,
     )
 
@@ -135,7 +138,7 @@ def calibration(setting: Setting) -> Picture | None:
     )
     return picture(
         f"calibration-{setting.number}",
-        f"Reliability diagram of {SUBJECT} in {setting.title}. {spoken}.",
+        f"Reliability diagram of {setting.measure.subject} in {setting.title}. {spoken}.",
         f"{setting.title}: the probability that a model gives, and how often it is true; all hospitals' test scans and "
         "all seeds together. Below the dashed line a model is too sure. A larger dot: more scans.",
         reliability(models),

@@ -7,14 +7,14 @@ from dataclasses import replace
 from brainct.compare import leaderboard
 from brainct.compare.comparison import BASELINE
 from brainct.compare.ledger import unique_runs
+from brainct.compare.measure import MEASURES
 from brainct.compare.run_row import RunRow
-from brainct.compare.score import POSITIVE
 from brainct.compare.setting import Setting, settings_of
 from brainct.ct.metrics import THRESHOLD
 from brainct.pages.page import Page, Section, Table
 from brainct.pages.wording import counted, decimals, percent
 from brainct.report import definitions
-from brainct.report.ct.comparison_terms import COMPARISON_TERMS
+from brainct.report.comparison_terms import comparison_terms
 from brainct.report.ct.definitions import PHANTOM, SCORES
 from brainct.report.ct.pooling import confusion_of_runs
 from brainct.report.ledger_answers import answer, schemes_of
@@ -47,10 +47,15 @@ def ledger_page(rows: Sequence[RunRow], name: str) -> Page:
             _larger_budgets(settings),
             *_failures(rows),
             Section("About these runs", notes=leaderboard.notes(rows, settings)),
-            Section("Definitions", terms=COMPARISON_TERMS | SCORES | definitions.RUN),
+            Section("Definitions", terms=_terms(settings)),
         ],
         footer=f"Made from {name} by brainct. {definitions.NOT_A_DEVICE}",
     )
+
+
+def _terms(settings: Sequence[Setting]) -> dict[str, str]:
+    head_ct = any(one.measure == MEASURES["ct"] for one in settings)
+    return comparison_terms(leaderboard.titles(settings)) | (SCORES if head_ct else {}) | definitions.RUN
 
 
 def _warnings(rows: Sequence[RunRow]) -> list[str]:
@@ -115,7 +120,7 @@ def _answers(setting: Setting) -> list[Section]:
     return [
         Section(
             f"Right and wrong answers: {setting.title}",
-            [f"A probability of {percent(THRESHOLD)} or more counts as “{POSITIVE}”."],
+            [f"A probability of {percent(THRESHOLD)} or more counts as “{setting.measure.positive}”."],
             [Table(f"Answers of all hospitals and seeds; the best schemes and {BASELINE}", head, rows)],
             pictures,
         )

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from brainct.core import serialization
 from brainct.core.file_lock import AT_ONCE, locked
+from brainct.core.names import listing
 from brainct.core.scheme import Memory
 from brainct.core.version import VERSION
 from brainct.errors import Refused
@@ -56,7 +57,8 @@ def load(folder: Path, run: str) -> State:
     if version != VERSION:
         raise Refused(
             f"run {run} was begun under brainct {version!s:.40} and can't be resumed under {VERSION}: their "
-            "checkpoints differ; resume it under the version that it began with, or begin it anew"
+            "checkpoints differ; resume it under the version that it began with, or begin it anew. The order: let runs "
+            "end, upgrade server and sites one after the other in any order, then begin new runs"
         )
     try:
         return State(memory, RunRecord.model_validate(content["record"]))
@@ -79,7 +81,7 @@ def check_data(was: Mapping[str, SiteDescription], now: Mapping[str, SiteDescrip
     """Refuse to continue with other data than the run began with: test samples could become training samples."""
     changed = [site for site in sorted(was) if was[site].fingerprint != now[site].fingerprint]
     if changed:
-        raise Refused(f"the scans of {', '.join(changed)} are not those that the run began with; begin a new run")
+        raise Refused(f"the scans of {listing(changed)} are not those that the run began with; begin a new run")
 
 
 def check_last_copy(state: State, folder: Path, sites: Mapping[str, Any], run: str) -> None:
@@ -94,14 +96,14 @@ def check_last_copy(state: State, folder: Path, sites: Mapping[str, Any], run: s
     closed, kept = len(record.rounds), {site: about["kept"] for site, about in sites.items()}
     if ahead := sorted(site for site, one in kept.items() if one["round"] > closed):
         raise Refused(
-            f"run {run} has {closed} closed rounds here, but {', '.join(ahead)} took part in later ones: this "
+            f"run {run} has {closed} closed rounds here, but {listing(ahead)} took part in later ones: this "
             "checkpoint is an older copy; restore the last one or begin anew"
         )
     took_part = {site: row.round for row in record.rounds for site in row.reported}
     behind = sorted(site for site, one in kept.items() if one["round"] < took_part.get(site, -1))
     if behind and not all(one["empty"] for one in kept.values()):
         raise Refused(
-            f"{', '.join(behind)} no longer has its client state of run {run}, without which the model would differ; "
+            f"{listing(behind)} no longer has its client state of run {run}, without which the model would differ; "
             "restore it there (brainct/client_state in the kit) or begin anew"
         )
 

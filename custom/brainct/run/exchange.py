@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from brainct.core import serialization
+from brainct.core.names import reasons_of
 from brainct.core.scheme import Scheme, Task
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
@@ -81,8 +82,8 @@ class Exchanges:
             if not step:
                 raise
             self.log(str(few))
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{name}: lost {site} ({reason})")
+        for words in reasons_of(inbox.lost, "{} ({})"):
+            self.log(f"{name}: lost {words}")
         self._late = (self._late - set(tasks)) | inbox.silent
         return ExchangeResult(reports, _sizes(requests), inbox.received, inbox.lost, inbox.seconds)
 
@@ -95,8 +96,8 @@ class Exchanges:
         )
         self.transport(dict.fromkeys(self.sites, request), inbox)
         scores = inbox.close()
-        for site, reason in sorted(inbox.lost.items()):
-            self.log(f"{name}: without {site} ({reason})")
+        for words in reasons_of(inbox.lost, "{} ({})"):
+            self.log(f"{name}: without {words}")
         return scores
 
     def slowest(self) -> dict[str, float]:

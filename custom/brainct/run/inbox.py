@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from brainct.core import serialization
+from brainct.core.names import reasons_of
 from brainct.core.report_check import check_report
 from brainct.core.scheme import Report, Scheme, Task
 from brainct.core.weights import nbytes
@@ -129,9 +130,8 @@ class Inbox(Generic[T]):
             for site in self.missing():
                 self.lost[site] = "no reply in time"
             if len(self.replies) < self.quorum:
-                reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(self.lost.items()))
                 got = f"{len(self.replies)} of {len(self.asked)} sites replied, the quorum is {self.quorum}"
-                raise TooFew(f"{self.name} can't be closed: {got}. {reasons}")
+                raise TooFew(f"{self.name} can't be closed: {got}. {'; '.join(reasons_of(self.lost))}")
             return {site: self.replies[site] for site in self.asked if site in self.replies}
 
     def _read(self, site: str, message: Any) -> None:

@@ -15,7 +15,7 @@ from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.run import checkpoint, model_file
+from brainct.run import checkpoint, model_file, progress
 from brainct.run.checkpoint import State
 from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRecord, SiteDescription
 
@@ -134,6 +134,7 @@ class RecordWriter:
         self.record.seconds = round(time.monotonic() - self._began, 3)
 
     def _write(self) -> None:
+        progress.write(self.states, self.record)
         serialization.write(self.folder / FILE, json.dumps(self.content, indent=1, allow_nan=False).encode())
 
     def _scalars(self, site: str, values: Mapping[str, float | None], number: int) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
+from brainct.core.names import listing
 from brainct.core.weights import Weights
+from brainct.core.writable import check_writable
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.protocol.replies import reply_to_plain
@@ -46,8 +48,9 @@ def rehearse(
     """
     unknown = sorted({site for site, _ in lose} - set(sites))
     if unknown:
-        raise Refused(f"--lose names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+        raise Refused(f"--lose names {listing(unknown)}; the sites are {listing(sites)}")
     plan.check_sites(len(sites))
+    check_writable(folder)
     record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)
     return _run(

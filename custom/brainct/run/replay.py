@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from brainct.core.learner import Learner
 from brainct.core.scheme import Task
@@ -43,7 +44,7 @@ class Replay:
 
         Both follow from the client state of the site, where the scheme has any.
         """
-        return self.agents[site].delivered(self.plan, model.task, self.sites, RUN)
+        return self.agents[site].delivered(self.plan, model.task, self.sites, RUN, shared_of(model.task))
 
     def check_fingerprint(self, site: str, found: str) -> None:
         """Refuse other data than the run's, by the fingerprint of the data that were opened here."""
@@ -72,6 +73,12 @@ def open_run(folder: Path, opener: Opener | None = None, sites: Sequence[str] = 
         opener=opener,
     )
     return Replay(folder, record, plan_of(record.plan, f"{path}: the plan"), found)
+
+
+def shared_of(task: Task) -> Mapping[str, Any]:
+    """What the workload gave every site's learner in the run that delivered this; see Workload.shared."""
+    found: Mapping[str, Any] = task.extra.get("workload", {})
+    return found
 
 
 def adapted(plan: Plan, task: Task, learner: Learner) -> Learner:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brainct.core.names import listing, reasons_of
 from brainct.core.version import fingerprint
 from brainct.errors import Refused
 
@@ -28,10 +29,11 @@ def for_record(sites: Descriptions) -> dict[str, Any]:
 def check_package(sites: Descriptions) -> None:
     """Refuse sites that have another brainct than the server: they could compute something else than was rehearsed."""
     own, others = fingerprint(), {site: about.get("package", "an unknown one") for site, about in sites.items()}
-    if differ := [f"{site} has {other}" for site, other in sorted(others.items()) if other != own]:
+    if differ := {site: other for site, other in others.items() if other != own}:
         raise Refused(
-            f"the server's brainct is {own}, but {', '.join(differ)}; install the same one everywhere, "
-            "`brainct site package` says which is installed"
+            f"the server's brainct is {own}, but {', '.join(reasons_of(differ, '{} has {}'))}; install the same one "
+            "everywhere, machine by machine in any order; runs begin once all have it. `brainct site package` says "
+            "which is installed"
         )
 
 
@@ -42,7 +44,7 @@ def public_samples(sites: Descriptions) -> int:
         public = sites[site]["public"]
         holders.setdefault(f"{public['scans']} scans {public['fingerprint'][:16]}", []).append(site)
     if len(holders) > 1:
-        sets = "; ".join(f"{', '.join(whose)}: {which}" for which, whose in holders.items())
+        sets = "; ".join(f"{listing(whose)}: {which}" for which, whose in holders.items())
         raise Refused(f"the sites have different public sets ({sets}); give every site the same one")
     samples: int = next(iter(sites.values()))["public"]["scans"]
     return samples

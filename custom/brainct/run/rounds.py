@@ -7,6 +7,7 @@ from typing import Any
 
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
+from brainct.core.names import listing
 from brainct.core.scheme import Memory, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
@@ -39,7 +40,7 @@ class Run:
         on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ):
         if len(set(sites)) < len(sites) or not sites:
-            raise Refused(f"the federation's sites are {', '.join(sites) or 'none'}; wanted at least one, each once")
+            raise Refused(f"the federation's sites are {listing(sites) or 'none'}; wanted at least one, each once")
         self.plan, self.sites, self.record, self.name = plan, sorted(sites), record, name
         self.log, self.on_round_closed, self.scheme = log, on_round_closed, plan.build()
         self.exchanges = Exchanges(plan, self.scheme, self.sites, name, transport, record, log)
@@ -54,7 +55,7 @@ class Run:
             checkpoint.check_job(self.record.resumed, self.plan, self.sites, self.name)
         found = self.exchanges.describe()
         for note, whose in roll_call.notes(found).items():
-            self.log(f"{', '.join(whose)}: {note}")
+            self.log(f"{listing(whose)}: {note}")
         roll_call.check_package(found)
         public = roll_call.public_samples(found) if self.scheme.public else 0
         with checkpoint.lock(self.record.states, self.name):
@@ -140,4 +141,4 @@ def _initial(plan: Plan, given: Weights | None) -> Model:
     if given is None:
         return seeded
     plan.kind.fits(given, plan)
-    return replace(seeded, weights=dict(given))
+    return replace(seeded, weights=dict(given), given=True)

@@ -78,6 +78,8 @@ def fedct(
         ballot.columns(model.outputs)
         if unknown := sorted(set(kinds) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+        if model.given:
+            raise Refused("fedct: only labels travel, sites begin with the seeded weights; omit the start model")
         if model.public < 1:
             raise Refused("fedct: the public set has no scans; give every site the same public scans")
         said = {"round": -1, "told": dict.fromkeys(sites, -1), "consensus": {}}

@@ -12,7 +12,7 @@ ABOUT = About(
     family="baselines",
     summary="Every site trains alone on its own scans, and no model leaves it.",
     when="you use any other scheme: a federation that does not beat local training is not worth its traffic",
-    sends="nothing but counts and losses",
+    sends="nothing but counts and losses; with a start model, that model once to each site",
     client_state="its model, P",
     lost_site="loses its own round of training; the other sites lose nothing",
     privacy="no weights leave a site, so nothing is aggregated; the server sees counts of scans and losses",
@@ -21,21 +21,22 @@ ABOUT = About(
 
 @registered(ABOUT)
 def local() -> Scheme:
-    """Sites start from the run's seeded weights and train in each round as in FedAvg; no tensor travels.
+    """Sites start from the run's weights and train in each round as in FedAvg; no trained tensor travels.
 
-    A site uses its own model, or the seeded weights while it has none. A held-out site is given the weights before
-    round 0, seeded or from the run's checkpoint; the federation's sites do not get that checkpoint, since nothing
-    travels. Peak memory: one model at the server; a site holds one in addition to its training.
+    Each site makes the seeded weights itself; a start model is in the tasks until each site's first report arrived. A
+    site uses its own model, or the weights before round 0 while it has none; a held-out site is given those.
+    Peak memory: one model at the server; a site holds one in addition to its training.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        return {"weights": model.weights}
+        return {"weights": model.weights, "waiting": sorted(sites) if model.given else []}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        return {site: Task({}) for site in sites}
+        extra = {"start": memory["weights"]} if memory["waiting"] else {}
+        return {site: Task({}, extra) for site in sites}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        return memory
+        return {**memory, "waiting": [site for site in memory["waiting"] if site not in reports]}
 
     return Scheme(
         start,
@@ -57,5 +58,6 @@ def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Rep
 
 
 def _own(task: Task, learner: Learner, client_state: ClientState) -> w.Weights:
-    own: w.Weights = client_state["weights"] if client_state else learner.initial().weights
+    start = task.weights or task.extra.get("start")
+    own: w.Weights = client_state.get("weights") or start or learner.initial().weights
     return own

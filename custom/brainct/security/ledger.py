@@ -10,9 +10,17 @@ from typing import Any
 from brainct.core import serialization
 from brainct.core.file_lock import locked
 from brainct.core.privacy_event import KINDS, Event
-from brainct.errors import Refused
+from brainct.errors import Declined, Refused
 from brainct.security.accounting import as_row, epsilon, of_row
 from brainct.security.policy import Budget, affordable
+
+LEDGER, RESTORED = "ledger.json", "restored.json"
+"""The releases; and, after the restoring of an older backup, its time, until what left since is counted."""
+
+
+def note_restored(ledger: "Ledger", backup: str) -> None:
+    """Let a ledger that was restored from an older backup give nothing back before its owner said what is missing."""
+    serialization.write(ledger.folder / RESTORED, json.dumps({"backup": backup}).encode(), private=True)
 
 
 class Ledger:
@@ -33,8 +41,20 @@ class Ledger:
             return file.read_bytes()
 
     def releases(self) -> dict[str, Any]:
-        """Each release by its digest: its run's digest, round, day and what accounting.as_row says of it."""
-        file = self.folder / "ledger.json"
+        """Each release by its digest: its run's digest, round, day and what accounting.as_row says of it.
+
+        Declined after the restoring of an older ledger, until `settle` has said what is missing in it.
+        """
+        if (self.folder / RESTORED).exists():
+            when = json.loads((self.folder / RESTORED).read_text())["backup"]
+            raise Declined(
+                f"its privacy ledger is a backup of {when}, and what left after it is not counted yet; its "
+                "people say how many replies those were, with `brainct privacy FILE --site SITE --left-since N`"
+            )
+        return self._rows()
+
+    def _rows(self) -> dict[str, Any]:
+        file = self.folder / LEDGER
         try:
             found = json.loads(file.read_text()) if file.exists() else {}
         except ValueError:
@@ -42,6 +62,24 @@ class Ledger:
         if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
             raise Refused(f"the privacy ledger {file.name} can't be read; restore it from a backup")
         return found
+
+    def settle(self, left: int, delta: float) -> None:
+        """After the restoring of an older ledger: count so many releases more, each as the one that gave away most."""
+        with self._locked():
+            file = self.folder / RESTORED
+            if not file.exists():
+                raise Refused("this privacy ledger waits for nothing: it was not restored from an older backup")
+            rows = self._rows()
+            if left and not rows:
+                raise Refused(
+                    "the restored ledger counts no release by which to measure those that are missing; lower "
+                    "budget.epsilon in privacy.json by what they gave away, and say --left-since 0"
+                )
+            when = json.loads(file.read_text())["backup"]
+            most: dict[str, Any] = max(rows.values(), key=lambda row: epsilon([of_row(row)], delta), default={})
+            more = {f"after {when}, {number}": {**most, "run": f"after {when}"} for number in range(left)}
+            serialization.write(self.folder / LEDGER, json.dumps({**rows, **more}, indent=1).encode(), private=True)
+            file.unlink()
 
     def events(self) -> list[Event]:
         """All releases, as they are accounted for."""
@@ -66,7 +104,7 @@ class Ledger:
                 return False
             row = {"run": run, "round": round, "day": date.today().isoformat(), **as_row(event)}
             serialization.write(
-                self.folder / "ledger.json", json.dumps({**rows, digest: row}, indent=1).encode(), private=True
+                self.folder / LEDGER, json.dumps({**rows, digest: row}, indent=1).encode(), private=True
             )
             return True
 

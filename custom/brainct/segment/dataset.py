@@ -13,8 +13,8 @@ from torch import Tensor
 from brainct.ct.dataset import device_of
 from brainct.ct.folds import FINDINGS, strata
 from brainct.ct.preprocess import Pixels, letterbox, render_image
+from brainct.ct.read.entries import ScanEntry, path_inside
 from brainct.ct.read.label_table import LabelRow, read_table
-from brainct.ct.read.listing import ScanEntry, path_inside
 from brainct.ct.scans import PHANTOM
 from brainct.ct.split import split_folds
 from brainct.errors import Refused

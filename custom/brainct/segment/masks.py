@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainct.ct.read.listing import path_inside
+from brainct.ct.read.entries import path_inside
 from brainct.errors import Refused
 from brainct.training.site_files import decoding, open_file
 
@@ -46,10 +46,11 @@ def marked(values: Volume, masks: Mapping[str, Sequence[int]], findings: Sequenc
 def _of_nifti(path: Path, name: str, keep_slices: bool, root: Path) -> Volume:
     from brainct.ct.read.nifti import read_nifti
 
-    values = read_nifti(path, name, keep_slices, root).values
+    values = read_nifti(path, name, keep_slices, root)[0].values
     if (values != np.rint(values)).any() or values.min() < 0:
         raise Refused(f"{name}: a mask holds whole label values from 0 on; this file holds others")
-    return values.astype(np.int16)
+    found: Volume = values.astype(np.int16)
+    return found
 
 
 def _of_dicom(path: Path, series: Path, name: str, root: Path) -> Volume:

@@ -69,6 +69,8 @@ class SiteAgent(Agent):
             return self._redaction.failure(f"{self.site} failed: {type(error).__name__}: {error}")
 
     def _reply(self, request: Request) -> Reply:
+        if why := self.state.closed(request.run):
+            raise Declined(f"{self.site} does not continue run {request.run}: {why}; begin a new run")
         plan, scheme = self._plan.of(request.plan)
         asked = terms_of(plan, request.sites)
         if isinstance(request, DescribeRequest):

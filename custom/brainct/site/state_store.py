@@ -15,6 +15,19 @@ NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
 """Of a run in which the site has replied in no round yet; answers: of that round, by step, each with its request's
 digest."""
 
+CLOSED = ".closed.json"
+
+
+def close_runs(folder: Path, site: str, backup: str) -> int:
+    """Close every run in a folder of client state that was restored from an older backup; return how many.
+
+    Their rounds after the backup may have been answered already: a second answer to one would undo its masks and noise.
+    """
+    runs = sorted(path for path in folder.glob("*") if path.is_dir())
+    for run in runs:
+        serialization.write(run / f"{site}{CLOSED}", json.dumps({"backup": backup}).encode(), private=True)
+    return len(runs)
+
 
 class StateStore:
     """The files of one site below a folder that outlives the process; below it one folder for each run.
@@ -71,6 +84,11 @@ class StateStore:
     def note_scores(self, run: str, scores: Mapping[str, Any]) -> None:
         """Replace what `scores` gives."""
         self._write(self._file(run, ".scores.json"), scores)
+
+    def closed(self, run: str) -> str:
+        """Why the site takes no further part in a run, in a clause; empty if it does."""
+        found = self._read(self._file(run, CLOSED)) or {}
+        return f"its state of this run was restored from a backup of {found['backup']}" if found else ""
 
     def run_secret(self, run: str) -> bytes:
         """32 bytes from the machine's own randomness, drawn once in a run."""

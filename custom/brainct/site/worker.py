@@ -25,7 +25,7 @@ from brainct.site.redaction import LOG, Redaction
 Log = Callable[[str], None]
 PERIOD = 0.2
 """Seconds between two looks at whether to stop."""
-WARM = ("sklearn.metrics", "tensorboard.summary", "torch._dynamo", "monai.networks.nets", "monai.transforms")
+WARM = ("sklearn.metrics", "tensorboard.summary", "monai.networks.nets", "monai.transforms")
 """What each process that trains would import for itself, two seconds; a forked one has what its parent has."""
 
 

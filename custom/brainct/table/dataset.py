@@ -40,27 +40,29 @@ def open_site(path: Path | None, site: str, sites: Sequence[str], choices: Table
         file = read_site_file(path)
         if file.kind == "demo_table":
             samples, common = share(file, site, sites, choices)
-            found = _public_of(common)
-            return _dataset(samples, file, choices, lambda: found if len(common) else no_public(), (DEMONSTRATION,))
+            found = public_of(common)
+            return _split_dataset(
+                samples, file, choices, lambda: found if len(common) else no_public(), (DEMONSTRATION,)
+            )
         assert file.path is not None
         samples = samples_of(read_table(file.path), file, choices)
-        return _dataset(samples, file, choices, functools.cache(functools.partial(_public, file, choices)))
+        return _split_dataset(samples, file, choices, functools.cache(functools.partial(_public, file, choices)))
     except Refused as refusal:
         raise Refused(f"{site}: {refusal}") from None
 
 
 def _public(file: TableFile, choices: TableChoices) -> Public:
-    return no_public() if file.public is None else _public_of(values_of(read_table(file.public), file, choices))
+    return no_public() if file.public is None else public_of(values_of(read_table(file.public), file, choices))
 
 
-def _public_of(values: Floats) -> Public:
+def public_of(values: Floats) -> Public:
     """The public set in the order of its rows' digests, so that the order of the file's rows does not matter."""
     digests = [sha256(row.tobytes()).digest() for row in values]
     order = sorted(range(len(values)), key=lambda at: digests[at])
     return Public(torch.from_numpy(values[order]), sha256(b"".join(digests[at] for at in order)).hexdigest())
 
 
-def _dataset(
+def _split_dataset(
     samples: Samples,
     file: TableFile,
     choices: TableChoices,
@@ -68,11 +70,23 @@ def _dataset(
     notes: tuple[str, ...] = (),
 ) -> TableData:
     fold_of = split(samples, file.split)
-    folds = {name: _fold(samples, np.flatnonzero(fold_of == at)) for at, name in enumerate(FOLDS)}
-    if not len(folds["train"]):
+    if not (fold_of == 0).any():
         raise Refused("no training samples: raise `split.train`, or check the file")
     if len(set(samples.groups.tolist())) < len(samples.groups):
         notes = (*notes, f"{len(samples.groups)} samples of {len(set(samples.groups.tolist()))} patients")
+    return dataset_of(samples, fold_of, file, choices, public, notes)
+
+
+def dataset_of(
+    samples: Samples,
+    fold_of: NDArray[np.int64],
+    file: TableFile,
+    choices: TableChoices,
+    public: Callable[[], Public] = no_public,
+    notes: tuple[str, ...] = (),
+) -> TableData:
+    """A site's data; fold_of: (N,) each sample's place in FOLDS."""
+    folds = {name: _fold(samples, np.flatnonzero(fold_of == at)) for at, name in enumerate(FOLDS)}
     known = (file.kind, folds, _fingerprint(samples, fold_of), notes, file.batch_size, "cpu", public)
     return TableData(*known, choices.task, choices.standardise)
 

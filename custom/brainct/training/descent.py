@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from brainct.core.weights import Weights
 from brainct.training.config import Fit
+from brainct.training.postponed import postpone_compiler
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,13 @@ class Descent:
 
 
 def optimizer_of(fit: Fit, moving: Mapping[str, nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    """The job's optimiser, without any state of earlier rounds."""
+    """The job's optimiser, without any state of earlier rounds; fused: one pass over memory in place of ten."""
+    postpone_compiler()
     parameters = list(moving.values())
     if fit.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=fit.momentum, weight_decay=fit.weight_decay)
+        return torch.optim.SGD(parameters, rate, momentum=fit.momentum, weight_decay=fit.weight_decay, fused=True)
     kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, rate, weight_decay=fit.weight_decay)
+    return kind(parameters, rate, weight_decay=fit.weight_decay, fused=True)
 
 
 def optimizer_name(fit: Fit) -> str:

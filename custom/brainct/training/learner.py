@@ -17,7 +17,7 @@ from brainct.errors import Refused
 from brainct.training.batches import batches, first_batch, in_order, seeded, united
 from brainct.training.data import Dataset, Fold
 from brainct.training.descent import Descent, optimizer_name, optimizer_of
-from brainct.training.networks import Adapted
+from brainct.training.networks import Adapted, channels_last
 from brainct.training.private import PrivateTraining, noised_gradients, sample_gradients
 from brainct.training.task import TorchTask
 
@@ -216,11 +216,11 @@ class TorchLearner(Bound):
     def _train(self) -> Fold:
         fold = self.data.folds["train"]
         if not len(fold) or not fold.labels.isfinite().any():
-            raise Refused(f"{self.site} has no labelled training sample; see `brainct data` for what was found")
+            raise Refused(f"{self.site} has no labelled training sample; see `brainct data show` for what was found")
         return fold
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.network_input(inputs))
+        logits: Tensor = self.network(channels_last(self.network_input(inputs)))
         return logits
 
     def _load(self, weights: Weights) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import pydicom
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
@@ -46,11 +46,13 @@ def check_compressed(header: pydicom.Dataset, name: str) -> None:
     """Refuse pixels that decompress to more than a slice, even if the header gives fewer."""
     if not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return
-    frame = get_frame(header.PixelData, 0, number_of_frames=1)
-    if header.file_meta.TransferSyntaxUID != RLELossless:
-        check_pixel_count(_stated_pixels(frame), SLICE, name)
-    elif len(frame) > RUNS:
-        raise Refused(f"{name}: {len(frame):,} bytes of run lengths, wanted at most {RUNS:,}: is it the right file?")
+    for frame in generate_frames(header.PixelData, number_of_frames=int(header.get("NumberOfFrames") or 1)):
+        if header.file_meta.TransferSyntaxUID != RLELossless:
+            check_pixel_count(_stated_pixels(frame), SLICE, name)
+        elif len(frame) > RUNS:
+            raise Refused(
+                f"{name}: {len(frame):,} bytes of run lengths, wanted at most {RUNS:,}: is it the right file?"
+            )
 
 
 def _stated_pixels(frame: bytes) -> int:

@@ -1,76 +1,101 @@
 """DICOM slices and series in HU; refuses everything that is not a plain axial CT of a head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 
-from brainct.ct.preprocess import AIR, Pixels
+from brainct.ct.preprocess import Pixels
+from brainct.ct.read import slices, stack
+from brainct.ct.read.choices import TiltChoice
 from brainct.ct.read.compressed import check_compressed, read_header
+from brainct.ct.read.file_kinds import has_dicom_mark, is_companion
+from brainct.ct.read.frames import frame_headers
+from brainct.ct.read.hounsfield import hounsfield
 from brainct.ct.read.pixel_limits import SLICE, VOLUME, check_pixel_count
+from brainct.ct.read.slices import Slice, numbers
 from brainct.errors import Refused
 from brainct.training.site_files import decoding, open_file
 
-TILT = 0.5
-"""Gantry tilt in degrees from which a note is made."""
-STEEP = 30.0
-"""Degrees from which a slice is not axial; gantries do not tilt further."""
 MOST_SLICES = 4096
 """Most files in the folder of a series."""
 DECODER = (
-    "copy it again if it is truncated; if it is compressed install a decoder (pip install pylibjpeg pylibjpeg-libjpeg "
-    "pylibjpeg-openjpeg)"
+    "copy it again if it is truncated; if it is compressed install the decoders (pip install 'flare-brainct[dicom]')"
 )
-_SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One DICOM file: HU as stored (H, W), and its place in the patient (mm to the left, back and head)."""
-
-    name: str
-    hu: NDArray[np.float32]
-    series: str
-    spacing: tuple[float, float]
-    row: NDArray[np.float64]
-    column: NDArray[np.float64]
-    position: NDArray[np.float64]
-    notes: tuple[str, ...]
-
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        """Unit vector out of the slice, towards the head."""
-        normal: NDArray[np.float64] = np.cross(self.row, self.column)
-        return normal if normal[2] > 0 else -normal
 
 
 def read_file(path: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
-    """One DICOM file as HU (H, W). root: see `open_file`."""
-    one = _slice_in(path, name, root)
-    if one is None:
+    """One DICOM file as HU (H, W), or (H, W, D) of a file with frames. root: see `open_file`."""
+    found = _slices_in(path, name, root)
+    if found is None:
         raise Refused(f"{name}: a localizer (scout) image, wanted an axial slice: leave it out")
-    return Pixels(_upright(one, one.hu), True, one.spacing), list(one.notes)
+    if len(found) > 1:
+        return _volume(found, name, "note", False)
+    one, notes = found[0], stack.plain_slices(found)[1]
+    return Pixels(_upright(one, one.hu), True, one.spacing, one.lowest), [*one.notes, *notes]
 
 
-def read_series(folder: Path, name: str, root: Path | None = None) -> tuple[Pixels, list[str]]:
-    """A folder with one DICOM series as HU (H, W, D), lowest slice first; skips localizers with a note.
+def read_series(
+    folder: Path, name: str, root: Path | None = None, tilt: TiltChoice = "note", equal: bool = False
+) -> tuple[Pixels, list[str]]:
+    """A folder with one DICOM series as HU (H, W, D), lowest slice first; sets aside what is no slice, with a note.
 
-    root: see `open_file`; by default the folder itself.
+    root: see `open_file`; by default the folder itself. tilt, equal: see `read_slices`.
     """
-    paths = [each for each in sorted(folder.iterdir()) if not each.is_dir() and each.name != "DICOMDIR"]
-    found = [_slice_in(each, f"{name}/{each.name}", root or folder) for each in _limited(paths, name)]
-    slices = [one for one in found if one is not None]
-    check_pixel_count(max(1, sum(one.hu.size for one in slices)), VOLUME, name)
-    if not slices:
+    paths = [each for each in sorted(folder.iterdir()) if not each.is_dir()]
+    own = [each for each in _limited(paths, name) if not is_companion(each)]
+    dicom = [each for each in own if has_dicom_mark(each, f"{name}/{each.name}", root or folder)]
+    aside = ["files that are no DICOM, set aside"] * (len({*paths}) > len(dicom))
+    pixels, notes = read_slices(dicom, name, root or folder, tilt, equal)
+    return pixels, notes + aside
+
+
+def read_slices(
+    paths: Sequence[Path], name: str, root: Path, tilt: TiltChoice = "note", equal: bool = False
+) -> tuple[Pixels, list[str]]:
+    """The DICOM files of one series as HU (H, W, D), lowest slice first.
+
+    tilt: what becomes of a tilted gantry. equal: resample a protocol of two slice distances to the smaller one.
+    """
+    found: list[Slice] = []
+    scouts = others = 0
+    for path in paths:
+        own = f"{name}/{path.name}"
+        header = _header(path, own, root)
+        if header.get("Modality") != "CT" and header.get("Modality") is not None:
+            others += 1
+            continue
+        one = _slices(header, own)
+        scouts += one is None
+        found += one or []
+        check_pixel_count(max(1, sum(each.hu.size for each in found)), VOLUME, name)
+    if not found:
         raise Refused(f"{name}: no axial DICOM slice in this folder: correct the path in the manifest")
-    slices, gap = _stacked(slices, name)
-    volume = np.stack([one.hu for one in slices], axis=2)
-    notes = list(dict.fromkeys(note for one in slices for note in one.notes))
-    skipped = ["localizer images skipped"] if len(slices) < len(found) else []
-    return Pixels(_upright(slices[0], volume), True, (*slices[0].spacing, gap)), notes + skipped
+    pixels, notes = _volume(found, name, tilt, equal)
+    aside = ["localizer images skipped"] * bool(scouts) + ["images of other modalities, set aside"] * bool(others)
+    return pixels, notes + aside
+
+
+def _volume(found: Sequence[Slice], name: str, tilt: TiltChoice, equal: bool) -> tuple[Pixels, list[str]]:
+    kept, notes = stack.plain_slices(found)
+    kept, heights, twice = stack.sorted_stack(kept, name)
+    gap, unequal = stack.usual_gap(heights, name)
+    notes += [note for one in kept for note in one.notes] + twice + unequal
+    volume = np.stack([one.hu for one in kept], axis=2)
+    if stack.TILTED in notes and tilt != "note":
+        if tilt == "refuse":
+            raise Refused(f"{name}: gantry tilt: set `gantry_tilt: correct` in the site file, or leave the series out")
+        volume = stack.deskewed(volume, stack.shears(kept))
+        notes = [note if note != stack.TILTED else "gantry tilt, corrected" for note in notes]
+    if unequal and equal:
+        volume, gap = stack.resampled(volume, heights, name)
+        notes.append("slices of unequal distance, resampled")
+    lowest = min(one.lowest for one in kept)
+    pixels = Pixels(_upright(kept[0], volume), True, (*kept[0].spacing, gap), lowest)
+    return pixels, list(dict.fromkeys(notes))
 
 
 def _limited(paths: Sequence[Path], name: str) -> Sequence[Path]:
@@ -79,11 +104,8 @@ def _limited(paths: Sequence[Path], name: str) -> Sequence[Path]:
     return paths
 
 
-def _slice_in(path: Path, name: str, root: Path | None) -> Slice | None:
-    """A file's slice, or None for a localizer."""
-    header = _header(path, name, root)
-    with decoding(name, "an element of the header cannot be read", "export the original CT slice again"):
-        return None if _is_scout(header) else _slice(header, name)
+def _slices_in(path: Path, name: str, root: Path | None) -> list[Slice] | None:
+    return _slices(_header(path, name, root), name)
 
 
 def _header(path: Path, name: str, root: Path | None) -> pydicom.Dataset:
@@ -91,29 +113,47 @@ def _header(path: Path, name: str, root: Path | None) -> pydicom.Dataset:
         return read_header(file, name)
 
 
-def _is_scout(header: pydicom.Dataset) -> bool:
-    kinds = header.get("ImageType") or []
-    return bool(_SCOUTS & {each.strip().upper() for each in ([kinds] if isinstance(kinds, str) else kinds)})
+def _slices(header: pydicom.Dataset, name: str) -> list[Slice] | None:
+    """The slices of a file, one a frame, or None for a localizer."""
+    with (
+        disable_value_validation(),
+        decoding(name, *slices.ODD_ELEMENT),
+    ):
+        if slices.is_scout(header):
+            return None
+        _check_header(header, name)
+        frames = [each for each in frame_headers(header, name) if not slices.is_scout(each)]
+        if len(frames) == 1:  # refusals of geometry come before pixels are decoded
+            _geometry(frames[0], name)
+        stored = _stored(header, name)
+        stored = stored[None] if stored.ndim == 2 else stored
+        return [_slice(each, values, name) for each, values in zip(frames, stored, strict=True)] or None
 
 
-def _slice(header: pydicom.Dataset, name: str) -> Slice:
-    _check_header(header, name)
-    row, column = np.split(_numbers(header, "ImageOrientationPatient", 6, name), 2)
-    tilt = float(np.degrees(np.arccos(min(1.0, abs(np.cross(row, column)[2])))))
-    if tilt > STEEP or abs(row[0]) < np.cos(np.radians(STEEP)):
-        raise Refused(f"{name}: not an axial slice ({tilt:.0f} degrees from axial): give the axial series")
+def _geometry(header: pydicom.Dataset, name: str) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    tilt = slices.tilt_of(header, name)
+    return tilt, numbers(header, "PixelSpacing", 2, name), numbers(header, "ImagePositionPatient", 3, name)
+
+
+def _slice(header: pydicom.Dataset, stored: NDArray[np.float32], name: str) -> Slice:
+    tilt, spacing, position = _geometry(header, name)
+    row, column = np.split(numbers(header, "ImageOrientationPatient", 6, name), 2)
+    slope, intercept = (float(numbers(header, key, 1, name)[0]) for key in ("RescaleSlope", "RescaleIntercept"))
+    found = hounsfield(header, stored, (slope, intercept), name)
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
-    tilted = max(tilt, abs(float(header.get("GantryDetectorTilt") or 0.0))) > TILT
-    down, across = _numbers(header, "PixelSpacing", 2, name).tolist()
     return Slice(
         name=name,
-        hu=_hounsfield(header, name, inverted),
+        hu=found.values,
+        lowest=found.lowest,
         series=str(header.get("SeriesInstanceUID", "")),
-        spacing=(down, across),
+        spacing=(float(spacing[0]), float(spacing[1])),
         row=row,
         column=column,
-        position=_numbers(header, "ImagePositionPatient", 3, name),
-        notes=("gantry tilt, not corrected",) * tilted + ("MONOCHROME1, inverted",) * inverted,
+        position=position,
+        notes=(stack.TILTED,) * (tilt > slices.TILT) + ("MONOCHROME1, HU as stored",) * inverted,
+        contrast=slices.contrast_agent(header),
+        sharp=slices.sharp_kernel(header),
+        derived=slices.derived(header),
     )
 
 
@@ -122,70 +162,15 @@ def _check_header(header: pydicom.Dataset, name: str) -> None:
         raise Refused(f"{name}: Modality is {header.get('Modality')}, wanted CT: leave it out")
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
         raise Refused(f"{name}: BurnedInAnnotation is YES, so the image may show a name: leave it out")
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise Refused(f"{name}: {header.NumberOfFrames} frames in one file: convert it to one file a slice")
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise Refused(f"{name}: a colour image, wanted one value per pixel: give the original series")
 
 
-def _numbers(header: pydicom.Dataset, key: str, count: int, name: str) -> NDArray[np.float64]:
-    try:
-        numbers = np.atleast_1d(np.array(header[key].value, float))
-    except (KeyError, TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise Refused(f"{name}: wanted {count} number{'s' * (count > 1)} in {key}: export the original CT slice again")
-    return numbers
-
-
-def _hounsfield(header: pydicom.Dataset, name: str, inverted: bool) -> NDArray[np.float32]:
-    slope, intercept = (_numbers(header, key, 1, name)[0] for key in ("RescaleSlope", "RescaleIntercept"))
+def _stored(header: pydicom.Dataset, name: str) -> NDArray[np.float32]:
     with decoding(name, "the pixels cannot be decoded", DECODER):
         check_pixel_count(int(header.Rows) * int(header.Columns), SLICE, name)
         check_compressed(header, name)
-        stored = header.pixel_array.astype(np.float32)
-    outside = _padding(header, stored)
-    if inverted:
-        stored = (-1.0 if header.PixelRepresentation else 2.0**header.BitsStored - 1) - stored
-    hu = stored * np.float32(slope) + np.float32(intercept)
-    return np.where(outside | (hu < -1024), np.float32(AIR), hu)
-
-
-def _padding(header: pydicom.Dataset, stored: NDArray[np.float32]) -> NDArray[np.bool_]:
-    value = header.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, bool)
-    low, high = sorted((int(value), int(header.get("PixelPaddingRangeLimit", value))))
-    return (stored >= low) & (stored <= high)
-
-
-def _stacked(slices: Sequence[Slice], name: str) -> tuple[list[Slice], float]:
-    """The slices from the lowest to the highest, and their distance in mm."""
-    one = slices[0]
-    for other in slices:
-        _check_same_series(one, other, name)
-    heights = [float(each.position @ one.normal) for each in slices]
-    order = np.argsort(heights)
-    gaps = np.diff(np.array(heights)[order])
-    if len(gaps) == 0:
-        return list(slices), 1.0
-    usual = float(np.median(gaps))
-    if gaps.min() < 0.01:
-        raise Refused(f"{name}: two slices at one position: keep one reconstruction per folder")
-    if np.abs(gaps - usual).max() > 0.1 * usual:
-        odd = float(gaps[np.argmax(np.abs(gaps - usual))])
-        raise Refused(f"{name}: {odd:.2f} mm between two slices, {usual:.2f} mm between others: slices are missing")
-    return [slices[at] for at in order], usual
-
-
-def _check_same_series(one: Slice, other: Slice, name: str) -> None:
-    if one.series != other.series:
-        raise Refused(f"{name}: more than one series in this folder: keep the plain brain series")
-    turned = not (np.allclose(one.row, other.row, atol=1e-3) and np.allclose(one.column, other.column, atol=1e-3))
-    if turned:
-        raise Refused(f"{name}: slices of different orientation in one series: keep the axial ones")
-    if one.hu.shape != other.hu.shape or one.spacing != other.spacing:
-        raise Refused(f"{name}: slices of different size or pixel spacing in one series: keep one reconstruction")
+        return header.pixel_array.astype(np.float32)
 
 
 def _upright(one: Slice, hu: NDArray[np.float32]) -> NDArray[np.float32]:

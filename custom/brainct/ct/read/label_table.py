@@ -1,4 +1,4 @@
-"""A site's CSV of labels: checks header, rows and cells; the findings of each row."""
+"""A site's CSV of labels: checks header, rows and cells; six findings a row."""
 
 import csv
 import difflib
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
+from brainct.ct.read.finding_names import matching_columns
 from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.site_files import read_bytes
@@ -41,25 +42,39 @@ class LabelTable:
 
 
 def read_table(path: Path, name: str, root: Path | None = None) -> LabelTable:
-    """Read a comma-separated file in UTF-8, with or without byte-order mark; Refused names the problem and its row.
+    """Read a text table in UTF-8, with or without byte-order mark; Refused names the problem and its row.
 
-    root: see `open_file`. A cell is plain text, even if a spreadsheet would compute it.
+    Cells are separated by commas, or by tabs or semicolons if the header has those and no comma; empty columns at the
+    end are left out. root: see `open_file`. A cell is plain text, even if a spreadsheet would compute it.
     """
     if not path.exists():
         raise Refused(f"no {name} in root: put the CSV there, or set `labels` to its name")
     try:
-        lines = io.StringIO(read_bytes(path, name, root, MOST_BYTES).decode("utf-8-sig"), newline="")
-        raw = list(_limited(csv.reader(lines, strict=True), name))
+        text = read_bytes(path, name, root, MOST_BYTES).decode("utf-8-sig")
+        lines = io.StringIO(text, newline="")
+        raw = list(_limited(csv.reader(lines, strict=True, delimiter=_separator(text)), name))
     except (UnicodeDecodeError, csv.Error):
         raise Refused(f"{name}: not a comma-separated text file in UTF-8: export it again as CSV UTF-8") from None
     raw = [(line, cells) for line, cells in raw if any(cells)]
     if len(raw) < 2:
         raise Refused(f"{name}: {'a header but no rows' if raw else 'empty'}, wanted a header and a row per scan")
-    columns = tuple(raw[0][1])
-    if len(columns) == 1 and ";" in columns[0]:
-        raise Refused(f"{name}: cells are separated by semicolons, wanted commas: export it again as CSV with commas")
+    columns = tuple(_without_empty_end(raw[0][1], 0))
+    raw = [(line, _without_empty_end(cells, len(columns))) for line, cells in raw]
     _check_unique(columns, name)
     return LabelTable(name, columns, tuple(_row(columns, line, cells, name) for line, cells in raw[1:]))
+
+
+def _separator(text: str) -> str:
+    header = text.partition("\n")[0]
+    return next((each for each in ",\t;" if each in header), ",")
+
+
+def _without_empty_end(cells: list[str], least: int) -> list[str]:
+    """Spreadsheets write empty columns at the end of each row."""
+    end = len(cells)
+    while end > least and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
 
 
 def _limited(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -118,26 +133,24 @@ def check_asked(named: Iterable[str], job: Wanted) -> list[str]:
 def finding_columns(
     table: LabelTable, chosen: Mapping[str, str], others: Sequence[str], job: Wanted = DEFAULT
 ) -> dict[str, str]:
-    """The column of each finding: as `chosen`, otherwise the column of the same name.
+    """The column of each finding: as `chosen`, otherwise by its name or a synonym of it.
 
     `label` means `any`, the one finding of a job that has one, or in a single-choice job the name of a scan's class.
     """
-    known = readable_findings(job)
     wanted = {name: chosen[name] for name in check_names(chosen, job, "`columns`")}
     if job.single and CLASS in chosen:
         wanted[CLASS] = chosen[CLASS]
     if not chosen:
-        wanted = {each: each for each in known if each in table.columns}
-    if not chosen and CLASS in table.columns and CLASS not in known:
-        meant = CLASS if job.single else job.findings[0] if len(job.findings) == 1 else "any"
-        if meant in wanted:
-            raise Refused(f"{table.name}: has both `{meant}` and `label`: choose one with `columns`")
-        wanted[meant] = CLASS
+        own = CLASS if job.single else job.findings[0] if len(job.findings) == 1 else "any"
+        meant = own != "any" and CLASS in table.columns and CLASS not in job.findings
+        left = [c for c in table.columns if c not in others and not (meant and c == CLASS)]
+        wanted = matching_columns(left, readable_findings(job), table.name)
+        if meant and own in wanted:
+            raise Refused(f"{table.name}: has both `{own}` and `label`: choose one with `columns`")
+        wanted |= {own: CLASS} if meant else {}
     lacking = [column for column in (*others, *wanted.values()) if column not in table.columns]
     if lacking or not wanted:
-        missing = (
-            " and ".join(f"`{each}`" for each in lacking) or "a finding (" + ", ".join(job.findings) + ") or `label`"
-        )
+        missing = " and ".join(f"`{each}`" for each in lacking) or f"a finding ({', '.join(job.findings)}) or `label`"
         found = ", ".join(f"`{each}`" for each in table.columns)
         raise Refused(f"{table.name}: wanted the column {missing}, found {found}: correct the header or set `columns`")
     return wanted
@@ -163,7 +176,7 @@ def labels_of(row: LabelRow, columns: Mapping[str, str], name: str, job: Wanted 
 
 def complete(found: Mapping[str, float], job: Wanted, where: str) -> Labels:
     """(F,) labels of the job's findings from those that are known by name, completed and checked: see `labels_of`."""
-    bleeding = _with_any(np.array([found.get(name, np.nan) for name in FINDINGS], np.float32), where)
+    bleeding = with_any(np.array([found.get(name, np.nan) for name in FINDINGS], np.float32), where)
     every = {**found, **dict(zip(FINDINGS, bleeding.tolist(), strict=True))}
     labels = np.array([every.get(name, np.nan) for name in job.findings], np.float32)
     return _single(labels, job, where) if job.single else labels
@@ -184,12 +197,15 @@ def _single(labels: Labels, job: Wanted, where: str) -> Labels:
     return np.where(labels == 1, 1.0, 0.0).astype(np.float32) if positive else labels
 
 
-def _with_any(labels: Labels, where: str) -> Labels:
+def with_any(labels: Labels, where: str) -> Labels:
+    """The labels with `any` filled in if the subtypes decide it; Refused if they contradict it."""
     subtypes = labels[:ANY]
     positive, decided = bool((subtypes == 1).any()), not np.isnan(subtypes).any()
     if labels[ANY] == 0 and positive:
         subtype = FINDINGS[int(np.argmax(subtypes == 1))]
         raise Refused(f"{where}: `any` is 0 but `{subtype}` is 1: correct one of them")
+    if labels[ANY] == 1 and (subtypes == 0).all():
+        raise Refused(f"{where}: `any` is 1 but all subtypes are 0: correct one of them, or empty the subtypes' cells")
     if np.isnan(labels[ANY]) and (positive or decided):
         labels[ANY] = float(positive)
     return labels

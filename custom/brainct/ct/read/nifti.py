@@ -9,9 +9,12 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 from nibabel.fileholders import FileHolder
-from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 
 from brainct.ct.preprocess import AIR, Pixels
+from brainct.ct.read import stack
+from brainct.ct.read.choices import DEFAULT, ReadChoices
+from brainct.ct.read.nifti_geometry import Geometry, geometry_of
 from brainct.ct.read.pixel_limits import VOLUME, VOLUME_FILE, check_pixel_count
 from brainct.errors import Refused
 from brainct.training.site_files import decoding, open_file
@@ -23,11 +26,13 @@ _EXTENSIONS = 2**24
 """Most bytes between header and voxels, and after the voxels."""
 
 
-def read_nifti(path: Path, name: str, keep_slices: bool = False, root: Path | None = None) -> Pixels:
+def read_nifti(
+    path: Path, name: str, keep_slices: bool = False, root: Path | None = None, how: ReadChoices = DEFAULT
+) -> tuple[Pixels, list[str]]:
     """HU as (H, W, D), rows to the back, columns to the left, slices upwards; values below -1024 become -1000.
 
     keep_slices: keep the order of the slices in the file, so that a slice number is the file's third index.
-    root: see `open_file`.
+    root: see `open_file`. how: what becomes of a tilted gantry, and the axes of a file that does not state them.
     """
     with open_file(path, name, root, VOLUME_FILE) as file, decoding(name, "unreadable or truncated NIfTI"):
         image = _decompress(file, name) if path.name.lower().endswith(".gz") else _image_of(file, *_header(file, name))
@@ -38,19 +43,21 @@ def read_nifti(path: Path, name: str, keep_slices: bool = False, root: Path | No
     if not np.isfinite(values).all():
         raise Refused(f"{name}: contains NaN or infinite values, wanted HU everywhere: write -1000 outside the scan")
     with decoding(name, "its axes cannot be read"):
-        return _upright(image, values, keep_slices, name)
+        return _upright(geometry_of(image, name, how.axes), values, keep_slices, how, name)
 
 
-def _upright(image: Any, values: Any, keep_slices: bool, name: str) -> Pixels:
-    codes = aff2axcodes(image.affine)
-    if codes[2] not in ("S", "I"):
-        raise Refused(f"{name}: its third axis runs to {codes[2]}, wanted axial slices (S or I): reformat it")
-    third = codes[2] if keep_slices else "S"
-    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(("P", "L", third)))
-    zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
-    spacing = tuple(zooms[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in range(3))
+def _upright(place: Geometry, values: Any, keep_slices: bool, how: ReadChoices, name: str) -> tuple[Pixels, list[str]]:
+    notes = [stack.TILTED] * place.tilted
+    if place.tilted and how.tilt == "refuse":
+        raise Refused(f"{name}: gantry tilt: set `gantry_tilt: correct` in the site file, or leave the volume out")
+    if place.tilted and how.tilt == "correct":
+        values, notes = stack.deskewed(values, place.offsets(values.shape[2])), ["gantry tilt, corrected"]
+    third = place.codes[2] if keep_slices else "S"
+    turn = ornt_transform(axcodes2ornt(place.codes), axcodes2ornt(("P", "L", third)))
+    spacing = tuple(place.spacing[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in range(3))
     turned = np.ascontiguousarray(apply_orientation(values, turn), np.float32)
-    return Pixels(np.where(turned < -1024, np.float32(AIR), turned), hu=True, spacing=spacing)
+    pixels = Pixels(np.where(turned < -1024, np.float32(AIR), turned), True, spacing, float(turned.min()))
+    return pixels, notes
 
 
 def _decompress(file: BinaryIO, name: str) -> Any:

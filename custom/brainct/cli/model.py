@@ -1,0 +1,46 @@
+"""`brainct model ...`: a network of one's own in, a trained model out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainct.errors import Refused
+
+app = typer.Typer(help="Bring in a network of one's own.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_model(
+    bundle: Annotated[Path, typer.Argument(help="A MONAI bundle: a folder with configs and models.")],
+    out: Annotated[Path, typer.Option(help="A new folder for network.json and model.safetensors.")],
+    batch_norm: Annotated[
+        str, typer.Option(help="What becomes of BatchNorm: refuse, group (GroupNorm instead) or frozen.")
+    ] = "refuse",
+    size: Annotated[int | None, typer.Option(help="The edge of the input. (default: what the bundle states)")] = None,
+) -> None:
+    """Read a bundle's network, preprocessing and weights as data: nothing in it is run."""
+    import json
+
+    from brainct.core import serialization
+    from brainct.ct.bundle.importer import import_bundle
+    from brainct.job.config import plan_of
+    from brainct.run.model_file import FILE, write_model
+
+    if out.exists():
+        raise Refused(f"{out} exists already; name another folder or remove it first")
+    found = import_bundle(bundle, batch_norm, size)
+    network = found.network.model_dump(mode="json")
+    plan = plan_of({"scheme": "fedavg", "network": network}, bundle.name)
+    out.mkdir(parents=True)
+    serialization.write(out / "network.json", (json.dumps({"network": network}, indent=2) + "\n").encode())
+    if found.weights is not None:
+        write_model(out / FILE, found.weights, plan.model_dump(), {})
+    for line in found.mapped:
+        print(f"used     {line}")
+    for line in found.dropped:
+        print(f"left out {line}")
+    for level, width in found.preprocessing.windows:
+        print(f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]")
+    start = f", and {FILE} for `--init`" if found.weights is not None else ""
+    print(f"{out}: network.json for a job's `network`{start}")

@@ -1,0 +1,1 @@
+"""MONAI bundles read as data: nothing of a bundle is imported, evaluated or run."""

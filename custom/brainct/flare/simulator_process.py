@@ -1,0 +1,76 @@
+"""The process of FLARE's simulator: `python -m brainct.flare.simulator_process JOB -w WORKSPACE ...`."""
+
+import argparse
+import importlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from nvflare.fuel.f3.mpm import MainProcessMonitor
+from nvflare.fuel.utils.log_utils import LogMode
+from nvflare.private.fed.app.simulator import simulator_runner, simulator_worker
+from nvflare.private.fed.app.simulator.simulator import define_simulator_parser
+
+from brainct.flare.forked import Prepared
+from brainct.flare.simulator_patch import ShortNaps
+from brainct.site.worker import WARM
+
+OURS = ("brainct.flare.server", "brainct.flare.site")
+GRACE = 6
+"""Seconds that FLARE gets to clean up, as in its own command."""
+
+
+class Runner(simulator_runner.SimulatorRunner):  # type: ignore[misc]
+    """FLARE's own, which empties the workspace before it starts; with `resume` it leaves what an earlier run stored."""
+
+    def __init__(self, resume: bool, **choices: Any):
+        super().__init__(**choices)
+        self._resume, self._aside = resume, Path(self.workspace).with_name(f"{Path(self.workspace).name}.state")
+
+    def _cleanup_workspace(self) -> None:
+        if self._resume:
+            for kept in sorted(Path(self.workspace).glob("*/brainct")):
+                self._aside.mkdir(exist_ok=True)
+                shutil.move(kept, self._aside / kept.parent.name)
+        super()._cleanup_workspace()
+
+    def _deploy_apps(self, *given: Any) -> None:
+        super()._deploy_apps(*given)
+        if self._resume:
+            for kept in sorted(self._aside.iterdir()):
+                shutil.move(kept, Path(self.workspace) / kept.name / "brainct")
+            self._aside.rmdir()
+
+
+def site_process(words: list[str]) -> None:
+    """What FLARE's module does as a program, without the seconds that it sleeps at its end."""
+    sys.argv = [simulator_worker.__name__, *words]
+    chosen = simulator_worker.parse_arguments()
+    MainProcessMonitor.run(simulator_worker.main, chosen.workspace, shutdown_grace_time=0, args=chosen)
+
+
+def main() -> None:
+    """Run the simulator in this process, and exit as FLARE's own command does."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    define_simulator_parser(parser)
+    parser.add_argument("--resume", action="store_true", help="continue the run of this workspace")
+    chosen = vars(parser.parse_args())
+    for module in (*OURS, *WARM):
+        importlib.import_module(module)
+    simulator_runner.time = simulator_worker.time = ShortNaps()
+    processes = Prepared(site_process, count=min(chosen["threads"], len(chosen["clients"].split(","))))
+    simulator_runner.subprocess = processes
+    runner = Runner(**{**chosen, "log_config": chosen["log_config"] or LogMode.CONCISE})
+
+    def run() -> Any:
+        try:
+            return runner.simulator_run_main()
+        finally:
+            processes.end()
+
+    sys.exit(MainProcessMonitor.run(run, runner.workspace, shutdown_grace_time=0, cleanup_grace_time=GRACE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""One score of a family from the sites' own: their sum, the worst of them (PERI), or m times their median."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Literal
+
+from brainct.graphs.moments import Family
+from brainct.graphs.search import DIGITS
+
+Aggregate = Literal["sum", "min", "median"]
+ALL: tuple[Aggregate, ...] = ("sum", "min", "median")
+
+
+def aggregate(kind: Aggregate, values: Sequence[float]) -> float:
+    """Over the sites in the order of their names; 0 of no site."""
+    if not values:
+        return 0.0
+    found = {"sum": math.fsum, "min": min, "median": lambda each: len(each) * median(each)}[kind](values)
+    return round(float(found), DIGITS)
+
+
+def aggregated(
+    kind: Aggregate, answers: Mapping[str, Mapping[Family, float]], abstaining: Mapping[str, set[int]]
+) -> dict[Family, float]:
+    """Of each family that all sites scored; a site counts in all families of a variable or in none of them.
+
+    answers: scores by site. abstaining: variables for which a site says nothing.
+    """
+    sites = sorted(answers)
+    if not sites:
+        return {}
+    common = [one for one in answers[sites[0]] if all(one in answers[site] for site in sites[1:])]
+    silent = {site: abstaining.get(site, set()) for site in sites}
+    return {
+        one: aggregate(kind, [answers[site][one] for site in sites if one[0] not in silent[site]]) for one in common
+    }

@@ -1,0 +1,67 @@
+"""`brainct simulate`: any workspace, Ctrl-C says what is left, and the run continues to the same model."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from brainct.core.names import site_names
+from brainct.errors import Refused
+from brainct.flare.simulator import left_over, simulate
+from brainct.job import folders
+from brainct.run.rehearse import rehearse
+from tests.conftest import ROOT
+from tests.flare.test_poc import heed_interrupts
+from tests.support.simulator import model_hash, small_job
+
+
+def typed(*words):
+    command = [sys.executable, "-m", "brainct.cli", "simulate", *map(str, words)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
+
+
+@pytest.mark.parametrize("name", ["ws#1", "a b", "it's", "a\\b", "*"])
+def test_a_workspace_in_which_flare_cannot_start_processes_is_refused(name, tmp_path):
+    with pytest.raises(Refused, match="in its path, at which FLARE 2.9 splits its own command lines"):
+        simulate(ROOT / "jobs" / "feddc", tmp_path / name, site_names(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_nothing_to_resume_in_a_new_workspace(tmp_path):
+    with pytest.raises(Refused, match="run simulate_job has no checkpoint to continue from"):
+        simulate(ROOT / "jobs" / "feddc", tmp_path / "new", site_names(2), resume=True)
+    assert left_over(tmp_path / "new", "JOB") == "stopped before the first round; nothing is lost"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_what_is_left_and_continues_to_the_same_model(tmp_path, small_site):
+    """fedper, whose sites have client state, without which the model would differ."""
+    job, workspace = small_job(tmp_path / "jobs", "fedper", rounds=12), tmp_path / "workspace"
+    record = rehearse(folders.read(job), site_names(2), tmp_path / "calm", log=lambda line: None).content
+    process = typed(job, "--sites", 2, "--workspace", workspace)
+    try:
+        assert any("round 2:" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    line = r"^stopped; (\d+) of 12 rounds are closed in \S+/runs/simulate_job: `brainct (simulate .*)` continues$"
+    found = re.search(line, errors, re.M)
+    assert 3 <= int(found[1]) < 12
+    resumed = subprocess.run(
+        [sys.executable, "-m", "brainct.cli", *found[2].split()],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"run simulate_job continues after {found[1]} of 12 rounds" in resumed.stdout
+    assert model_hash(resumed.stdout) == record["model_sha256"]
+    assert left_over(workspace, "JOB").startswith("stopped after the last round; the results are in")
