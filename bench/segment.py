@@ -2,11 +2,10 @@
 
     python bench/segment.py --seeds 5 --out /tmp/segment
 
-All four train for equally many steps: `alone` in each site's own runs, `pooled` on all sites' slices for as many passes.
+All four train for equally many passes: `alone` over each site's own slices, `pooled` over all sites' together.
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -24,9 +23,9 @@ from brainct.training.data import Dataset, Fold
 SITES = ("site-1", "site-2", "site-3")
 FINDINGS = ["any", "intraparenchymal", "subdural"]
 NETWORK = {"size": 48, "options": {"widths": [8, 16, 32]}}
-ROUNDS, EPOCHS = 20, 2
+ROUNDS, EPOCHS = 10, 2
 PHANTOM = "kind: phantom\nphantom: {{scans: {scans}, seed: {seed}}}\nsplit: {{train: 0.5, valid: 0, test: 0.5}}\n"
-FIT = {"optimizer": "adamw", "rate": 0.01, "decay": "cosine", "epochs": EPOCHS, "augment": None}
+FIT = {"optimizer": "adamw", "rate": 0.005, "decay": "cosine", "epochs": EPOCHS, "augment": None}
 
 
 def plan(scheme: str, seed: int):
@@ -99,6 +98,13 @@ def table(rows: list[dict[str, list[dict]]]) -> str:
     return "\n".join(lines)
 
 
+def write(out: Path, rows: list[dict[str, list[dict]]], scans: int) -> None:
+    """The table so far: a bench that is stopped keeps the seeds that it has."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    setting = f"{len(rows)} seeds, {len(SITES)} sites, {scans // 2} training and {scans - scans // 2} test slices each"
+    out.write_text(f"{setting}; {ROUNDS} rounds of {EPOCHS} passes; mean over seeds ± SD.\n\n{table(rows)}\n")
+
+
 def _mean(rows, how: str, name: str, key: str) -> str:
     each = [statistics.fmean(one[name][key] for one in row[how] if one[name][key] is not None) for row in rows]
     return f"{statistics.fmean(each):.3f} ± {statistics.stdev(each) if len(each) > 1 else 0:.3f}"
@@ -117,10 +123,7 @@ def main() -> None:
             rows.append(one_seed(seed, given.scans, Path(folder)))
             dice = {how: round(statistics.fmean(one["any"]["dice"] for one in rows[-1][how]), 3) for how in rows[-1]}
             print(seed, dice, f"{time.process_time() - began:.0f} s of CPU", flush=True)
-    text = f"{given.seeds} seeds, {len(SITES)} sites x {given.scans // 2} training slices, {ROUNDS} rounds\n\n{table(rows)}\n"
-    print(text)
-    os.makedirs(given.out.parent, exist_ok=True)
-    given.out.write_text(text)
+            write(given.out, rows, given.scans)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from brainct.segment.masks import marked
 from brainct.segment.metrics import scores
 from brainct.segment.networks import build
 from brainct.segment.workload import SEGMENT
-from tests.support.forged import head, write_nifti
+from tests.support.forged import head, write_dicom, write_nifti
 
 TINY = {"size": 32, "options": {"widths": [4, 8]}}
 
@@ -130,7 +130,7 @@ def volume_site(folder: Path) -> Path:
         rows += [f"{name}.nii.gz,{name}_mask.nii.gz,{at},{name},{fold}" for at in range(6)]
     (folder / "scans" / "labels.csv").write_text("\n".join(rows))
     path = folder / "site.yaml"
-    path.write_text("kind: masks\nroot: scans\nmasks: {intraparenchymal: [2], subdural: [5]}\n")
+    path.write_text("kind: masks\nroot: scans\nmask_values: {2: intraparenchymal, 5: subdural}\n")
     return path
 
 
@@ -144,9 +144,57 @@ def test_masks_on_disk_lie_where_their_image_lies(tmp_path):
     assert found[0].tolist()[:3] == [0, 0, 0]
 
 
+TAGS = {
+    "PatientID": "p", "PatientName": "", "PatientBirthDate": "", "PatientSex": "", "StudyInstanceUID": "1.2.4",
+    "StudyDate": "", "StudyTime": "", "StudyID": "", "AccessionNumber": "", "ReferringPhysicianName": "",
+    "FrameOfReferenceUID": "1.2.5", "SliceThickness": 5, "InstanceNumber": 1, "SeriesNumber": 1,
+}  # fmt: skip
+
+
+def segments_of(series: Path, masks: np.ndarray, path: Path) -> None:
+    """A DICOM SEG of these files in their order: masks (slices, rows, columns, segments), as highdicom writes it."""
+    import highdicom as hd
+    import pydicom
+    from pydicom.sr.codedict import codes
+
+    described = [
+        hd.seg.SegmentDescription(
+            number, f"segment {number}", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Hemorrhage,
+            hd.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number in range(1, masks.shape[-1] + 1)
+    ]  # fmt: skip
+    made = hd.seg.Segmentation(
+        [pydicom.dcmread(each) for each in sorted(series.iterdir())], masks, hd.seg.SegmentationTypeValues.BINARY,
+        described, hd.UID(), 2, hd.UID(), 1, "a maker", "a model", "1", "a device",
+    )  # fmt: skip
+    made.save_as(path)
+
+
+def test_a_dicom_seg_lies_on_its_series_whatever_the_order_of_the_files(tmp_path):
+    root = tmp_path / "scans"
+    heights = [10.0, 0.0, 15.0, 5.0]
+    for number, z in enumerate(heights):
+        tags = {**TAGS, "InstanceNumber": number + 1}
+        write_dicom(root / "series" / f"{number}.dcm", head(number), z=z, **tags)
+    masks = np.zeros((4, *head(0).shape, 2), np.uint8)
+    masks[1, 8:14, 10:12, 0] = 1  # the lowest slice
+    masks[2, 20:22, 5:9, 1] = 1  # the highest
+    segments_of(root / "series", masks, root / "seg.dcm")
+    rows = [f"series,seg.dcm,{at},p,train" for at in range(4)]
+    (root / "labels.csv").write_text("\n".join(["image,mask,slice,patient_id,split", *rows]))
+    (tmp_path / "site.yaml").write_text("kind: masks\nroot: scans\nmask_values: {1: epidural, 2: subdural}\n")
+    job = plan(findings=["epidural", "subdural"], network={"size": 32})
+    found = open_site(tmp_path / "site.yaml", "a", job).folds["train"].labels
+    assert presence(found).tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
+    side = max(head(0).shape)
+    rows_hit = found[0, 0].any(1).nonzero().flatten().float() * side / 32
+    assert 6 <= rows_hit.min() <= rows_hit.max() <= 15
+
+
 def test_label_values_become_the_masks_of_findings():
     values = np.array([[0, 1], [2, 7]], np.int16)
-    found = marked(values, {"epidural": [1], "subdural": [2, 7]}, ["subdural", "any", "stroke"])
+    found = marked(values, {1: "epidural", 2: "subdural", 7: "subdural"}, ["subdural", "any", "stroke"])
     assert found[0].tolist() == [[0, 0], [1, 1]]
     assert found[1].tolist() == [[0, 1], [1, 1]]
     assert np.isnan(found[2]).all()

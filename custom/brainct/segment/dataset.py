@@ -76,8 +76,9 @@ def _on_disk(file: SegmentFile, choices: SegmentChoices) -> Iterator[Sample]:
     from brainct.ct.read.decode import decode
 
     assert file.root is not None
-    if not {*file.masks} & {*choices.findings, "any"}:
-        raise Refused(f"`masks` names {', '.join(file.masks)}, and the job asks for {', '.join(choices.findings)}")
+    named = sorted(set(file.mask_values.values()))
+    if "any" not in choices.findings and not {*named} & {*choices.findings}:
+        raise Refused(f"`mask_values` names {', '.join(named)}, and the job asks for {', '.join(choices.findings)}")
     table = read_table(path_inside(file.root, file.labels, "labels"), file.labels, file.root)
     if missing := [column for column in COLUMNS if column not in table.columns]:
         raise Refused(f"{file.labels}: wanted the columns {', '.join(COLUMNS)}; {', '.join(missing)} is missing")
@@ -90,7 +91,7 @@ def _on_disk(file: SegmentFile, choices: SegmentChoices) -> Iterator[Sample]:
         if flat.shape != pixels.values.shape:
             raise Refused(f"{row.cells['mask']}: its shape is {flat.shape}, its image's {pixels.values.shape}")
         patient, fold = row.cells["patient_id"], row.cells.get("split", "")
-        yield Sample(pixels, marked(flat, file.masks, choices.findings), patient, fold)
+        yield Sample(pixels, marked(flat, file.mask_values, choices.findings), patient, fold)
 
 
 def _entry(root: Path, row: LabelRow, where: str) -> ScanEntry:

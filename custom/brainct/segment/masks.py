@@ -30,16 +30,15 @@ def read_mask(root: Path, mask: str, image: str, keep_slices: bool) -> Volume:
     return _of_dicom(path, path_inside(root, image, "image"), mask, root)
 
 
-def marked(values: Volume, masks: Mapping[str, Sequence[int]], findings: Sequence[str]) -> NDArray[np.float32]:
-    """(F, H, W, D) masks of 0 and 1 for the findings; NaN where the site gives a finding no values.
+def marked(values: Volume, mask_values: Mapping[int, str], findings: Sequence[str]) -> NDArray[np.float32]:
+    """(F, H, W, D) masks of 0 and 1 for the findings; NaN for a finding that no value marks.
 
-    `any` without values of its own is the union of all that the site gives.
+    `any` is the union of all that the site marks.
     """
-    union = [value for values in masks.values() for value in values]
     found = []
     for name in findings:
-        own = masks.get(name) or (union if name == "any" else None)
-        found.append(np.full(values.shape, np.nan) if own is None else np.isin(values, own))
+        own = [value for value, marks in mask_values.items() if name in (marks, "any")]
+        found.append(np.isin(values, own) if own else np.full(values.shape, np.nan))
     return np.stack(found).astype(np.float32)
 
 

@@ -19,14 +19,14 @@ class SegmentFile(SiteChoices):
     """One site's choices.
 
     kind: `phantom` or `masks`. root: the folder of the scans. labels: a CSV in it with the columns `image`, `mask` (a
-    NIfTI of label values, or a DICOM SEG of its series) and `patient_id`, and for a network on slices `slice`. masks:
-    finding -> the values, or numbers of segments, that mark it; a finding without values is unknown here.
+    NIfTI of label values, or a DICOM SEG of its series) and `patient_id`, and for a network on slices `slice`.
+    mask_values: what each value, or number of a segment, marks; a finding that none marks is unknown here.
     """
 
     kind: Literal["phantom", "masks"]
     root: Path | None = None
     labels: str = "labels.csv"
-    masks: dict[Finding, tuple[Value, ...]] = {}
+    mask_values: dict[Value, Finding] = {}
     windows: tuple[tuple[float, float], ...] = WINDOWS
     fov_mm: Annotated[float, Field(gt=0)] | None = None
     split: Split = Split()
@@ -36,8 +36,8 @@ class SegmentFile(SiteChoices):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SegmentFile":
-        if (self.kind == "masks") != (self.root is not None and bool(self.masks)):
-            raise ValueError("`root` and `masks` are needed by kind masks, and read by no other kind")
+        if (self.kind == "masks") != (self.root is not None and bool(self.mask_values)):
+            raise ValueError("`root` and `mask_values` are needed by kind masks, and read by no other kind")
         return self
 
 
