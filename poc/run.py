@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brainct.core.names import site_names
+from brainct.core.names import check_path, site_names
 from brainct.core.writable import check_writable
 from brainct.errors import Refused
 from brainct.flare.admin import Clock, FinishedJob, check_job_folder, submit_job
@@ -41,6 +41,7 @@ def main(
             check_writable(folder)
             if folder.exists() and any(folder.iterdir()):
                 raise Refused(f"the folder {folder} is in use; name another one or remove it first")
+    check_path((workspace or Path(tempfile.gettempdir())).resolve(), "the workspace")
     place = workspace.resolve() if workspace else Path(tempfile.mkdtemp(prefix="brainct-poc-"))
     clock = Clock()
     with _kept_if_it_fails(place, removed=not workspace):

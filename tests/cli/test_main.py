@@ -312,3 +312,8 @@ def test_a_site_without_a_budget_ledger_is_refused_where_other_sites_have_one(ca
         "--site",
         "Site-1",
     )
+
+
+def test_windows_is_refused_before_anything_else(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    refused(capsys, "this is Windows", "jobs", "check")

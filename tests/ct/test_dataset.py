@@ -128,12 +128,25 @@ def test_the_phantom_follows_its_site_file(tmp_path: Path) -> None:
 
 def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [device_of(each) for each in ("auto", "cpu", "cuda", "cuda:0")] == ["cuda", "cpu", "cuda", "cuda:0"]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (1, 9))
+    monkeypatch.setattr("brainct.ct.dataset.same_bits_on_a_gpu", lambda: None)
+    assert [device_of(each) for each in ("auto", "cpu", "cuda", "cuda:0")] == ["cuda:0", "cpu", "cuda", "cuda:0"]
     with pytest.raises(Refused, match="`device`: cuda:1, but torch sees 1 CUDA devices: set cpu or auto"):
         device_of("cuda:1")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert device_of("auto") == "cpu"
+
+
+def test_of_several_gpus_the_one_with_the_most_free_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for GPUs, which no machine of these tests has."""
+    told = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: ([5, 30, 7][number], 40))
+    monkeypatch.setattr("brainct.ct.dataset.same_bits_on_a_gpu", lambda: told.append(True))
+    assert device_of("auto") == "cuda:1"
+    assert told == [True]
+    device_of("cpu")
+    assert told == [True]
 
 
 def test_a_partition_gives_sites_different_scans_and_one_test_fold(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_nothing_is_sent_if_the_results_could_not_be_written(tmp_path):
 
 def test_a_waiting_job_says_at_once_its_id_and_what_it_waits_for(tmp_path, monkeypatch):
     monkeypatch.setattr(admin, "JOB_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(admin, "SILENT_SECONDS", 0.1)
     session, said = Session(running=["1c565999"]), []
 
     def log(line):
@@ -109,7 +110,8 @@ def test_a_waiting_job_says_at_once_its_id_and_what_it_waits_for(tmp_path, monke
 
     with pytest.raises(admin.ServerLost, match="job 0b6f6c1e may go on there"):
         admin.submit_job(session, rendered(tmp_path), tmp_path / "out", log)
-    assert said == ["submitted as 0b6f6c1e", "waiting for 1c565999, which the server runs first"]
+    assert said[:2] == ["submitted as 0b6f6c1e", "waiting for 1c565999, which the server runs first"]
+    assert said[2:] == ["the server does not answer; trying for 0 s"]
 
 
 def test_who_is_missing_is_said_while_it_is_waited_for(monkeypatch):

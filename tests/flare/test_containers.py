@@ -33,5 +33,5 @@ def test_the_compose_file_mounts_the_kit_where_its_entry_point_looks():
     assert "$KIT/startup/sub_start.sh" in dockerfile
     assert "KIT" in service["environment"]
     assert "${KIT}:${KIT}" in service["volumes"]
-    tag = dockerfile.splitlines()[0].split("-t ")[1].split(" ")[0]
+    tag = dockerfile.split("-t ")[1].split(" ")[0]
     assert service["image"] == tag

@@ -77,6 +77,15 @@ def test_an_interrupted_run_leaves_nothing_running(tmp_path, small_site, home):
                 left_over.kill()
 
 
+@pytest.mark.parametrize("name", ["a b/poc", "poc#1"])
+def test_a_workspace_in_which_flare_cannot_start_processes_is_refused_before_anything_starts(tmp_path, home, name):
+    command = [RUN, str(ROOT / "jobs" / "fedavg"), "--workspace", str(tmp_path / name), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "in its path, at which FLARE 2.9 splits its own command lines" in done.stderr
+    assert list(home.iterdir()) == []
+
+
 def test_a_folder_in_use_is_refused_before_anything_starts(tmp_path, home):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("keep me")

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from brainct.run.rehearse import rehearse
 from tests.conftest import ROOT
 from tests.flare.test_poc import heed_interrupts
 from tests.support.simulator import model_hash, small_job
+from tests.support.simulator import simulate as simulate_by_flare
 
 
 def typed(*words):
@@ -36,6 +38,14 @@ def test_there_is_nothing_to_resume_in_a_new_workspace(tmp_path):
     with pytest.raises(Refused, match="run simulate_job has no checkpoint to continue from"):
         simulate(ROOT / "jobs" / "feddc", tmp_path / "new", site_names(2), resume=True)
     assert left_over(tmp_path / "new", "JOB") == "stopped before the first round; nothing is lost"
+
+
+@pytest.mark.slow
+def test_flares_own_command_refuses_such_a_workspace_in_a_sentence(tmp_path, workspace, small_site):
+    place = workspace.rename(tmp_path / "ws#1")
+    code, text = simulate_by_flare(small_job(tmp_path / "jobs", "feddc"), place, 2)
+    assert code == 2
+    assert "ws#1/server/simulate_job, has '#' in its path" in text
 
 
 @pytest.mark.slow
@@ -65,3 +75,32 @@ def test_an_interrupted_run_says_what_is_left_and_continues_to_the_same_model(tm
     assert f"run simulate_job continues after {found[1]} of 12 rounds" in resumed.stdout
     assert model_hash(resumed.stdout) == record["model_sha256"]
     assert left_over(workspace, "JOB").startswith("stopped after the last round; the results are in")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_flares_own_command_says_in_one_line_what_is_left(tmp_path, workspace, small_site):
+    job = small_job(tmp_path / "jobs", "feddc", rounds=500)
+    command = [str(Path(sys.executable).parent / "nvflare"), "simulator", str(job), "-w", str(workspace)]
+
+    def own_group():
+        heed_interrupts()
+        os.setpgrp()
+
+    process = subprocess.Popen(
+        [*command, "-n", "2", "-t", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=own_group,
+    )
+    try:
+        assert any("round 2:" in line for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        text, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "Traceback" not in text
+    found = re.findall(r"^stopped; (\d+) of 500 rounds are closed .*`brainct simulate JOB --sites 2 .*$", text, re.M)
+    assert len(found) == 1
+    assert int(found[0]) >= 3

@@ -35,6 +35,21 @@ def test_a_job_ends_in_the_simulator_with_the_model_that_it_was_rehearsed_to(nam
         assert {**mine, "seconds": 0, "answered": 0} == {**theirs, "seconds": 0, "answered": 0}
 
 
+@pytest.mark.nightly
+def test_a_run_ends_early_in_the_simulator_as_in_its_rehearsal(workspace, tmp_path, small_site):
+    early = {"score": "brier", "patience": 1, "gain": 1.0}
+    job = small_job(tmp_path / "jobs", "feddc", rounds=6, evaluate_every=1, selection=early)
+    code, text = simulate(job, workspace, 2)
+    assert code == 0, text
+    record = rehearse(folders.read(job), site_names(2), tmp_path / "out", log=lambda line: None).content
+    simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
+    assert model_hash(text) == record["model_sha256"]
+    assert simulated["selection"] == record["selection"]
+    assert record["selection"]["stopped_after"] == 1
+    kept = (workspace / "server" / "simulate_job" / "brainct" / "best.safetensors").read_bytes()
+    assert kept == (tmp_path / "out" / "best.safetensors").read_bytes()
+
+
 def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeypatch):
     monkeypatch.delenv("BRAINCT_SITE", raising=False)
     code, text = simulate(ROOT / "jobs" / "feddc", workspace, 4)

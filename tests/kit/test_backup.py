@@ -11,6 +11,7 @@ from brainct.kit import formats, policy_files
 from brainct.kit.backup import back_up, restore
 from brainct.security.ledger import Ledger
 from brainct.security.policy import Budget
+from brainct.site.agent import SiteAgent
 from tests.conftest import PHANTOM, tiny_plan
 from tests.support.agreed import Agreed
 from tests.support.command import refused, type_in
@@ -109,6 +110,19 @@ def test_a_run_restored_from_an_older_backup_is_not_answered_twice(kit, tmp_path
         assert ("error" in reply) is not last
         if not last:
             assert "was restored from a backup of" in reply["error"]
+
+
+def test_a_site_restored_from_an_older_backup_resumes_no_run_that_it_lacks_and_begins_new_ones(
+    kit, tmp_path, small_site
+):
+    plan = tiny_plan("feddc", rounds=3)
+    back_up(kit, tmp_path / "a.tgz")
+    restore(tmp_path / "a.tgz", tmp_path / "new")
+    agent = SiteAgent("hospital-a", state_of(tmp_path / "new"), small_site)
+    for new, words in ((False, "was restored from a backup of"), (True, "")):
+        reply = agent.reply_plain(request(plan, "describe", new=new, sites=["hospital-a"]))
+        assert words in reply.get("error", "")
+        assert ("error" in reply) is not new
 
 
 def test_a_servers_storage_moves_with_its_kit(tmp_path, authority, capsys):

@@ -57,9 +57,27 @@ def change(kit, name, key, value):
 def test_a_kit_with_our_policy_passes(kit):
     found = results(kit)
     assert worst([each for each in found if each.subject not in ("disk", "memory")]) != "FAIL"
-    for what in ("kit", "policy", "logs", "rights", "privacy", "certificate hospital-a", "package", "scans, train"):
+    for what in (
+        "kit",
+        "path",
+        "policy",
+        "logs",
+        "rights",
+        "privacy",
+        "certificate hospital-a",
+        "package",
+        "scans, train",
+    ):
         assert {status for status, _ in of(found, what)} == {"PASS"}, what
     assert ("WARN", "SYNTHETIC PHANTOM scans, not patients") in of(found, "scans")
+
+
+@pytest.mark.parametrize("place", ["at dir", "a#b", "a'b"])
+def test_a_kit_in_a_path_at_which_flare_splits_its_command_lines_fails(tmp_path, authority, place):
+    (tmp_path / place).mkdir()
+    found = of(results(with_policy(hospital_kit(tmp_path / place / "hospital-a", authority))), "path")
+    assert [status for status, _ in found] == ["FAIL"]
+    assert "in its path, at which FLARE 2.9 splits its own command lines; move it" in found[0][1]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ CONTAINERS = ROOT / "provisioning" / "containers"
 def tool(name: str, also: str = "") -> str:
     """The path of an installed tool, next to this Python or on PATH."""
     for needed in (name, also):
-        beside = Path(sys.executable).parent / needed
-        found = str(beside) if needed and beside.is_file() else shutil.which(needed)
+        near = Path(sys.executable).parent / needed
+        found = str(near) if needed and near.is_file() else shutil.which(needed)
         if needed and not found:
             pytest.skip(f"{needed} is not installed here, so nothing of this was validated")
         if needed == name:

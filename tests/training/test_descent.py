@@ -1,9 +1,13 @@
 """The optimisers' fused steps, and where images lie in memory: faster, and the bits that leave a learner stay plain."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
 
+from brainct.core.determinism import same_bits_on_a_gpu
+from brainct.core.weights import sha256
 from brainct.training.config import Fit
 from brainct.training.descent import optimizer_of
 from tests.conftest import first_weights, tiny_learner, tiny_plan
@@ -22,7 +26,7 @@ def test_a_fused_optimiser_takes_the_steps_of_the_plain_one(name):
             optimizer.zero_grad()
             parameter.pow(4).sum().backward()
             optimizer.step()
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert float((ours - theirs).abs().max()) < 1e-6
 
 
 def test_a_network_gets_images_with_their_channels_next_to_each_other():
@@ -38,3 +42,30 @@ def test_what_leaves_a_learner_lies_in_memory_as_it_does_once_it_was_sent():
     learner, weights = tiny_learner(tiny_plan()), first_weights(tiny_plan())
     for found in (learner.fit(weights), learner.gradient(weights), learner.gradient(weights, batch=True)):
         assert all(value.is_contiguous() for value in found.weights.values())
+
+
+def test_bfloat16_trains_in_mixed_precision_and_gives_the_same_bits_twice():
+    weights, fits = first_weights(tiny_plan()), []
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        learner, seen = tiny_learner(tiny_plan(fit={"precision": precision})), []
+        learner.network.conv1.register_forward_hook(lambda _, given, output, seen=seen: seen.append(output.dtype))
+        fits.append(learner.fit(weights).weights)
+        assert set(seen) == {getattr(torch, precision)}
+        assert learner.predict(weights).dtype == torch.float32
+    assert sha256(fits[1]) == sha256(fits[2]) != sha256(fits[0])
+    for key, value in fits[0].items():
+        assert fits[1][key].dtype == torch.float32
+        assert float((fits[1][key] - value).abs().max()) < 0.02
+
+
+def test_a_gpu_is_told_to_give_the_same_bits():
+    """No GPU is here: what is tested is what torch was told."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        same_bits_on_a_gpu()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    finally:
+        torch.use_deterministic_algorithms(before)

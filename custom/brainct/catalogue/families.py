@@ -171,6 +171,20 @@ B->>S: the inner scheme's report, masked or with sums
 Note over S: as the inner scheme, on the sum or the mean of rounds
 """,
     ),
+    "causal graphs": Family(
+        "No model is trained: sites score which columns of their tables may be the causes of which, and the server "
+        "searches the graph.",
+        SITES
+        + """\
+Note over S: holds a graph, empty at first
+S->>A: columns with their possible causes
+S->>B: columns with their possible causes
+Note over A,B: each scores them on its own rows, which stay
+A->>S: a number for each
+B->>S: a number for each
+Note over S: adds or removes an edge, and needs new scores for what is next to it
+""",
+    ),
     "baselines": Family(
         "The two ends of the scale: every site alone, and one computer with all scans.",
         SITES

@@ -37,6 +37,7 @@ NEEDS = {
     "samples": "the raw inputs of a fold",
     "labels": "0/1 labels",
     "public": "a public set",
+    "columns": "columns that are variables",
 }
 """What a scheme may need of a workload -> its name on the page."""
 TAIL = """

@@ -16,6 +16,7 @@ from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Credentials, Fitted, Learner, Model, Record, Transform
 from brainct.core.scheme import Report, Task, followed
 from brainct.core.weights import Weights, filled
+from brainct.core.workload import Context
 from brainct.ct.config import ct_choices
 from brainct.job.config import Plan, plan_of
 from brainct.job.folders import JOBS
@@ -41,7 +42,8 @@ def traffic(name: str) -> tuple[int, int]:
 
         def ask(site: str, task: Task, number: int = number) -> Report:
             nonlocal to, back
-            report, client_state = scheme.reply(task, Stepping(plan, site, number), keeps[site])
+            learner = Stepping(plan, site, number) if plan.workload == "ct" else _demonstration(plan, site, number)
+            report, client_state = scheme.reply(task, learner, keeps[site])
             keeps[site] = dict(client_state)
             to += serialization.size({"weights": task.weights, "extra": task.extra})
             said = {"examples": report.examples, "metrics": report.metrics, "extra": report.extra}
@@ -51,6 +53,13 @@ def traffic(name: str) -> tuple[int, int]:
         reports = {site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites).items())}
         memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
     return math.ceil(to / SITES / plan.rounds), math.ceil(back / SITES / plan.rounds)
+
+
+def _demonstration(plan: Plan, site: str, number: int) -> Learner:
+    """The learner on the data that a site without a site file has."""
+    sites = [f"site-{at}" for at in range(1, SITES + 1)]
+    context = Context(plan.seed, plan.rounds, site, number, _Sized(site))
+    return plan.kind.learner(plan, plan.kind.open(None, site, sites, plan), context, plan.kind.prepare(plan, plan.seed))
 
 
 @dataclass(frozen=True)

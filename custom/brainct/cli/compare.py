@@ -35,6 +35,10 @@ def compare(
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds, instead of the file's.")] = None,
     workers: Annotated[int, typer.Option(help="Runs at a time, each in a process with one thread.")] = 2,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Do the runs with Dask: tcp://HOST:PORT of its scheduler, local, or slurm (--workers jobs)."),
+    ] = None,
     accept: Annotated[
         list[str] | None, typer.Option(help="Count rows of this older code as done: the beginning of its hash.")
     ] = None,
@@ -46,7 +50,7 @@ def compare(
     }
     changes = {name: value for name, value in (("seeds", seeds), ("rounds", rounds)) if value is not None}
     comparisons = _read_comparisons(plan, schemes, federation, changes, out)
-    failures = 0 if table else _run_all(comparisons, workers, accept or ())
+    failures = 0 if table else _run_all(comparisons, workers, accept or (), cluster)
     _print_tables(comparisons, out, table)
     if failures:
         _log(f"{failures} runs failed; ledger.jsonl states the reasons, and the same command tries them again")
@@ -70,7 +74,7 @@ def _read_comparisons(
     ]
 
 
-def _run_all(comparisons: Comparisons, workers: int, accept: Collection[str]) -> int:
+def _run_all(comparisons: Comparisons, workers: int, accept: Collection[str], cluster: str | None) -> int:
     """Returns how many runs failed."""
     from brainct.compare.campaign import compare as do_runs
     from brainct.compare.ledger import LEDGER
@@ -78,7 +82,7 @@ def _run_all(comparisons: Comparisons, workers: int, accept: Collection[str]) ->
     failures = 0
     for folder, comparison in comparisons:
         try:
-            failures += do_runs(comparison, folder, workers, accept, _log)
+            failures += do_runs(comparison, folder, workers, accept, _log, cluster)
         except KeyboardInterrupt:
             _log(f"stopped; finished runs are in {folder / LEDGER}, and the same command resumes from there")
             raise typer.Exit(130) from None

@@ -82,7 +82,7 @@ def index(
     if path is None or file is None or file.kind != "dicom" or file.root is None:
         raise Refused("`brainct data index` is for a site file of `kind: dicom`: name one")
     table = out or file.index or path.parent / "series.csv"
-    tree = tree_headers(file.root)
+    tree = tree_headers(file.root, file.cache)
     found = series_of(tree.headers, file.series)
     edited = edited_choices(table)
     write_series_table(table, found, edited)
@@ -95,3 +95,43 @@ def index(
         print(f"  unreadable: {refusal}")
     if file.index is None:
         print(f"Add `index: {table.name}` to the site file; runs then read the table.")
+
+
+@app.command()
+def check(
+    site_file: SiteFileArgument = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for check.json and contact_sheet.png.")] = None,
+    size: Size = 96,
+    dims: Dims = 2,
+) -> None:
+    """Check all scans of a site: PASS, WARN or FAIL with reasons; exit code 1 on FAIL.
+
+    What is printed names scans, and the contact sheet shows them: both stay at the site. check.json names nobody.
+    """
+    from brainct.ct.contact_sheet import save_sheet
+    from brainct.ct.scan_check import NAMED, as_json, worst
+    from brainct.ct.site_check import check_site
+    from brainct.ct.site_config import read_site_file
+    from brainct.errors import Refused
+    from brainct.kit.check_page import print_results
+    from brainct.kit.verdict import CheckResult
+    from brainct.site.data import site_file_of
+
+    path = site_file or site_file_of(None)
+    if path is None:
+        raise Refused("`brainct data check` needs a site file: name one, or set BRAINCT_SITE")
+    lines, sheet = check_site(read_site_file(path), size, dims)
+    print_results([CheckResult(line.subject, line.status, line.message) for line in lines])
+    for line in lines:
+        for name in line.scans[:NAMED]:
+            print(f"  {line.subject}: {name}")
+        if len(line.scans) > NAMED:
+            print(f"  {line.subject}: and {len(line.scans) - NAMED} more")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (out / "check.json").write_text(as_json(lines))
+        if sheet is not None:
+            save_sheet(sheet, out / "contact_sheet.png")
+            print(f"{out / 'contact_sheet.png'}: look at it; it shows patients and stays at the site")
+    if worst(lines) == "FAIL":
+        raise typer.Exit(1)

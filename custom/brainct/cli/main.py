@@ -11,6 +11,8 @@ from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
+from brainct.cli.metrics import metrics
+from brainct.cli.paper import paper
 from brainct.cli.predict import predict
 from brainct.cli.privacy import privacy
 from brainct.cli.rehearse import rehearse
@@ -33,8 +35,10 @@ COMMANDS = (
     barriers,
     report,
     privacy,
+    metrics,
     backup,
     restore,
+    paper,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -51,8 +55,17 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+WINDOWS = (
+    "brainct: this is Windows, where FLARE's start scripts and brainct's file locks do not work; run it on Linux, or "
+    "in WSL 2 on this machine (`wsl --install`)"
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a refusal or an error of the system prints one line and exits with code 2."""
+    if sys.platform == "win32":
+        print(WINDOWS, file=sys.stderr)
+        sys.exit(2)
     try:
         app(args=list(arguments) if arguments is not None else None)
     except Refused as error:

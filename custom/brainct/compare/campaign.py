@@ -32,12 +32,18 @@ OPEN_FEDERATIONS = 2
 
 
 def compare(
-    comparison: Comparison, folder: Path, workers: int = 1, accept: Collection[str] = (), log: Log = print
+    comparison: Comparison,
+    folder: Path,
+    workers: int = 1,
+    accept: Collection[str] = (),
+    log: Log = print,
+    cluster: str | None = None,
 ) -> int:
     """Do the runs of a comparison that the ledger in this folder lacks; returns how many runs failed.
 
     workers: runs at a time, each in a process with one thread. accept: beginnings of code hashes whose rows count as
-    done although the code has changed. A run that failed in an earlier call is tried again.
+    done although the code has changed. cluster: where Dask does the runs, see `cluster.client_of`; None for processes
+    of this machine. A run that failed in an earlier call is tried again.
     """
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
@@ -46,7 +52,14 @@ def compare(
     before = read_rows(path)
     ended = EndedRuns((row for row in before if row.status == "done"), accept)
     _log_start(comparison, ended, log)
-    Campaign(comparison, path, workers, ended, log, len(before))()
+    campaign = Campaign(comparison, path, workers, ended, log, len(before))
+    if cluster is None:
+        campaign()
+    else:
+        from brainct.compare.cluster import client_of, do_runs
+
+        with client_of(cluster, workers, log) as client:
+            do_runs(campaign, client)
     return sum(row.status == "failed" for run in planned_runs(comparison, ended) if (row := ended(run)))
 
 
@@ -67,7 +80,10 @@ def _log_start(comparison: Comparison, ended: EndedRuns, log: Log) -> None:
 
 @dataclass
 class Campaign:
-    """Starts the runs that are left, so many at a time. lines: rows of the ledger before the first of them."""
+    """Starts the runs that are left, so many at a time. lines: rows of the ledger before the first of them.
+
+    tried: keys of the runs that were started.
+    """
 
     comparison: Comparison
     path: Path
@@ -77,7 +93,7 @@ class Campaign:
     lines: int
     _busy: dict[int, tuple[BaseProcess, PlannedRun, float]] = field(default_factory=dict)
     _opened: dict[tuple[object, ...], Mapping[str, Dataset]] = field(default_factory=dict)
-    _tried: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
     _seconds: float = 0.0
     _work: float = 0.0
 
@@ -93,7 +109,7 @@ class Campaign:
                 process.join()
 
     def _do_all(self, interrupted: Callable[[], bool]) -> None:
-        while (run := next(iter(self._left()), None)) or self._busy:
+        while (run := next(iter(self.left()), None)) or self._busy:
             if interrupted():
                 raise KeyboardInterrupt
             if run is None or len(self._busy) == self.workers:
@@ -101,12 +117,13 @@ class Campaign:
             else:
                 self._start(run)
 
-    def _left(self) -> list[PlannedRun]:
+    def left(self) -> list[PlannedRun]:
+        """The runs that are known so far and were not started."""
         runs = planned_runs(self.comparison, self.ended)
-        return [run for run in runs if run.key not in self._tried and not self.ended(run)]
+        return [run for run in runs if run.key not in self.tried and not self.ended(run)]
 
     def _start(self, run: PlannedRun) -> None:
-        self._tried.add(run.key)
+        self.tried.add(run.key)
         opened = self._open(run)
         if opened is None:
             return
@@ -147,13 +164,16 @@ class Campaign:
         return next((row for row in read_rows(self.path)[self.lines :] if row.key == run.key), None)
 
     def _add_failure(self, run: PlannedRun, reason: str) -> None:
-        row = failed_row(run, reason)
+        self.add(run, failed_row(run, reason))
+
+    def add(self, run: PlannedRun, row: RunRow) -> None:
+        """Write the row of a run that has ended into the ledger, and say so."""
         append_row(self.path, row)
         self._report(run, row)
 
     def _report(self, run: PlannedRun, row: RunRow) -> None:
         self.ended.add(row)
-        left = self._left()
+        left = self.left()
         mean = row.mean()
         name = row.measure.title
         result = f"{name} {mean:.3f}" if mean is not None else f"failed: {row.error}" if row.error else f"no {name}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import torch
@@ -15,6 +16,17 @@ def one_thread() -> None:
     """
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def same_bits_on_a_gpu() -> None:
+    """Have CUDA's libraries compute the same bits each time on the same GPU, also where another way would be faster.
+
+    An operation without such a way warns by name. CPU and GPU differ in the last bits, as two kinds of GPU do.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def generator(seed: int, *words: str | int) -> np.random.Generator:

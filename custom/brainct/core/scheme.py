@@ -55,9 +55,10 @@ ClientState = Mapping[str, Any]
 Capability = Literal["secure_aggregation", "update_noise", "private_training"]
 """What a site's policy may demand of a scheme: that nobody sees a single site's update; that a site clips its update
 and adds noise before it leaves; that it trains with DP-SGD."""
-Need = Literal["network", "images", "samples", "labels", "public"]
+Need = Literal["network", "images", "samples", "labels", "public", "columns"]
 """What a scheme may need of a workload: a layered torch model with named parts; channels whose brightness can be
-normalised; raw inputs of a fold, for models that are no network; a 0/1 label for each output; a public set."""
+normalised; raw inputs of a fold, for models that are no network; a 0/1 label for each output; a public set; inputs
+whose columns are variables of a causal graph."""
 P = ParamSpec("P")
 
 
@@ -103,6 +104,11 @@ def every(asked: int) -> int:
     return asked
 
 
+def as_delivered(task: Task, learner: Learner, client_state: ClientState) -> Weights:
+    """The delivered model, which a site uses unless the scheme personalises it."""
+    return task.weights
+
+
 @dataclass(frozen=True)
 class Scheme:
     """One aggregation scheme, closed over its hyper-parameters; the module describes its functions.
@@ -134,7 +140,7 @@ class Scheme:
     model: Callable[[Memory], Weights]
     quorum: Callable[[int], int] = majority
     expects: Callable[[Task, Report], Weights] = lambda task, report: task.weights
-    personalise: Callable[[Task, Learner, ClientState], Weights] = lambda task, learner, client_state: task.weights
+    personalise: Callable[[Task, Learner, ClientState], Weights] = as_delivered
     adapt_input: Callable[[Task, Learner, ClientState], Learner] = lambda task, learner, client_state: learner
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
     public: bool = False
@@ -181,6 +187,7 @@ class About:
     aggregation is possible if the server needs only a sum of what sites send; noise on updates if a site sends an
     update of its task's weights and, besides it, nothing but counts; private training if only `Learner.fit` reads the
     training scans.
+    needs_all_rounds: if a run of the scheme may not end before its last round the reason, as such a clause; else empty.
     """
 
     paper: str
@@ -192,6 +199,7 @@ class About:
     lost_site: str = "left out of the round's mean"
     privacy: str = "as `fedavg`"
     blocks: Mapping[Capability, str] = field(default_factory=dict)
+    needs_all_rounds: str = ""
 
 
 class Factory(Generic[P]):
@@ -221,11 +229,7 @@ class Factory(Generic[P]):
 
 def registered(about: About) -> Callable[[Callable[P, Scheme]], Factory[P]]:
     """Make a function that returns a scheme its factory; the types in its signature state the arguments' ranges."""
-
-    def factory(make: Callable[P, Scheme]) -> Factory[P]:
-        return Factory(make, about)
-
-    return factory
+    return lambda make: Factory(make, about)
 
 
 def arguments_schema(factory: Factory[...]) -> dict[str, Any]:

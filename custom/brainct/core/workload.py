@@ -68,6 +68,7 @@ class Workload(ABC):
     and of a model's quality, {"scores": {output: ...}}. disclosures, parts: the same as rows of the list of everything
     that leaves, and what the parts in braces stand for. score_keys: what a policy may round, noise or withhold.
     headlines: the few numbers by which models are compared, the first one first, each with its title.
+    lower_is_better: the names of those headlines of which a lower number is better.
     """
 
     name: ClassVar[str]
@@ -79,6 +80,7 @@ class Workload(ABC):
     parts: ClassVar[Mapping[str, str]] = {}
     score_keys: ClassVar[ScoreKeys]
     headlines: ClassVar[Mapping[str, str]]
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def outputs(self, choices: Any) -> tuple[str, ...]:

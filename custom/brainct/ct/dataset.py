@@ -1,4 +1,4 @@
-"""Opens a site's scans: reads them, splits them into folds, and checks the folds; writes nothing decoded to disk."""
+"""Opens a site's scans: reads them, splits them into folds, and checks the folds."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainct.core.determinism import same_bits_on_a_gpu
+from brainct.ct.cache import fold_images
 from brainct.ct.folds import strata
 from brainct.ct.partition import PUBLIC, partition_scans
 from brainct.ct.public import public_of, public_phantom_of
@@ -86,12 +88,19 @@ def every_scan(
 
 
 def device_of(choice: str) -> str:
-    """The torch device of a site file's `device`: cuda or cpu for `auto`; Refused if this machine does not have it."""
+    """The torch device of a site file's `device`; Refused if this machine does not have it.
+
+    For `auto` the GPU with the most free memory, since other sites may train on the same machine; else the CPU. The GPU
+    is then told to compute the same bits each time.
+    """
     if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+        choice = f"cuda:{free.index(max(free))}" if free else "cpu"
     number = int(choice.partition(":")[2] or 0)
     if choice != "cpu" and number >= torch.cuda.device_count():
         raise Refused(f"`device`: {choice}, but torch sees {torch.cuda.device_count()} CUDA devices: set cpu or auto")
+    if choice != "cpu":
+        same_bits_on_a_gpu()
     return choice
 
 
@@ -137,7 +146,7 @@ def _images(scans: Scans, folds: Mapping[str, Ints], set_aside: Ints) -> dict[tu
     } | {COMMON: set_aside}
     if len(folds) > 1:
         return shared_views(scans.images, sets)
-    return {key: scans.images[which] for key, which in sets.items()}
+    return {key: fold_images(scans.images, which, scans.folder) for key, which in sets.items()}
 
 
 def _of_site(images: Mapping[tuple[str, str], Tensor], site: str) -> dict[str, Tensor]:

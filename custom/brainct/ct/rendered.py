@@ -42,7 +42,7 @@ class ScanFacts:
 class Rendered:
     """images (N, C, H, W[, D]), thumbnails (N, ..., 32, 32) and facts of the N scans of `kept`, indices of the listing.
 
-    failed: why scans could not be read, by index.
+    failed: why scans could not be read, by index. folder: of the cache that holds them, if any.
     """
 
     images: Tensor
@@ -50,6 +50,7 @@ class Rendered:
     facts: tuple[ScanFacts, ...]
     kept: tuple[int, ...]
     failed: dict[int, str]
+    folder: Path | None = None
 
 
 def render_all(

@@ -3,21 +3,24 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brainct.ct.cache import duplicate_pairs
+from brainct.ct.cache import rendered as rendered_or_cached
 from brainct.ct.preprocess import Pixels
 from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
-from brainct.ct.rendered import check_failed, render_all, rendered
+from brainct.ct.rendered import check_failed, rendered
 from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
-from brainct.ct.split import Ints, duplicate_threshold, join_groups, near_duplicates
+from brainct.ct.split import Ints, duplicate_threshold, join_groups
 from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 
@@ -35,7 +38,8 @@ class Scans:
 
     images: (N, C, H, W[, D]). labels: (N, F). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
     pairs: near duplicates. given: the fold that the manifest gives each scan. names: as in error messages.
-    patients: (N,) numbers of the patients, see `_patient_numbers`. studies: (N,) numbers of the studies.
+    patients: (N,) numbers of the patients, see `_patient_numbers`. studies: (N,) numbers of the studies. folder: of the
+    cache that holds the images, if any.
     """
 
     images: Tensor
@@ -48,13 +52,14 @@ class Scans:
     names: tuple[str, ...]
     patients: Ints | None = None
     studies: Ints | None = None
+    folder: Path | None = None
 
 
 def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
     file = file.for_job(job)
     entries, notes = list_scans(file, dims)
-    found = render_all(entries, file, size, dims)
+    found = rendered_or_cached(entries, file, size, dims)
     notes += check_failed(found, file)
     entries, facts = [entries[at] for at in found.kept], found.facts
     digests = [bytes.fromhex(each.digest) for each in facts]
@@ -65,7 +70,7 @@ def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> S
     in_hu = Counter(each.hu for each in facts)
     _check_heads(said[EMPTY], in_hu[True])
     patients = [entry.patient for entry in entries]
-    pairs = near_duplicates(found.thumbnails, duplicate_threshold(patients))
+    pairs = duplicate_pairs(found, duplicate_threshold(patients))
     groups = join_groups(pairs, patients)
     notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(said.items())]
     return Scans(
@@ -76,9 +81,10 @@ def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> S
         pairs=pairs,
         given=tuple(entry.fold for entry in entries),
         notes=(*notes, *_contradictions(digests, labels), *_notes(in_hu, None in patients, groups)),
-        names=tuple(map(_name, entries)),
+        names=tuple(map(scan_name, entries)),
         patients=_patient_numbers(patients),
         studies=_study_numbers(entries),
+        folder=found.folder,
     )
 
 
@@ -154,7 +160,7 @@ def draw_studies(file: SiteFile, site: str, size: int, scanner: "Scanner | None"
     )
 
 
-def _name(entry: ScanEntry) -> str:
+def scan_name(entry: ScanEntry) -> str:
     return entry.name if entry.slice is None else f"{entry.name}#{entry.slice}"
 
 

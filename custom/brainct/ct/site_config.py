@@ -40,6 +40,7 @@ KINDS_OF_KEY = {
     "series": ("dicom",),
     "partition": ON_DISK,
     "public": ON_DISK,
+    "cache": ON_DISK,
     "pictures": ON_DISK,
     "gantry_tilt": VOLUMES,
     "nifti_axes": VOLUMES,
@@ -56,7 +57,7 @@ class SiteFile(SiteChoices):
     windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm. pictures: whether a report made on
     this machine may show single scans; scans of the phantom may always be shown. gantry_tilt, nifti_axes: see
     ct.read.choices. index: the table of series that `brainct data index` writes. series: see SeriesRule.
-    masks, mask_values: see ct.read.published.masks.
+    masks, mask_values: see ct.read.published.masks. cache: a folder for decoded scans.
     on_unreadable, unreadable_share: whether scans that cannot be read are left out, up to this share.
     """
 
@@ -83,6 +84,7 @@ class SiteFile(SiteChoices):
     nifti_axes: str | None = None
     on_unreadable: Literal["refuse", "skip"] = "refuse"
     unreadable_share: Share = 0.05
+    cache: Path | None = None
     pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
 
@@ -183,7 +185,7 @@ def _absolute_root(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {**given, **{key: str(path.resolve().parent / _expanded(at, path.name)) for key, at in paths.items()}}
 
 
-PATHS = ("root", "index")
+PATHS = ("root", "index", "cache")
 
 
 def _expanded(root: str, name: str) -> str:

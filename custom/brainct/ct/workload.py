@@ -38,6 +38,7 @@ class CtWorkload(Workload):
     parts = PARTS
     score_keys = SCORE_KEYS
     headlines = HEADLINES
+    lower_is_better = frozenset({"brier"})
 
     def outputs(self, choices: CtChoices) -> tuple[str, ...]:
         """The findings of the job; also those of studies, if it pools slices."""

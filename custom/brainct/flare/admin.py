@@ -40,8 +40,12 @@ LOST = (NoConnection, SessionClosed, InternalError, RuntimeError)
 """What FLARE's session raises when the server is gone."""
 
 
+SILENT_SECONDS = 60.0
+"""Seconds for which a server may be too busy to answer before it counts as lost."""
+
+
 class ServerLost(Refused):
-    """The server stopped answering while a job was followed."""
+    """The server no longer answers whoever follows a job."""
 
 
 @dataclass
@@ -177,13 +181,19 @@ def _losing_the_server(job: str) -> Iterator[None]:
 
 def _follow(session: Session, job: str, log: Callable[[str], None]) -> Mapping[str, Any]:
     """Log each new line of the run from the server's log, and what the job waits for; return its last meta."""
-    logged, waits = 0, ""
+    logged, waits, heard = 0, "", time.monotonic()
     while True:
-        meta = ended_meta(session, job)
-        lines = _lines(session, job)
-        if not (lines or meta) and (words := _waits_for(session, job)) != waits:
+        try:
+            meta, lines = ended_meta(session, job), _lines(session, job)
+            words = "" if lines or meta else _waits_for(session, job)
+            heard = time.monotonic()
+        except LOST:
+            if time.monotonic() - heard > SILENT_SECONDS:
+                raise
+            meta, lines, words = None, [], f"the server does not answer; trying for {SILENT_SECONDS:.0f} s"
+        if words and words != waits:
             log(words)
-            waits = words
+        waits = words
         for line in lines[logged:]:
             log(line)
         logged = max(logged, len(lines))

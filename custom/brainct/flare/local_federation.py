@@ -15,6 +15,7 @@ import psutil
 import yaml
 from nvflare.fuel.flare_api.flare_api import Session
 
+from brainct.core.names import check_path, listing
 from brainct.errors import Refused
 from brainct.flare.admin import JOB_POLL_SECONDS, session_of
 from brainct.flare.processes import VARIABLE, end_processes, marked_processes
@@ -128,6 +129,7 @@ class Federation:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         kit = self.kits[name]
+        check_path(kit, f"the kit of {name}")
         marks = {**self._extra, VARIABLE: f"{self.mark}:{name}"}
         with (kit / "console.txt").open("ab") as console:
             return subprocess.Popen(
@@ -147,7 +149,7 @@ class Federation:
             while missing := wanted - {client.name for client in session.get_system_info().client_info}:
                 self._refuse_dead()
                 if time.monotonic() > until:
-                    raise Refused(f"{', '.join(sorted(missing))} did not reach the server within {timeout:.0f} s")
+                    raise Refused(f"{listing(missing)} did not reach the server within {timeout:.0f} s")
                 time.sleep(JOB_POLL_SECONDS)
 
     def _refuse_dead(self) -> None:

@@ -44,7 +44,7 @@ def poc_project(admin: str, sites: Sequence[str], folder: Path, policy: Path = P
         "host_names": ["localhost"],
     }
     builders: list[dict[str, Any]] = [
-        {"path": f"{__name__}.{PolicyBuilder.__name__}", "args": {"policy": str(policy.resolve())}},
+        {"path": f"{__name__}.{PolicyBuilder.__name__}", "args": {"policy": str(policy)}},
         {"path": "nvflare.lighter.impl.workspace.WorkspaceBuilder"},
         {"path": "nvflare.lighter.impl.static_file.StaticFileBuilder", "args": {"config_folder": "config"}},
         {"path": "nvflare.lighter.impl.cert.CertBuilder"},

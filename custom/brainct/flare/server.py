@@ -19,9 +19,10 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.core import serialization
-from brainct.core.names import run_name
+from brainct.core.names import check_path, run_name
 from brainct.errors import Refused
 from brainct.flare import logs, messages, simulator_patch, statistics
+from brainct.flare.simulator import stopped, words_of
 from brainct.job.config import plan_of
 from brainct.kit.formats import check_format
 from brainct.protocol.requests import Request, request_to_plain
@@ -77,6 +78,7 @@ class Rounds(Controller):  # type: ignore[misc]
             self.system_panic(f"brainct: {error}", fl_ctx)
 
     def _run(self) -> None:
+        check_path(self._run_dir(), "the workspace")
         plan, folder = plan_of(self._choices, "the job"), self._run_dir() / "brainct"
         name = self._resume or self.fl_ctx.get_job_id()
         kit = Path(self.engine.get_workspace().get_root_dir())
@@ -88,6 +90,8 @@ class Rounds(Controller):  # type: ignore[misc]
         record = RecordWriter(folder, plan, plan.build(), backend, states=states, resumed=resumed)
         self._record = record
         sites = [client.name for client in self.engine.get_clients()]
+        words = words_of("JOB", sorted(sites))
+        simulator_patch.say_at_interrupt(lambda: stopped(record.closed, plan.rounds, kit.parent, words))
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
         Run(plan, sites, self._exchange, record, name=name, secret=secret, **how)()

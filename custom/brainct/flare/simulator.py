@@ -13,6 +13,7 @@ import psutil
 from brainct.core import json_file
 from brainct.core.names import check_path, site_names
 from brainct.errors import Refused
+from brainct.flare.simulator_patch import STOPPED
 from brainct.job import folders
 from brainct.run import checkpoint
 from brainct.run.run_record import read_record
@@ -27,8 +28,6 @@ CHECKPOINT = Path("server") / "brainct" / "runs" / RUN
 """Where a run's checkpoint is in the workspace."""
 
 ALLOWED = "class_allow_list"
-STOPPED = 130
-"""Exit code after Ctrl-C."""
 
 
 def make_workspace(folder: Path) -> None:
@@ -86,8 +85,7 @@ def simulate(
         except KeyboardInterrupt:
             _end(process.pid)
             process.wait()
-            named = f"--sites {len(sites)}" if list(sites) == site_names(len(sites)) else f"--names {','.join(sites)}"
-            print(f"\n{left_over(workspace, f'{shown or job} {named}')}", file=sys.stderr)
+            print(f"\n{left_over(workspace, words_of(shown or str(job), sites))}", file=sys.stderr)
             return STOPPED
 
 
@@ -105,11 +103,24 @@ def left_over(workspace: Path, words: str) -> str:
     try:
         record = checkpoint.load(workspace / CHECKPOINT, RUN).record
     except Refused:
-        return "stopped before the first round; nothing is lost"
+        return stopped(0, 0, workspace, words)
     if read_record(workspace / RESULTS / "record.json").finished:
         return f"stopped after the last round; the results are in {workspace / RESULTS}"
-    closed, rounds = len(record.rounds), record.plan["rounds"]
+    return stopped(len(record.rounds), record.plan["rounds"], workspace, words)
+
+
+def stopped(closed: int, rounds: int, workspace: Path, words: str) -> str:
+    """The line of a run that was stopped after so many of its rounds."""
+    if not closed:
+        return "stopped before the first round; nothing is lost"
     return (
         f"stopped; {closed} of {rounds} rounds are closed in {workspace / CHECKPOINT}: "
         f"`brainct simulate {words} --workspace {workspace} --resume` continues"
+    )
+
+
+def words_of(job: str, sites: Sequence[str]) -> str:
+    """The words of the command for this job and these sites."""
+    return (
+        f"{job} --sites {len(sites)}" if list(sites) == site_names(len(sites)) else f"{job} --names {','.join(sites)}"
     )

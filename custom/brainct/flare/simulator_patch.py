@@ -1,17 +1,39 @@
-"""Fixes a race in FLARE 2.9's simulator, in the process that starts the sites."""
+"""Fixes for FLARE 2.9's simulator, in the process that starts the sites: a race, long sleeps, and Ctrl-C."""
 
+import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 RUNNER = "nvflare.private.fed.app.simulator.simulator_runner"
+DEPLOYER = "nvflare.private.fed.app.deployer.simulator_deployer"
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 
 
 def patch_simulator() -> None:
-    """Give each thread that starts a site its own context; does nothing without a simulator in this process."""
+    """Fix the race and the sleeps; does nothing without a simulator in this process."""
     if module := sys.modules.get(RUNNER):
         module.SimulatorClientRunner.build_ctx = OwnContext()
+        module.__dict__["time"] = ShortNaps()
+
+
+def say_at_interrupt(left_over: Callable[[], str]) -> None:
+    """On Ctrl-C in FLARE's own command, print this line in place of a traceback; FLARE kills this process meanwhile."""
+    if RUNNER not in sys.modules:
+        return
+    deployer = sys.modules[DEPLOYER].SimulatorDeployer
+    real = deployer.close
+
+    def close(self: Any) -> None:
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            print(f"\n{left_over()}", file=sys.stderr, flush=True)
+            os._exit(STOPPED)
+        real(self)
+
+    deployer.close = close
 
 
 class OwnContext:

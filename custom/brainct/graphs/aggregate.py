@@ -16,8 +16,9 @@ def aggregate(kind: Aggregate, values: Sequence[float]) -> float:
     """Over the sites in the order of their names; 0 of no site."""
     if not values:
         return 0.0
-    found = {"sum": math.fsum, "min": min, "median": lambda each: len(each) * median(each)}[kind](values)
-    return round(float(found), DIGITS)
+    if kind == "min":
+        return round(min(values), DIGITS)
+    return round(math.fsum(values) if kind == "sum" else len(values) * median(values), DIGITS)
 
 
 def aggregated(

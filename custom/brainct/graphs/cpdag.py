@@ -123,9 +123,12 @@ def _rule(a: Graph, i: int, j: int) -> bool:
     apart = (a == 0) & (a.T == 0)
     middle = np.flatnonzero(beside_i & to_j)
     found = bool((to_i & apart[j]).any()) or bool((from_i & to_j).any())
-    found = found or any(apart[k, l] for k in middle for l in middle if k < l)
+    found = found or any(apart[k, other] for k in middle for other in middle if k < other)
     found = found or any(
-        a[k, l] and not a[l, k] and apart[k, j] for k in np.flatnonzero(beside_i) for l in middle if k != l
+        a[k, other] and not a[other, k] and apart[k, j]
+        for k in np.flatnonzero(beside_i)
+        for other in np.flatnonzero(to_j & ~apart[i])
+        if k != other
     )
     if found:
         a[j, i] = 0
@@ -144,7 +147,7 @@ def forbidden_of(tiers: Sequence[Sequence[int]], edges: Sequence[Sequence[int]],
 
 
 def without(graph: Graph, forbidden: NDArray[np.bool_]) -> tuple[Graph, list[tuple[int, int]]]:
-    """The graph with each i - j oriented of which one direction is forbidden; and the directed edges against the rule."""
+    """The graph with each i - j oriented of which one direction is forbidden; and the edges against the rule."""
     found = np.array(graph, np.int8)
     both = (found != 0) & (found.T != 0)
     found[both & forbidden & ~forbidden.T] = 0

@@ -1,6 +1,6 @@
 """One DAG over sites that differ: for each variable one shared mechanism, and the sites that have their own.
 
-The score of a DAG G and the deviating sites D_i of each variable, in nats (this project's combination of PERI and ORION):
+The score of a DAG G and the deviating sites D_i of each variable, in nats, this project's own:
 J = sum_i { l(shared_i) - pen_i + sum_{k in D_i} [ l({k}) - pen_i - log m ] }, l(S) = -N_S/2 (1 + log s2_S),
 pen_i = 1/2 (|pa_i| + 1) log N, and 1/2 log N more if offsets count as mechanism.
 """
@@ -146,7 +146,7 @@ def residuals(joint: Floats) -> Floats:
         found = np.linalg.solve(inner, right[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:
         return np.array([regression(one, family)[1] for one in joint])
-    return np.maximum(own - np.einsum("bi,bi->b", right, found), FLOOR * own)
+    return np.asarray(np.maximum(own - np.einsum("bi,bi->b", right, found), FLOOR * own))
 
 
 def families_of(dag: Graph) -> list[Family]:

@@ -72,7 +72,7 @@ class DescriptionLength:
 
     def _transformed(self, parent: int, kind: int) -> Floats:
         columns = BASIS[kind](self._x[:, parent])
-        return columns - columns.mean(0)
+        return np.asarray(columns - columns.mean(0))
 
     def _fit(self, family: Family) -> tuple[float, tuple[int, ...]]:
         """Bits, and each parent's transform."""

@@ -1,4 +1,4 @@
-"""Gaussian scores of families from a site's moments: BIC as `ges` and causal-learn compute it, coefficients, likelihoods.
+"""Gaussian scores of families from a site's moments: BIC as `ges` and causal-learn have it, and coefficients.
 
 A family (i, pa) is a variable with a set of parents, written as a tuple (i, *pa).
 """

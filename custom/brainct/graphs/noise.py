@@ -18,7 +18,7 @@ FACTOR = math.sqrt(2 * math.log(1.25 / DELTA))
 def clipped(rows: Floats) -> Floats:
     """(n, p) rows, centred and scaled by public numbers, none longer than R = 1.5 sqrt(p)."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows * np.minimum(1.0, radius(rows.shape[1]) / np.maximum(length, 1e-300))
+    return np.asarray(rows * np.minimum(1.0, radius(rows.shape[1]) / np.maximum(length, 1e-300)))
 
 
 def radius(p: int) -> float:

@@ -1,7 +1,7 @@
 """Sharing found by scalars: sites send their own coefficients once, then only how well the relayed ones fit.
 
-The server relays the coordinate-wise median of what the sites sent; a site replies with its log-likelihood under it; the
-sites that lose more than the penalty and log m are set apart, the others' mean is relayed, and so on.
+The server relays the coordinate-wise median of what the sites sent; a site replies with its log-likelihood under it;
+the sites that lose more than the penalty and log m are set apart, the others' mean is relayed, and so on.
 """
 
 import math

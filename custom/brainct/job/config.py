@@ -4,19 +4,33 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from brainct.core import serialization
-from brainct.core.scheme import Scheme
+from brainct.core.scheme import Scheme, as_delivered, names_in
 from brainct.core.sentences import sentences
 from brainct.core.workload import Workload
 from brainct.errors import Refused
 from brainct.job.workloads import workload_named
-from brainct.schemes import build
+from brainct.schemes import about, build
 from brainct.training.config import Choices, Fit
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
+
+
+class Selection(Choices):
+    """Whose round's model is the best, by the mean of a validation score over the sites, and whether a run ends early.
+
+    score: a headline of the workload; null for its first. patience: evaluations in which the score does not rise, after
+    which the run ends; null for never. gain: by how much a better score must be better. keep_best: write the model of
+    the best round, best.safetensors, beside the last one.
+    """
+
+    score: str | None = None
+    patience: int | None = Field(None, ge=1, le=10**6)
+    gain: float = Field(0.0, ge=0, le=10**6)
+    keep_best: bool = True
 
 
 class Plan(Choices):
@@ -27,7 +41,7 @@ class Plan(Choices):
     for none; the test folds are evaluated once, at the end. quorum: least number of replies that closes a round; null
     leaves it to the scheme, and a round that asks one site of several may then close empty. deadline: seconds after
     which a round closes with the replies that came. grace: seconds that it waits at most for stragglers once the quorum
-    is met, less for sites that are known to be quick: see run.inbox.Inbox.
+    is met, less for sites that are known to be quick: see run.inbox.Inbox. selection: null for no choice among rounds.
     """
 
     scheme: str
@@ -39,6 +53,13 @@ class Plan(Choices):
     quorum: int | None = Field(None, ge=1, le=10**6)
     deadline: float = Field(600.0, gt=0, le=LONGEST)
     grace: float = Field(60.0, ge=0, le=LONGEST)
+    selection: Selection | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # from all choices follow a job's digest and with it noise: those that came later are no choice while off
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key != "selection" or value is not None}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the class is made for the workload when a plan is read, so that pickle could not find it by name
@@ -77,6 +98,7 @@ def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
         plan = _class_of(choices.get("workload", "ct")).model_validate(dict(choices))
         scheme = plan.build()
         _check_offered(scheme, plan.kind)
+        _check_selection(plan, scheme)
         plan = plan.model_copy(update={"arguments": dict(scheme.arguments)})
         serialization.size(plan.model_dump())
         return plan
@@ -111,3 +133,35 @@ def _check_offered(scheme: Scheme, workload: Workload) -> None:
             f"scheme {scheme.name} needs {', '.join(lacking)}, which workload {workload.name} does not offer; "
             "choose another scheme"
         )
+
+
+def _check_selection(plan: Plan, scheme: Scheme) -> None:
+    """Refuse a selection that this scheme, workload or rhythm of evaluations can't serve."""
+    chosen = plan.selection
+    if chosen is None:
+        return
+    if not plan.evaluate_every:
+        raise Refused("selection needs validation scores, and evaluate_every is 0; set it to a number of rounds")
+    if chosen.score is not None and chosen.score not in plan.kind.headlines:
+        known = ", ".join(plan.kind.headlines)
+        raise Refused(
+            f"selection.score is {chosen.score!r:.80}, which {plan.workload} does not have; known are {known}"
+        )
+    names = names_in(scheme.name, scheme.arguments)
+    reasons = {name: about(name).needs_all_rounds for name in names if about(name).needs_all_rounds}
+    if chosen.patience is not None and reasons:
+        name, reason = next(iter(reasons.items()))
+        raise Refused(f"selection.patience: a run of {name} can't end early, because {reason}; leave patience out")
+    if chosen.keep_best and _personal(scheme):
+        raise Refused(
+            f"selection.keep_best: with {scheme.name} each site scores a model of its own, of which the server has no "
+            "copy; set keep_best to false"
+        )
+
+
+def _personal(scheme: Scheme) -> bool:
+    """Whether sites evaluate another model than the delivered one; a wrapper's sites do what those within it do."""
+    within = [value for value in scheme.arguments.values() if isinstance(value, Mapping) and "scheme" in value]
+    if within:
+        return any(_personal(build(one["scheme"], one.get("arguments", {}))) for one in within)
+    return scheme.personalise is not as_delivered

@@ -37,6 +37,11 @@ def _table(scheme: str, rounds: int = 20, epochs: int = 5, **more: Any) -> dict[
     return _row(scheme, rounds, fit, workload="table", outputs=["malignant"], **more)
 
 
+def _causal(scheme: str, rounds: int, **more: Any) -> dict[str, Any]:
+    """On data generated from a known graph, if a site has no site file."""
+    return {"scheme": scheme, "arguments": {}, "workload": "causal", "rounds": rounds, "seed": 1, **more}
+
+
 OWN_CHOICES: dict[str, dict[str, Any]] = {
     **{name: _row(scheme, **choices) for name, (scheme, choices) in {**ct.SHIPPED, **segment.SHIPPED}.items()},
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
@@ -44,6 +49,9 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "fednova": _row("fednova", fit=PLAIN),
     "fedsgd": _row("fedsgd", rounds=90, fit=PLAIN),
     "minibatch": _row("minibatch", rounds=90, fit=PLAIN),
+    "orion": _causal("orion", 60, demonstration="nonlinear"),
+    "peri": _causal("peri", 60),
+    "peri_environments": _causal("peri_environments", 2),
     "radon_fourier": _row(
         "radon", rounds=1, fit=PLAIN, network={"architecture": "cnn-fourier"}, arguments={"part": "head"}
     ),

@@ -8,6 +8,7 @@ from brainct.core.workload import Workload
 from brainct.errors import Refused, shown
 
 WORKLOADS = {
+    "causal": "brainct.causal.workload.CAUSAL",
     "ct": "brainct.ct.workload.CT",
     "segment": "brainct.segment.workload.SEGMENT",
     "table": "brainct.table.workload.TABLE",

@@ -80,3 +80,10 @@ def _validity(subject: str, certificate: x509.Certificate) -> CheckResult:
     if end - now < SOON:
         return CheckResult(subject, "WARN", f"{left}; ask the administrator to renew it (`brainct kits renew`)")
     return CheckResult(subject, "PASS", left)
+
+
+def certificate_ends(kit: Path) -> dict[str, tuple[str, datetime]]:
+    """Of each certificate in a kit, by file name: whose it is, and when it ends."""
+    files = [path for path in sorted((kit / "startup").iterdir()) if path.suffix == ".crt" or path.name == "rootCA.pem"]
+    found = {path.name: read_certificate(path) for path in files}
+    return {name: (common_name(each), each.not_valid_after_utc) for name, each in found.items()}

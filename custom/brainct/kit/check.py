@@ -1,10 +1,12 @@
 """The check of a startup kit before a run: every check in turn; changes nothing but the verdict file."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 
+from brainct.core.names import check_path
 from brainct.errors import Refused
 from brainct.kit.certificate_checks import check_certificate, check_server
 from brainct.kit.certificates import common_name, own_certificate
@@ -24,6 +26,7 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
     if kind not in ("server", "hospital"):
         raise Refused(f"{kit} is no kit of a server or hospital; wanted the folder that holds startup/ and local/")
     checks: dict[str, Callable[[], Iterator[CheckResult]]] = {
+        "path": lambda: _path(kit),
         "policy": lambda: check_policy(kit),
         "rights": lambda: check_rights(kit),
         "certificate": lambda: check_certificate(kit, kind),
@@ -38,6 +41,13 @@ def check_kit(kit: Path, required: str | None = None, connect: bool = True) -> l
         if connect:
             checks["server"] = lambda: check_server(kit)
     return [_name(kit, kind), *(result for subject, check in checks.items() for result in _results(subject, check))]
+
+
+def _path(kit: Path) -> Iterator[CheckResult]:
+    """Whether FLARE can start processes from where the kit and Python are."""
+    check_path(kit.resolve(), "the kit")
+    check_path(sys.executable, "Python")
+    yield CheckResult("path", "PASS", "FLARE can start processes in it")
 
 
 def _state(kit: Path) -> Iterator[CheckResult]:

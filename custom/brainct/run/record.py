@@ -14,11 +14,12 @@ from brainct.core.scheme import Memory, Scheme
 from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
-from brainct.job.config import Plan
-from brainct.run import checkpoint, model_file, progress
+from brainct.job.config import Plan, plan_of
+from brainct.run import checkpoint, model_file, progress, selection
 from brainct.run.checkpoint import State
 from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRecord, SiteDescription
 
+BEST = "best.safetensors"
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 
 
@@ -111,6 +112,23 @@ class RecordWriter:
         for site, found in scores.items():
             self._scalars(site, _named("valid", self._workload.headline(found)), number)
 
+    def keep_best(self, number: int, model: Weights, extra: Mapping[str, Any]) -> None:
+        """Write the model of the best round so far; a run that stops before its checkpoint evaluates it again."""
+        model_file.write_model(selection.best_file(self.states, number), model, self.record.plan, extra)
+
+    def _select(self) -> None:
+        """Note the choice among rounds, and put the best round's model beside the last one."""
+        plan = plan_of(self.record.plan, "the run's record")
+        if plan.selection is None:
+            return
+        found, sha256 = selection.standing(plan, self.record), ""
+        if found.best is not None and plan.selection.keep_best:
+            kept = selection.best_file(self.states, found.best)
+            serialization.write(self.folder / BEST, kept.read_bytes())
+            best = model_file.read_model(self.folder / BEST)
+            sha256 = model_file.model_sha256(best.weights, best.extra)
+        self.record.selection = selection.selected(plan, self.record, sha256)
+
     def checkpoint(self, memory: Memory) -> None:
         """Write what there is: first the checkpoint that a run can continue from, then the record for its readers."""
         self._tick()
@@ -123,6 +141,7 @@ class RecordWriter:
         self.record.test, self.record.model_bytes = dict(test), nbytes(model)
         self.record.model_sha256 = model_file.model_sha256(model, extra)
         self.record.participation = participation(self.record)
+        self._select()
         self._tick()
         for site, found in test.items():
             self._scalars(site, _named("test", self._workload.headline(found)), self.record.plan["rounds"])

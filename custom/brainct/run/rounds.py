@@ -12,7 +12,7 @@ from brainct.core.scheme import Memory, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
-from brainct.run import checkpoint, roll_call
+from brainct.run import checkpoint, roll_call, selection
 from brainct.run.exchange import FOLLOW_UP, ExchangeResult, Exchanges, Transport
 from brainct.run.record import RecordWriter
 
@@ -78,7 +78,12 @@ class Run:
     def _rounds(self, memory: Memory) -> Weights:
         for number in range(self.record.closed, self.plan.rounds):
             self._validate(memory, number - 1)
+            if selection.stops(self.plan, self.record.record):
+                self.log(f"the run ends after {number} of {self.plan.rounds} rounds: the score rises no more")
+                break
             memory = self._round(memory, number)
+        if self.plan.selection:
+            self._validate(memory, self.record.closed - 1)
         if not any(row.reported for row in self.record.rounds):
             raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
@@ -124,7 +129,12 @@ class Run:
         due = every and number >= 0 and number % every == every - 1 and not rounds[number].validation
         if due and self.record.has_fold("valid"):
             self.record.evaluated(number, self._evaluate(memory, number, "valid"))
+            keep = self.plan.selection is not None and self.plan.selection.keep_best
+            if keep and selection.standing(self.plan, self.record.record).best == number:
+                self.record.keep_best(number, self.scheme.model(memory), self._extra(memory))
             self.record.checkpoint(memory)
+            if keep:
+                selection.forget_others(self.record.states, self.plan, self.record.record)
 
     def _evaluate(self, memory: Memory, number: int, fold: str) -> dict[str, Any]:
         return self.exchanges.evaluate(number, fold, Task(self.scheme.model(memory), self.scheme.extra(memory)))

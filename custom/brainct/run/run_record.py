@@ -72,6 +72,23 @@ class Resumption(_Part):
     package: str = ""
 
 
+class Selected(_Part):
+    """The choice among rounds by the sites' validation scores, where the job has a `selection`.
+
+    score: its name. round: the best one, from 0; null where no site sent a score. value: the mean over `sites`, as they
+    sent it. score_forms: by site whose policy does not send exact scores, how it sends them. stopped_after: the round
+    after which the run ended early, null where it did not. model_sha256: of best.safetensors; empty, it is not kept.
+    """
+
+    score: str
+    round: int | None = None
+    value: float | None = None
+    sites: Sequence[str] = ()
+    score_forms: Mapping[str, str] = {}
+    stopped_after: int | None = None
+    model_sha256: str = ""
+
+
 class Participation(_Part):
     """One site over the run. asked, took_part: numbers of rounds. lost: by round, why its report did not take part."""
 
@@ -114,6 +131,7 @@ class RunRecord(_Part):
     model_sha256: str = ""
     model_bytes: int = Field(0, ge=0)
     participation: Mapping[str, Participation] = {}
+    selection: Selected | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -3,37 +3,66 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from brainct.core.names import listing
 from brainct.run.record import participation
-from brainct.run.run_record import RunRecord
+from brainct.run.run_record import FILE, Participation, RunRecord
 
+FORMS = {"rounded": "rounded", "noised": "noised", "never": "withheld"}
 SHOWN = 2
 """Headline numbers of the workload in the table."""
+MOST_ROWS, FIRST_ROWS = 32, 8
+"""Sites that the table lists; of more it lists the first few."""
 
 
 def last_lines(record: RunRecord, folder: Path) -> str:
     """The table, the folder of the results and the model's hash."""
-    return f"{table(record)}\n\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+    return f"{table(record)}\n{chosen(record)}\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+
+
+def chosen(record: RunRecord) -> str:
+    """What the sites' validation scores decided, in a line; empty for a job without a selection."""
+    found = record.selection
+    if found is None:
+        return ""
+    title = record.workload.headlines.get(found.score, found.score)
+    if found.round is None:
+        return f"no site sent a validation {title}: no round is the best, and none ended the run\n"
+    words = f"best validation {title} {found.value:.3f} after round {found.round} (mean over {len(found.sites)} sites)"
+    if found.model_sha256:
+        words += f", its model in best.safetensors (sha256 {found.model_sha256})"
+    if found.stopped_after is not None:
+        words += f"; the run ended after round {found.stopped_after}, as the score rose no more"
+    if found.score_forms:
+        by_form = {FORMS[form]: [site for site, one in found.score_forms.items() if one == form] for form in FORMS}
+        forms = ", ".join(f"{form} by {listing(sites)}" for form, sites in by_form.items() if sites)
+        words += f"; by policy, scores were {forms}"
+    return words + "\n"
 
 
 def table(record: RunRecord) -> str:
-    """A line for each site; below it, a line for each reason for which a site missed rounds."""
+    """A line for each site, or for the first of many; then a line for each reason for which rounds were missed."""
     headlines = dict(list(record.workload.headlines.items())[:SHOWN])
-    rows, missed = [("site", "samples (train/test)", *headlines.values(), "rounds")], []
-    for site, part in participation(record).items():
+    rows, parts = [("site", "samples (train/test)", *headlines.values(), "rounds")], participation(record)
+    for site in list(parts)[: len(parts) if len(parts) <= MOST_ROWS else FIRST_ROWS]:
+        part = parts[site]
         folds = "/".join(str(record.samples(site, fold)) for fold in ("train", "test"))
         took = f"{part.took_part} of {part.asked}"
         rows.append((site, folds, *_numbers(record, site, headlines), took))
-        missed += _missed(site, part.lost)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *missed])
+    more = len(parts) - len(rows) + 1
+    others = [f"... and {more} more; all {len(parts)} sites are in {FILE}"] * (more > 0)
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *others, *_missed(parts)])
 
 
-def _missed(site: str, lost: Mapping[str, str]) -> list[str]:
-    rounds: dict[str, list[str]] = {}
-    for number, reason in lost.items():
-        rounds.setdefault(reason, []).append(number)
-    return [f"{site} missed round {', '.join(numbers)}: {reason}" for reason, numbers in rounds.items()]
+def _missed(parts: Mapping[str, Participation]) -> list[str]:
+    """Sites that missed the same rounds for the same reason share a line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for site, part in parts.items():
+        for reason in dict.fromkeys(part.lost.values()):
+            numbers = ", ".join(number for number, other in part.lost.items() if other == reason)
+            alike.setdefault((numbers, reason), []).append(site)
+    return [f"{listing(whose)} missed round {numbers}: {reason}" for (numbers, reason), whose in alike.items()]
 
 
 def _numbers(record: RunRecord, site: str, names: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from brainct.core import masking, serialization
 from brainct.core.learner import Learner
+from brainct.core.names import listing
 from brainct.core.report_check import check_report
 from brainct.core.scheme import ClientState, Report, Task
 from brainct.errors import Declined
@@ -76,8 +77,8 @@ def _members(
 def _check_fixed(task: Task, members: Sequence[str], client_state: ClientState) -> None:
     """Refuse a sum over other sites than the run's first, and a count of reports other than this site's own."""
     if members != client_state.get("members", members):
-        was = ", ".join(client_state["members"])
-        raise Declined(f"the server asks for a sum over {', '.join(members)}; `members` is fixed to {was}")
+        was = listing(client_state["members"])
+        raise Declined(f"the server asks for a sum over {listing(members)}; `members` is fixed to {was}")
     sums = client_state.get("opened", 0)
     if task.extra.get("arrived", sums) != sums:
         raise Declined(f"the server says that {task.extra['arrived']} reports arrived; this site knows of {sums} sums")

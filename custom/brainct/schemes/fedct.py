@@ -78,10 +78,9 @@ def fedct(
         ballot.columns(model.outputs)
         if unknown := sorted(set(kinds) - set(sites)):
             raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
-        if model.given:
-            raise Refused("fedct: only labels travel, sites begin with the seeded weights; omit the start model")
-        if model.public < 1:
-            raise Refused("fedct: the public set has no scans; give every site the same public scans")
+        if model.given or model.public < 1:
+            start = "only labels travel; omit the start model"
+            raise Refused(f"fedct: {start if model.given else 'the public set has no scans; give every site the same'}")
         said = {"round": -1, "told": dict.fromkeys(sites, -1), "consensus": {}}
         return {"weights": model.weights, "seed": seed, "scans": model.public, **said}
 

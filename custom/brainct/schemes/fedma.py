@@ -23,6 +23,7 @@ from brainct.schemes._layer_matching import chain_in, global_network, matched, r
 from brainct.schemes._sequential import chain_of
 
 ABOUT = About(
+    needs_all_rounds="its layers are matched one after the other over a whole pass",
     paper="Wang et al., ICLR 2020, Algorithm 1",
     family="matching",
     summary="Layer by layer, the server finds the units of different sites that do the same, and averages those.",

@@ -18,6 +18,7 @@ from brainct.errors import Declined, Refused
 from brainct.schemes._gram import matrices, shape_for, solve_head
 
 ABOUT = About(
+    needs_all_rounds="its head is solved from one exchange, and later rounds only wait for sites that missed it",
     paper="Hoerl, Kennard, Technometrics 1970; He et al., CVPR 2025 (AFL)",
     family="one round",
     summary="One exchange of sums over the scans' features gives the best last layer of a fixed network.",

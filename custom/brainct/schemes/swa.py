@@ -17,6 +17,7 @@ from brainct.errors import Refused
 from brainct.schemes.fedavg import fedavg
 
 ABOUT = About(
+    needs_all_rounds="its mean is over the run's last rounds",
     paper="Izmailov et al., UAI 2018; Caldarola, Caputo, Ciccone, ECCV 2022",
     family="wrappers",
     summary="The delivered model is the mean of the inner scheme's models after the last rounds.",

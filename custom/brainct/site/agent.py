@@ -21,7 +21,7 @@ from brainct.protocol.requests import DescribeRequest, EvaluateRequest, ModelReq
 from brainct.protocol.terms import check_round, check_shared, check_terms, terms_of
 from brainct.security.disclosures import check_reply
 from brainct.site.data import OpenedData, Opener, open_data
-from brainct.site.learners import Learners
+from brainct.site.learners import Learners, Prepared
 from brainct.site.redaction import Redaction
 from brainct.site.state_store import StateStore
 
@@ -33,7 +33,8 @@ class SiteAgent(Agent):
     site_file: see `site.data.site_file_of`. opener: opens the site's data, see `site.data.open_data`. redact: a failure
     leaves as one constant sentence and its reason stays in the site's log; false in a rehearsal alone. startup: the
     folder of that name in the site's kit, which proves to the other sites who it is. privacy: the site's privacy.json,
-    for how it must train. reused: a run's name may come again, as the simulator's do.
+    for how it must train. reused: a run's name may come again, as the simulator's do. prepared: shared with other sites
+    of the process.
 
     At the roll call the site fixes the run's terms on its own disk. Afterwards it replies to the requests of that run
     alone, to each once: a request that comes again, because its reply was lost on the way, gets the same bytes.
@@ -49,11 +50,12 @@ class SiteAgent(Agent):
         startup: Path | None = None,
         privacy: Path | None = None,
         reused: bool = False,
+        prepared: Prepared | None = None,
     ):
         self.site, self.state, self._reused = site, StateStore(site, client_state), reused or not redact
         self._redaction = Redaction(site, redact)
         self._plan, self.data = KnownPlan(f"{site}: the job"), OpenedData(site, site_file, opener)
-        self._learners = Learners(self.state, startup, privacy, secrets=redact)
+        self._learners = Learners(self.state, startup, privacy, secrets=redact, prepared=prepared or Prepared())
         one_thread()
 
     def reply(self, request: Request) -> Reply:
@@ -69,7 +71,7 @@ class SiteAgent(Agent):
             return self._redaction.failure(f"{self.site} failed: {type(error).__name__}: {error}")
 
     def _reply(self, request: Request) -> Reply:
-        if why := self.state.closed(request.run):
+        if why := self.state.closed(request.run, isinstance(request, DescribeRequest) and request.new):
             raise Declined(f"{self.site} does not continue run {request.run}: {why}; begin a new run")
         plan, scheme = self._plan.of(request.plan)
         asked = terms_of(plan, request.sites)
@@ -142,7 +144,7 @@ class SiteAgent(Agent):
     def _train(self, request: TrainRequest, plan: Plan, scheme: Scheme) -> Update:
         run, number, step = request.run, request.round, str(request.step)
         kept = self.state.kept(run)
-        given = kept["answers"] if number == kept["round"] else {}
+        given = self.state.answers(run) if number == kept["round"] else {}
         if step in given and given[step]["order"] == request.digest:
             return Update(**given[step]["answer"])
         if number < kept["round"] or step in given or "1" in given:

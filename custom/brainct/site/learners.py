@@ -18,6 +18,20 @@ from brainct.site.state_store import StateStore
 SECRET = "BRAINCT_SECRET"
 
 
+class Prepared:
+    """What a workload prepares once for a job, such as its network; sites of one process may share it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, Any] | None = None
+
+    def of(self, plan: Plan) -> Any:
+        """What this plan's workload prepares."""
+        key = json.dumps([plan.workload, plan.seed, plan.model_dump(include=set(plan.kind.choices.model_fields))])
+        if self._last is None or self._last[0] != key:
+            self._last = (key, plan.kind.prepare(plan, plan.seed))
+        return self._last[1]
+
+
 class Learners:
     """Makes learners for one site.
 
@@ -25,11 +39,12 @@ class Learners:
     privacy: the site's privacy.json. secrets: whether the site has secrets of its own; false in a rehearsal.
     """
 
-    def __init__(self, state: StateStore, startup: Path | None, privacy: Path | None, secrets: bool):
-        self._state, self._secrets = state, secrets
+    def __init__(
+        self, state: StateStore, startup: Path | None, privacy: Path | None, secrets: bool, prepared: Prepared
+    ):
+        self._state, self._secrets, self._prepared = state, secrets, prepared
         self._identity = functools.cache(functools.partial(identity_in, startup))
         self._policy = reply_filter_if_any(privacy, state.site)
-        self._prepared: tuple[str, Any] | None = None
         self._digest: tuple[Plan, str] | None = None
 
     def learner(self, plan: Plan, data: Any, request: ModelRequest) -> Learner:
@@ -38,7 +53,7 @@ class Learners:
         always = self._policy is not None and self._policy.policy.scores.noise is not None
         named = (self._credentials(plan, request), private, always, request.shared)
         context = Context(plan.seed, plan.rounds, self._state.site, request.round, *named)
-        return plan.kind.learner(plan, data, context, self._prepared_for(plan))
+        return plan.kind.learner(plan, data, context, self._prepared.of(plan))
 
     def _credentials(self, plan: Plan, request: ModelRequest) -> SiteCredentials:
         secret = os.environ.get(SECRET) or (None if self._secrets else "")
@@ -50,9 +65,3 @@ class Learners:
         if self._digest is None or self._digest[0] is not plan:
             self._digest = (plan, digest_of(plan))
         return self._digest[1]
-
-    def _prepared_for(self, plan: Plan) -> Any:
-        key = json.dumps([plan.workload, plan.seed, plan.model_dump(include=set(plan.kind.choices.model_fields))])
-        if self._prepared is None or self._prepared[0] != key:
-            self._prepared = (key, plan.kind.prepare(plan, plan.seed))
-        return self._prepared[1]

@@ -15,7 +15,8 @@ NOTHING: Mapping[str, Any] = {"client_state": {}, "round": -1, "answers": {}}
 """Of a run in which the site has replied in no round yet; answers: of that round, by step, each with its request's
 digest."""
 
-CLOSED = ".closed.json"
+CLOSED, RESTORED = ".closed.json", "restored.json"
+"""In a run's folder: the site takes no further part. In the folder of all runs: it lacks those after a backup."""
 
 
 def close_runs(folder: Path, site: str, backup: str) -> int:
@@ -26,14 +27,20 @@ def close_runs(folder: Path, site: str, backup: str) -> int:
     runs = sorted(path for path in folder.glob("*") if path.is_dir())
     for run in runs:
         serialization.write(run / f"{site}{CLOSED}", json.dumps({"backup": backup}).encode(), private=True)
+    serialization.write(folder / RESTORED, json.dumps({"backup": backup}).encode(), private=True)
     return len(runs)
+
+
+def _without_answers(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in kept.items() if key != "answers"}
 
 
 class StateStore:
     """The files of one site below a folder that outlives the process; below it one folder for each run.
 
     All of them are readable by their owner alone. The last run's client state is held in memory as well, as long as the
-    file is the one that it was read from or written to.
+    file is the one that it was read from or written to; its replies are not, since each is as large as the model and a
+    process may train a thousand sites.
     """
 
     def __init__(self, site: str, folder: Path):
@@ -47,19 +54,21 @@ class StateStore:
             yield
 
     def kept(self, run: str) -> Mapping[str, Any]:
-        """The client state of a run, the last round in which the site replied, and its replies in it by step."""
+        """The client state of a run, and the last round in which the site replied."""
         now = self._written(run)
         if self._held[0] != (run, now):
-            self._held = (
-                (run, now),
-                {**NOTHING, **serialization.load(self._file(run, ".safetensors"))} if now else NOTHING,
-            )
+            self._held = ((run, now), _without_answers(self._stored(run) if now else NOTHING))
         return self._held[1]
+
+    def answers(self, run: str) -> Mapping[str, Any]:
+        """The site's replies in that round, by step, each with its request's digest."""
+        found: Mapping[str, Any] = self._stored(run)["answers"] if self._written(run) else {}
+        return found
 
     def store(self, run: str, kept: Mapping[str, Any]) -> None:
         """Replace what `kept` gives, in one step."""
         serialization.write(self._file(run, ".safetensors"), serialization.pack(kept), private=True)
-        self._held = ((run, self._written(run)), kept)
+        self._held = ((run, self._written(run)), _without_answers(kept))
 
     def terms(self, run: str) -> dict[str, Any] | None:
         """The run's terms, as the site fixed them at the roll call; None before."""
@@ -85,10 +94,14 @@ class StateStore:
         """Replace what `scores` gives."""
         self._write(self._file(run, ".scores.json"), scores)
 
-    def closed(self, run: str) -> str:
-        """Why the site takes no further part in a run, in a clause; empty if it does."""
-        found = self._read(self._file(run, CLOSED)) or {}
-        return f"its state of this run was restored from a backup of {found['backup']}" if found else ""
+    def closed(self, run: str, new: bool) -> str:
+        """Why the site takes no further part in a run, in a clause; empty if it does. new: the run begins now."""
+        found = self._read(self._file(run, CLOSED))
+        if found is None and not new and self.terms(run) is None:
+            found = self._read(self.folder / RESTORED)
+        return (
+            f"its state was restored from a backup of {found['backup']}, before the run's last round" if found else ""
+        )
 
     def run_secret(self, run: str) -> bytes:
         """32 bytes from the machine's own randomness, drawn once in a run."""
@@ -103,6 +116,9 @@ class StateStore:
         for suffix in (".safetensors", ".terms.json", ".shared.json", ".scores.json", ".secret"):
             self._file(run, suffix).unlink(missing_ok=True)
         self._held = (None, NOTHING)
+
+    def _stored(self, run: str) -> Mapping[str, Any]:
+        return {**NOTHING, **serialization.load(self._file(run, ".safetensors"))}
 
     def _written(self, run: str) -> tuple[int, ...]:
         """Identifies the file of a run's client state: another process may replace it; () for none."""

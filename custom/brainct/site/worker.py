@@ -20,6 +20,7 @@ from brainct.protocol.agent import Agent
 from brainct.security.policy_file import filtered
 from brainct.site.agent import SiteAgent
 from brainct.site.data import Opener, SharedOpener
+from brainct.site.learners import Prepared
 from brainct.site.redaction import LOG, Redaction
 
 Log = Callable[[str], None]
@@ -141,9 +142,11 @@ def agents(
     startup: Path | None = None,
     privacy: Path | None = None,
 ) -> dict[str, SiteAgent]:
-    """An agent for each site; by default a data set that is partitioned among several of them is opened once."""
-    opener = opener or SharedOpener()
-    return {site: SiteAgent(site, client_state, site_file, opener, redact, startup, privacy) for site in sites}
+    """An agent for each site, with one network among them; by default a data set that is partitioned among several of
+    them is opened once."""
+    opener, prepared = opener or SharedOpener(), Prepared()
+    named = (client_state, site_file, opener, redact, startup, privacy)
+    return {site: SiteAgent(site, *named, prepared=prepared) for site in sites}
 
 
 def behind_policy(rehearsed: Mapping[str, SiteAgent]) -> Mapping[str, Agent]:

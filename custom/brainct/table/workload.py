@@ -34,6 +34,7 @@ class TableWorkload(Workload):
     disclosures = ROWS
     score_keys = SCORE_KEYS
     headlines = HEADLINES
+    lower_is_better = frozenset({"log_loss", "rmse"})
 
     def outputs(self, choices: TableChoices) -> tuple[str, ...]:
         """One, whose scores are over all outputs of the model."""

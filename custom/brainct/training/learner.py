@@ -86,7 +86,8 @@ class TorchLearner(Bound):
         with seeded(self.context) as order:
             for index, inputs, labels in batches(self.task, fold, self.batch_size, order, epochs, steps):
                 share = None if shares is None else shares[index].to(self.data.device)
-                loss = self.task.loss(self._logits(inputs.to(self.data.device)), labels.to(self.data.device), share)
+                logits = self._training_logits(inputs.to(self.data.device))
+                loss = self.task.loss(logits, labels.to(self.data.device), share)
                 losses.append(loss.detach())
                 descent.step(loss)
         return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
@@ -112,7 +113,8 @@ class TorchLearner(Bound):
         def gradients(index: Tensor, rng: np.random.Generator) -> Tensor:
             inputs, labels = self.task.augmented(fold.inputs[index], fold.labels[index], rng)
             sent = inputs.to(self.data.device), labels.to(self.data.device)
-            return sample_gradients(self.task.loss, self.network, descent.moving, self.network_input, *sent)
+            with self._precision():
+                return sample_gradients(self.task.loss, self.network, descent.moving, self.network_input, *sent)
 
         self.network.train()
         units = fold.units, self.batch_size
@@ -141,7 +143,7 @@ class TorchLearner(Bound):
         total = 0.0
         for inputs, labels in in_order(fold, self.batch_size, self.data.device):
             share = self.task.terms(labels) / known
-            loss = self.task.loss(self._logits(inputs), labels, None) * share
+            loss = self.task.loss(self._training_logits(inputs), labels, None) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         gradient = {name: value.grad.cpu() for name, value in self.network.named_parameters() if value.grad is not None}
@@ -222,6 +224,15 @@ class TorchLearner(Bound):
     def _logits(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.network(channels_last(self.network_input(inputs)))
         return logits
+
+    def _training_logits(self, inputs: Tensor) -> Tensor:
+        """In the job's precision; the loss is float32 in any."""
+        with self._precision():
+            return self._logits(inputs).float()
+
+    def _precision(self) -> torch.autocast:
+        kind = torch.device(self.data.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.task.fit.precision == "bfloat16")
 
     def _load(self, weights: Weights) -> None:
         state = self.network.state_dict()

@@ -35,7 +35,7 @@ def dicom_tree(file: SiteFile, root: Path, dims: int) -> Listing:
 
 def find_series(file: SiteFile, root: Path) -> tuple[list[Series], list[str]]:
     """Every series below root, chosen by the site's table if there is one, else by the rule; and notes."""
-    tree = tree_headers(root)
+    tree = tree_headers(root, file.cache)
     if tree.unreadable and file.on_unreadable == "refuse":
         names = "\n- ".join(list(tree.unreadable.values())[:20])
         raise Refused(f"{len(tree.unreadable)} files cannot be read\n- {names}")

@@ -70,19 +70,30 @@ class TreeHeaders:
     unreadable: dict[str, str]
 
 
-def tree_headers(root: Path) -> TreeHeaders:
-    """Read the headers of every DICOM file below root; DICOMDIR and what is no DICOM are set aside and counted."""
+def tree_headers(root: Path, cache: Path | None = None) -> TreeHeaders:
+    """Read the headers of every DICOM file below root; DICOMDIR and what is no DICOM are set aside and counted.
+
+    cache: a folder for what was read before.
+    """
+    from brainct.ct.read.header_cache import load_headers, save_headers, state_of
+
+    known, now = load_headers(cache, root), {}
     paths = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
     found, counts, unreadable = [], Counter[str](), {}
     for path in with_bar(sorted(paths), len(paths), "headers"):
         name = path.relative_to(root).as_posix()
         try:
-            header = None if is_companion(path) else _header(path, name, root)
+            state = state_of(path)
+            same = name in known and known[name][0] == state
+            header = known[name][1] if same else None if is_companion(path) else _header(path, name, root)
         except Refused as refusal:
             unreadable[name] = str(refusal)
             continue
+        now[name] = (state, header)
         counts["other"] += header is None
         found += [] if header is None else [header]
+    if now != known:
+        save_headers(cache, root, now)
     return TreeHeaders(tuple(found), counts["other"], unreadable)
 
 

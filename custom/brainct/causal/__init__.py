@@ -1,0 +1,1 @@
+"""The third workload: a table whose columns are the variables of a causal graph, searched over all sites together."""

@@ -1,0 +1,61 @@
+"""One picture of a site's scans, to be looked at by people of the site; it shows patients and stays there."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from brainct.ct.folds import FINDINGS
+from brainct.ct.read.label_table import ANY, Labels
+
+TILE, GAP, LINE = 128, 6, 14
+MOST = 60
+COLUMNS = 10
+
+
+def draw_sheet(images: Tensor, labels: Labels, numbers: Sequence[int], title: str) -> Image.Image:
+    """Up to 60 scans (N, C, H, W[, D]) as tiles with number and findings, the first channel; a volume's middle slice.
+
+    numbers: what is written at each tile. Colours: red with `any`, green without, grey unknown.
+    """
+    count = min(len(images), MOST)
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, rows * (TILE + LINE + GAP) + GAP + LINE + 4), "#101010")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, 3), title, fill="white")
+    for at in range(count):
+        left, top = GAP + at % columns * (TILE + GAP), LINE + 6 + at // columns * (TILE + LINE + GAP)
+        sheet.paste(_tile(images[at]), (left, top))
+        pen.text((left, top + TILE), f"{numbers[at]} {_words(labels[at])}", fill=_colour(labels[at, ANY]))
+    return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write the picture, readable by its owner only."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        sheet.save(file, format="PNG")
+
+
+def spread(count: int, most: int = MOST) -> list[int]:
+    """Up to `most` of `count` indices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def _tile(image: Tensor) -> Image.Image:
+    first = image[0]
+    grey = (first if first.ndim == 2 else first[:, :, first.shape[2] // 2]).numpy()
+    return Image.fromarray((grey * 255).astype(np.uint8)).resize((TILE, TILE), Image.Resampling.BILINEAR)
+
+
+def _words(labels: Labels) -> str:
+    short = [name[:3] + name[5:6] for name in FINDINGS[:ANY]]
+    found = [word for word, label in zip(short, labels, strict=False) if label == 1]
+    return " ".join(found) or {1.0: "any", 0.0: "none"}.get(float(labels[ANY]), "?")
+
+
+def _colour(label: float) -> str:
+    return {1.0: "#ff8080", 0.0: "#80d080"}.get(float(label), "#a0a0a0")

@@ -1,0 +1,1 @@
+"""What a monitoring system reads: numbers of runs, sites and certificates; changes nothing."""
