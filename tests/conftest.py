@@ -25,8 +25,16 @@ from brainct.training.learner import TorchLearner
 ROOT = Path(__file__).parent.parent
 TINY = {"architecture": "cnn", "size": 32, "options": {"widths": [8, 8]}}
 CHAIN = {"architecture": "vgg-small", "size": 32, "options": {"widths": [8, 8], "hidden": 16}}
+UNET = {"size": 32, "options": {"widths": [4, 8]}}
 FOURIER = {"architecture": "cnn-fourier", "size": 32, "options": {"widths": [8, 8], "fourier": 1}}
-NETWORK_FOR = {"fedma": CHAIN, "radon_fourier": FOURIER}
+NETWORK_FOR = {
+    "fedma": CHAIN,
+    "radon_fourier": FOURIER,
+    "ct_neighbours": {**TINY, "channels": 9},
+    "ct_volumes": {**TINY, "dims": 3},
+    "segment_fedavg": UNET,
+    "segment_feddc": UNET,
+}
 """The tiny network of schemes and jobs that refuse the common one."""
 PUBLIC = 10
 """Scans of the tiny public set."""

@@ -59,7 +59,7 @@ def test_each_pass_uses_every_scan_once():
     learner = tiny_learner(tiny_plan(fit={"batch_size": 3}))
     fold = learner.data.folds["train"]
     order = np.random.default_rng(0)
-    seen = torch.cat([images for _, images in batches(learner.task, fold, 3, order, 2, None)])
+    seen = torch.cat([images for _, images, _ in batches(learner.task, fold, 3, order, 2, None)])
     for index in range(8):
         assert (seen == fold.inputs[index]).flatten(1).all(1).sum() == 2
 

@@ -145,7 +145,9 @@ def test_the_batchnorms_that_monai_keeps_in_a_groupnorm_resnet18_are_caught_and_
 
 
 def test_no_network_with_a_batchnorm_leaves_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = Network(lambda channels, dims: nn.Sequential(nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6)), lambda options: 3)
+    bad = Network(
+        lambda channels, dims, outputs: nn.Sequential(nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6)), lambda options: 3
+    )
     monkeypatch.setitem(networks.NETWORKS, "bad", bad)
     with pytest.raises(Refused, match=r"bad has 1 BatchNorm layers \(1\)"):
         build("bad")

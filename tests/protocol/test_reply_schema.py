@@ -52,15 +52,15 @@ def taken(read, answer, what="round 3"):
 @QUIET
 @given(answer=STRANGE)
 def test_a_description_of_any_shape_is_used_or_refused(answer):
-    found = taken(partial(described, CT), answer).replies
+    found = taken(partial(described, CT, choices=CT.choices()), answer).replies
     check_package(found) if found.get("b", {}).get("package") == fingerprint() else None
-    taken(lambda site, one: described(CT, site, one, needed=("public", "kept")), answer)
+    taken(lambda site, one: described(CT, site, one, CT.choices(), needed=("public", "kept")), answer)
 
 
 @QUIET
 @given(answer=STRANGE)
 def test_scores_of_any_shape_are_used_or_refused(answer):
-    taken(partial(scored, CT), answer)
+    taken(partial(scored, CT, choices=CT.choices()), answer)
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +96,18 @@ def test_a_report_of_any_shape_is_used_or_refused_under_every_scheme(asked, data
 def test_the_readers_take_an_honest_answer(asked):
     weights, read = asked["fedavg"]
     assert taken(read, {**HONEST, "weights": weights}).replies["b"].examples == 8
-    assert taken(partial(described, CT), HONEST).replies["b"]["kept"] == KEPT
+    assert taken(partial(described, CT, choices=CT.choices()), HONEST).replies["b"]["kept"] == KEPT
 
 
 @pytest.mark.parametrize("about", [[1], 1, None, "x", True, [["kind", "phantom"]], {"kind": DEEP}])
 def test_a_roll_call_that_is_no_table(about):
-    inbox = taken(partial(described, CT), {"about": about}, "the roll call")
+    inbox = taken(partial(described, CT, choices=CT.choices()), {"about": about}, "the roll call")
     assert inbox.lost["b"].startswith(ATTACKS["roll call of another shape"].line)
 
 
 @pytest.mark.parametrize("answer", [None, [1], 7, "text", {"error": DEEP}, {"error": 10**5000}, {"exchange": DEEP}])
 def test_an_answer_that_is_none_costs_that_site_and_nobody_else(answer):
-    inbox = taken(partial(described, CT), answer)
+    inbox = taken(partial(described, CT, choices=CT.choices()), answer)
     inbox.accept("a", HONEST)
     assert list(inbox.close()) == ["a"]
 

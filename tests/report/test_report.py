@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from brainct.cli import main
+from brainct.ct.folds import FINDINGS
 from brainct.ct.model import network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import SiteFile
@@ -18,7 +19,7 @@ from brainct.pages import wording
 from brainct.report.build import report
 from brainct.report.ct.pooling import pool_bins
 from brainct.report.readable_record import Bin
-from brainct.report.saliency import ANY, may_show_scans, saliency_map
+from brainct.report.saliency import may_show_scans, saliency_map
 from brainct.report.tolerant import number, text
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, tiny_plan
@@ -296,7 +297,7 @@ def check_saliency(name, dims):
     assert heat.shape == tuple(image.shape[1:])
     assert heat.min() >= 0
     assert heat.max() in (0.0, 1.0)
-    assert ANY == 5
+    assert FINDINGS.index("any") == 5
 
 
 def test_pooled_bins_keep_scans_positives_and_the_sum_of_probabilities():

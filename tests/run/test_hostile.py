@@ -177,21 +177,23 @@ def test_honest_training_stays_far_below_the_limit(tmp_path):
 
 
 def test_an_honest_description_and_honest_scores_are_used():
-    assert described(CT, "b", {"about": ABOUT}) == ABOUT
+    assert described(CT, "b", {"about": ABOUT}, CT.choices()) == ABOUT
     check = {"verdict": "PASS", "time": "2026-01-02T03:04:05+00:00", "package": PACKAGE}
-    assert described(CT, "b", {"about": {**ABOUT, "package": PACKAGE, "check": check}})["check"] == check
-    assert scored(CT, "b", {"scores": {"any": SCORE}})["any"]["auroc"] == 0.5
+    assert described(CT, "b", {"about": {**ABOUT, "package": PACKAGE, "check": check}}, CT.choices())["check"] == check
+    assert scored(CT, "b", {"scores": {"any": SCORE}}, CT.choices())["any"]["auroc"] == 0.5
 
 
 def test_a_description_that_names_patients():
     with pytest.raises(Refused) as refusal:
-        described(CT, "b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}})
+        described(
+            CT, "b", {"about": {**ABOUT, "folds": {"train": {**COUNTS, "positives": {"DOE^JANE": 1}}}}}, CT.choices()
+        )
     assert str(refusal.value).startswith(ATTACKS["patients in counts"].line)
 
 
 def test_scores_that_name_patients():
     with pytest.raises(Refused) as refusal:
-        scored(CT, "b", {"scores": {"DOE^JANE": SCORE}})
+        scored(CT, "b", {"scores": {"DOE^JANE": SCORE}}, CT.choices())
     assert str(refusal.value).startswith(ATTACKS["patients in scores"].line)
 
 
@@ -211,7 +213,7 @@ def test_scores_that_name_patients():
 )
 def test_more_descriptions_that_are_refused(about):
     with pytest.raises(Refused, match="b, the roll call: "):
-        described(CT, "b", {"about": about})
+        described(CT, "b", {"about": about}, CT.choices())
 
 
 class Evil:
@@ -377,10 +379,10 @@ def test_fedma_takes_counts_that_are_counts(labelled):
 
 def test_scores_without_those_of_any_and_notes_of_two_lines_are_refused():
     with pytest.raises(Refused, match="a, its scores: 1 keys or values are not allowed by the schema"):
-        scored(CT, "a", {"scores": {}})
+        scored(CT, "a", {"scores": {}}, CT.choices())
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": ["one line"]}
     kept = {"round": 3, "empty": False}
-    assert described(CT, "a", {"about": {**about, "kept": kept}})["kept"] == kept
+    assert described(CT, "a", {"about": {**about, "kept": kept}}, CT.choices())["kept"] == kept
     for note in ("two\nlines", "\x1b[2J"):
         with pytest.raises(Refused, match="a, the roll call: 1 keys or values"):
-            described(CT, "a", {"about": {**about, "notes": [note]}})
+            described(CT, "a", {"about": {**about, "notes": [note]}}, CT.choices())

@@ -41,5 +41,6 @@ def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").iterdir()), ids=lambda path: path.name)
 def test_every_job_folder_has_a_network_of_the_package_with_default_options(job):
     from brainct.ct.networks import NETWORKS
+    from brainct.segment.networks import NETWORKS as FOR_MASKS
 
-    assert allowed([*sorted(NETWORKS), "logistic", "mlp"], folders.read(job))
+    assert allowed([*sorted(NETWORKS), *sorted(FOR_MASKS), "logistic", "mlp"], folders.read(job))

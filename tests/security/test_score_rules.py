@@ -43,7 +43,7 @@ def told(rule, least=1, found=None, normals=none):
 def test_whatever_the_rule_the_server_can_read_it_and_the_list_has_a_row_for_it(rule, least):
     answer = {"scores": told(rule, least)}
     check_reply(answer)
-    assert set(scored(CT, "a", answer)) == set(evaluated())
+    assert set(scored(CT, "a", answer, CT.choices())) == set(evaluated())
 
 
 def test_exact_scores_leave_as_they_are_also_of_a_finding_that_nobody_has():
@@ -101,8 +101,8 @@ def test_counts_below_the_least_are_left_out_and_so_is_what_is_said_of_them():
     positives, negatives = {"any": 4, "subdural": 6, "epidural": 5}, {"any": 7, "subdural": 3, "epidural": 6}
     fold = {"scans": 11, "positives": positives, "negatives": negatives}
     about = {"folds": {"train": fold}, "notes": ["fold train (11 scans) has no positive scan of: epidural"]}
-    assert description_as(CT, 1, about, "terms") == {**about, "notes": [*about["notes"], "terms"]}
-    found = description_as(CT, 5, about, "terms")
+    assert description_as(CT, 1, about, "terms", CT.choices()) == {**about, "notes": [*about["notes"], "terms"]}
+    found = description_as(CT, 5, about, "terms", CT.choices())
     kept = {"scans": 11, "positives": {"epidural": 5}, "negatives": {"epidural": 6}}
     assert found == {"folds": {"train": kept}, "notes": ["terms"]}
     assert {place for place, _ in leaves(found)} == {

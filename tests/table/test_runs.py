@@ -127,6 +127,7 @@ def test_a_policy_of_noise_lets_no_exact_sums_leave(policy, tmp_path):
 
 
 def test_small_classes_are_withheld_together():
-    about = TABLE.describe(opened(table_plan())["site-1"])
-    assert TABLE.without_small(about, 10**4)["folds"]["train"]["classes"] == [None, None]
-    assert TABLE.without_small(about, 1) == about
+    plan = table_plan()
+    about = TABLE.describe(opened(plan)["site-1"])
+    assert TABLE.without_small(about, 10**4, plan)["folds"]["train"]["classes"] == [None, None]
+    assert TABLE.without_small(about, 1, plan) == about

@@ -19,7 +19,6 @@ from brainct.core.learner import Layer
 from brainct.core.weights import Weights, check_weights, difference
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_sites
-from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of, network_like
 from brainct.ct.site_config import read_site_file
@@ -30,7 +29,7 @@ from brainct.run.replay import Replay, open_run
 from brainct.security.credentials import offline
 from brainct.site.data import site_file_of
 from brainct.training.learner import TorchLearner
-from brainct.training.losses import masked_bce
+from brainct.training.losses import masked_bce, masked_choice
 from brainct.training.networks import described
 
 AT_ONCE = 64
@@ -51,7 +50,7 @@ class Subject:
         """The network's layers, in order."""
         first = next(iter(self.models.values()))
         return described(
-            network_like(ct_choices(self.plan).network, self.plan.seed, first),
+            network_like(ct_choices(self.plan).network, self.plan.seed, first, ct_choices(self.plan).findings),
             ct_choices(self.plan).network.architecture,
         ).layers
 
@@ -93,7 +92,7 @@ def models_of_files(files: Sequence[Path]) -> Subject:
 
 
 def _seeded(plan: Plan) -> Weights:
-    return model_of(ct_choices(plan).network, plan.seed, plan.rounds).weights
+    return model_of(ct_choices(plan).network, plan.seed, plan.rounds, ct_choices(plan).findings).weights
 
 
 def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choices: Choices) -> dict[str, Any]:
@@ -109,18 +108,20 @@ def measure_subject(subject: Subject, folds: Sequence[str], finding: str, choice
 def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
     """Mean binary cross-entropy over the labelled outputs of all sites' scans of a fold, adapted as each site does.
 
-    finding: one of FINDINGS, or `all` for all six outputs.
+    finding: one of the job's, or `all` for all outputs.
     """
     one_of("--fold", fold, ("train", "valid", "test"))
-    one_of("--finding", finding, ("all", *FINDINGS))
+    choices = ct_choices(subject.plan)
+    one_of("--finding", finding, ("all", *choices.findings))
     images = torch.cat([one.network_input(one.data.folds[fold].inputs) for one in subject.learners.values()])
     labels = torch.cat([one.data.folds[fold].labels for one in subject.learners.values()])
-    outputs = slice(None) if finding == "all" else slice(FINDINGS.index(finding), FINDINGS.index(finding) + 1)
+    at = 0 if finding == "all" else choices.findings.index(finding)
+    outputs = slice(None) if finding == "all" else slice(at, at + 1)
     if not labels[:, outputs].isfinite().any():
         raise Refused(f"fold {fold} of these sites has no scan with a label of {finding}; choose another fold")
     device = next(iter(subject.learners.values())).data.device
     network = (
-        network_like(ct_choices(subject.plan).network, subject.plan.seed, next(iter(subject.models.values())))
+        network_like(choices.network, subject.plan.seed, next(iter(subject.models.values())), choices.findings)
         .to(device)
         .eval()
     )
@@ -130,7 +131,8 @@ def loss_on(subject: Subject, fold: str, finding: str) -> Loss:
     def loss(weights: Weights) -> float:
         network.load_state_dict(dict(weights))
         logits = torch.cat([network(batch.to(device)).cpu() for batch in batches])
-        return float(masked_bce(logits[:, outputs].double(), known.double()))
+        loss_of = masked_choice if choices.single_choice and finding == "all" else masked_bce
+        return float(loss_of(logits[:, outputs].double(), known.double()))
 
     return loss
 
@@ -143,7 +145,7 @@ def _learners(plan: Plan, run: Replay) -> dict[str, TorchLearner]:
     """A learner for each of the run's sites on the first run's network, in the round after the last."""
     path, choices = site_file_of(None), ct_choices(plan)
     file = read_site_file(path) if path else None
-    found = open_sites(file, run.sites, choices.network.size, choices.network.dims)
+    found = open_sites(file, run.sites, choices.network.size, choices.network.dims, None, choices.wanted)
     for site, scans in found.items():
         run.check_fingerprint(site, scans.fingerprint)
     one_thread()

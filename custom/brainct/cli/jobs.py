@@ -11,14 +11,27 @@ JobsFolder = Annotated[Path, typer.Option(help="Folder of the job folders.")]
 
 
 @app.command()
-def render(folder: JobsFolder = Path("jobs")) -> None:
-    """Write all job folders from the registry of schemes and the table JOBS."""
+def render(
+    folder: JobsFolder = Path("jobs"),
+    dims: Annotated[
+        int | None, typer.Option(min=2, max=3, help="Samples of all jobs on scans: slices (2) or volumes (3).")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Edge of the samples in pixels.")] = None,
+) -> None:
+    """Write all job folders from the registry of schemes and the table JOBS.
+
+    With --dims or --size those on scans alone, in that shape: name another --folder than jobs, which stays as it is.
+    """
+    from brainct.errors import Refused
     from brainct.job import folders
 
-    written = folders.render(folder)
+    rows = folders.shaped(dims, size)
+    if rows is not folders.JOBS and folder.resolve() == Path("jobs").resolve():
+        raise Refused("jobs/ holds the jobs as they are shipped; name another folder for yours, such as --folder mine")
+    written = folders.render(folder, rows)
     for path in written:
         print(path)
-    print(f"{len(folders.JOBS)} jobs, {len(written)} files written")
+    print(f"{len(rows)} jobs, {len(written)} files written")
 
 
 @app.command()

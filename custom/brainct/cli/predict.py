@@ -11,6 +11,9 @@ from brainct.errors import Refused
 if TYPE_CHECKING:
     from torch import Tensor
 
+Table = tuple[Sequence[str], Sequence[Sequence[float]]]
+"""Names and a row of probabilities each."""
+
 UNTRAINED = {
     "local": "which leaves each model at its site",
     "fedct": "which delivers labels of the public set instead of a model",
@@ -30,7 +33,8 @@ def predict(
 ) -> None:
     """Write the probability of each finding for every scan of a site, whether it took part in the run or not.
 
-    No labels are needed. A scheme that adapts its input to the site, such as sitenorm, adapts it to all these scans.
+    No labels are needed. A job that pools slices also gives OUT.studies.csv, one row a study. A scheme that adapts its
+    input to the site, such as sitenorm, adapts it to all these scans.
     """
     import os
 
@@ -38,23 +42,30 @@ def predict(
         raise Refused(f"{out} exists already; name another file or remove it first")
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused(f"{out} can't be written: its folder does not exist, or you may not write to it")
-    names, found, notes = _predictions(model, site_file, site)
+    findings, names, found, notes, studies = _predictions(model, site_file, site)
     if failed := int((~found.isfinite()).any(1).sum()):
         raise Refused(f"{model.name} gives no finite probability for {failed} scans; nothing is written")
-    _write_table(out, names, found.tolist())
+    _write_table(out, findings, names, found.tolist())
+    if studies is not None:
+        by_study = out.with_name(f"{out.stem}.studies{out.suffix}")
+        _write_table(by_study, findings, *studies)
+        print(f"{len(studies[0])} studies: {by_study}")
     for note in notes:
         print(f"note: {note}")
     print(f"{len(names)} scans: {out}")
 
 
-def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequence[str], Tensor, Sequence[str]]":
-    """The scans' names, (N, 6) probabilities, and notes on the scans."""
+def _predictions(
+    file: Path, site_file: Path | None, site: str
+) -> "tuple[Sequence[str], Sequence[str], Tensor, Sequence[str], Table | None]":
+    """The job's findings, the scans' names, (N, F) probabilities, notes on the scans, and the studies' answers."""
     from brainct.core.learner import Learner
     from brainct.ct.config import ct_choices
     from brainct.ct.dataset import every_scan
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
     from brainct.ct.site_config import read_site_file
+    from brainct.ct.studies import by_name
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
@@ -70,25 +81,28 @@ def _predictions(file: Path, site_file: Path | None, site: str) -> "tuple[Sequen
     check_network(delivered.weights, choices, file.name)
     path = site_file or site_file_of(None)
     content = read_site_file(path) if path else None
-    names, scans = every_scan(content, site, choices.network.size, choices.network.dims)
+    names, scans = every_scan(content, site, choices.network.size, choices.network.dims, choices.wanted)
     CT.check(scans, choices, site)
     learner: Learner = learner_of(choices, scans, offline(plan, site, 0))
     with decoding(file.name, "its metadata does not fit its scheme", f"wanted {WANTED}"):
         learner = adapted(plan, delivered.task, learner)
-    return names, learner.predict(delivered.weights), scans.notes
+    found = learner.predict(delivered.weights)
+    studies = scans.folds["test"].studies
+    pooling = choices.scan.study
+    by_study = None if pooling is None or studies is None else by_name(names, studies.numpy(), found.numpy(), pooling)
+    return choices.findings, names, found, scans.notes, by_study
 
 
-def _write_table(out: Path, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+def _write_table(out: Path, findings: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
     import csv
     import io
 
     from brainct.core import serialization
     from brainct.core.spreadsheet import spreadsheet_cell
-    from brainct.ct.folds import FINDINGS
 
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["scan", *FINDINGS])
+    writer.writerow(["scan", *findings])
     for name, row in zip(names, rows, strict=True):
         writer.writerow([spreadsheet_cell(name), *(f"{value:.6f}" for value in row)])
     serialization.write(out, text.getvalue().encode("utf-8", "surrogateescape"))

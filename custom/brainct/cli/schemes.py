@@ -11,6 +11,7 @@ def schemes(
     name: Annotated[str, typer.Argument(help="One scheme, to be shown in full.")] = "",
     schema: Annotated[bool, typer.Option(help="Show the JSON schema of the scheme's arguments.")] = False,
     write: Annotated[bool, typer.Option(help="Write the generated pages of the docs instead.")] = False,
+    workload: Annotated[str, typer.Option(help="Say which schemes run on this workload, and why others do not.")] = "",
     docs: Annotated[Path, typer.Option(help="Folder of the docs.")] = Path("docs"),
 ) -> None:
     """List the schemes with the bytes to and from a site in a round, or show one of them."""
@@ -23,6 +24,12 @@ def schemes(
 
     if write:
         schemes_page.write_docs(docs)
+        return
+    if workload:
+        from brainct.catalogue.fitting import fitting
+
+        for one, verdict in fitting(workload).items():
+            print(f"{one}: {verdict}")
         return
     if name:
         factory = factory_of(name)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from brainct.compare.federation import HELD_OUT_SITE, Opened
 from brainct.compare.run_row import SCALARS
@@ -14,7 +15,7 @@ from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.replay import Replay, shared_of
 from brainct.security.credentials import offline
-from brainct.training.data import Dataset
+from brainct.training.data import Dataset, Fold
 from brainct.training.learner import TorchLearner
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -42,7 +43,9 @@ class Evaluation:
         """The workload's scores of each output."""
         learner, _ = next(iter(self._in_use.values()))
         assert isinstance(learner, TorchLearner)
-        return dict(learner.task.scores(*prediction))
+        labels, predictions = prediction
+        fold = Fold(torch.empty(len(labels), 0), torch.from_numpy(labels))
+        return dict(learner.task.scores(fold, predictions))
 
     def at_held_out_site(self, sites: Sequence[str]) -> dict[str, Any]:
         """Scores at the held-out site; if each site trained alone, the mean over the sites' own models."""

@@ -134,8 +134,24 @@ class Workload(ABC):
         """Refuse data without the public set that the scheme needs."""
         raise Refused(f"workload {self.name} has no public set; choose a scheme that needs none")
 
-    def without_small(self, description: Mapping[str, Any], least: int) -> dict[str, Any]:
-        """The description without counts of a class that has fewer than `least` samples."""
+    def description_of(self, choices: Any) -> type[BaseModel]:
+        """`description` for these choices, which may allow fewer keys."""
+        return self.description
+
+    def scores_of(self, choices: Any) -> type[BaseModel]:
+        """`scores` for these choices."""
+        return self.scores
+
+    def parts_of(self, choices: Any) -> Mapping[str, str]:
+        """`parts` for these choices."""
+        return self.parts
+
+    def exclusive(self, choices: Any) -> bool:
+        """Whether each sample belongs to one output alone, so that one output's count follows from the others'."""
+        return False
+
+    def without_small(self, description: Mapping[str, Any], least: int, choices: Any) -> dict[str, Any]:
+        """The description without counts of a class that has fewer than `least` samples, or from which such follow."""
         raise Declined(f"its privacy policy has a least_class, and workload {self.name} can't withhold small counts")
 
     def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: Any) -> dict[str, Any]:

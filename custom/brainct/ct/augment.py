@@ -75,6 +75,24 @@ def augmenter(a: Augmentation, dims: int) -> Augment:
     return augment
 
 
+def paired_augmenter(a: Augmentation, dims: int) -> Callable[[Tensor, Tensor, np.random.Generator], Any]:
+    """A function from (images, masks, generator) to new ones: masks (N, F, H, W[, D]) move as their images do.
+
+    Masks stay 0 and 1; one that is NaN, unknown, stays so. What a movement uncovers is in no mask.
+    """
+    images_alone = augmenter(Augmentation(False, 0.0, 0.0, 0.0, a.scanner), dims)
+
+    def augment(images: Tensor, masks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        _check(images, dims)
+        matrices = _movements(a, images.shape, rng)
+        unknown = masks.flatten(2).isnan().any(2)
+        moved = (_moved(masks.nan_to_num(0.0), matrices) >= 0.5).to(masks)
+        moved[unknown] = torch.nan
+        return images_alone(_moved(images, matrices).clamp_(0, 1), rng), moved
+
+    return augment
+
+
 def rand_scanner(strength: float) -> Any:
     """The scanner augmentation as a MONAI transform of a batch (N, C, H, W[, D]) in [0, 1]; strength in [0, 1].
 

@@ -68,7 +68,9 @@ def fold_images(images: Tensor, which: Ints, folder: Path | None) -> Tensor:
 
 def _key(entries: Sequence[ScanEntry], file: SiteFile, size: int, dims: int) -> str:
     """64 hex digits over the package, the choices that change a rendering, and each file's name, size and time."""
-    choices = (size, dims, file.windows, file.fov_mm, file.gantry_tilt, file.nifti_axes)
+    job = file.job
+    shown = job.windows_at(file.windows), job.fov_at(file.fov_mm), job.neighbours, job.steps
+    choices = (size, dims, *shown, file.gantry_tilt, file.nifti_axes)
     digest = hashlib.sha256(repr((fingerprint(), choices)).encode())
     known: dict[Path, list[tuple[str, int, int]]] = {}
     for entry in entries:

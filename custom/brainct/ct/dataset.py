@@ -10,14 +10,14 @@ from torch import Tensor
 
 from brainct.core.determinism import same_bits_on_a_gpu
 from brainct.ct.cache import fold_images
-from brainct.ct.folds import FINDINGS
+from brainct.ct.folds import strata
 from brainct.ct.partition import PUBLIC, partition_scans
 from brainct.ct.public import public_of, public_phantom_of
-from brainct.ct.read.label_table import ANY
 from brainct.ct.scans import Scans, draw_scans, read_scans
 from brainct.ct.shared_views import shared_views
 from brainct.ct.site_config import SiteFile
-from brainct.ct.split import Ints, split_folds
+from brainct.ct.split import Floats, Ints, split_folds
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.data import FOLDS, Dataset, Fold
 
@@ -25,52 +25,64 @@ COMMON = ("", "public")
 """The key of the images that a partition sets aside as public, among those by site and fold."""
 
 
-def open_site(file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2) -> Dataset:
+def open_site(
+    file: SiteFile | None, site: str, sites: Sequence[str], size: int = 96, dims: int = 2, job: Wanted = DEFAULT
+) -> Dataset:
     """The scans of one site; without a site file, the synthetic phantom.
 
     sites: all names of the federation, sorted; used only by `partition` in a simulation.
-    size: side of the images in pixels. dims: 2 slices, 3 volumes. Raises Refused, beginning with the site's name.
+    size: side of the images in pixels. dims: 2 slices, 3 volumes. job: what it wants of the scans. Raises Refused,
+    beginning with the site's name.
     """
-    return open_sites(file, sites, size, dims, only=site)[site]
+    return open_sites(file, sites, size, dims, site, job)[site]
 
 
 def open_sites(
-    file: SiteFile | None, sites: Sequence[str], size: int = 96, dims: int = 2, only: str | None = None
+    file: SiteFile | None,
+    sites: Sequence[str],
+    size: int = 96,
+    dims: int = 2,
+    only: str | None = None,
+    job: Wanted = DEFAULT,
 ) -> dict[str, Dataset]:
     """The data set of every site, with each image decoded once, for a simulation in one process. only: one site."""
     wanted = [only] if only is not None else list(sites)
     try:
         if file is None or file.kind == "phantom":
-            return {site: _phantom(file, site, size, dims) for site in wanted}
+            return {site: _phantom(file, site, size, dims, job) for site in wanted}
         device = device_of(file.device)
-        scans = read_scans(file, size, dims)
-        folds = {site: _fold_of_each(scans, file, site, sites) for site in wanted}
+        scans = read_scans(file, size, dims, job)
+        folds = {site: _fold_of_each(scans, file, site, sites, job) for site in wanted}
         set_aside = _public_in_order(scans, next(iter(folds.values())))
         images = _images(scans, folds, set_aside)
         digests = [scans.digests[at] for at in set_aside]
-        public = public_of(file, scans, size, dims, digests, images[COMMON])
+        public = public_of(file, scans, size, dims, digests, images[COMMON], job)
         return {
-            site: replace(_dataset(scans, folds[site], file, device, _of_site(images, site)), public=public)
+            site: replace(_dataset(scans, folds[site], file, device, _of_site(images, site), job), public=public)
             for site in wanted
         }
     except Refused as refusal:
         raise Refused(f"{only or 'site file'}: {refusal}") from None
 
 
-def every_scan(file: SiteFile | None, site: str, size: int, dims: int) -> tuple[tuple[str, ...], Dataset]:
+def every_scan(
+    file: SiteFile | None, site: str, size: int, dims: int, job: Wanted = DEFAULT
+) -> tuple[tuple[str, ...], Dataset]:
     """The names of a site's scans, and a data set whose folds `train` and `test` both have all of them in that order.
 
     A name is a path relative to root, followed by # and the slice if the label file gives one. Labels may be missing.
     """
     try:
         on_disk = file is not None and file.kind != "phantom"
-        scans = read_scans(file, size, dims) if file and on_disk else draw_scans(file, site, size, dims)
+        scans = read_scans(file, size, dims, job) if file and on_disk else draw_scans(file, site, size, dims, job)
         file = file or SiteFile(kind="phantom")
-        whole = Fold(scans.images, torch.from_numpy(scans.labels))
+        studies = None if scans.studies is None else torch.from_numpy(scans.studies)
+        whole = Fold(scans.images, torch.from_numpy(scans.labels), None, studies)
         everything = np.zeros(len(whole), dtype=np.int64)
         fingerprint, device = _fingerprint(scans, everything), device_of(file.device)
         folds = {"train": whole, "test": whole}
-        return scans.names, Dataset(file.kind, folds, fingerprint, scans.notes, file.batch_size, device)
+        known = Dataset(file.kind, folds, fingerprint, scans.notes, file.batch_size, device, outputs=job.findings)
+        return scans.names, known
     except Refused as refusal:
         raise Refused(f"{site}: {refusal}") from None
 
@@ -92,18 +104,22 @@ def device_of(choice: str) -> str:
     return choice
 
 
-def _phantom(file: SiteFile | None, site: str, size: int, dims: int) -> Dataset:
-    scans = draw_scans(file, site, size, dims)
+def _phantom(file: SiteFile | None, site: str, size: int, dims: int, job: Wanted) -> Dataset:
+    scans = draw_scans(file, site, size, dims, job)
     file = file or SiteFile(kind="phantom")
-    fold_of = split_folds(scans.labels[:, ANY], scans.groups, file.split.fractions, file.split.seed)
+    fold_of = split_folds(_strata(scans, job), scans.groups, file.split.fractions, file.split.seed)
     images = {fold: scans.images[np.flatnonzero(fold_of == at)] for at, fold in enumerate(FOLDS)}
-    found = _dataset(scans, fold_of, file, device_of(file.device), images)
-    return replace(found, public=public_phantom_of(file, size, dims))
+    found = _dataset(scans, fold_of, file, device_of(file.device), images, job)
+    return replace(found, public=public_phantom_of(file, size, dims, job))
 
 
-def _fold_of_each(scans: Scans, file: SiteFile, site: str, sites: Sequence[str]) -> Ints:
+def _strata(scans: Scans, job: Wanted) -> Floats:
+    return strata(scans.labels, job.findings, job.single)
+
+
+def _fold_of_each(scans: Scans, file: SiteFile, site: str, sites: Sequence[str], job: Wanted) -> Ints:
     """(N,) index into FOLDS of each scan at this site; negative for scans that are not in a fold of it."""
-    labels = scans.labels[:, ANY]
+    labels = _strata(scans, job)
     if scans.given[0] is not None:
         if file.partition:
             raise Refused("`partition` cannot be used if the manifest gives a `split`: remove one of the two")
@@ -137,17 +153,20 @@ def _of_site(images: Mapping[tuple[str, str], Tensor], site: str) -> dict[str, T
     return {fold: images[site, fold] for fold in FOLDS}
 
 
-def _dataset(scans: Scans, fold_of: Ints, file: SiteFile, device: str, images: Mapping[str, Tensor]) -> Dataset:
+def _dataset(
+    scans: Scans, fold_of: Ints, file: SiteFile, device: str, images: Mapping[str, Tensor], job: Wanted
+) -> Dataset:
     if not (fold_of == 0).any():
         raise Refused("no training scans: mark some as `train` in `split`, or raise `split.train`")
     folds = {fold: _fold(scans, np.flatnonzero(fold_of == at), images[fold]) for at, fold in enumerate(FOLDS)}
-    notes = (*scans.notes, *_duplicate_notes(scans.pairs, fold_of), *_label_notes(folds))
-    return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device)
+    notes = (*scans.notes, *_duplicate_notes(scans.pairs, fold_of), *_label_notes(folds, job.findings))
+    return Dataset(file.kind, folds, _fingerprint(scans, fold_of), notes, file.batch_size, device, outputs=job.findings)
 
 
 def _fold(scans: Scans, which: Ints, images: Tensor) -> Fold:
     patients = None if scans.patients is None else torch.from_numpy(scans.patients[which])
-    return Fold(images, torch.from_numpy(scans.labels[which]), patients)
+    studies = None if scans.studies is None else torch.from_numpy(scans.studies[which])
+    return Fold(images, torch.from_numpy(scans.labels[which]), patients, studies)
 
 
 def _duplicate_notes(pairs: Sequence[tuple[int, int]], fold_of: Ints) -> list[str]:
@@ -158,14 +177,14 @@ def _duplicate_notes(pairs: Sequence[tuple[int, int]], fold_of: Ints) -> list[st
     return [f"{len(own)} pairs of near duplicates, each in one fold"] * bool(own)
 
 
-def _label_notes(folds: Mapping[str, Fold]) -> list[str]:
+def _label_notes(folds: Mapping[str, Fold], findings: Sequence[str]) -> list[str]:
     """A warning for each fold that has no positive, or no negative, of a finding that the site labels."""
     every = torch.cat([fold.labels for fold in folds.values()])
-    labelled = [at for at in range(len(FINDINGS)) if not every[:, at].isnan().all()]
+    labelled = [at for at in range(len(findings)) if not every[:, at].isnan().all()]
     notes = [] if labelled else ["no scan has a label: this site can neither train nor be evaluated"]
     for name, fold in folds.items():
         for value, word in ((1.0, "positive"), (0.0, "negative")):
-            missing = [FINDINGS[at] for at in labelled if not (fold.labels[:, at] == value).any()]
+            missing = [findings[at] for at in labelled if not (fold.labels[:, at] == value).any()]
             if missing and len(fold):
                 notes.append(f"fold {name} ({len(fold)} scans) has no {word} scan of: {', '.join(missing)}")
     return notes

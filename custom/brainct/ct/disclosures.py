@@ -1,6 +1,7 @@
 """Everything that head CT adds to the list of what leaves a site, and the scores that a policy may round or noise."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainct.core.disclosure import CALL, NOISED, SCORES, WITHHELD, Row
@@ -8,6 +9,12 @@ from brainct.core.workload import ScoreKeys
 from brainct.ct.folds import FINDINGS
 
 PARTS = {"finding": "|".join(FINDINGS), "cell": "tp|fp|tn|fn", "side": "positives|negatives"}
+
+
+def parts_of(findings: Sequence[str]) -> dict[str, str]:
+    """PARTS for a job with these findings."""
+    return {**PARTS, "finding": "|".join(map(re.escape, findings))}
+
 
 SHARE = "number in [0, 1]"
 SCORE, BIN = "scores/{finding}", "scores/{finding}/calibration/{n}"

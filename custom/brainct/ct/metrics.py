@@ -1,5 +1,6 @@
 """How good a model's probabilities are, finding by finding, on the scans whose label is known, by scikit-learn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ DRAWS = 200
 """Resamples behind an interval of the AUROC."""
 
 
-def scores(labels: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, dict[str, Any]]:
-    """How good the probabilities are for each of FINDINGS, with counts; aggregates only, ready for JSON.
+def scores(
+    labels: NDArray[Any], probabilities: NDArray[Any], findings: Sequence[str] = FINDINGS
+) -> dict[str, dict[str, Any]]:
+    """How good the probabilities are for each of the F findings, with counts; aggregates only, ready for JSON.
 
-    labels: (N, 6), 0, 1, or NaN where unlabelled. probabilities: (N, 6) in [0, 1]. Gives, over the labelled scans:
+    labels: (N, F), 0, 1, or NaN where unlabelled. probabilities: (N, F) in [0, 1]. Gives, over the labelled scans:
 
     auroc; auroc_interval: [low, high], 95 % by the percentiles of a bootstrap within each class;
     balanced_accuracy, confusion {tp, fp, tn, fn}: positive from a probability of THRESHOLD on;
@@ -40,8 +43,8 @@ def scores(labels: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, dict[
     A score that the labels do not define is None, and `reason` says why: those that compare classes need both, the
     others one labelled scan; fewer than FEWEST scans give no bin. Refuses other shapes and other values.
     """
-    _check(labels, probabilities)
-    return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(FINDINGS)}
+    _check(labels, probabilities, len(findings))
+    return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(findings)}
 
 
 def _one(labels: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, Any]:
@@ -136,10 +139,10 @@ def _reason(positives: int, negatives: int) -> str | None:
     return None if negatives else "no negative scan"
 
 
-def _check(labels: NDArray[Any], probabilities: NDArray[Any]) -> None:
+def _check(labels: NDArray[Any], probabilities: NDArray[Any], findings: int) -> None:
     for name, given in (("labels", labels), ("probabilities", probabilities)):
-        if given.ndim != 2 or given.shape[1] != len(FINDINGS):
-            raise Refused(f"{name} have shape {given.shape}; scores need (N, {len(FINDINGS)}), one column a finding")
+        if given.ndim != 2 or given.shape[1] != findings:
+            raise Refused(f"{name} have shape {given.shape}; scores need (N, {findings}), one column a finding")
     if len(labels) != len(probabilities):
         raise Refused(
             f"{len(labels)} rows of labels and {len(probabilities)} of probabilities; give one of each a scan"

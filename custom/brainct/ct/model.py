@@ -1,5 +1,6 @@
 """The network that a job chooses, with the weights that follow from its seed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -13,25 +14,25 @@ from brainct.ct.networks import NETWORKS, build
 from brainct.training.networks import described
 
 
-def model_of(network: Network, seed: int, rounds: int = 0) -> Model:
+def model_of(network: Network, seed: int, rounds: int = 0, findings: Sequence[str] = FINDINGS) -> Model:
     """The network as schemes see it, with its seeded weights and its outputs, and the run's rounds."""
-    found = described(network_of(network, seed), network.architecture)
-    return replace(found, rounds=rounds, outputs=FINDINGS)
+    found = described(network_of(network, seed, findings), network.architecture)
+    return replace(found, rounds=rounds, outputs=tuple(findings))
 
 
-def network_of(network: Network, seed: int) -> nn.Module:
-    """The network with its seeded weights."""
-    chosen = (network.channels, network.size, network.dims, seed)
+def network_of(network: Network, seed: int, findings: Sequence[str] = FINDINGS) -> nn.Module:
+    """The network with its seeded weights and an output for each finding."""
+    chosen, outputs = (network.channels, network.size, network.dims, seed), len(findings)
     if class_paths.is_path(network.architecture):
-        return class_paths.build(network.architecture, *chosen, outputs=len(FINDINGS), options=network.options)
-    return build(network.architecture, *chosen, **network.options)
+        return class_paths.build(network.architecture, *chosen, outputs=outputs, options=network.options)
+    return build(network.architecture, *chosen, outputs=outputs, **network.options)
 
 
-def network_like(network: Network, seed: int, weights: Weights) -> nn.Module:
+def network_like(network: Network, seed: int, weights: Weights, findings: Sequence[str] = FINDINGS) -> nn.Module:
     """The network in the widths that these weights have, where its architecture lets them differ.
 
     So is a model.safetensors of grown widths loaded: network_like(network, seed, weights).load_state_dict(weights).
     """
     known = NETWORKS.get(network.architecture)
     options = {**network.options, **(known.options_of(weights) if known else {})}
-    return network_of(network.model_copy(update={"options": options}), seed)
+    return network_of(network.model_copy(update={"options": options}), seed, findings)

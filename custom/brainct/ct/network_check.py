@@ -12,7 +12,7 @@ def check_network(weights: Weights, choices: CtChoices, whose: str) -> None:
     """Refuse weights of another network than the job's before that is built: it could be of any size."""
     try:
         with torch.device("meta"):
-            wanted = network_of(choices.network, 0).state_dict()
+            wanted = network_of(choices.network, 0, choices.findings).state_dict()
     except Exception as error:  # options are the architecture's own, and it refuses them in its own way
         kind = type(error).__name__
         raise Refused(f"{whose}: the network that it names can't be built ({kind})") from None

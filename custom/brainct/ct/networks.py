@@ -1,4 +1,4 @@
-"""The networks that a federation can train: six logits from windowed CT, never a BatchNorm, seeded initial weights."""
+"""The networks that a federation can train: a logit for each finding, never a BatchNorm, seeded initial weights."""
 
 import inspect
 import math
@@ -21,7 +21,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture: make(channels, dims, *, options) gives the module, smallest(options) its least edge.
+    """An architecture: make(channels, dims, outputs, *, options) gives the module, smallest(options) its least edge.
 
     options_of(weights): the options that the shapes of a state dict tell; none where a scheme can't change widths.
     """
@@ -37,9 +37,15 @@ class Network:
 
 
 def build(
-    name: str = "densenet-small", channels: int = 3, size: int = 96, dims: int = 2, seed: int | None = 0, **options: Any
+    name: str = "densenet-small",
+    channels: int = 3,
+    size: int = 96,
+    dims: int = 2,
+    seed: int | None = 0,
+    outputs: int = len(FINDINGS),
+    **options: Any,
 ) -> nn.Module:
-    """A network from (N, channels, size, size[, size]) to (N, 6) logits in the order of FINDINGS.
+    """A network from (N, channels, size, size[, size]) to (N, outputs) logits in the order of the job's findings.
 
     The same name, options and seed give the same weights on one machine, and torch's global random state is left as it
     was. With seed None the weights are drawn from that global state. Refuses what no network could be built from.
@@ -53,12 +59,13 @@ def build(
     smallest = network.smallest(chosen)
     if size < smallest:
         raise Refused(f"size is {size}; {name} with these options needs at least {smallest} pixels an edge")
-    return without_batchnorm(seeded(seed, partial(_made, name, network, channels, dims, chosen)), name)
+    return without_batchnorm(seeded(seed, partial(_made, name, network, channels, dims, outputs, chosen)), name)
 
 
 def _densenet(
     channels: int,
     dims: int,
+    outputs: int,
     *,
     features: int = 64,
     growth: int = 32,
@@ -72,7 +79,7 @@ def _densenet(
     network: nn.Module = DenseNet(
         spatial_dims=dims,
         in_channels=channels,
-        out_channels=len(FINDINGS),
+        out_channels=outputs,
         init_features=features,
         growth_rate=growth,
         block_config=blocks,
@@ -88,7 +95,7 @@ def _densenet_edge(options: Options) -> int:
     return int(4 * 2**halvings - 3)
 
 
-def _efficientnet(channels: int, dims: int, *, groups: int = 8) -> nn.Module:
+def _efficientnet(channels: int, dims: int, outputs: int, *, groups: int = 8) -> nn.Module:
     """MONAI's EfficientNet-B0 with GroupNorm and without its dropout and drop-connect.
 
     Those two are off because they draw from torch's global random state, one draw a batch: a site's result would depend
@@ -102,7 +109,7 @@ def _efficientnet(channels: int, dims: int, *, groups: int = 8) -> nn.Module:
         pretrained=False,
         spatial_dims=dims,
         in_channels=channels,
-        num_classes=len(FINDINGS),
+        num_classes=outputs,
         norm=("group", {"num_groups": groups}),
     )
     for part in network.modules():
@@ -113,7 +120,9 @@ def _efficientnet(channels: int, dims: int, *, groups: int = 8) -> nn.Module:
     return network
 
 
-def _cnn(channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128), groups: int = 8) -> nn.Module:
+def _cnn(
+    channels: int, dims: int, outputs: int, *, widths: Sequence[int] = (16, 32, 64, 128), groups: int = 8
+) -> nn.Module:
     """For each width convolution 3, GroupNorm, ReLU, max-pooling by 2; then the mean over space and a linear head."""
     conv, pool = (nn.Conv2d, nn.MaxPool2d) if dims == 2 else (nn.Conv3d, nn.MaxPool3d)
     network = nn.Sequential()
@@ -124,7 +133,7 @@ def _cnn(channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128),
         network.add_module(f"pool{depth}", pool(2))
     network.add_module("mean", nn.AdaptiveAvgPool2d(1) if dims == 2 else nn.AdaptiveAvgPool3d(1))
     network.add_module("flat", nn.Flatten())
-    network.add_module("head", nn.Linear(widths[-1], len(FINDINGS)))
+    network.add_module("head", nn.Linear(widths[-1], outputs))
     return network
 
 
@@ -149,18 +158,24 @@ class Fourier(nn.Module):
 
 
 def _cnn_fourier(
-    channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64, 128), groups: int = 8, fourier: int = 5
+    channels: int,
+    dims: int,
+    outputs: int,
+    *,
+    widths: Sequence[int] = (16, 32, 64, 128),
+    groups: int = 8,
+    fourier: int = 5,
 ) -> nn.Module:
     """`cnn` whose head reads a few random Fourier features in place of all: a linear model of few numbers a finding."""
-    body = list(_cnn(channels, dims, widths=widths, groups=groups).named_children())[:-1]
+    body = list(_cnn(channels, dims, outputs, widths=widths, groups=groups).named_children())[:-1]
     network = nn.Sequential(OrderedDict(body))
     network.add_module("fourier", Fourier(widths[-1], fourier))
-    network.add_module("head", nn.Linear(fourier, len(FINDINGS)))
+    network.add_module("head", nn.Linear(fourier, outputs))
     return network
 
 
 def _vgg(
-    channels: int, dims: int, *, widths: Sequence[int] = (16, 32, 64), hidden: int = 64, grid: int = 3
+    channels: int, dims: int, outputs: int, *, widths: Sequence[int] = (16, 32, 64), hidden: int = 64, grid: int = 3
 ) -> nn.Module:
     """A plain chain without normalisation: convolution 3, ReLU, max-pooling by 2 for each width; then the maxima of
     `grid` cells an edge, flattened; linear to `hidden`, ReLU, linear head. He initialisation, so that it trains."""
@@ -174,7 +189,7 @@ def _vgg(
     network.add_module("flat", nn.Flatten())
     network.add_module("hidden", nn.Linear(widths[-1] * grid**dims, hidden))
     network.add_module("relu", nn.ReLU())
-    network.add_module("head", nn.Linear(hidden, len(FINDINGS)))
+    network.add_module("head", nn.Linear(hidden, outputs))
     for part in network:
         if isinstance(part, nn.Linear | nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -224,8 +239,8 @@ def _counts(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _made(name: str, network: Network, channels: int, dims: int, chosen: Options) -> nn.Module:
+def _made(name: str, network: Network, channels: int, dims: int, outputs: int, chosen: Options) -> nn.Module:
     try:
-        return network.make(channels, dims, **chosen)
+        return network.make(channels, dims, outputs, **chosen)
     except ValueError as error:
         raise Refused(f"{name}: {error}; choose groups that divide the channels of every layer") from error

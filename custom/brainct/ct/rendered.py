@@ -1,7 +1,7 @@
 """Reads every scan of a listing once, renders it, and keeps what the checks need; lists what cannot be read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from brainct.ct.preprocess import Pixels, render_image, thumbnail
 from brainct.ct.read.choices import ReadChoices
-from brainct.ct.read.decode import check_plausible, cut, read_whole
+from brainct.ct.read.decode import check_plausible, cut, cut_stack, read_whole
 from brainct.ct.read.listing import ScanEntry
 from brainct.ct.scan_progress import with_bar
 from brainct.ct.site_config import SiteFile
+from brainct.ct.transforms import applied
 from brainct.errors import Refused
 
 MOST_NAMED = 20
@@ -65,7 +66,7 @@ def render_all(
             failed[at] = str(found)
             continue
         pixels, notes = found
-        image = render_image(pixels, size, file.windows, file.fov_mm)
+        image, pixels = rendered(pixels, size, file)
         if images is None:
             images = _room((len(entries), *image.shape), store)
         images[at] = image.numpy()
@@ -81,6 +82,18 @@ def render_all(
         tuple(kept),
         failed,
     )
+
+
+def rendered(pixels: Pixels, size: int, file: SiteFile) -> tuple[Tensor, Pixels]:
+    """The image as the job wants it, and the pixels of its own slice; of a stack the slices' channels from below up."""
+    job = file.job
+    windows, fov_mm = job.windows_at(file.windows), job.fov_at(file.fov_mm)
+    if not job.neighbours:
+        return applied(render_image(pixels, size, windows, fov_mm), job.steps), pixels
+    flat = [replace(pixels, values=each, spacing=pixels.spacing and pixels.spacing[:2])
+            for each in np.moveaxis(pixels.values, 2, 0)]  # fmt: skip
+    images = [applied(render_image(each, size, windows, fov_mm), job.steps) for each in flat]
+    return torch.cat(images), flat[job.neighbours]
 
 
 def check_failed(found: Rendered, file: SiteFile) -> list[str]:
@@ -128,7 +141,9 @@ def _one(
     try:
         pixels = cut(whole, entry, dims)
         said = check_plausible(pixels, entry.name)
-        if file.fov_mm and not pixels.spacing:
+        if file.job.neighbours:
+            pixels = cut_stack(whole, entry, file.job.neighbours)
+        if file.job.fov_at(file.fov_mm) and not pixels.spacing:
             raise Refused(f"{entry.name}: pixel size unknown, so `fov_mm` cannot be applied: remove `fov_mm`")
     except Refused as refusal:
         return refusal

@@ -1,35 +1,31 @@
 """What a site may say of its head CT scans and of a model's scores on them."""
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 
 from brainct.core.reply_parts import Count, FoldName, Part, Share
 from brainct.ct.folds import FINDINGS
 
-Finding = Annotated[str, AfterValidator(lambda name: _known(name))]
-Counts = dict[Finding, Count]
 REASONS = Literal["no labelled scan", "no positive scan", "no negative scan", "too few scans", "withheld"]
 
 
-def _known(name: str) -> str:
-    if name not in FINDINGS:
-        raise ValueError(f"wanted one of {', '.join(FINDINGS)}")
-    return name
+def _one_of(names: tuple[str, ...]) -> Any:
+    def known(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"wanted one of {', '.join(names)}")
+        return name
+
+    return Annotated[str, AfterValidator(known)]
 
 
-class FoldCounts(Part):
-    """Scans of a fold: all, and with and without each finding."""
-
-    scans: Count
-    positives: Counts
-    negatives: Counts
-
-
-class Description(Part):
-    """A site's scans by fold."""
-
-    folds: dict[FoldName, FoldCounts]
+@cache
+def description_of(findings: tuple[str, ...]) -> type[Part]:
+    """A site's scans by fold: all, and with and without each of these findings."""
+    counts: Any = dict[_one_of(findings), Count]  # type: ignore[misc]
+    fold: Any = create_model("FoldCounts", __base__=Part, scans=(Count, ...), positives=counts, negatives=counts)
+    return create_model("Description", __base__=Part, folds=dict[FoldName, fold])
 
 
 class Bin(Part):
@@ -59,13 +55,19 @@ class Score(Part):
     reason: REASONS | None
 
 
-def _with_any(scores: dict[str, Any]) -> dict[str, Any]:
-    if "any" not in scores:
-        raise ValueError("wanted scores of `any` among them")
-    return scores
+@cache
+def scores_of(outputs: tuple[str, ...]) -> type[Part]:
+    """Scores of some of these outputs, of `any` if it is one of them."""
+
+    def enough(scores: dict[str, Any]) -> dict[str, Any]:
+        if not scores or ("any" in outputs and "any" not in scores):
+            raise ValueError("wanted scores, those of `any` among them")
+        return scores
+
+    each: Any = dict[_one_of(outputs), Score]  # type: ignore[misc]
+    return create_model("Scores", __base__=Part, scores=Annotated[each, AfterValidator(enough)])
 
 
-class Scores(Part):
-    """Scores of each finding, `any` among them."""
-
-    scores: Annotated[dict[Finding, Score], AfterValidator(_with_any)]
+Description = description_of(FINDINGS)
+Scores = scores_of(FINDINGS)
+"""For a job that names no findings."""

@@ -4,21 +4,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainct.ct.cache import duplicate_pairs, rendered
-from brainct.ct.preprocess import Pixels, render_image
+from brainct.ct.cache import duplicate_pairs
+from brainct.ct.cache import rendered as rendered_or_cached
+from brainct.ct.preprocess import Pixels
 from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
-from brainct.ct.rendered import check_failed
+from brainct.ct.rendered import check_failed, rendered
+from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
 from brainct.ct.split import Ints, duplicate_threshold, join_groups
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
+
+if TYPE_CHECKING:
+    from brainct.ct.phantom import Scanner
 
 FEW = 4
 """Scans from which on most of them must show a head."""
@@ -29,9 +36,9 @@ PHANTOM = "SYNTHETIC PHANTOM scans, not patients"
 class Scans:
     """The N scans of one site file.
 
-    images: (N, C, H, W[, D]). labels: (N, 6). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
+    images: (N, C, H, W[, D]). labels: (N, F). digests: SHA-256 of the decoded pixels. groups: (N,), see ct.split.
     pairs: near duplicates. given: the fold that the manifest gives each scan. names: as in error messages.
-    patients: (N,) numbers of the patients, see `_patient_numbers`. folder: of the
+    patients: (N,) numbers of the patients, see `_patient_numbers`. studies: (N,) numbers of the studies. folder: of the
     cache that holds the images, if any.
     """
 
@@ -44,13 +51,15 @@ class Scans:
     notes: tuple[str, ...]
     names: tuple[str, ...]
     patients: Ints | None = None
+    studies: Ints | None = None
     folder: Path | None = None
 
 
-def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
+def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Read the scans on disk that a site file names; size: side in pixels; dims: 2 slices, 3 volumes."""
+    file = file.for_job(job)
     entries, notes = list_scans(file, dims)
-    found = rendered(entries, file, size, dims)
+    found = rendered_or_cached(entries, file, size, dims)
     notes += check_failed(found, file)
     entries, facts = [entries[at] for at in found.kept], found.facts
     digests = [bytes.fromhex(each.digest) for each in facts]
@@ -74,6 +83,7 @@ def read_scans(file: SiteFile, size: int, dims: int) -> Scans:
         notes=(*notes, *_contradictions(digests, labels), *_notes(in_hu, None in patients, groups)),
         names=tuple(map(scan_name, entries)),
         patients=_patient_numbers(patients),
+        studies=_study_numbers(entries),
         folder=found.folder,
     )
 
@@ -95,25 +105,58 @@ def _contradictions(digests: Sequence[bytes], labels: Labels) -> list[str]:
     return [f"identical images with contradictory labels: {count}: correct the labels"] * bool(count)
 
 
-def draw_scans(file: SiteFile | None, site: str, size: int, dims: int) -> Scans:
+def draw_scans(file: SiteFile | None, site: str, size: int, dims: int, job: Wanted = DEFAULT) -> Scans:
     """Draw the phantom's scans of a site, with the default choices if there is no site file."""
-    from brainct.ct.phantom import SCANNERS, phantom
+    from brainct.ct.phantom import SCANNERS, phantom, scanner_of, spacing_of
 
     chosen = file.phantom if file else PhantomChoices()
     note = PHANTOM if file else f"no site file: {PHANTOM}; set BRAINCT_SITE to a site file to use your own"
-    file = file or SiteFile(kind="phantom")
+    file = (file or SiteFile(kind="phantom")).for_job(job)
     scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
+    if dims == 2 and (chosen.slices > 1 or job.neighbours):
+        return draw_studies(file, site, size, scanner, note)
     hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
-    pixels = [Pixels(np.asarray(image, np.float32), hu=True) for image in hu]
+    spacing = spacing_of(scanner or scanner_of(site), size, dims) if job.fov_mm else None
+    pixels = [Pixels(np.asarray(image, np.float32), True, spacing) for image in hu]
     return Scans(
-        images=torch.stack([render_image(each, size, file.windows) for each in pixels]),
-        labels=np.asarray(labels, np.float32),
+        images=torch.stack([rendered(each, size, file)[0] for each in pixels]),
+        labels=labels_for(job, labels),
         digests=tuple(each.digest() for each in pixels),
         groups=np.arange(len(pixels)),
         pairs=(),
         given=(None,) * len(pixels),
         notes=(note,),
         names=tuple(f"phantom-{number}" for number in range(len(pixels))),
+    )
+
+
+def draw_studies(file: SiteFile, site: str, size: int, scanner: "Scanner | None", note: str) -> Scans:
+    """Several slices of each phantom head, each with the slices around it where the job takes neighbours."""
+    from brainct.ct.phantom import SLICE_MM, scanner_of, slice_labels, spacing_of, studies
+
+    chosen, job, near = file.phantom, file.job, file.job.neighbours
+    drawn = studies(site, chosen, size, chosen.slices + 2 * near, scanner)
+    spacing = (*spacing_of(scanner or scanner_of(site), size, 2), SLICE_MM) if job.fov_mm else None
+    images, pixels, labels = [], [], []
+    for hu, masks in drawn:
+        for at in range(near, near + chosen.slices):
+            stack = hu[:, :, at - near : at + near + 1] if near else hu[:, :, at]
+            image, own = rendered(Pixels(stack, True, spacing if near or not spacing else spacing[:2]), size, file)
+            images.append(image)
+            pixels.append(own)
+            labels.append(slice_labels(masks[..., at]))
+    numbers = np.repeat(np.arange(len(drawn)), chosen.slices)
+    return Scans(
+        images=torch.stack(images),
+        labels=labels_for(job, np.stack(labels)),
+        digests=tuple(each.digest() for each in pixels),
+        groups=numbers,
+        pairs=(),
+        given=(None,) * len(pixels),
+        notes=(note,),
+        names=tuple(f"phantom-{number}#{at}" for number in range(len(drawn)) for at in range(chosen.slices)),
+        patients=numbers,
+        studies=numbers,
     )
 
 
@@ -131,6 +174,13 @@ def _patient_numbers(patients: Sequence[str | None]) -> Ints | None:
         return None
     numbers: dict[str | int, int] = {}
     return np.array([numbers.setdefault(who or at, len(numbers)) for at, who in enumerate(patients)], np.int64)
+
+
+def _study_numbers(entries: Sequence[ScanEntry]) -> Ints:
+    """A number for each study: the volume of which the scan is a slice, or the patient; each scan alone without."""
+    numbers: dict[object, int] = {}
+    keys = [each.name if each.slice is not None else each.patient or at for at, each in enumerate(entries)]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
 def _notes(in_hu: Counter[bool], unknown_patients: bool, groups: Ints) -> list[str]:

@@ -53,11 +53,13 @@ class Partition(SiteChoices):
 class PhantomChoices(SiteChoices):
     """The synthetic scans of one site: number, seed, difficulty, share of positives, and name of the scanner.
 
+    slices: so many slices of each head, 5 mm apart, for jobs on slices; `scans` then counts heads, not slices.
     prevalence, scanner: None takes those of the site's name.
     public: scans in the public set, which depends on this number, the seed and the difficulty, not on the site's name.
     """
 
     scans: SampleCount = 80
+    slices: Annotated[int, Field(ge=1, le=64)] = 1
     seed: Seed = 0
     difficulty: Annotated[float, Field(gt=0)] = 1.0
     prevalence: Share | None = None

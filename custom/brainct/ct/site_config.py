@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from brainct.ct.folds import WINDOWS
+from brainct.ct.folds import WINDOWS, Finding
 from brainct.ct.read.choices import TiltChoice
 from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SeriesRule, SiteChoices, Split
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.site_choices import Share
 from brainct.training.site_yaml import read_yaml
 
 SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist"]
-FindingName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
 
 
 ON_DISK = ("png_csv", "class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist")
@@ -64,12 +64,12 @@ class SiteFile(SiteChoices):
     kind: SourceKind
     root: Path | None = None
     labels: str = "labels.csv"
-    columns: Mapping[FindingName, str] | None = None
+    columns: Mapping[Finding, str] | None = None
     id_column: str = "id"
     images: str = "{id}.png"
     masks: str | None = None
-    mask_values: Mapping[int, FindingName] | None = None
-    classes: Mapping[str, tuple[FindingName, ...]] | None = None
+    mask_values: Mapping[int, Finding] | None = None
+    classes: Mapping[str, tuple[Finding, ...]] | None = None
     windows: tuple[tuple[float, float], ...] = WINDOWS
     split: Split = Split()
     batch_size: SampleCount = 8
@@ -87,6 +87,19 @@ class SiteFile(SiteChoices):
     cache: Path | None = None
     pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
+
+    _job: Wanted = PrivateAttr(default=DEFAULT)
+
+    @property
+    def job(self) -> Wanted:
+        """What the job wants for which the scans are read."""
+        return self._job
+
+    def for_job(self, job: Wanted) -> "SiteFile":
+        """The same choices, for this job."""
+        found = self.model_copy()
+        found._job = job
+        return found
 
     @field_validator("device")
     @classmethod

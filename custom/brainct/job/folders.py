@@ -9,9 +9,11 @@ from typing import Any
 from brainct.core import json_file
 from brainct.core.names import run_name
 from brainct.core.writable import check_writable
+from brainct.ct import shipped_jobs as ct
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
+from brainct.segment import shipped_jobs as segment
 
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
@@ -41,6 +43,7 @@ def _causal(scheme: str, rounds: int, **more: Any) -> dict[str, Any]:
 
 
 OWN_CHOICES: dict[str, dict[str, Any]] = {
+    **{name: _row(scheme, **choices) for name, (scheme, choices) in {**ct.SHIPPED, **segment.SHIPPED}.items()},
     "feddc": _row("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "fedma": _row("fedma", rounds=20, fit={**FIT, "rate": 0.003, "epochs": 6}, network={"architecture": "vgg-small"}),
     "fednova": _row("fednova", fit=PLAIN),
@@ -66,15 +69,33 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }
-"""What a job states in addition to its scheme, where the defaults are not its best; and three combined schemes."""
+"""What a job states in addition to its scheme, where the defaults are not its best; three combined schemes, and the
+workloads' own."""
 
 JOBS = {name: _row(name) for name in SCHEMES} | OWN_CHOICES
 """Folder -> the choices of its plan. Whatever is not said here has its default in the code."""
 
 
-def render(folder: Path) -> list[Path]:
+VOLUME = 48
+"""Edge in voxels of jobs that are rendered for volumes, if no size is given."""
+
+
+def shaped(dims: int | None = None, size: int | None = None) -> dict[str, dict[str, Any]]:
+    """The table for samples of so many dimensions and this edge; without the jobs that can't have them."""
+    if dims is None and size is None:
+        return JOBS
+    edge = {"size": size or VOLUME} if size or dims == 3 else {}
+    shape = edge | ({"dims": dims} if dims else {})
+    rows = {name: row for name, row in JOBS.items() if row.get("workload", "ct") != "table"}
+    rows = {name: row for name, row in rows.items() if dims != 3 or not row.get("scan")}
+    return {name: {**row, "network": {**row.get("network", {}), **shape}} for name, row in rows.items()}
+
+
+def render(folder: Path, rows: Mapping[str, Mapping[str, Any]] = JOBS) -> list[Path]:
     """Write every job of the table below this folder; returns the files that were not like that yet."""
-    return [file for name, choices in JOBS.items() for file in write(folder / name, name, choices)]
+    for name, choices in rows.items():
+        plan_of(choices, f"jobs/{name}")
+    return [file for name, choices in rows.items() for file in write(folder / name, name, choices)]
 
 
 def write(folder: Path, name: str, choices: Mapping[str, Any]) -> list[Path]:

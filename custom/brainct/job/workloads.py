@@ -10,6 +10,7 @@ from brainct.errors import Refused, shown
 WORKLOADS = {
     "causal": "brainct.causal.workload.CAUSAL",
     "ct": "brainct.ct.workload.CT",
+    "segment": "brainct.segment.workload.SEGMENT",
     "table": "brainct.table.workload.TABLE",
 }
 """Name in a job -> where its Workload is; imported when a job first names it."""

@@ -46,25 +46,27 @@ def _description(own: type[BaseModel]) -> type[BaseModel]:
     return type(own.__name__, (DescriptionSchema, own), {"__doc__": own.__doc__, "__module__": __name__})
 
 
-def described(workload: Workload, site: str, value: Mapping[str, Any], needed: Collection[str] = ()) -> dict[str, Any]:
+def described(
+    workload: Workload, site: str, value: Mapping[str, Any], choices: Any, needed: Collection[str] = ()
+) -> dict[str, Any]:
     """A site's reply at the roll call, checked: a kind, fingerprints, notes in words, and the workload's counts.
 
-    needed: keys that this run needs, in addition to those that every run needs.
+    choices: the run's, of the workload. needed: keys that this run needs, in addition to those that every run needs.
     """
     whose = f"{site}, the roll call"
     given = reply_of_plain(value, Description, whose).about
-    known = _checked(_description(workload.description), given, whose)
+    known = _checked(_description(workload.description_of(choices)), given, whose)
     about = {key: each for key, each in known.items() if each is not None}
     if missing := [key for key in needed if key not in about]:
         raise Refused(f"{whose}: lacks {', '.join(missing)}; is it another version of brainct?")
     return about
 
 
-def scored(workload: Workload, site: str, value: Mapping[str, Any]) -> dict[str, Any]:
+def scored(workload: Workload, site: str, value: Mapping[str, Any], choices: Any) -> dict[str, Any]:
     """A site's scores of a model, checked: for each output what the workload says of it."""
     whose = f"{site}, its scores"
     given = {"scores": reply_of_plain(value, Scores, whose).scores}
-    found: dict[str, Any] = _checked(workload.scores, given, whose)["scores"]
+    found: dict[str, Any] = _checked(workload.scores_of(choices), given, whose)["scores"]
     return found
 
 

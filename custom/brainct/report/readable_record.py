@@ -6,9 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
+from brainct.ct.folds import FINDINGS
 from brainct.report.ct.definitions import ANY
 from brainct.report.tolerant import Number, OrNone, readable
 from brainct.run import run_record
+from brainct.run.run_record import RunRecord
 
 
 class _Read(BaseModel):
@@ -105,6 +107,12 @@ def scores_of(record: Record, name: str = ANY) -> dict[str, Scores]:
 def aurocs(record: Record, name: str = ANY) -> dict[str, float]:
     """The AUROC of a finding at the sites where it is defined."""
     return {site: one.auroc for site, one in scores_of(record, name).items() if one.auroc is not None}
+
+
+def findings_of(record: RunRecord) -> list[str]:
+    """The findings of a head CT run's job; those of a record without them are RSNA's."""
+    found = record.plan.get("findings")
+    return [str(name) for name in found] if isinstance(found, list | tuple) and found else list(FINDINGS)
 
 
 def traffic(record: Record, site: str | None = None) -> tuple[int, int]:

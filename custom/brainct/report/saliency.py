@@ -39,8 +39,6 @@ MOST_SITES, MOST_RIGHT, MOST_WRONG = 4, 4, 4
 EDGE = 208
 """Pixels of an example in the report."""
 
-ANY = FINDINGS.index("any")
-
 
 @dataclass(frozen=True)
 class Case:
@@ -64,6 +62,7 @@ class _SiteModel:
 
     learner: TorchLearner
     weights: Weights
+    findings: Sequence[str]
 
 
 def examples(run: RunFolder) -> Section | None:
@@ -103,7 +102,8 @@ def _scans_to_show(run: RunFolder, site: str, plan: Plan, notes: list[str]) -> D
         if not may_show_scans(file):
             notes.append(f"{site}: the site's file does not allow pictures (pictures: true), so none are shown.")
             return None
-        scans = open_site(file, site, run.sites, ct_choices(plan).network.size, ct_choices(plan).network.dims)
+        choices = ct_choices(plan)
+        scans = open_site(file, site, run.sites, choices.network.size, choices.network.dims, choices.wanted)
     except Refused:
         notes.append(f"{site}: its scans can't be opened here, so none are shown.")
         return None
@@ -120,20 +120,22 @@ def may_show_scans(file: SiteFile | None) -> bool:
 
 def _site_model(model: ModelFile, plan: Plan, site: str, scans: Dataset) -> _SiteModel:
     choices = ct_choices(plan)
-    network = network_like(choices.network, plan.seed, model.weights)
+    network = network_like(choices.network, plan.seed, model.weights, choices.findings)
     learner = adapted(plan, model.task, learner_of(choices, scans, offline(plan, site), network))
     assert isinstance(learner, TorchLearner)
-    return _SiteModel(learner, model.weights)
+    return _SiteModel(learner, model.weights, choices.findings)
 
 
 def _cases(used: _SiteModel) -> Iterator[Case]:
-    learner = used.learner
+    learner, at = used.learner, used.findings.index("any")
     fold = learner.data.folds["test"]
-    guesses = learner.predict(used.weights, "test")[:, ANY]
+    guesses = learner.predict(used.weights, "test")[:, at]
     for image, labels, guess in zip(fold.inputs, fold.labels, guesses, strict=True):
-        if labels[ANY].isfinite():
-            found = tuple(name for name, label in zip(FINDINGS, labels, strict=True) if label == 1 and name != "any")
-            yield Case(learner.site, image, found, bool(labels[ANY] == 1), float(guess))
+        if labels[at].isfinite():
+            found = tuple(
+                name for name, label in zip(used.findings, labels, strict=True) if label == 1 and name != "any"
+            )
+            yield Case(learner.site, image, found, bool(labels[at] == 1), float(guess))
 
 
 def _choose_cases(cases: Sequence[Case]) -> list[Case]:
@@ -158,7 +160,7 @@ def _in_turn(cases: Sequence[Case], most: int) -> list[Case]:
 
 def _example(case: Case, number: int, used: _SiteModel) -> Example:
     model = used.learner.module(used.weights)
-    heat = saliency_map(model, case.image.to(used.learner.data.device))
+    heat = saliency_map(model, case.image.to(used.learner.data.device), used.findings.index("any"))
     kinds = ", ".join(case.findings) or ("a bleeding of a kind not labelled" if case.truth else "no bleeding")
     truth = f"there is {kinds}" if not case.truth or not case.findings else f"there is a bleeding ({kinds})"
     verdict = "Right" if case.right else "Wrong"
@@ -177,8 +179,8 @@ def _example(case: Case, number: int, used: _SiteModel) -> Example:
     )
 
 
-def saliency_map(model: nn.Module, image: Tensor) -> NDArray[np.float64]:
-    """Grad-CAM of `any` for one image (C, H, W[, D]): (H, W[, D]) in [0, 1], 1 where most, all 0 where nothing counts.
+def saliency_map(model: nn.Module, image: Tensor, output: int = FINDINGS.index("any")) -> NDArray[np.float64]:
+    """Grad-CAM of one output for one image (C, H, W[, D]): (H, W[, D]) in [0, 1], 1 where most, 0 where nothing counts.
 
     The layer is the last one whose maps have at least an eighth of the image's edge: later ones are too coarse.
     """
@@ -186,7 +188,7 @@ def saliency_map(model: nn.Module, image: Tensor) -> NDArray[np.float64]:
 
     images = image[None].clone().requires_grad_()  # the layer may be the first
     layer = _layer(model, images, image.shape[-1] / 8)
-    raw = GradCAM(model, layer, postprocessing=lambda heat: heat)(images, class_idx=ANY)[0, 0]
+    raw = GradCAM(model, layer, postprocessing=lambda heat: heat)(images, class_idx=output)[0, 0]
     heat = raw.detach().double().cpu().numpy()
     most = heat.max()
     return heat / most if most > 0 else np.zeros_like(heat)

@@ -7,6 +7,7 @@ from brainct.pages.page import Section
 from brainct.pages.picture import Picture
 from brainct.report.ct.part import CtPart
 from brainct.report.plain_part import PlainPart
+from brainct.report.readable_record import findings_of
 from brainct.report.run_folder import RunFolder
 
 
@@ -64,5 +65,5 @@ def workload_of(run: RunFolder) -> str:
 
 
 def part_of(run: RunFolder) -> WorkloadPart:
-    """The part of the run's workload."""
-    return CtPart(run) if workload_of(run) == "ct" else PlainPart(run)
+    """The part of the run's workload; head CT's own tells of bleedings, so it is for jobs with the finding `any`."""
+    return CtPart(run) if workload_of(run) == "ct" and "any" in findings_of(run.record) else PlainPart(run)

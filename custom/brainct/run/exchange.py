@@ -59,7 +59,9 @@ class Exchanges:
         """The roll call: every site's description, in which all sites must take part."""
         name, resumed = "the roll call", self.record.resumed is not None
         needed = ("public",) * self.scheme.public + ("kept",) * resumed
-        inbox = self._inbox(name, self.sites, len(self.sites), partial(described, self.plan.kind, needed=needed))
+        inbox = self._inbox(
+            name, self.sites, len(self.sites), partial(described, self.plan.kind, choices=self.plan, needed=needed)
+        )
         request = DescribeRequest(exchange=name, new=not resumed, **self._common)
         self.transport(dict.fromkeys(self.sites, request), inbox)
         return inbox.close()
@@ -88,7 +90,7 @@ class Exchanges:
     def evaluate(self, number: int, fold: str, delivered: Task) -> dict[str, Any]:
         """The scores of the delivered model on the sites' validation or test folds."""
         name = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(name, self.sites, 1, partial(scored, self.plan.kind))
+        inbox = self._inbox(name, self.sites, 1, partial(scored, self.plan.kind, choices=self.plan))
         request = EvaluateRequest(
             exchange=name, round=number, fold=fold, task=delivered, shared=self.shared, **self._common
         )

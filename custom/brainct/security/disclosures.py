@@ -14,6 +14,7 @@ from torch import Tensor
 from brainct.core.disclosure import ALWAYS, CALL, ROUND, Row
 from brainct.core.report_check import METRICS, MOST
 from brainct.errors import Refused
+from brainct.job.config import Plan
 from brainct.job.workloads import WORKLOADS, workload_named
 
 PARTS = {
@@ -122,13 +123,21 @@ TOP = ({"about"}, {"scores"}, {"error"}, {"weights", "examples", "metrics", "ext
 """The keys of a reply, without `exchange`."""
 
 
-def check_reply(reply: Mapping[str, Any]) -> None:
-    """Refuse a reply, as plain data, with a value that has no row or is not of its row's kind; neither is repeated."""
+Own = tuple[tuple[str, str], ...]
+"""What parts in braces stand for in one run, in place of what they stand for in general."""
+
+
+def check_reply(reply: Mapping[str, Any], plan: Plan | None = None) -> None:
+    """Refuse a reply, as plain data, with a value that has no row or is not of its row's kind; neither is repeated.
+
+    plan: the run's, by which a part such as a finding stands for the run's own.
+    """
+    own = () if plan is None else tuple(sorted(plan.kind.parts_of(plan).items()))
     if set(reply) - {"exchange"} not in TOP:
         raise Refused("a reply has other parts than replies have (see brainct.security.disclosures); it is not sent")
     for place, value in leaves(reply):
-        row = row_of(place)
-        if row is None and not ((value is None or isinstance(value, Mapping | list | tuple)) and is_part(place)):
+        row = row_of(place, own)
+        if row is None and not ((value is None or isinstance(value, Mapping | list | tuple)) and is_part(place, own)):
             raise Refused(f"a reply holds {_shown(place)}, which is not in the list of what may leave")
         if row is not None and not KINDS[row.kind](value):
             raise Refused(f"a reply's {row.where} is not a {row.kind}; it is not sent")
@@ -160,22 +169,23 @@ def _parts() -> dict[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def row_of(place: str) -> Row | None:
+def row_of(place: str, own: Own = ()) -> Row | None:
     """The row of a value's place; None where the list has none."""
-    return next((row for row in rows() if _pattern(row.where).fullmatch(place)), None)
+    return next((row for row in rows() if _pattern(row.where, own).fullmatch(place)), None)
 
 
 @lru_cache(maxsize=4096)
-def is_part(place: str) -> bool:
+def is_part(place: str, own: Own = ()) -> bool:
     """Whether values of the list are below this place."""
     depth = place.count("/") + 1
     above = {"/".join(row.where.split("/")[:depth]) for row in rows() if row.where.count("/") >= depth}
-    return any(_pattern(where).fullmatch(place) for where in above)
+    return any(_pattern(where, own).fullmatch(place) for where in above)
 
 
 @cache
-def _pattern(where: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", lambda found: f"(?:{_parts()[found[1]]})", where))
+def _pattern(where: str, own: Own = ()) -> re.Pattern[str]:
+    parts = {**_parts(), **dict(own)}
+    return re.compile(re.sub(r"\{(\w+)\}", lambda found: f"(?:{parts[found[1]]})", where))
 
 
 def _shown(place: str) -> str:

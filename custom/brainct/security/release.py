@@ -25,7 +25,7 @@ Spend = Callable[[str, Event], None]
 
 def description(policy: Policy, plan: Plan, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
     """A site's description, as it leaves."""
-    return description_as(plan.kind, policy.least_class, about, terms)
+    return description_as(plan.kind, policy.least_class, about, terms, plan)
 
 
 def scores(
@@ -37,13 +37,13 @@ def scores(
     spend: Spend,
 ) -> dict[str, Any]:
     """A model's scores, as they leave; noised scores are counted, and the same scores get the same noise."""
-    keys = plan.kind.score_keys
+    keys, exclusive = plan.kind.score_keys, plan.kind.exclusive(plan)
     if policy.scores.event is None:
-        return scores_as(keys, policy.scores, policy.least_class, exact, _never)
+        return scores_as(keys, policy.scores, policy.least_class, exact, _never, exclusive)
     digest = _digest(policy, request, "scores", exact)
     spend(digest, policy.scores.event)
     key = hmac.digest(secret(), digest.encode(), "sha256")
-    return scores_as(keys, policy.scores, policy.least_class, exact, functools.partial(gaussian, key))
+    return scores_as(keys, policy.scores, policy.least_class, exact, functools.partial(gaussian, key), exclusive)
 
 
 def _never(count: int) -> Any:

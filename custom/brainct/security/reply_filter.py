@@ -68,7 +68,8 @@ class ReplyFilter:
     def _safely(self, allowed: Callable[[], Reply]) -> Reply:
         try:
             reply = allowed()
-            check_reply({"error": reply.reason} if isinstance(reply, Failure) else content_of(reply))
+            if isinstance(reply, Failure):
+                check_reply({"error": reply.reason})
             return reply
         except Declined as error:
             return Failure(f"{self.site} does not take part: {error}")
@@ -116,14 +117,15 @@ class ReplyFilter:
             return reply  # the words follow from the request alone
         plan = self._agreed(request)
         if isinstance(reply, Failure):
-            return self._of_failure(plan, request, reply)
+            found = self._of_failure(plan, request, reply)
+            return found if isinstance(found, Failure) else _checked(plan, found)
         secret, spend = self.ledger.secret, functools.partial(self._spend, request)
         if isinstance(request, DescribeRequest) and isinstance(reply, Description):
-            return Description(self._about(plan, request, reply.about))
+            return _checked(plan, Description(self._about(plan, request, reply.about)))
         if isinstance(request, EvaluateRequest) and isinstance(reply, Scores):
-            return Scores(release.scores(self.policy, plan, request, reply.scores, secret, spend))
+            return _checked(plan, Scores(release.scores(self.policy, plan, request, reply.scores, secret, spend)))
         if isinstance(request, TrainRequest) and isinstance(reply, Update):
-            return release.update(self.policy, plan, request, reply, secret, spend)
+            return _checked(plan, release.update(self.policy, plan, request, reply, secret, spend))
         raise Refused(f"the reply to a request to {request.kind} is a {type(reply).__name__}; it is not sent")
 
     def _agreed(self, request: Request) -> Plan:
@@ -205,6 +207,11 @@ class ReplyFilter:
                 f"{self.policy.budget.delta:g}) is spent, so it makes no more releases; its data protection officer "
                 "decides about a larger one"
             )
+
+
+def _checked(plan: Plan, reply: Description | Scores | Update) -> Reply:
+    check_reply(content_of(reply), plan)
+    return reply
 
 
 def _run(request: Request) -> str:

@@ -44,14 +44,23 @@ class ScoreRule(BaseModel):
 
 
 def scores_as(
-    keys: ScoreKeys, rule: ScoreRule, least_class: int, scores: Mapping[str, Mapping[str, Any]], normals: Normals
+    keys: ScoreKeys,
+    rule: ScoreRule,
+    least_class: int,
+    scores: Mapping[str, Mapping[str, Any]],
+    normals: Normals,
+    exclusive: bool = False,
 ) -> dict[str, Any]:
     """The scores of each output as the rule lets them out.
 
     least_class: an output with fewer samples of a class than this is withheld. normals: as many independent standard
-    normal values, which only the site can compute and which are the same for the same scores.
+    normal values, which only the site can compute and which are the same for the same scores. exclusive: see
+    Workload.exclusive; then all outputs are withheld where one is.
     """
-    found = {output: _released(keys, rule, least_class, one) for output, one in scores.items()}
+    small = {output: least_class > 1 and _fewest(keys, one) < least_class for output, one in scores.items()}
+    if exclusive and any(small.values()):
+        small = dict.fromkeys(small, True)
+    found = {output: _released(keys, rule, small[output], one) for output, one in scores.items()}
     if rule.noise is None:
         return found
     noised = [name for name, reach in keys.numbers.items() if reach is not None]
@@ -66,10 +75,14 @@ def scores_as(
     return found
 
 
-def _released(keys: ScoreKeys, rule: ScoreRule, least_class: int, found: Mapping[str, Any]) -> dict[str, Any]:
+def _fewest(keys: ScoreKeys, found: Mapping[str, Any]) -> int:
+    return min(int(found[each]) for each in keys.classes)
+
+
+def _released(keys: ScoreKeys, rule: ScoreRule, small: bool, found: Mapping[str, Any]) -> dict[str, Any]:
     if rule.form == "never":
         return _without(found, WITHHELD)
-    if least_class > 1 and min(found[each] for each in keys.classes) < least_class:
+    if small:
         return _without(found, FEW)
     if rule.form == "exact":
         return dict(found)
@@ -93,11 +106,13 @@ def _without(found: Mapping[str, Any], why: str) -> dict[str, Any]:
     return {**dict.fromkeys(found), "reason": why}
 
 
-def description_as(workload: Workload, least_class: int, about: Mapping[str, Any], terms: str) -> dict[str, Any]:
+def description_as(
+    workload: Workload, least_class: int, about: Mapping[str, Any], terms: str, choices: Any
+) -> dict[str, Any]:
     """A description with counts of at least this many, and with the policy's terms in words.
 
     With exact counts, warnings about the data leave as well; otherwise they would show which counts are small.
     """
     if least_class <= 1:
         return {**about, "notes": [*about["notes"], terms]}
-    return {**workload.without_small(about, least_class), "notes": [terms]}
+    return {**workload.without_small(about, least_class, choices), "notes": [terms]}

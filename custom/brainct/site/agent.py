@@ -116,7 +116,7 @@ class SiteAgent(Agent):
         own = {"package": fingerprint(), "kept": {"round": held["round"], "empty": not held["client_state"]}}
         about = plan.kind.describe(data, scheme.public)
         reply = Description({**about, "fingerprint": self._salted(about["fingerprint"]), **own})
-        check_reply(content_of(reply))
+        check_reply(content_of(reply), plan)
         return reply
 
     def _salted(self, digest: str) -> str:
@@ -131,7 +131,7 @@ class SiteAgent(Agent):
         if when not in known:
             learner, weights = self._personal(request, plan, scheme)
             scores = learner.evaluate(weights, request.fold)
-            check_reply(content_of(Scores(scores)))
+            check_reply(content_of(Scores(scores)), plan)
             known = {**known, when: {"order": request.digest, "scores": scores}}
             self.state.note_scores(run, known)
         if known[when]["order"] != request.digest:
@@ -161,7 +161,7 @@ class SiteAgent(Agent):
         report, client_state = scheme.reply(request.task, learner, kept["client_state"])
         check_report(report, request.task, scheme, f"{self.site}, round {number}")
         reply = Update(report.weights, report.examples, report.metrics, report.extra)
-        check_reply(content_of(reply))
+        check_reply(content_of(reply), plan)
         answers = {**given, step: {"order": request.digest, "answer": content_of(reply)}}
         self.state.store(run, {"client_state": client_state, "round": number, "answers": answers})
         return reply

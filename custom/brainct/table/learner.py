@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 from brainct.core.weights import Weights
 from brainct.core.workload import Context
 from brainct.table.config import TableChoices, Task
-from brainct.table.metrics import scores
+from brainct.table.metrics import Values, scores
 from brainct.table.networks import model_of, network_of
 from brainct.table.scaler import scaler_of
-from brainct.training.data import Dataset
+from brainct.training.data import Dataset, Fold
 from brainct.training.learner import TorchLearner
 from brainct.training.losses import masked_bce, masked_cross_entropy, masked_squares
 from brainct.training.task import Loss, TorchTask
@@ -31,13 +32,16 @@ def task_of(choices: TableChoices, seed: int, rounds: int) -> TorchTask:
     def network_like(weights: Weights) -> nn.Module:
         return network_of(choices, seed)
 
+    def scores_on(fold: Fold, found: Values) -> dict[str, Any]:
+        return scores(choices.task, fold.labels.double().numpy(), found)
+
     return TorchTask(
         fit=choices.fit,
         initial=functools.partial(model_of, choices, seed, rounds),
         network_like=network_like,
         loss=LOSSES[choices.task],
         predictions=predictions[choices.task],
-        scores=functools.partial(scores, choices.task),
+        scores=scores_on,
     )
 
 

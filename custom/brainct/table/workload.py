@@ -80,7 +80,7 @@ class TableWorkload(Workload):
         """Samples in a fold."""
         return int(description["folds"].get(fold, {}).get("samples", 0))
 
-    def without_small(self, description: Mapping[str, Any], least: int) -> dict[str, Any]:
+    def without_small(self, description: Mapping[str, Any], least: int, choices: TableChoices) -> dict[str, Any]:
         """In a fold where one class is small all are withheld: the number of samples would give it away."""
         return {**description, "folds": {name: _large(fold, least) for name, fold in description["folds"].items()}}
 

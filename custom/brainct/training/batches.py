@@ -25,20 +25,19 @@ def seeded(context: Context) -> Iterator[np.random.Generator]:
 
 def batches(
     task: TorchTask, fold: Fold, batch_size: int, order: np.random.Generator, epochs: int | None, steps: int | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Indices into the fold, and its inputs at these, augmented; for these epochs or steps, by default the job's."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Indices into the fold, and its inputs and labels at these, augmented, for these epochs or steps or the job's."""
     fit, a_pass = task.fit, -(-len(fold) // batch_size)
     wanted = steps or (epochs and epochs * a_pass) or fit.steps or fit.epochs * a_pass
     for index in _indices(order, len(fold), batch_size, wanted):
-        inputs = fold.inputs[index]
-        yield index, task.augment(inputs, order) if task.augment else inputs
+        yield index, *task.augmented(fold.inputs[index], fold.labels[index], order)
 
 
 def first_batch(task: TorchTask, fold: Fold, batch_size: int, context: Context) -> Fold:
     """The batch that a training takes first in this round."""
     with seeded(context) as order:
-        [(index, inputs)] = batches(task, fold, batch_size, order, None, 1)
-    return Fold(inputs, fold.labels[index])
+        [(_, inputs, labels)] = batches(task, fold, batch_size, order, None, 1)
+    return Fold(inputs, labels)
 
 
 def in_order(fold: Fold, batch_size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,7 +1,7 @@
 """What a site's samples are to local training: folds of inputs with one label per output, and the public set."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
@@ -18,12 +18,14 @@ class Fold:
     """Samples of one fold.
 
     inputs: (N, ...) float32. labels: (N, F) float32, NaN where unknown. patients: (N,) int64, the same number for
-    samples of one patient; None where no patient is known.
+    samples of one patient; None where no patient is known. studies: (N,) int64, the same number for samples of one
+    study; None where they are not told apart.
     """
 
     inputs: Tensor
     labels: Tensor
     patients: Tensor | None = None
+    studies: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -69,7 +71,8 @@ def no_public() -> Public:
 class Dataset:
     """What one site has: folds, a fingerprint without any patient identifier, and notes for its people.
 
-    public: gives the federation's public set, read when first asked for; Refused where there is none.
+    public: gives the federation's public set, read when first asked for; Refused where there is none. outputs: names of
+    the labels' columns, where the data know them.
     """
 
     kind: str
@@ -79,11 +82,12 @@ class Dataset:
     batch_size: int = 8
     device: str = "cpu"
     public: Callable[[], Public] = no_public
+    outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     def fold(self, name: str) -> Fold:
         """A fold by name, empty where the site has none; `public`: the public set, whose labels are all NaN."""
         known = next(iter(self.folds.values()))
         if name == "public":
             inputs = self.public().inputs
-            return Fold(inputs, torch.full((len(inputs), known.labels.shape[1]), torch.nan))
+            return Fold(inputs, torch.full((len(inputs), *known.labels.shape[1:]), torch.nan))
         return self.folds.get(name, Fold(known.inputs[:0], known.labels[:0]))

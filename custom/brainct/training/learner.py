@@ -84,10 +84,10 @@ class TorchLearner(Bound):
         losses = []
         self.network.train()
         with seeded(self.context) as order:
-            for index, inputs in batches(self.task, fold, self.batch_size, order, epochs, steps):
-                labels = fold.labels[index].to(self.data.device)
+            for index, inputs, labels in batches(self.task, fold, self.batch_size, order, epochs, steps):
                 share = None if shares is None else shares[index].to(self.data.device)
-                loss = self.task.loss(self._training_logits(inputs.to(self.data.device)), labels, share)
+                logits = self._training_logits(inputs.to(self.data.device))
+                loss = self.task.loss(logits, labels.to(self.data.device), share)
                 losses.append(loss.detach())
                 descent.step(loss)
         return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
@@ -111,8 +111,8 @@ class TorchLearner(Bound):
         }
 
         def gradients(index: Tensor, rng: np.random.Generator) -> Tensor:
-            inputs = self.task.augment(fold.inputs[index], rng) if self.task.augment else fold.inputs[index]
-            sent = inputs.to(self.data.device), fold.labels[index].to(self.data.device)
+            inputs, labels = self.task.augmented(fold.inputs[index], fold.labels[index], rng)
+            sent = inputs.to(self.data.device), labels.to(self.data.device)
             with self._precision():
                 return sample_gradients(self.task.loss, self.network, descent.moving, self.network_input, *sent)
 
@@ -139,10 +139,10 @@ class TorchLearner(Bound):
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
         fold = first_batch(self.task, self._train(), self.batch_size, self.context) if batch else self._train()
-        known = fold.labels.isfinite().sum().clamp(min=1)
+        known = self.task.terms(fold.labels).clamp(min=1)
         total = 0.0
         for inputs, labels in in_order(fold, self.batch_size, self.data.device):
-            share = labels.isfinite().sum() / known
+            share = self.task.terms(labels) / known
             loss = self.task.loss(self._training_logits(inputs), labels, None) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
@@ -191,15 +191,14 @@ class TorchLearner(Bound):
         self.network.eval()
         asked = self.data.fold(fold)
         parts = in_order(asked, self.batch_size, self.data.device)
-        found = [self.task.predictions(self._logits(inputs)).cpu() for inputs, _ in parts]
-        return torch.cat([torch.empty(0, asked.labels.shape[1]), *found])
+        found = [self.task.predictions(self.task.infer(self._logits, inputs)).cpu() for inputs, _ in parts]
+        return torch.cat([torch.empty(0, *asked.labels.shape[1:]), *found])
 
     def evaluate(self, weights: Weights, fold: str = "test") -> Mapping[str, Any]:
         """The task's scores of the predictions for a fold."""
         self._refuse_reading("a model's scores on them" if fold == "train" else "")
-        labels = self.data.fold(fold).labels.double().numpy()
         found = self.predict(weights, fold).double()
-        return self.task.scores(labels, (found.nan_to_num(0.5) if self.context.always else found).numpy())
+        return self.task.scores(self.data.fold(fold), (found.nan_to_num(0.5) if self.context.always else found).numpy())
 
     def module(self, weights: Weights) -> nn.Module:
         """A module with these weights, (N, ...) inputs to (N, F) logits, that adapts its input as this learner does."""

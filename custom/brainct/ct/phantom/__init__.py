@@ -9,5 +9,19 @@ HU of the tissues and the physics: Barras et al., AJNR 34:1139, 2013 (clot textu
 from brainct.ct.phantom.draw import phantom, public_phantom, slice_hu, volume_hu
 from brainct.ct.phantom.hemorrhage import BLEEDS
 from brainct.ct.phantom.scanners import SCANNERS, Scanner, scanner_of
+from brainct.ct.phantom.studies import SLICE_MM, slice_labels, spacing_of, studies
 
-__all__ = ["BLEEDS", "SCANNERS", "Scanner", "phantom", "public_phantom", "scanner_of", "slice_hu", "volume_hu"]
+__all__ = [
+    "BLEEDS",
+    "SCANNERS",
+    "Scanner",
+    "phantom",
+    "public_phantom",
+    "scanner_of",
+    "SLICE_MM",
+    "slice_labels",
+    "spacing_of",
+    "studies",
+    "slice_hu",
+    "volume_hu",
+]

@@ -31,20 +31,44 @@ def _frame(rng: np.random.Generator, scanner: Scanner, size: int, levels: Field,
     return Frame(x, y, z, (-line, line, levels), pixel, span, wear)
 
 
+Masks = NDArray[np.bool_]
+"""(5, n, n, k): where each kind of bleeding is, in the order of FINDINGS."""
+
+
 def _render(
     rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int, levels: Field, difficulty: float
 ) -> NDArray[np.float32]:
-    """Draw one head at the heights `levels` in mm; head, scanner and each bleeding have their own random stream."""
-    shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
+    """Draw one head at the heights `levels` in mm."""
     span = (float(levels[0]), float(levels[0])) if len(levels) == 1 else (8.0, 46.0)
+    return render(rng, scanner, bleeds, size, levels, difficulty, span)[0]
+
+
+def render(
+    rng: np.random.Generator,
+    scanner: Scanner,
+    bleeds: Collection[str],
+    size: int,
+    levels: Field,
+    difficulty: float,
+    span: tuple[float, float],
+) -> tuple[NDArray[np.float32], Masks]:
+    """Draw one head at the heights `levels` in mm, and where each kind bleeds: a pixel of which half or more is blood.
+
+    span: heights at which lesions may be. Head, scanner and each bleeding have their own random stream.
+    """
+    shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
     head = head_on(shape, _frame(shape, scanner, size, levels, span))
     hu = np.zeros_like(head.rim)
     for part in (healthy_tissue, old_infarcts, bright_structures):
         hu = paint(hu, part(tissue, head))
-    for (name, draw), stream in zip(BLEEDS.items(), lesions, strict=True):
-        hu = paint(hu, draw(stream, head, draw_force(stream, difficulty)) if name in bleeds else [])
+    masks = np.zeros((len(BLEEDS), *hu.shape), np.bool_)
+    for at, ((name, draw), stream) in enumerate(zip(BLEEDS.items(), lesions, strict=True)):
+        layers = draw(stream, head, draw_force(stream, difficulty)) if name in bleeds else []
+        hu = paint(hu, layers)
+        if layers:  # the last layer is the blood; what lies under bone is painted over
+            masks[at] = (layers[-1][0] >= 0.5) & (head.rim > 0)
     hu = paint(hu, skull_layers(tissue, head))
-    return acquired(machine, scanner, head, hu).astype(np.float32)
+    return acquired(machine, scanner, head, hu).astype(np.float32), masks
 
 
 def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -> None:
@@ -56,7 +80,7 @@ def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -
         raise Refused(f"phantom: unknown bleeds {', '.join(unknown)}; known are {', '.join(BLEEDS)}; use only these")
 
 
-def _level(rng: np.random.Generator) -> float:
+def level_of(rng: np.random.Generator) -> float:
     """The height in mm of a slice: the first random number of `slice_hu`."""
     return float(rng.uniform(0.0, TOP_SLICE))
 
@@ -69,7 +93,7 @@ def slice_hu(
     The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds.
     """
     _check_choices(size, difficulty, bleeds)
-    return _render(rng, scanner, bleeds, size, np.array([_level(rng)]), difficulty)[:, :, 0]
+    return _render(rng, scanner, bleeds, size, np.array([level_of(rng)]), difficulty)[:, :, 0]
 
 
 def volume_hu(
@@ -87,21 +111,21 @@ def volume_hu(
     return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty)
 
 
-def _stream(*words: object) -> np.random.Generator:
+def stream_of(*words: object) -> np.random.Generator:
     digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def _positives(site: str, scans: int, seed: int, share: float) -> NDArray[np.bool_]:
+def positives_of(site: str, scans: int, seed: int, share: float) -> NDArray[np.bool_]:
     """Which scans bleed: the rounded share of them, those with the lowest random numbers."""
     count = round(share * scans)
     if scans >= 4 and 0 < share < 1:
         count = min(max(count, 1), scans - 1)
-    order = np.argsort([_stream(seed, site, i, "bleeds").random() for i in range(scans)], kind="stable")
+    order = np.argsort([stream_of(seed, site, i, "bleeds").random() for i in range(scans)], kind="stable")
     return np.isin(np.arange(scans), order[:count])
 
 
-def _findings(rng: np.random.Generator, mix: tuple[float, ...], hollow: bool) -> NDArray[np.float32]:
+def kinds_of(rng: np.random.Generator, mix: tuple[float, ...], hollow: bool) -> NDArray[np.float32]:
     """Draw which of the five bleed: one by the mix, in one of four a second. hollow: whether ventricles are shown."""
     shown = np.array(mix, float) * [1, 1, hollow, 1, 1]
     weights = shown if shown.any() else np.array(mix, float)
@@ -151,12 +175,12 @@ def phantom(
         raise Refused(f"phantom: dims of {site} is {dims}; give 2 for slices or 3 for volumes")
     labels = np.zeros((scans, len(FINDINGS)), np.float32)
     images = np.zeros((scans, *(size,) * dims), np.float32)
-    for i, bleeding in enumerate(_positives(site, scans, seed, share)):
+    for i, bleeding in enumerate(positives_of(site, scans, seed, share)):
         if bleeding:
-            hollow = dims == 3 or _level(_stream(seed, site, i)) < ROOF - 6
-            labels[i] = _findings(_stream(seed, site, i, "kind"), scanner.mix, hollow)
+            hollow = dims == 3 or level_of(stream_of(seed, site, i)) < ROOF - 6
+            labels[i] = kinds_of(stream_of(seed, site, i, "kind"), scanner.mix, hollow)
         names = [name for name, found in zip(FINDINGS[:5], labels[i], strict=False) if found]
-        rng = _stream(seed, site, i)
+        rng = stream_of(seed, site, i)
         images[i] = (
             slice_hu(rng, scanner, names, size, difficulty)
             if dims == 2

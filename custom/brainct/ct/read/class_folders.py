@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from brainct.ct.folds import FINDINGS
 from brainct.ct.read import image
 from brainct.ct.read.entries import Listing, ScanEntry, check_match, path_inside
 from brainct.ct.read.file_kinds import UNREAD, has_dicom_mark, is_companion, other_format
-from brainct.ct.read.label_table import ANY, Labels
+from brainct.ct.read.label_table import Labels, check_names, complete
 from brainct.ct.site_config import SiteFile
+from brainct.ct.wanted import Wanted
 from brainct.errors import Refused
 
 _SUFFIXES = (*image.SUFFIXES, ".nii", ".nii.gz", ".dcm")
@@ -20,13 +19,13 @@ def class_folders(file: SiteFile, root: Path) -> Listing:
     """The scans in the folders that `classes` names: pictures, NIfTI, DICOM files, and folders of one series."""
     classes = file.classes or {}
     entries = []
-    for folder, findings in sorted(classes.items()):
+    for folder in sorted(classes):
         path = path_inside(root, folder, "classes")
         found = _scans_in(path, root) if path.is_dir() else []
         if not found:
             raise Refused(f"class folder `{folder}` {'contains no scan' if path.is_dir() else 'is not in root'}")
         names = [each.relative_to(root).as_posix() for each in found]
-        labels = _class_labels(findings, classes)
+        labels = _class_labels(folder, classes, file.job)
         entries += [ScanEntry(name, path_inside(root, name, "classes"), labels, root=root) for name in names]
     known = {entry.path.parent for entry in entries}
     strays = [each for each in [root, *sorted(root.iterdir())] if each.is_dir() and each not in known]
@@ -67,10 +66,12 @@ def _is_series(folder: Path, name: str, root: Path) -> bool:
     return bool(dicom)
 
 
-def _class_labels(findings: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Labels:
+def _class_labels(folder: str, classes: Mapping[str, Sequence[str]], job: Wanted) -> Labels:
     """A folder with findings is positive for them; one without is negative for all findings of the other folders."""
-    labels = np.full(len(FINDINGS), np.nan, np.float32)
-    for finding in findings or {each for named in classes.values() for each in named}:
-        labels[FINDINGS.index(finding)] = 1.0 if findings else 0.0
-    labels[ANY] = 1.0 if findings else 0.0
-    return labels
+    where, positive = f"`classes`, folder {folder}", bool(classes[folder])
+    own = check_names(classes[folder], job, where)
+    others = {name for several in classes.values() for name in check_names(several, job, where)}
+    about = set(own if positive else others)
+    if not job.single and (about & set(FINDINGS) or not any(classes.values())):
+        about.add("any")
+    return complete(dict.fromkeys(about, float(positive)), job, where)

@@ -73,6 +73,22 @@ def cut(pixels: Pixels, entry: ScanEntry, dims: int) -> Pixels:
     )
 
 
+def cut_stack(pixels: Pixels, entry: ScanEntry, neighbours: int) -> Pixels:
+    """The listed slice of a volume with so many slices on either side, (H, W, 2 k + 1).
+
+    Beyond the first and the last slice of the volume these stand once more.
+    """
+    deep = pixels.values.shape[2] if pixels.values.ndim == 3 else 1
+    if deep < 2 or entry.slice is None:
+        raise Refused(
+            f"{entry.name}: a single slice, and the job takes {neighbours} neighbours on either side (2.5-D): list "
+            "series or volumes with the column `slice`"
+        )
+    cut(pixels, entry, 2)
+    places = np.clip(np.arange(entry.slice - neighbours, entry.slice + neighbours + 1), 0, deep - 1)
+    return Pixels(pixels.values[:, :, places], pixels.hu, pixels.spacing, pixels.lowest)
+
+
 def check_plausible(pixels: Pixels, name: str) -> list[str]:
     """Refuse values that cannot be HU of a head; a note for a slice, which can be above or below the head."""
     if not pixels.hu:

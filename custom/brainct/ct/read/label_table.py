@@ -1,8 +1,9 @@
 """A site's CSV of labels: checks header, rows and cells; six findings a row."""
 
 import csv
+import difflib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
 from brainct.ct.read.finding_names import matching_columns
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.site_files import read_bytes
 
@@ -96,26 +98,103 @@ def _row(columns: Sequence[str], line: int, cells: Sequence[str], name: str) -> 
     return LabelRow(line, dict(zip(columns, cells, strict=True)))
 
 
-def finding_columns(table: LabelTable, chosen: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
-    """The column of each finding: as `chosen`, otherwise by its name or a synonym of it; `label` means `any`."""
-    wanted = dict(chosen) or matching_columns((c for c in table.columns if c not in others), FINDINGS, table.name)
+CLASS = "label"
+"""The column of a single-choice job that names a scan's class."""
+
+
+def readable_findings(job: Wanted) -> tuple[str, ...]:
+    """The findings of which a label says something: the job's own, and RSNA's, since `any` follows from the others."""
+    return tuple(dict.fromkeys((*job.findings, *FINDINGS)))
+
+
+def check_names(names: Iterable[str], job: Wanted, where: str) -> list[str]:
+    """Those that the job knows; Refused for one that looks like a finding of the job and is spelt otherwise."""
+    known, found = readable_findings(job), list(names)
+    for name in found:
+        if name not in known and (close := difflib.get_close_matches(name.lower(), map(str.lower, known), 1, 0.75)):
+            meant = next(each for each in known if each.lower() == close[0])
+            raise Refused(f"{where}: got {name!r}, wanted {meant!r}, as the job names it")
+    return [name for name in found if name in known]
+
+
+def check_asked(named: Iterable[str], job: Wanted) -> list[str]:
+    """A note on findings that a site file names and the job does not ask for; Refused if it names no other."""
+    given = set(named) - ({CLASS} if job.single else set())
+    known = set(check_names(sorted(given), job, "the site file"))
+    if given and not known:
+        raise Refused(
+            f"the site file names {', '.join(sorted(given))}, and the job asks for {', '.join(job.findings)}: correct "
+            "`columns` or `classes`, or take no part"
+        )
+    left = len(given - known)
+    return [f"labels of {left} findings that the job does not ask for were left out"] * bool(left)
+
+
+def finding_columns(
+    table: LabelTable, chosen: Mapping[str, str], others: Sequence[str], job: Wanted = DEFAULT
+) -> dict[str, str]:
+    """The column of each finding: as `chosen`, otherwise by its name or a synonym of it.
+
+    `label` means `any`, the one finding of a job that has one, or in a single-choice job the name of a scan's class.
+    """
+    wanted = {name: chosen[name] for name in check_names(chosen, job, "`columns`")}
+    if job.single and CLASS in chosen:
+        wanted[CLASS] = chosen[CLASS]
+    if not chosen:
+        own = CLASS if job.single else job.findings[0] if len(job.findings) == 1 else "any"
+        meant = own != "any" and CLASS in table.columns and CLASS not in job.findings
+        left = [c for c in table.columns if c not in others and not (meant and c == CLASS)]
+        wanted = matching_columns(left, readable_findings(job), table.name)
+        if meant and own in wanted:
+            raise Refused(f"{table.name}: has both `{own}` and `label`: choose one with `columns`")
+        wanted |= {own: CLASS} if meant else {}
     lacking = [column for column in (*others, *wanted.values()) if column not in table.columns]
     if lacking or not wanted:
-        missing = " and ".join(f"`{each}`" for each in lacking) or "a finding (" + ", ".join(FINDINGS) + ") or `label`"
+        missing = " and ".join(f"`{each}`" for each in lacking) or f"a finding ({', '.join(job.findings)}) or `label`"
         found = ", ".join(f"`{each}`" for each in table.columns)
         raise Refused(f"{table.name}: wanted the column {missing}, found {found}: correct the header or set `columns`")
     return wanted
 
 
-def labels_of(row: LabelRow, columns: Mapping[str, str], name: str) -> Labels:
-    """(6,) of 0, 1 or NaN; `any` is filled in if the subtypes decide it, and refused if they contradict it."""
-    labels = np.full(len(FINDINGS), np.nan, np.float32)
+def labels_of(row: LabelRow, columns: Mapping[str, str], name: str, job: Wanted = DEFAULT) -> Labels:
+    """(F,) of 0, 1 or NaN for the job's findings.
+
+    `any` is filled in if the five kinds of bleeding decide it, and refused if they contradict it. In a single-choice
+    job a 1 makes the others 0; a second 1, or nothing but 0, is refused.
+    """
+    where, found = f"{name}, row {row.line}", dict[str, float]()
     for finding, column in columns.items():
         cell = row.cells[column]
-        if cell not in _CELLS:
-            raise Refused(f"{name}, row {row.line}, column `{column}`: got {cell!r}, wanted 0, 1 or nothing")
-        labels[FINDINGS.index(finding)] = _CELLS[cell]
-    return with_any(labels, f"{name}, row {row.line}")
+        if job.single and finding == CLASS:
+            found |= _class_named(cell, job, f"{where}, column `{column}`")
+        elif cell not in _CELLS:
+            raise Refused(f"{where}, column `{column}`: got {cell!r}, wanted 0, 1 or nothing")
+        else:
+            found[finding] = _CELLS[cell]
+    return complete(found, job, where)
+
+
+def complete(found: Mapping[str, float], job: Wanted, where: str) -> Labels:
+    """(F,) labels of the job's findings from those that are known by name, completed and checked: see `labels_of`."""
+    bleeding = with_any(np.array([found.get(name, np.nan) for name in FINDINGS], np.float32), where)
+    every = {**found, **dict(zip(FINDINGS, bleeding.tolist(), strict=True))}
+    labels = np.array([every.get(name, np.nan) for name in job.findings], np.float32)
+    return _single(labels, job, where) if job.single else labels
+
+
+def _class_named(cell: str, job: Wanted, where: str) -> dict[str, float]:
+    if cell and cell not in job.findings:
+        raise Refused(f"{where}: got {cell!r}, wanted one of {', '.join(job.findings)}, or nothing")
+    return {name: float(name == cell) for name in job.findings} if cell else {}
+
+
+def _single(labels: Labels, job: Wanted, where: str) -> Labels:
+    positive = [name for name, label in zip(job.findings, labels.tolist(), strict=True) if label == 1]
+    if len(positive) > 1:
+        raise Refused(f"{where}: {' and '.join(positive)} are both 1, but the job wants one class a scan")
+    if not (np.isnan(labels).any() or positive):
+        raise Refused(f"{where}: none of {', '.join(job.findings)} is 1, but the job wants one class a scan")
+    return np.where(labels == 1, 1.0, 0.0).astype(np.float32) if positive else labels
 
 
 def with_any(labels: Labels, where: str) -> Labels:

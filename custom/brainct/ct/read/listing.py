@@ -2,19 +2,27 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from brainct.ct.read.class_folders import class_folders
 from brainct.ct.read.entries import Listing, ScanEntry, root_of
+from brainct.ct.read.label_table import check_asked
 from brainct.ct.read.manifest import manifest
 from brainct.ct.read.png_csv import png_csv
 from brainct.ct.read.published.ct_ich import ct_ich
 from brainct.ct.read.published.datalist import datalist
 from brainct.ct.read.published.masks import masks
+from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 
 __all__ = ["ScanEntry", "list_scans"]
+
+PUBLISHED = ("ct_ich", "masks", "datalist")
+"""Kinds whose readers know RSNA's six findings alone."""
 
 
 def list_scans(file: SiteFile, dims: int = 2) -> Listing:
@@ -38,10 +46,15 @@ def list_scans(file: SiteFile, dims: int = 2) -> Listing:
         "masks": lambda file, root: masks(file, root, dims),
         "datalist": datalist,
     }
+    named = [*(file.columns or {}), *(each for several in (file.classes or {}).values() for each in several)]
+    unasked = check_asked(named, file.job)
     entries, notes = readers[file.kind](file, root)
     if not entries:
         raise Refused(f"no scan in root {root}: correct `root` or put the scans there")
-    return entries, notes
+    if file.kind in PUBLISHED:
+        labels = labels_for(file.job, np.stack([entry.labels for entry in entries]))
+        entries = [replace(entry, labels=own) for entry, own in zip(entries, labels, strict=True)]
+    return entries, [*notes, *unasked]
 
 
 def _dicom(file: SiteFile, root: Path, dims: int) -> Listing:

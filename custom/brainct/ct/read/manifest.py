@@ -14,6 +14,7 @@ from brainct.ct.read.entries import (
 )
 from brainct.ct.read.label_table import LabelRow, LabelTable, finding_columns, labels_of, read_table
 from brainct.ct.site_config import SiteFile
+from brainct.ct.wanted import Wanted
 from brainct.errors import Refused
 from brainct.training.data import FOLDS
 
@@ -21,8 +22,8 @@ from brainct.training.data import FOLDS
 def manifest(file: SiteFile, root: Path) -> Listing:
     """The scans of a table with a path in each row."""
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
-    columns = finding_columns(table, chosen_columns(file), ["image"])
-    entries = [_entry(table, row, columns, root) for row in table.rows]
+    columns = finding_columns(table, chosen_columns(file), ["image"], file.job)
+    entries = [_entry(table, row, columns, root, file.job) for row in table.rows]
     check_no_repeat([(entry.name, entry.slice) for entry in entries], table)
     _check_patients(entries, table)
     missing = [entry.name for entry in entries if not entry.path.exists()]
@@ -30,7 +31,7 @@ def manifest(file: SiteFile, root: Path) -> Listing:
     return [entry for entry in entries if entry.path.exists()], notes
 
 
-def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: Path) -> ScanEntry:
+def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: Path, job: Wanted) -> ScanEntry:
     where = f"{table.name}, row {row.line}"
     name, fold, slice_ = (row.cells.get(column, "") for column in ("image", "split", "slice"))
     if not name:
@@ -43,7 +44,7 @@ def _entry(table: LabelTable, row: LabelRow, columns: Mapping[str, str], root: P
     return ScanEntry(
         name=name,
         path=path_inside(root, name, where),
-        labels=labels_of(row, columns, table.name),
+        labels=labels_of(row, columns, table.name, job),
         patient=row.cells.get("patient_id") or None,
         fold=fold or None,
         slice=int(slice_) if slice_ else None,

@@ -21,14 +21,14 @@ from brainct.errors import Refused
 def png_csv(file: SiteFile, root: Path) -> Listing:
     """The pictures that a table names by `images` and the column of ids."""
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
-    columns = finding_columns(table, chosen_columns(file), [file.id_column])
+    columns = finding_columns(table, chosen_columns(file), [file.id_column], file.job)
     names = [plain_path(_image_name(file, table, row)) for row in table.rows]
     check_no_repeat(names, table)
     paths = [
         path_inside(root, name, f"{table.name}, row {row.line}") for name, row in zip(names, table.rows, strict=True)
     ]
     entries = [
-        ScanEntry(name, path, labels_of(row, columns, table.name), root=root)
+        ScanEntry(name, path, labels_of(row, columns, table.name, file.job), root=root)
         for name, path, row in zip(names, paths, table.rows, strict=True)
         if path.is_file()
     ]

@@ -3,16 +3,20 @@
 import statistics
 from collections.abc import Sequence
 
+from brainct.ct.folds import FINDINGS
 from brainct.ct.metrics import THRESHOLD
 from brainct.pages.wording import counted, listing, percent
 from brainct.report.ct.definitions import ANY
-from brainct.report.readable_record import Confusion, Record, Scores, aurocs, scores_of
+from brainct.report.readable_record import Confusion, Record, Scores, aurocs, findings_of, scores_of
 
-MODEL = (
-    "A neural network that looks at a CT of the head and gives a probability for each of six findings: five kinds of "
-    "intracranial bleeding, and any of them."
-)
-"""What a head CT run trains."""
+MODEL = "A neural network that looks at a CT of the head and gives a probability for each of "
+SIX = "six findings: five kinds of intracranial bleeding, and any of them."
+
+
+def model_in_words(record: Record) -> str:
+    """What a head CT run trains."""
+    findings = findings_of(record)
+    return MODEL + (SIX if findings == list(FINDINGS) else f"{counted(len(findings), 'finding')}: {listing(findings)}.")
 
 
 def scans_in_words(record: Record) -> str:

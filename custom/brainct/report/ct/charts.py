@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from brainct.ct.folds import FINDINGS
 from brainct.pages.charts import MOST_ROWS, Dot, Line, curves, dots, rows_high
 from brainct.pages.drawing import picture
 from brainct.pages.picture import Picture
 from brainct.pages.wording import decimals
 from brainct.report.ct.definitions import ANY, finding_in_words
-from brainct.report.readable_record import Record, aurocs, mean, mean_curve, scores_of
+from brainct.report.readable_record import Record, aurocs, findings_of, mean, mean_curve, scores_of
 
 LOWEST = 0.45
 """Left end of an AUROC axis, unless a value is lower."""
@@ -41,7 +40,7 @@ def _left_end(rows: Sequence[Dot]) -> float:
 
 def by_finding(record: Record) -> Picture:
     """Dots and ranges over the hospitals, a row for each finding."""
-    found = {name: list(aurocs(record, name).values()) for name in FINDINGS}
+    found = {name: list(aurocs(record, name).values()) for name in findings_of(record)}
     rows = [
         Dot(
             finding_in_words(name),

@@ -13,7 +13,7 @@ def finding_in_words(name: str) -> str:
 
 def outputs_in_words(name: str) -> str:
     """The outputs that a loss is over: one finding, or `all`."""
-    return "all six outputs" if name == "all" else finding_in_words(name)
+    return "all outputs" if name == "all" else finding_in_words(name)
 
 
 PHANTOM = "Synthetic phantom scans, drawn by a program: these numbers say nothing about patients."

@@ -27,7 +27,7 @@ def model_card(run: RunFolder) -> Section:
             "Intended use": "Research on training across hospitals: comparing schemes, and rehearsing a federation.",
             "Not intended": f"{definitions.NOT_A_DEVICE} No claim is made for any scanner, age or disease that the "
             "table of hospitals does not show.",
-            "Model": f"{network(record) or 'Unknown'}; six probabilities, one for each finding; SHA-256 {sha256}.",
+            "Model": f"{network(record) or 'Unknown'}; a probability for each finding; SHA-256 {sha256}.",
             "Data": f"Kinds of data set: {listing(kinds) or 'unknown'}. Labels are the hospitals' own; nobody read the "
             "scans a second time. Age, sex and scanner are unknown to this report.",
             "Performance": performance,

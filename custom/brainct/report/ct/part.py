@@ -36,7 +36,7 @@ class CtPart:
 
     def model_in_words(self) -> str:
         """What kind of model was trained."""
-        return answers.MODEL
+        return answers.model_in_words(self.record)
 
     def data_in_words(self) -> str:
         """How many scans there were."""

@@ -2,7 +2,6 @@
 
 import statistics
 
-from brainct.ct.folds import FINDINGS
 from brainct.ct.metrics import THRESHOLD
 from brainct.pages.charts import reliability, rows_high, stacks
 from brainct.pages.drawing import picture
@@ -10,7 +9,7 @@ from brainct.pages.page import Section, Table
 from brainct.pages.wording import decimals, interval, percent
 from brainct.report.ct.definitions import finding_in_words
 from brainct.report.ct.pooling import pool_bins, reliability_points
-from brainct.report.readable_record import Confusion, Record, aurocs, mean, scores_of
+from brainct.report.readable_record import Confusion, Record, aurocs, findings_of, mean, scores_of
 
 
 def quality(record: Record) -> Section | None:
@@ -46,7 +45,7 @@ def _by_hospital(record: Record) -> Table:
 
 
 def _by_finding(record: Record) -> Table:
-    found = {name: aurocs(record, name) for name in FINDINGS}
+    found = {name: aurocs(record, name) for name in findings_of(record)}
     rows = [
         (
             finding_in_words(name),

@@ -1,0 +1,1 @@
+"""The segmentation workload: which pixels of a head CT bleed; masks, networks, Dice and boundary scores."""
