@@ -230,8 +230,11 @@ def restore(year: Year, archive: Path, kit: Path, name: str, last: bool) -> None
 def disk_full(year: Year) -> None:
     """The server's disk is full in round 2; after somebody made room, the run is resumed."""
     place = year.kit("server") / "brainct"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], capture_output=True).returncode:
-        print("           disk full: not tried, since this user may not mount a small disk", flush=True)
+    place.mkdir(exist_ok=True)
+    small = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    done = subprocess.run(small, capture_output=True, text=True)
+    if done.returncode:
+        print(f"           disk full: not tried, no small disk could be mounted: {done.stderr.strip()}", flush=True)
         return
     try:
         filler = place / "filler"
