@@ -119,14 +119,14 @@ def _rule(a: Graph, i: int, j: int) -> bool:
     """Orient i - j as i -> j where a rule says so."""
     to_i, to_j = (a[:, x].astype(bool) & ~a[x].astype(bool) for x in (i, j))
     from_i = a[i].astype(bool) & ~a[:, i].astype(bool)
-    beside_i = a[i].astype(bool) & a[:, i].astype(bool)
+    near_i = a[i].astype(bool) & a[:, i].astype(bool)
     apart = (a == 0) & (a.T == 0)
-    middle = np.flatnonzero(beside_i & to_j)
+    middle = np.flatnonzero(near_i & to_j)
     found = bool((to_i & apart[j]).any()) or bool((from_i & to_j).any())
     found = found or any(apart[k, other] for k in middle for other in middle if k < other)
     found = found or any(
         a[k, other] and not a[other, k] and apart[k, j]
-        for k in np.flatnonzero(beside_i)
+        for k in np.flatnonzero(near_i)
         for other in np.flatnonzero(to_j & ~apart[i])
         if k != other
     )

@@ -55,7 +55,8 @@ def peri(
     later ones only; forbidden: [cause, effect] pairs. noise_nats: scale of Laplace noise that a site adds to each
     score; it is no privacy guarantee.
 
-    The minimum is not the same for all DAGs of a class, and one liar decides it; the sum is. Under the sum the base is
+    One Byzantine site decides the minimum, which differs between DAGs of a class; the sum does not.
+    Under the sum the base is
     the score without parents, and only a sum over sites is needed: a graph under secure aggregation is the same. Rounds
     after the search ended ask for nothing. Peak memory: 8 bytes for each family and site.
     """
