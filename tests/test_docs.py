@@ -22,7 +22,7 @@ PAGES = sorted(
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 NAME = re.compile(r"\bbrainct(?:\.[A-Za-z_]\w*)+")
-NO_CODE = re.compile(r"brainct\.(yaml|yml|consortium)\b")
+NO_CODE = re.compile(r"brainct\.(yaml|yml|consortium|rules)\b")
 
 
 def anchors(text: str) -> set[str]:

@@ -24,7 +24,7 @@ class Selection(Choices):
 
     score: a headline of the workload; null for its first. patience: evaluations in which the score does not rise, after
     which the run ends; null for never. gain: by how much a better score must be better. keep_best: write the model of
-    the best round, best.safetensors, beside the last one.
+    the best round, best.safetensors, next to the last one.
     """
 
     score: str | None = None

@@ -120,7 +120,7 @@ class RecordWriter:
         model_file.write_model(selection.best_file(self.states, number), model, self.record.plan, extra)
 
     def _select(self) -> None:
-        """Note the choice among rounds, and put the best round's model beside the last one."""
+        """Note the choice among rounds, and put the best round's model next to the last one."""
         plan = plan_of(self.record.plan, "the run's record")
         if plan.selection is None:
             return
@@ -139,7 +139,7 @@ class RecordWriter:
         self._write()
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-        """Note the sites' test scores; write the model, what a site needs besides its weights, and the whole record."""
+        """Note the test scores; write the model, what a site needs in addition to its weights, and the whole record."""
         model_file.write_model(self.folder / "model.safetensors", model, self.record.plan, extra)
         self.record.test, self.record.model_bytes = dict(test), nbytes(model)
         self.record.model_sha256 = model_file.model_sha256(model, extra)

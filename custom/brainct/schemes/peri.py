@@ -47,7 +47,7 @@ def peri(
 ) -> Scheme:
     """Greedy equivalence search on S(i, pa) = aggregate over sites k of L_k(i | pa) - base_k(i), asked for in batches.
 
-    aggregate: `sum`; `min`, the paper's largest regret; `median`, m times the median, against a Byzantine site. score:
+    aggregate: `sum`; `min`, the paper's largest regret; `median`, m times the median. score:
     L_k, the Gaussian `bic` or `mdl`, minus the description length with splines. baseline: base_k of `min` and
     `median`, the score of the site's own graph: `cpdag` with all adjacent columns but children, `dag` with the parents
     in one DAG of the class. outer_loop: how often at most the found graph becomes the new baseline. max_parents: of a
