@@ -48,8 +48,8 @@ def test_what_runs_left_in_a_kit_is_listed_and_removed(capsys, tmp_path, small_s
     (tmp_path / "brainct" / "client_state" / "77bc-2" / "hospital-b.safetensors").write_bytes(b"0" * 1_500_000)
     code, out, _ = type_in(capsys, "runs", "list", tmp_path)
     assert code == 0
-    assert out.splitlines()[0].startswith("77bc-2  client state, 1.5 MB, ")
-    assert out.splitlines()[1].startswith("8f3a-1  checkpoint, 0.0 MB, ")
+    assert out.splitlines()[0].startswith("8f3a-1  checkpoint, 0.0 MB, ")
+    assert out.splitlines()[1].startswith("77bc-2  client state, 1.5 MB, ")
     refused(capsys, "stores nothing of a run '..'", "runs", "remove", tmp_path, "..")
     assert type_in(capsys, "runs", "remove", tmp_path, "77bc-2")[0] == 0
     assert [line.split()[0] for line in type_in(capsys, "runs", "list", tmp_path)[1].splitlines()] == ["8f3a-1"]

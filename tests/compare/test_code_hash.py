@@ -9,6 +9,7 @@ import pytest
 
 from brainct.compare import code_hash
 from brainct.compare.code_hash import APART, ROOT, code_of, starts
+from brainct.job.config import plan_of
 from brainct.schemes import SCHEMES
 from tests.causal.tables import causal_plan
 from tests.conftest import tiny_plan
@@ -138,7 +139,8 @@ def test_whatever_a_run_imports_is_in_some_runs_hash_or_stands_apart_with_its_re
         [sys.executable, "-c", REHEARSAL, choices, str(tmp_path / "out")], capture_output=True, text=True, check=True
     )
     package = code_hash.sources(ROOT)
-    plans = [*map(tiny_plan, TRAINING), table_plan(), *map(causal_plan, sorted(set(SCHEMES) - set(TRAINING)))]
+    segments = plan_of({"workload": "segment", "scheme": "fedavg"}, "the test")
+    plans = [*map(tiny_plan, TRAINING), table_plan(), segments, *map(causal_plan, sorted(set(SCHEMES) - set(TRAINING)))]
     covered = {module for plan in plans for module, _ in package.reached(starts(plan), on_disk=True)}
     imported = {name for name in json.loads(ended.stdout.splitlines()[-1]) if package.module(name).lines}
     assert imported - covered - set(APART) == set()

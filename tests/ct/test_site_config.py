@@ -60,7 +60,7 @@ def test_all_problems_are_listed_at_once_in_plain_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("kind: dicom", "`kind`: got 'dicom', wanted 'phantom', 'png_csv', 'class_folders' or 'manifest'"),
+        ("kind: sound", "`kind`: got 'sound', wanted 'phantom', 'png_csv', 'class_folders', 'manifest', 'dicom'"),
         ("root: scans", "`kind` is missing"),
         ("kind: phantom\nbatch_size: '8'", "`batch_size`: got '8', wanted a valid integer"),
         ("kind: phantom\nbatch_size: true", "`batch_size`: got True, wanted a valid integer"),

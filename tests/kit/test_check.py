@@ -18,7 +18,7 @@ from brainct.kit.check_page import as_html
 from brainct.kit.verdict import VERDICT_FILE, CheckResult, last_verdict, save_verdict, worst
 from brainct.protocol.reply_schema import described
 from brainct.security.policy_file import FILTER, REMEMBER
-from tests.conftest import PHANTOM, ROOT
+from tests.conftest import PHANTOM, ROOT, tiny_plan
 from tests.support.kit import Authority, hospital_kit, person_kit, server_kit
 
 POLICY = ROOT / "provisioning" / "policy"
@@ -271,7 +271,7 @@ def test_the_saved_verdict_fits_the_reply_schema_and_a_damaged_one_is_none(kit):
     assert last_verdict(kit) is None
     save_verdict([CheckResult("kit", "PASS", "x"), CheckResult("key", "WARN", "y")], kit)
     about = {"kind": "phantom", "folds": {}, "fingerprint": "0" * 64, "notes": []}
-    message = described(CT, "a", {"about": {**about, "check": last_verdict(kit)}})["check"]
+    message = described(CT, "a", {"about": {**about, "check": last_verdict(kit)}}, tiny_plan())["check"]
     assert (message["verdict"], message["package"]) == ("WARN", fingerprint())
     for broken in ("{", "[]", "{}", '"PASS"'):
         (kit / VERDICT_FILE).write_text(broken)

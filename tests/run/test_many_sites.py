@@ -54,6 +54,7 @@ def test_a_refusal_counts_names_too(tmp_path):
 
 def test_sites_of_one_process_share_a_network_and_hold_no_reply(tmp_path):
     """Else memory grows by two models a site."""
+    before = tensors()
     made = agents(MANY[:3], tmp_path / "state", None, redact=False, opener=opener)
     plan = tiny_plan(rounds=1, fit={"steps": 1})
     common = {"run": "run", "sites": tuple(MANY[:3]), "plan": plan.model_dump(), "exchange": "x"}
@@ -66,9 +67,13 @@ def test_sites_of_one_process_share_a_network_and_hold_no_reply(tmp_path):
         assert sha256(replies[-1].weights) == sha256(replies[-2].weights)
         assert "answers" not in agent.state.kept("run")
     assert len({id(agent._learners._prepared) for agent in made.values()}) == 1
-    gc.collect()
-    known = {id(value) for reply in replies for value in reply.weights.values()}
-    shape = replies[0].weights["conv1.weight"].shape
-    alive = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter) and one.shape == shape]
+    known = before | {id(value) for reply in replies for value in reply.weights.values()}
     # the start, the shared network and its gradient; nothing that a site holds
-    assert len([one for one in alive if id(one) not in known]) <= 4
+    assert len(tensors(replies[0].weights["conv1.weight"].shape) - known) <= 4
+
+
+def tensors(shape=None):
+    """The identities of all tensors alive, by default of any shape; those alive before are not this test's."""
+    gc.collect()
+    found = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
+    return {id(one) for one in found if shape is None or one.shape == shape}

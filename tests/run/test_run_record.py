@@ -130,7 +130,8 @@ def test_a_run_begun_under_another_version_is_refused_with_both_versions_and_wha
         resume(tmp_path / "out")
     assert str(refused.value) == (
         f"run out was begun under brainct {version or FIRST} and can't be resumed under 5.0.0: their checkpoints "
-        "differ; resume it under the version that it began with, or begin it anew"
+        "differ; resume it under the version that it began with, or begin it anew. The order: let runs end, upgrade "
+        "server and sites one after the other in any order, then begin new runs"
     )
 
 

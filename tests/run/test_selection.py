@@ -12,8 +12,8 @@ from brainct.run.model_file import model_sha256, read_model
 from brainct.run.rehearse import rehearse, resume
 from brainct.run.run_record import Round, RunRecord
 from brainct.run.summary import chosen
-from brainct.schemes import SCHEMES
 from tests.conftest import tiny_plan
+from tests.support.families import TRAINING
 
 NEVER_BETTER = {"score": "brier", "patience": 2, "gain": 1.0}
 """A Brier score can't fall by more than 1: the first evaluation stays the best."""
@@ -121,7 +121,7 @@ def test_a_policy_that_changes_scores_is_said(tmp_path, small_site, monkeypatch)
     assert not (tmp_path / "out" / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMES))
+@pytest.mark.parametrize("name", TRAINING)
 def test_every_scheme_has_a_selection_or_refuses_it_by_name(name):
     best, early = {"selection": {}}, {"selection": {"patience": 3, "keep_best": False}}
     for choices, refuses in ((best, PERSONAL), (early, WHOLE)):

@@ -10,6 +10,7 @@ from brainct.schemes import SCHEMES
 from tests.conftest import tiny_learner, tiny_model, tiny_plan
 from tests.support import by_hand
 from tests.support.by_hand import sites_of
+from tests.support.families import TRAINING
 
 REFUSE = {"fedct": "only labels travel"}
 
@@ -31,7 +32,7 @@ def noting(learner, seen):
     return learner
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMES))
+@pytest.mark.parametrize("name", TRAINING)
 def test_every_site_begins_with_the_start_model_or_the_scheme_refuses_it(name):
     plan, sites, seen = tiny_plan(name), sites_of(name), {}
     seeded = tiny_model(plan)

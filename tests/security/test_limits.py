@@ -43,4 +43,4 @@ def test_every_job_folder_has_a_network_of_the_package_with_default_options(job)
     from brainct.ct.networks import NETWORKS
     from brainct.segment.networks import NETWORKS as FOR_MASKS
 
-    assert allowed([*sorted(NETWORKS), *sorted(FOR_MASKS), "logistic", "mlp"], folders.read(job))
+    assert allowed([*sorted(NETWORKS), *sorted(FOR_MASKS), "logistic", "mlp", "causal"], folders.read(job))

@@ -27,6 +27,8 @@ APART = {
     "brainct.core.json_file": "reads and writes files as they are",
     "brainct.core.serialization": "carries and stores values as they are, which its own tests show",
     "brainct": "the public face: names what others define",
+    "brainct.core.writable": "looks whether a folder can be written",
+    "brainct.run.progress": "tells how far a run is",
     "brainct.run.record": "notes what happened",
     "brainct.run.run_record": "the form of these notes",
     "brainct.run.model_file": "stores the delivered model as it is",

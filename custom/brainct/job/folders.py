@@ -86,7 +86,7 @@ def shaped(dims: int | None = None, size: int | None = None) -> dict[str, dict[s
         return JOBS
     edge = {"size": size or VOLUME} if size or dims == 3 else {}
     shape = edge | ({"dims": dims} if dims else {})
-    rows = {name: row for name, row in JOBS.items() if row.get("workload", "ct") != "table"}
+    rows = {name: row for name, row in JOBS.items() if row.get("workload", "ct") in ("ct", "segment")}
     rows = {name: row for name, row in rows.items() if dims != 3 or not row.get("scan")}
     return {name: {**row, "network": {**row.get("network", {}), **shape}} for name, row in rows.items()}
 

@@ -191,7 +191,7 @@ def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
         scheme=scheme.name,
         arguments=scheme.arguments,
         seed=plan.seed,
-        plan=plan.model_dump(),
+        plan=plan.model_dump(mode="json"),
         versions=versions(),
         package=fingerprint(),
         sites={},

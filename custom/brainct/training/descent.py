@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from brainct.core.weights import Weights
 from brainct.training.config import Fit
-from brainct.training.postponed import postpone_compiler
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,6 @@ class Descent:
 
 def optimizer_of(fit: Fit, moving: Mapping[str, nn.Parameter], rate: float) -> torch.optim.Optimizer:
     """The job's optimiser, without any state of earlier rounds; fused: one pass over memory in place of ten."""
-    postpone_compiler()
     parameters = list(moving.values())
     if fit.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=fit.momentum, weight_decay=fit.weight_decay, fused=True)

@@ -226,9 +226,10 @@ class TorchLearner(Bound):
         return logits
 
     def _training_logits(self, inputs: Tensor) -> Tensor:
-        """In the job's precision; the loss is float32 in any."""
+        """In the job's precision; the loss is never of less than float32."""
         with self._precision():
-            return self._logits(inputs).float()
+            logits = self._logits(inputs)
+        return logits.float() if logits.dtype == torch.bfloat16 else logits
 
     def _precision(self) -> torch.autocast:
         kind = torch.device(self.data.device).type
