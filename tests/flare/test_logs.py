@@ -17,6 +17,7 @@ LINES = [
     ("nvflare.fuel.f3.streaming.byte_receiver", logging.WARNING, "Receiving unknown req_id"),
     ("nvflare.private.fed.client.communicator.Communicator", logging.WARNING, "Failed to get_task from server."),
     ("nvflare.private.fed.server", logging.ERROR, "something broke"),
+    ("nvflare.private.fed.client.client_runner", logging.WARNING, f"{logs.LATE} after 5.0 seconds"),
 ]
 
 

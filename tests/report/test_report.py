@@ -340,7 +340,7 @@ def test_barriers_are_drawn_where_they_were_measured(run):
     (run / "barriers.json").write_text(json.dumps(barriers))
     seen = page_of(run)
     assert "Of single layers, conv1 has the highest, 0.2." in seen.text
-    assert "all six outputs on 24 scans of the train fold; all numbers are means over 1 pair of models" in seen.text
+    assert "all outputs on 24 scans of the train fold; all numbers are means over 1 pair of models" in seen.text
     assert "conv1 0.1 0.2 0.125 0.02 0.2 –" in seen.text
     spoken = " ".join(attributes["alt"] for attributes in seen.all("img"))
     assert "other model at last 0.3; random at last 0.01; training at last 0.7." in spoken

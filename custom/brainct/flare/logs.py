@@ -16,6 +16,10 @@ TRANSPORT = ("nvflare.fuel.f3", "nvflare.private.fed.client.communicator")
 """Loggers that warn of messages in flight while a run shuts down, after its last line."""
 
 
+LATE = "quit waiting for component ready-to-end-run"
+"""What FLARE's runners warn of on a slow machine, after a run's last line, when events are still on their way."""
+
+
 def quiet_console() -> None:
     """Show only our lines and warnings on a console in FLARE's default mode; log files stay complete."""
     for handler in logging.getLogger().handlers:
@@ -32,6 +36,6 @@ def audit_refusal(answer: Mapping[str, Any], fl_ctx: FLContext) -> None:
 
 def _worth_reading(record: logging.LogRecord) -> bool:
     name = getattr(record, "fullName", record.name)
-    if name.startswith(TRANSPORT):
+    if name.startswith(TRANSPORT) or LATE in str(record.msg):
         return record.levelno >= logging.ERROR
     return record.levelno >= logging.WARNING or name == LOG

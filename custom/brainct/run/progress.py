@@ -65,7 +65,7 @@ def stats(record: RunRecord, inbox: Inbox[Any] | None) -> dict[str, Any]:
 
 def write(folder: Path, record: RunRecord) -> None:
     """Replace the file in a run's folder of the server."""
-    serialization.write(folder / FILE, json.dumps(progress(record)).encode())
+    serialization.write(folder / FILE, json.dumps(progress(record)).encode(), private=True)
 
 
 def read(folder: Path) -> Mapping[str, Any]:

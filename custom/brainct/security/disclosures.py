@@ -108,7 +108,6 @@ ENVELOPE = {
     "__headers__/__task_id__": "FLARE's number of the task, as the server gave it",
     "__headers__/__cookie_jar__/__task_id__": "the same, sent back",
     "__headers__/__cookie_jar__/__workflow__": "the server's name of its workflow, sent back",
-    "__headers__/__cookie_jar__/contribution_round": "the round, sent back",
     "__headers__/start_round": "0",
     "__headers__/__msg_root_id__": "FLARE's number of the message",
     "__headers__/__audit_event_id__": "FLARE's number of the line in the site's audit.log",
