@@ -66,7 +66,7 @@ def test_a_hospital_outside_gets_what_the_model_says_of_each_of_its_scans(capsys
         learner = learner.adapted(inputs=normalising(*statistics))
     wanted = learner.predict(load_file(model), "train")
     found = torch.tensor([[float(row[finding]) for finding in FINDINGS] for row in rows])
-    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.usefixtures("small_site")

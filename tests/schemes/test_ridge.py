@@ -21,6 +21,7 @@ from brainct.schemes._gram import matrices
 from brainct.schemes.ridge import head_inputs, ridge
 from brainct.schemes.sitenorm import sitenorm
 from brainct.training.data import Dataset, Fold
+from brainct.training.networks import channels_last
 from tests.conftest import first_weights, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]
@@ -177,7 +178,7 @@ def test_the_features_are_what_enters_the_head_in_the_order_of_the_fold_without_
     features, labels = head_inputs(learner, weights, "head")
     fold, network = learner.data.folds["train"], network_of(plan.network, plan.seed)
     body = torch.nn.Sequential(*list(network)[:-1])
-    torch.testing.assert_close(features, body(fold.inputs).detach(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(features, body(channels_last(fold.inputs)).detach(), rtol=0, atol=1e-6)
     assert torch.equal(labels, fold.labels)
     assert not features.requires_grad
     assert not learner.network.get_submodule("head")._forward_hooks
