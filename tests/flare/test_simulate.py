@@ -78,7 +78,8 @@ def test_an_interrupted_run_says_what_is_left_and_continues_to_the_same_model(tm
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_flares_own_command_says_in_one_line_what_is_left(tmp_path, workspace, small_site):
+def test_ctrl_c_in_flares_own_command_shows_no_traceback_and_says_what_is_left(tmp_path, workspace, small_site):
+    """FLARE kills the server's process meanwhile: the line is missing if that was faster, and never wrong."""
     job = small_job(tmp_path / "jobs", "feddc", rounds=500)
     command = [str(Path(sys.executable).parent / "nvflare"), "simulator", str(job), "-w", str(workspace)]
 
@@ -102,5 +103,26 @@ def test_ctrl_c_in_flares_own_command_says_in_one_line_what_is_left(tmp_path, wo
     assert process.returncode != 0
     assert "Traceback" not in text
     found = re.findall(r"^stopped; (\d+) of 500 rounds are closed .*`brainct simulate JOB --sites 2 .*$", text, re.M)
-    assert len(found) == 1
-    assert int(found[0]) >= 3
+    assert len(found) <= 1
+    left = re.match(r"stopped; (\d+) of 500 rounds", left_over(workspace, "JOB"))
+    assert int(left[1]) >= 3
+    assert not found or 3 <= int(found[0]) <= int(left[1])
+
+
+INTERRUPTED = """
+from nvflare.private.fed.app.deployer.simulator_deployer import SimulatorDeployer
+from nvflare.private.fed.app.simulator import simulator_runner
+from brainct.flare.simulator_patch import say_at_interrupt
+
+say_at_interrupt(lambda: "this is left")
+try:
+    raise KeyboardInterrupt
+finally:
+    SimulatorDeployer().close()
+"""
+
+
+def test_an_interrupted_simulator_prints_one_line_in_place_of_a_traceback():
+    """FLARE's deployer is closed in a `finally`, as its simulator does it."""
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (130, "\nthis is left\n")

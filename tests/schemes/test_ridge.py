@@ -17,8 +17,8 @@ from brainct.core.weights import sha256
 from brainct.ct.model import model_of, network_of
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
-from brainct.schemes._gram import matrices
-from brainct.schemes.ridge import head_inputs, ridge
+from brainct.schemes._gram import head_inputs, matrices
+from brainct.schemes.ridge import ridge
 from brainct.schemes.sitenorm import sitenorm
 from brainct.training.data import Dataset, Fold
 from brainct.training.networks import channels_last

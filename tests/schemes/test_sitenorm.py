@@ -15,12 +15,12 @@ from brainct.ct.learner import learner_of
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
 from brainct.schemes import build
+from brainct.schemes._gram import head_inputs
 from brainct.schemes._moments import Moments, moments, normalising
 from brainct.schemes.fedavg import fedavg
 from brainct.schemes.feddc import feddc
 from brainct.schemes.fedprox import fedprox
 from brainct.schemes.finetune import finetune
-from brainct.schemes.ridge import head_inputs
 from brainct.schemes.sitenorm import STATISTICS, shrunken, sitenorm
 from brainct.schemes.swa import swa
 from brainct.security.credentials import offline

@@ -94,7 +94,7 @@ class Rounds(Controller):  # type: ignore[misc]
         self._record = record
         sites = [client.name for client in self.engine.get_clients()]
         words = words_of("JOB", sorted(sites))
-        simulator_patch.say_at_interrupt(lambda: stopped(record.closed, plan.rounds, kit.parent, words))
+        simulator_patch.say_at_interrupt(lambda: stopped(record.stored, plan.rounds, kit.parent, words))
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
         Run(plan, sites, self._exchange, record, name=name, secret=secret, **how)()

@@ -57,6 +57,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     ),
     "rebasin": _row("rebasin", network={"architecture": "cnn"}),
     "rebasin_repair": _row("rebasin", network={"architecture": "cnn"}, arguments={"repair": True}),
+    "headstart": _row("headstart", rounds=11),
     "ridge": _row("ridge", rounds=2),
     "scaffold": _row("scaffold", fit=PLAIN),
     "secagg": _row("secagg", rounds=31),

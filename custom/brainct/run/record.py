@@ -51,6 +51,8 @@ class RecordWriter:
         self._board: Board | None = None
         self._track = track
         self.record = _continued(resumed.record) if resumed else _begun(plan, scheme, way)
+        self.stored = self.closed
+        """Number of closed rounds that are in the checkpoint."""
         self._began = time.monotonic() - self.record.seconds
 
     @property
@@ -136,6 +138,7 @@ class RecordWriter:
         """Write what there is: first the checkpoint that a run can continue from, then the record for its readers."""
         self._tick()
         checkpoint.save(self.states, State(memory, self.record))
+        self.stored = self.closed
         self._write()
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ MODULES = (
     "fedsgd",
     "finetune",
     "geometric_median",
+    "headstart",
     "krum",
     "layerwise",
     "lgfedavg",

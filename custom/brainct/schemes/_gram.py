@@ -3,8 +3,46 @@
 import torch
 from torch import Tensor
 
-from brainct.core.weights import Weights
-from brainct.errors import Refused
+from brainct.core.learner import Learner, Model
+from brainct.core.scheme import ClientState, Report, Task
+from brainct.core.weights import Weights, sha256
+from brainct.errors import Declined, Refused
+
+GRAMS = "grams"
+"""The matrices in a report; in a task's `extra` the layer whose inputs they are over."""
+
+
+def head_of(model: Model, scheme: str) -> str:
+    """The path of the network's last linear layer with a bias; Refused, in this scheme's name, without one."""
+    paths = [layer.path for layer in model.layers if layer.kind == "Linear" and f"{layer.path}.bias" in layer.keys]
+    if not paths:
+        raise Refused(f"{scheme}: {model.architecture} has no linear layer with a bias; choose another network")
+    return paths[-1]
+
+
+def matrices_of(task: Task, learner: Learner, client_state: ClientState, scheme: str) -> tuple[Report, ClientState]:
+    """A site's matrices, and its state with a digest of the model; Declined for a second model in a run."""
+    head = head_of(learner.initial(), scheme)
+    if task.extra[GRAMS] != head:
+        raise Declined(f"the server asks for the input of another layer than {head}, the network's head")
+    said = sha256({key: value for key, value in task.weights.items() if not key.startswith(f"{head}.")})
+    if client_state.get("said", said) != said:
+        raise Declined("the server asks for the matrices of another model; a site sends those of one model in a run")
+    features, labels = head_inputs(learner, task.weights, head)
+    return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
+
+
+def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, Tensor]:
+    """(N, D) inputs of the head and (N, F) labels, for the training fold, not augmented."""
+    inputs: list[Tensor] = []
+    labels = learner.observe(weights, [head], lambda _, given, __: inputs.append(given.cpu()))
+    return torch.cat(inputs), labels
+
+
+def expected(task: Task) -> Weights:
+    """What the report of this task holds."""
+    shape = shape_for(task.weights[f"{task.extra[GRAMS]}.weight"])
+    return {GRAMS: torch.empty(shape, dtype=torch.float64, device="meta")}
 
 
 def matrices(features: Tensor, labels: Tensor) -> Tensor:
@@ -31,7 +69,7 @@ def _balanced(negative: Tensor, positive: Tensor, lam: float) -> Tensor:
     gram, moment = positive + negative, positive[:, -1] - negative[:, -1]
     scatter = gram.diagonal()[:-1] - gram[-1, :-1].square() / gram[-1, -1]
     if not scatter.mean() > 0:
-        raise Refused("ridge: the network's last features are the same for all scans; start from another checkpoint")
+        raise Refused("the network's last features are the same for all scans; start from another checkpoint")
     penalty = torch.full_like(moment, lam * scatter.mean().item())
     penalty[-1] = 0.0
     solution: Tensor = torch.linalg.solve(gram + penalty.diag(), moment)

@@ -8,14 +8,12 @@ matrices themselves are summed; balanced classes and missing labels are this pro
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
-from brainct.core.weights import Weights, sha256
-from brainct.errors import Declined, Refused
-from brainct.schemes._gram import matrices, shape_for, solve_head
+from brainct.core.weights import Weights
+from brainct.schemes._gram import GRAMS, expected, head_of, matrices_of, shape_for, solve_head
 
 ABOUT = About(
     needs_all_rounds="its head is solved from one exchange, and later rounds only wait for sites that missed it",
@@ -33,7 +31,6 @@ ABOUT = About(
         "private_training": "sites send sums over the features of their scans without noise",
     },
 )
-GRAMS = "grams"
 
 
 @registered(ABOUT)
@@ -57,13 +54,13 @@ def ridge(lam: Positive = 0.01) -> Scheme:
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
-        head = _head(model)
+        head = head_of(model, "ridge")
         grams = torch.zeros(shape_for(model.weights[f"{head}.weight"]), dtype=torch.float64)
         # heard: {site: examples} of the sites whose matrices are in the sum
         return {"weights": model.weights, "head": head, GRAMS: grams, "heard": {}}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        heard, first = memory["heard"], Task(memory["weights"], {"head": memory["head"]})
+        heard, first = memory["heard"], Task(memory["weights"], {GRAMS: memory["head"]})
         return {site: Task({}, {"scans": heard[site]}) if site in heard else first for site in sites}
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
@@ -82,35 +79,8 @@ def ridge(lam: Positive = 0.01) -> Scheme:
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
     if not task.weights:
         return Report({}, task.extra["scans"]), client_state
-    if client_state.get("said", said := _below(task, _head(learner.initial()))) != said:
-        raise Declined("the server asks for the matrices of another model; a site sends those of one model in a run")
-    features, labels = head_inputs(learner, task.weights, task.extra["head"])
-    return Report({GRAMS: matrices(features, labels)}, len(features)), {**client_state, "said": said}
-
-
-def head_inputs(learner: Learner, weights: Weights, head: str) -> tuple[Tensor, Tensor]:
-    """(N, D) inputs of the head and (N, F) labels, for the training fold, not augmented."""
-    inputs: list[Tensor] = []
-    labels = learner.observe(weights, [head], lambda _, given, __: inputs.append(given.cpu()))
-    return torch.cat(inputs), labels
-
-
-def _below(task: Task, head: str) -> str:
-    """A digest of the model whose features a site is asked for: of all weights but the head's."""
-    if task.extra["head"] != head:
-        raise Declined(f"the server asks for the input of another layer than {head}, the network's head")
-    return sha256({key: value for key, value in task.weights.items() if not key.startswith(f"{head}.")})
+    return matrices_of(task, learner, client_state, "ridge")
 
 
 def _expects(task: Task, report: Report) -> Weights:
-    if not task.weights:
-        return {}
-    shape = shape_for(task.weights[f"{task.extra['head']}.weight"])
-    return {GRAMS: torch.empty(shape, dtype=torch.float64, device="meta")}
-
-
-def _head(model: Model) -> str:
-    paths = [layer.path for layer in model.layers if layer.kind == "Linear" and f"{layer.path}.bias" in layer.keys]
-    if not paths:
-        raise Refused(f"ridge: {model.architecture} has no linear layer with a bias; choose another network")
-    return paths[-1]
+    return expected(task) if task.weights else {}
