@@ -42,5 +42,31 @@ def import_model(
         print(f"left out {line}")
     for level, width in found.preprocessing.windows:
         print(f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]")
-    start = f", and {FILE} for `--init`" if found.weights is not None else ""
+    start = f", and {FILE} for `--start-from`" if found.weights is not None else ""
     print(f"{out}: network.json for a job's `network`{start}")
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="A new folder for the results, from which jobs can start.")],
+    job: Annotated[
+        Path | None,
+        typer.Option(help="A job folder whose network and findings to train. (default: the shipped model's)"),
+    ] = None,
+    scans: Annotated[int, typer.Option(min=1, help="Training scans of each of the six scanners.")] = 108,
+    rounds: Annotated[int, typer.Option(min=1, help="Passes over the scans.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="All randomness follows from it.")] = 1,
+) -> None:
+    """Train a start model without any patient: on synthetic head CT of six scanners, strongly augmented."""
+    from brainct.cli.progress import Progress
+    from brainct.ct.config import ct_choices
+    from brainct.job import folders
+    from brainct.pretrain.phantom import plan_for, pretrain
+    from brainct.run.summary import last_lines
+
+    chosen = ct_choices(folders.read(job)).model_dump(include={"network", "findings", "single_choice"}) if job else {}
+    plan = plan_for(chosen.pop("network", None), rounds, seed, **chosen)
+    with Progress(rounds) as progress:
+        record = pretrain(plan, out, scans, log=progress.log, on_round_closed=progress.closed)
+    print(last_lines(record.record, out))
+    print(f"brainct rehearse JOB --start-from {out}, or brainct jobs start-from JOB {out} --out NEW")

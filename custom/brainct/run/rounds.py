@@ -45,7 +45,7 @@ class Run:
         self.log, self.on_round_closed, self.scheme = log, on_round_closed, plan.build()
         self.exchanges = Exchanges(plan, self.scheme, self.sites, name, transport, record, log)
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
-        self.initial = _initial(plan, initial)
+        self.initial = _initial(plan, initial, record.resumed is not None)
         plan.check_sites(len(self.sites))
         one_thread()
 
@@ -145,10 +145,12 @@ def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int
     return {site: first.get(site, 0) + second.get(site, 0) for site in sorted({*first, *second})}
 
 
-def _initial(plan: Plan, given: Weights | None) -> Model:
-    """The model before round 0; given weights must be of the plan's network."""
+def _initial(plan: Plan, given: Weights | None, resumed: bool) -> Model:
+    """The model before round 0; given weights must be of the plan's network. A resumed run needs none."""
     seeded = plan.kind.initial(plan, plan.seed, plan.rounds)
     if given is None:
+        if plan.start_from is not None and not resumed:
+            raise Refused("the job starts from a model that did not come with it; see `brainct jobs start-from`")
         return seeded
     plan.kind.fits(given, plan)
     return replace(seeded, weights=dict(given), given=True)
