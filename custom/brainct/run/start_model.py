@@ -1,7 +1,6 @@
 """The model that a run starts from: found, checked against the hash that the job names, and fitted to the job."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from brainct.job.config import Plan, StartFrom
 from brainct.run import run_record
 from brainct.run.model_file import FILE, ModelFile, model_sha256, read_model
 from brainct.run.run_record import Started, read_record
+from brainct.training.batch_norm import RULE
 
 UNTRAINED = {
     "local": "which leaves each model at its site",
@@ -115,10 +115,10 @@ def _outputs_and_notes(model: ModelFile, plan: Plan, whose: str) -> tuple[tuple[
     was = model.plan()
     if was.workload != plan.workload:
         raise Refused(f"{whose} is of workload {was.workload}, the job of {plan.workload}; start from another model")
-    architecture, options = plan.kind.network(plan)
-    if was.kind.network(was) != (architecture, options):
+    then_network, now_network = _line(was), _line(plan)
+    if then_network != now_network:
         raise Refused(
-            f"{whose} is of network {_line(*was.kind.network(was))}, the job's is {_line(architecture, options)}; "
+            f"{whose} is of network {then_network}, the job's is {now_network}; "
             "state the start model's network in the job, or start from another model"
         )
     own = [key for key in plan.kind.choices.model_fields if key not in ("fit", "network")]
@@ -129,8 +129,10 @@ def _outputs_and_notes(model: ModelFile, plan: Plan, whose: str) -> tuple[tuple[
     ]
 
 
-def _line(architecture: str, options: Mapping[str, Any]) -> str:
-    return f"{architecture} {json.dumps(options, default=str)}"
+def _line(plan: Plan) -> str:
+    """The network in words, without the rule for BatchNorm: statistics fit under either, and keys are checked."""
+    architecture, options = plan.kind.network(plan)
+    return f"{architecture} {json.dumps({key: options[key] for key in sorted(options) if key != RULE}, default=str)}"
 
 
 def _words(file: Path) -> str:
