@@ -158,7 +158,7 @@ def test_a_checkpoint_of_another_network_is_refused(capsys, small_job, small_sit
     file = small_job / "app" / "config" / "config_fed_server.json"
     file.write_text(file.read_text().replace("[8, 8]", "[8, 16]"))
     model = tmp_path / "a" / "model.safetensors"
-    refused(capsys, "the checkpoint, for network cnn", "rehearse", small_job, "--init", model, "--out", tmp_path / "b")
+    refused(capsys, "the job's is cnn", "rehearse", small_job, "--init", model, "--out", tmp_path / "b")
     (tmp_path / "cut.safetensors").write_bytes(model.read_bytes()[:1000])
     cut = tmp_path / "cut.safetensors"
     refused(capsys, "can't be read", "rehearse", small_job, "--init", cut, "--out", tmp_path / "b")

@@ -20,7 +20,7 @@ import psutil
 from nvflare.apis.fl_exception import FLCommunicationError
 
 from brainct.flare.local_federation import Federation, free_port, provision
-from brainct.job import folders
+from brainct.job import copies, folders
 from brainct.run.rehearse import rehearse
 from tests.conftest import PHANTOM, ROOT
 from tests.support.simulator import small_job
@@ -107,7 +107,7 @@ class Theatre:
 
     def resume(self) -> Seen:
         """Submit a job that continues with the last one's run."""
-        return self.play(job=folders.resuming(self.job, self.job_id, self.folder / f"resumed-{self.number}"))
+        return self.play(job=copies.resuming(self.job, self.job_id, self.folder / f"resumed-{self.number}"))
 
     def await_next(self, *acts: tuple[str, int, Callable[[], None]]) -> None:
         """Say where a process is to stand still next; nowhere, if there is no act."""

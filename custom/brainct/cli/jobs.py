@@ -34,6 +34,27 @@ def render(
     print(f"{len(rows)} jobs, {len(written)} files written")
 
 
+@app.command("start-from")
+def start_from(
+    job: Annotated[Path, typer.Argument(help="A job folder, such as jobs/fedavg.")],
+    source: Annotated[str, typer.Argument(help="`phantom`, the results folder of a run, or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="The new job folder.")],
+) -> None:
+    """Write a job folder that starts from a model: the model's file travels in it, its hash is in the configuration."""
+    from brainct.job import copies, folders
+    from brainct.run import start_model
+
+    plan = folders.read(job)
+    start, file = start_model.named(source, plan)
+    copies.starting(job, start, file.read_bytes() if file else b"", out)
+    found = start_model.start_of(folders.read(out), folders.start_file(out))
+    assert found is not None
+    for note in found.notes:
+        print(f"note: {note}")
+    last = found.started.lineage[-1]
+    print(f"{out}: starts from {found.started.name or last.source}, SHA-256 {last.sha256}")
+
+
 @app.command()
 def check(folder: JobsFolder = Path("jobs")) -> None:
     """Check that the job folders, docs/schemes.md and docs/privacy.md match the registry; exit code 1 if not."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,10 @@ def rehearse(
     out: Annotated[
         Path | None, typer.Option(help="A new folder for the results. (default: runs/JOB-SEED-NUMBER)")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="A model.safetensors to start from.")] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--start-from", "--init", help="A start model: `phantom`, a results folder, a model.safetensors."),
+    ] = None,
     lose: Annotated[
         list[str] | None, typer.Option(help="Drop a site's reply on purpose: site-2@3 drops it in round 3.")
     ] = None,
@@ -32,12 +35,15 @@ def rehearse(
     from brainct.core.names import names_of, site_names
     from brainct.job import folders
     from brainct.job.config import plan_of
-    from brainct.run.model_file import load_model
+    from brainct.run import start_model
     from brainct.run.rehearse import rehearse as run
     from brainct.run.summary import last_lines
 
     plan = folders.read(job)
-    changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
+    start: Path | None = folders.start_file(job)
+    changes: dict[str, Any] = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
+    if start_from is not None:
+        changes["start_from"], start = start_model.named(start_from, plan)
     plan = plan_of({**plan.model_dump(), **changes}, "the command line")
     folder = out or _new_folder(Path("runs"), f"{job.resolve().name}-{plan.seed}")
     named = names_of(names) if names else site_names(sites)
@@ -47,7 +53,7 @@ def rehearse(
             named,
             folder,
             workers=workers,
-            initial=load_model(init) if init else None,
+            start=start,
             lose=[_site_and_round(text, named, plan.rounds) for text in lose or []],
             secret=os.environ.get("BRAINCT_SECRET", ""),
             log=progress.log,

@@ -20,12 +20,12 @@ def resume(
 ) -> None:
     """Continue after a run's last closed round; the final model is the one of an uninterrupted run."""
     from brainct.cli.progress import Progress
-    from brainct.job import folders
+    from brainct.job import copies
     from brainct.run import checkpoint, rehearse
     from brainct.run.summary import last_lines
 
     if job:
-        folder = folders.resuming(job, run, out or Path("runs") / f"{job.resolve().name}-resumes-{run[:8]}")
+        folder = copies.resuming(job, run, out or Path("runs") / f"{job.resolve().name}-resumes-{run[:8]}")
         print(f"{folder}\nsubmit it to the same server: the server and the sites continue run {run}")
         return
     if not Path(run).is_dir():

@@ -28,6 +28,7 @@ class Entry(BaseModel):
     sites and these seeds) runs on the others. rounds: at budget 1, instead of the comparison's. extra_rounds: rounds in
     which the scheme trains nothing, added to every budget. fit, network: override single keys of the comparison's.
     pooled: one site has all sites' training scans, and its model is evaluated at each site.
+    start_from: a start model of the package; empty for none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +42,7 @@ class Entry(BaseModel):
     fit: dict[str, Any] = {}
     network: dict[str, Any] = {}
     pooled: bool = False
+    start_from: str = ""
 
     @property
     def label(self) -> str:

@@ -121,6 +121,7 @@ def plan_run(
         **comparison.workload_choices(entry),
         "fit": {**comparison.fit, **entry.fit, **fit},
         "evaluate_every": comparison.evaluate_every * budget,
+        **({"start_from": entry.start_from} if entry.start_from else {}),
     }
     plan = plan_of(choices, f"`{entry.label}`")
     return PlannedRun(entry, point, federation, seed, budget, plan, tuple(comparison.levels))

@@ -129,6 +129,7 @@ class Scheme:
     fixed_members: whether, in addition to `hides_updates`, all sums of a run are over the same sites, so that no
     difference of two sums is one site's update.
     needs: what the workload must offer.
+    keeps_statistics: whether the running statistics of BatchNorm stay at each site.
     follow: see the module; its replies are checked like all others, by `expects` too.
     name, arguments: set by `registered`; a record states them, and a site rebuilds the scheme from them.
     """
@@ -152,6 +153,7 @@ class Scheme:
     fixed_members: bool = False
     follow: Callable[[Memory, int, Mapping[str, Report]], Mapping[str, Task]] = lambda memory, round, reports: {}
     needs: frozenset[Need] = frozenset()
+    keeps_statistics: bool = False
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 

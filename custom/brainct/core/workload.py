@@ -37,6 +37,15 @@ class Context:
 
 
 @dataclass(frozen=True)
+class PackagedModel:
+    """A start model that the package brings: its safetensors file, its SHA-256, and in words what it was trained on."""
+
+    file: Path
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
 class ScoreKeys:
     """What a site says of a model for each output: {output: {key: value}}.
 
@@ -69,6 +78,7 @@ class Workload(ABC):
     that leaves, and what the parts in braces stand for. score_keys: what a policy may round, noise or withhold.
     headlines: the few numbers by which models are compared, the first one first, each with its title.
     lower_is_better: the names of those headlines of which a lower number is better.
+    start_models: by name, from which a job may start.
     """
 
     name: ClassVar[str]
@@ -81,6 +91,7 @@ class Workload(ABC):
     score_keys: ClassVar[ScoreKeys]
     headlines: ClassVar[Mapping[str, str]]
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    start_models: ClassVar[Mapping[str, PackagedModel]] = {}
 
     @abstractmethod
     def outputs(self, choices: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of, network_of
 from brainct.ct.networks import NETWORKS
 from brainct.ct.site_config import read_site_file
+from brainct.ct.start_models import START_MODELS
 from brainct.errors import Refused
 from brainct.training.data import Dataset, Fold
 
@@ -39,6 +40,7 @@ class CtWorkload(Workload):
     score_keys = SCORE_KEYS
     headlines = HEADLINES
     lower_is_better = frozenset({"brier"})
+    start_models = START_MODELS
 
     def outputs(self, choices: CtChoices) -> tuple[str, ...]:
         """The findings of the job; also those of studies, if it pools slices."""

@@ -25,12 +25,14 @@ from brainct.errors import Refused
 from brainct.flare import grace, logs, messages, simulator_patch, statistics
 from brainct.flare.simulator import stopped, words_of
 from brainct.job.config import plan_of
+from brainct.job.folders import START
 from brainct.kit.formats import check_format
 from brainct.protocol.requests import Request, request_to_plain
 from brainct.run import checkpoint
 from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
+from brainct.run.start_model import start_of
 from brainct.run.summary import last_lines
 from brainct.site.redaction import LOG
 
@@ -97,9 +99,16 @@ class Rounds(Controller):  # type: ignore[misc]
         simulator_patch.say_at_interrupt(lambda: stopped(record.stored, plan.rounds, kit.parent, words))
         secret = os.environ.get("BRAINCT_SECRET", "")
         how: dict[str, Any] = {"log": self._log, "on_round_closed": self._log_round}
+        if not resumed and (begin := start_of(plan, self._config_dir() / START)):
+            record.record.start, how["initial"] = begin.started, begin.weights
+            for note in begin.notes:
+                self._log(note)
         Run(plan, sites, self._exchange, record, name=name, secret=secret, **how)()
         print(last_lines(record.record, folder), flush=True)
         self._await_disconnects()
+
+    def _config_dir(self) -> Path:
+        return Path(self.engine.get_workspace().get_app_config_dir(self.fl_ctx.get_job_id()))
 
     def _run_dir(self) -> Path:
         return Path(self.engine.get_workspace().get_run_dir(self.fl_ctx.get_job_id()))

@@ -14,7 +14,7 @@ from brainct.core import json_file
 from brainct.core.names import check_path, site_names
 from brainct.errors import Refused
 from brainct.flare.simulator_patch import STOPPED
-from brainct.job import folders
+from brainct.job import copies, folders
 from brainct.run import checkpoint
 from brainct.run.run_record import read_record
 
@@ -74,7 +74,7 @@ def simulate(
     make_workspace(workspace)
     folders.read(job)
     with tempfile.TemporaryDirectory(prefix="brainct-") as place:
-        chosen = folders.resuming(job, RUN, Path(place) / job.resolve().name) if resume else job.resolve()
+        chosen = copies.resuming(job, RUN, Path(place) / job.resolve().name) if resume else job.resolve()
         if resume:
             checkpoint.load(workspace / CHECKPOINT, RUN)
         words = [str(chosen), "-w", str(workspace), "-c", ",".join(sites), "-t", str(threads or len(sites)), *options]

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from brainct.core import serialization
 from brainct.core.scheme import Scheme, as_delivered, names_in
@@ -17,6 +17,10 @@ from brainct.training.config import Choices, Fit
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
+
+
+LATER = ("selection", "start_from")
+"""Choices that older jobs do not have."""
 
 
 class Selection(Choices):
@@ -33,6 +37,22 @@ class Selection(Choices):
     keep_best: bool = True
 
 
+class StartFrom(Choices):
+    """The model before round 0 in place of the seeded weights; in a job, a name alone stands for all of it.
+
+    name: of a start model of the package; empty for start.safetensors next to the job's configuration. sha256: 64 hex
+    digits of the model, see run.model_file.model_sha256. source: in words, where it comes from.
+    """
+
+    name: str = Field("", max_length=80)
+    sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
+    source: str = Field("", max_length=300)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Plan(Choices):
     """Everything that a run is made from, except the sites and their data; `plan_of` adds the workload's own choices.
 
@@ -42,6 +62,7 @@ class Plan(Choices):
     leaves it to the scheme, and a round that asks one site of several may then close empty. deadline: seconds after
     which a round closes with the replies that came. grace: seconds that it waits at most for stragglers once the quorum
     is met, less for sites that are known to be quick: see run.inbox.Inbox. selection: null for no choice among rounds.
+    start_from: the start model; null for weights that follow from the seed.
     """
 
     scheme: str
@@ -54,12 +75,13 @@ class Plan(Choices):
     deadline: float = Field(600.0, gt=0, le=LONGEST)
     grace: float = Field(60.0, ge=0, le=LONGEST)
     selection: Selection | None = None
+    start_from: Annotated[StartFrom | None, BeforeValidator(_named)] = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # from all choices follow a job's digest and with it noise: those that came later are no choice while off
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if key != "selection" or value is not None}
+        return {key: value for key, value in found.items() if key not in LATER or value is not None}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the class is made for the workload when a plan is read, so that pickle could not find it by name
@@ -99,7 +121,7 @@ def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
         scheme = plan.build()
         _check_offered(scheme, plan.kind)
         _check_selection(plan, scheme)
-        plan = plan.model_copy(update={"arguments": dict(scheme.arguments)})
+        plan = plan.model_copy(update={"arguments": dict(scheme.arguments), "start_from": _start(plan)})
         serialization.size(plan.model_dump())
         return plan
     except ValidationError as error:
@@ -157,6 +179,27 @@ def _check_selection(plan: Plan, scheme: Scheme) -> None:
             f"selection.keep_best: with {scheme.name} each site scores a model of its own, of which the server has no "
             "copy; set keep_best to false"
         )
+
+
+def _start(plan: Plan) -> StartFrom | None:
+    """The start model with its SHA-256, which a name has from the package; refused where there is none such."""
+    chosen = plan.start_from
+    if chosen is None:
+        return None
+    if "network" not in plan.kind.offers:
+        raise Refused(f"start_from: workload {plan.workload} has no network that a start model could be of; remove it")
+    if not chosen.name:
+        if not chosen.sha256:
+            raise Refused("start_from: wanted a start model's name, or the sha256 of start.safetensors in the job")
+        return chosen
+    if chosen.name not in plan.kind.start_models:
+        known = ", ".join(sorted(plan.kind.start_models)) or "none"
+        raise Refused(
+            f"start_from: {chosen.name!r:.80} is no start model of {plan.workload}, known are {known}; "
+            "`brainct jobs start-from` writes a job that starts from a file"
+        )
+    known_as = plan.kind.start_models[chosen.name]
+    return StartFrom(name=chosen.name, sha256=chosen.sha256 or known_as.sha256, source=known_as.source)
 
 
 def _personal(scheme: Scheme) -> bool:

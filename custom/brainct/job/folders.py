@@ -1,14 +1,11 @@
 """jobs/: one folder of three small JSON files for each row of one table; rendered, checked and read here."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from brainct.core import json_file
-from brainct.core.names import run_name
-from brainct.core.writable import check_writable
 from brainct.ct import shipped_jobs as ct
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
@@ -17,6 +14,9 @@ from brainct.segment import shipped_jobs as segment
 
 ROUNDS = "brainct.flare.server.Rounds"
 SITE = "brainct.flare.site.Site"
+
+START = "start.safetensors"
+"""Next to the configuration: the model that the job starts from, if it is not in the package."""
 
 FIT = {"optimizer": "adamw", "rate": 0.005, "decay": "cosine", "epochs": 3}
 PLAIN = {"optimizer": "sgd", "rate": 0.05, "epochs": 3}
@@ -128,11 +128,16 @@ def read(folder: Path) -> Plan:
     file = folder / "app" / "config" / "config_fed_server.json"
     if not file.is_file():
         raise Refused(f"{folder} is no job folder: it has no app/config/config_fed_server.json")
-    (workflow,) = _workflows(_json(file), file)
+    (workflow,) = workflows(json_of(file), file)
     return plan_of(workflow.get("args", {}), str(file))
 
 
-def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
+def start_file(job: Path) -> Path:
+    """Where the file of a job's start model is, if it has one."""
+    return job / "app" / "config" / START
+
+
+def workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
     """The one row with our workflow, its arguments a table."""
     listed = content.get("workflows")
     rows = listed if isinstance(listed, list) else []
@@ -142,47 +147,29 @@ def _workflows(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
     return ours
 
 
-def resuming(job: Path, run: str, out: Path) -> Path:
-    """Write a copy of a job folder that resumes a run in FLARE, under a name of its own; returns the new folder."""
-    read(job)
-    run_name(run)
-    if out.exists():
-        raise Refused(f"{out} is there already; name another folder or remove it first")
-    check_writable(out.parent)
-    shutil.copytree(job, out)
-    meta = _json(out / "meta.json")
-    (out / "meta.json").write_text(_text({**meta, "name": f"{meta.get('name', job.name)}-resumes-{run[:8]}"}))
-    file = out / "app" / "config" / "config_fed_server.json"
-    content = _json(file)
-    for row in _workflows(content, file):
-        row["args"] = {**row.get("args", {}), "resume": run}
-    file.write_text(_text(content))
-    return out
-
-
 def _files(name: str, choices: Mapping[str, Any]) -> dict[str, str]:
     workflow = {"id": "rounds", "path": ROUNDS, "args": choices}
     executor = {"tasks": ["*"], "executor": {"path": SITE, "args": {}}}
     server = {"format_version": 2, "server": {"task_request_interval": 0.1}, "dead_client_grace_period": 10}
     config = Path("app/config")
     return {
-        "meta.json": _text({"name": name, "min_clients": 2, "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}}),
-        str(config / "config_fed_server.json"): _text({**server, "workflows": [workflow]}),
-        str(config / "config_fed_client.json"): _text({"format_version": 2, "executors": [executor]}),
+        "meta.json": text_of({"name": name, "min_clients": 2, "resource_spec": {}, "deploy_map": {"app": ["@ALL"]}}),
+        str(config / "config_fed_server.json"): text_of({**server, "workflows": [workflow]}),
+        str(config / "config_fed_client.json"): text_of({"format_version": 2, "executors": [executor]}),
     }
 
 
-def _text(value: Any, indent: str = "", room: int = 100) -> str:
+def text_of(value: Any, indent: str = "", room: int = 100) -> str:
     """JSON in which whatever fits on one line stands on one line."""
     flat = json.dumps(value)
     if len(flat) <= room - len(indent) or not isinstance(value, Mapping | list) or not value:
         return flat if indent else flat + "\n"
     inner = indent + "  "
     if isinstance(value, Mapping):
-        rows = [f"{json.dumps(key)}: {_text(item, inner, room - len(key))}" for key, item in value.items()]
+        rows = [f"{json.dumps(key)}: {text_of(item, inner, room - len(key))}" for key, item in value.items()]
         text = "{\n" + ",\n".join(inner + row for row in rows) + f"\n{indent}}}"
     else:
-        text = "[\n" + ",\n".join(inner + _text(item, inner, room) for item in value) + f"\n{indent}]"
+        text = "[\n" + ",\n".join(inner + text_of(item, inner, room) for item in value) + f"\n{indent}]"
     return text if indent else text + "\n"
 
 
@@ -210,5 +197,6 @@ def _without_job() -> set[str]:
     return set(SCHEMES) - {row["scheme"] for row in JOBS.values()}
 
 
-def _json(file: Path) -> dict[str, Any]:
+def json_of(file: Path) -> dict[str, Any]:
+    """A file of a job folder."""
     return json_file.table(file.read_bytes(), str(file), "the configuration of a job")

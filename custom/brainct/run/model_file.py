@@ -4,7 +4,7 @@ A file may come from anybody: it is read as data, and refused by its name.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,24 @@ from brainct.job.config import Plan, plan_of
 from brainct.job.workloads import workload_named
 
 FILE = "model.safetensors"
+MOST, LONGEST = 100, 300
+"""Models of a lineage, and characters of a source."""
+
 WANTED = "a model.safetensors written by brainct"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file as it was read. choices: the job's choices that it names, {} for none. extra: as in core.scheme.Task."""
+    """A file as it was read. choices: the job's choices that it names, {} for none. extra: as in core.scheme.Task.
+
+    lineage: the models that it was trained on from, the oldest first: `sha256` and `source` of each.
+    """
 
     name: str
     weights: Weights
     choices: Mapping[str, Any]
     extra: Mapping[str, Any]
+    lineage: Sequence[Mapping[str, str]] = ()
 
     @property
     def task(self) -> Task:
@@ -45,15 +52,22 @@ class ModelFile:
         return plan_of(self.choices, f"{self.name}: its metadata")
 
 
-def write_model(path: Path, weights: Weights, plan: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+def write_model(
+    path: Path,
+    weights: Weights,
+    plan: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    lineage: Sequence[Mapping[str, str]] = (),
+) -> None:
     """Write a model.
 
     plan: the job's choices; of those, the scheme and the workload's own except for training are written.
-    extra: what a site needs besides the weights, {} for nothing.
+    extra: what a site needs besides the weights, {} for nothing. lineage: see ModelFile.
     """
     own = [key for key in workload_named(plan["workload"]).choices.model_fields if key != "fit"]
     metadata = {"plan": json.dumps({key: plan[key] for key in ("scheme", "arguments", "workload", *own)})}
     metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
+    metadata |= {"lineage": json.dumps([dict(one) for one in lineage])} if lineage else {}
     serialization.write(path, save_bytes(dict(weights), metadata))
 
 
@@ -68,7 +82,21 @@ def read_model(path: Path) -> ModelFile:
     choices, extra = (
         json_file.table(metadata.get(key, "{}"), f"{path.name}: its {key}", WANTED) for key in ("plan", "extra")
     )
-    return ModelFile(path.name, weights, choices, extra)
+    return ModelFile(path.name, weights, choices, extra, _lineage(metadata.get("lineage", "[]"), path.name))
+
+
+def _lineage(text: str, name: str) -> list[dict[str, str]]:
+    whose = f"{name}: its lineage"
+    found = json_file.parsed(text.encode(), whose, WANTED)
+    sound = isinstance(found, list) and all(
+        isinstance(one, dict)
+        and set(one) == {"sha256", "source"}
+        and all(isinstance(each, str) for each in one.values())
+        for one in found
+    )
+    if not sound:
+        raise Refused(f"{whose} is no list of models with sha256 and source; wanted {WANTED}")
+    return [{key: value[:LONGEST] for key, value in one.items()} for one in found[-MOST:]]
 
 
 def load_model(path: Path) -> Weights:

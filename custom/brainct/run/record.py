@@ -78,6 +78,11 @@ class RecordWriter:
         self._board = Board(self.folder / "tb_events") if self._wants_board else None
         self.record.sites = described
 
+    @property
+    def _lineage(self) -> list[dict[str, str]]:
+        """What the model was trained on from."""
+        return [one.model_dump() for one in self.record.start.lineage] if self.record.start else []
+
     def has_fold(self, fold: str) -> bool:
         """Whether any site has samples in this fold."""
         return any(self.record.samples(site, fold) for site in self.record.sites)
@@ -119,7 +124,8 @@ class RecordWriter:
 
     def keep_best(self, number: int, model: Weights, extra: Mapping[str, Any]) -> None:
         """Write the model of the best round so far; a run that stops before its checkpoint evaluates it again."""
-        model_file.write_model(selection.best_file(self.states, number), model, self.record.plan, extra)
+        file = selection.best_file(self.states, number)
+        model_file.write_model(file, model, self.record.plan, extra, self._lineage)
 
     def _select(self) -> None:
         """Note the choice among rounds, and put the best round's model next to the last one."""
@@ -143,7 +149,7 @@ class RecordWriter:
 
     def finish(self, model: Weights, test: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         """Note the test scores; write the model, what a site needs in addition to its weights, and the whole record."""
-        model_file.write_model(self.folder / "model.safetensors", model, self.record.plan, extra)
+        model_file.write_model(self.folder / "model.safetensors", model, self.record.plan, extra, self._lineage)
         self.record.test, self.record.model_bytes = dict(test), nbytes(model)
         self.record.model_sha256 = model_file.model_sha256(model, extra)
         self.record.participation = participation(self.record)

@@ -20,6 +20,7 @@ from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.run.run_record import read_record
+from brainct.run.start_model import start_of
 from brainct.security.policy_file import policy_file
 from brainct.site.data import Opener, site_file_of
 from brainct.site.worker import Log, Worker, agents, behind_policy, context
@@ -34,6 +35,7 @@ def rehearse(
     *,
     workers: int = 1,
     initial: Weights | None = None,
+    start: Path | None = None,
     lose: Lost = (),
     secret: str = "",
     opener: Opener | None = None,
@@ -42,9 +44,10 @@ def rehearse(
 ) -> RecordWriter:
     """Run a plan over these sites and return its record; results go to `folder`, which must be new or empty.
 
-    workers: processes to train in, >= 1; one means this process. lose: (site, round) pairs whose reply is lost on
-    purpose. opener: opens each site's data, see site.data.Opener; by default as BRAINCT_SITE says. log: gets the lines
-    that a user should read; on_round_closed: gets each closed round's row.
+    workers: processes to train in, >= 1; one means this process. initial: bare weights in place of the seeded ones.
+    start: the file of the plan's start model, if that is not in the package. lose: (site, round) pairs whose reply is
+    lost on purpose. opener: opens each site's data, see site.data.Opener; by default as BRAINCT_SITE says. log: gets
+    the lines that a user should read; on_round_closed: gets each closed round's row.
     """
     unknown = sorted({site for site, _ in lose} - set(sites))
     if unknown:
@@ -53,6 +56,10 @@ def rehearse(
     check_writable(folder)
     record = RecordWriter(folder, plan, plan.build(), "rehearse")
     record.record.lose = sorted(lose)
+    if begin := start_of(plan, start):
+        record.record.start, initial = begin.started, begin.weights
+        for note in begin.notes:
+            log(note)
     return _run(
         record, plan, sites, workers, opener, log, initial=initial, secret=secret, on_round_closed=on_round_closed
     )

@@ -8,13 +8,14 @@ from typing import Any
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
 from brainct.core.names import listing
-from brainct.core.scheme import Memory, Task
+from brainct.core.scheme import Memory, Scheme, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run import checkpoint, roll_call, selection
 from brainct.run.exchange import FOLLOW_UP, ExchangeResult, Exchanges, Transport
 from brainct.run.record import RecordWriter
+from brainct.training.batch_norm import SiloBatchNorm
 
 
 class Run:
@@ -45,8 +46,9 @@ class Run:
         self.log, self.on_round_closed, self.scheme = log, on_round_closed, plan.build()
         self.exchanges = Exchanges(plan, self.scheme, self.sites, name, transport, record, log)
         self.seed = int(generator(plan.seed, "server", secret).integers(2**62)) if secret else plan.seed
-        self.initial = _initial(plan, initial)
+        self.initial = _initial(plan, initial, record.resumed is not None)
         plan.check_sites(len(self.sites))
+        _check_statistics(self.initial, self.scheme)
         one_thread()
 
     def __call__(self) -> Weights:
@@ -145,10 +147,23 @@ def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int
     return {site: first.get(site, 0) + second.get(site, 0) for site in sorted({*first, *second})}
 
 
-def _initial(plan: Plan, given: Weights | None) -> Model:
-    """The model before round 0; given weights must be of the plan's network."""
+def _initial(plan: Plan, given: Weights | None, resumed: bool) -> Model:
+    """The model before round 0; given weights must be of the plan's network. A resumed run needs none."""
     seeded = plan.kind.initial(plan, plan.seed, plan.rounds)
     if given is None:
+        if plan.start_from is not None and not resumed:
+            raise Refused("the job starts from a model that did not come with it; see `brainct jobs start-from`")
         return seeded
     plan.kind.fits(given, plan)
     return replace(seeded, weights=dict(given), given=True)
+
+
+def _check_statistics(model: Model, scheme: Scheme) -> None:
+    """Refuse a scheme with which the sites' own statistics of BatchNorm would travel."""
+    own = [layer.path for layer in model.layers if layer.kind == SiloBatchNorm.__name__]
+    if own and not scheme.keeps_statistics:
+        raise Refused(
+            f"{scheme.name} can't treat {model.architecture}: the statistics of {len(own)} layers such as {own[0]} "
+            "belong to each site (batch_norm: silo), and it would send them; choose fedbn, silobn or local, or the "
+            "rule group or frozen"
+        )

@@ -89,6 +89,25 @@ class Selected(_Part):
     model_sha256: str = ""
 
 
+class Ancestor(_Part):
+    """A model that a run's model was trained on from. sha256: of the model. source: in words, where it comes from."""
+
+    sha256: str
+    source: str
+
+
+class Started(_Part):
+    """The model before round 0, where the job starts from one.
+
+    name: of a start model of the package, else empty. head: `kept`, or `replaced` by a seeded one, as the outputs are
+    others. lineage: the models behind it and at last itself.
+    """
+
+    name: str = ""
+    head: str
+    lineage: Sequence[Ancestor]
+
+
 class Participation(_Part):
     """One site over the run. asked, took_part: numbers of rounds. lost: by round, why its report did not take part."""
 
@@ -132,6 +151,7 @@ class RunRecord(_Part):
     model_bytes: int = Field(0, ge=0)
     participation: Mapping[str, Participation] = {}
     selection: Selected | None = None
+    start: Started | None = None
 
     @model_validator(mode="before")
     @classmethod

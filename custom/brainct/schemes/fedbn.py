@@ -5,6 +5,8 @@ Algorithm 1. Andreux, Ogier du Terrail, Beguier, Tramel: Siloed Federated Learni
 Datasets, MICCAI DCL Workshop 2020 (SiloBN).
 """
 
+from dataclasses import replace
+
 from brainct.core.arguments import WeightBy
 from brainct.core.learner import Model
 from brainct.core.scheme import About, Scheme, registered
@@ -47,7 +49,7 @@ def fedbn(groupnorm: bool = True, weight_by: WeightBy = "equal") -> Scheme:
     own scans. Peak memory is as in `fedper`.
     """
     kinds = [kind for kind in NORMALISATION if groupnorm or kind != "GroupNorm"]
-    return partial_averaging(lambda model: of_kind(model, kinds), weight_by)
+    return replace(partial_averaging(lambda model: of_kind(model, kinds), weight_by), keeps_statistics=True)
 
 
 @registered(SILOBN)
@@ -60,7 +62,7 @@ def silobn(weight_by: WeightBy = "examples") -> Scheme:
     held-out site gets initial statistics (mean 0, variance 1) and has to estimate its own from its scans, without
     labels, before it uses the model. Peak memory is as in `fedper`.
     """
-    return partial_averaging(statistics, weight_by)
+    return replace(partial_averaging(statistics, weight_by), keeps_statistics=True)
 
 
 def statistics(model: Model) -> set[str]:

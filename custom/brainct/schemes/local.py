@@ -48,6 +48,7 @@ def local() -> Scheme:
         aggregation_weight=equal_weight,
         hides_updates=True,
         fixed_members=True,
+        keeps_statistics=True,
     )
 
 

@@ -28,6 +28,7 @@ def model_card(run: RunFolder) -> Section:
             "Not intended": f"{definitions.NOT_A_DEVICE} No claim is made for any scanner, age or disease that the "
             "table of hospitals does not show.",
             "Model": f"{network(record) or 'Unknown'}; a probability for each finding; SHA-256 {sha256}.",
+            **_began(run),
             "Data": f"Kinds of data set: {listing(kinds) or 'unknown'}. Labels are the hospitals' own; nobody read the "
             "scans a second time. Age, sex and scanner are unknown to this report.",
             "Performance": performance,
@@ -38,3 +39,13 @@ def model_card(run: RunFolder) -> Section:
             "traces of training data that anybody who holds the model may find in it.",
         },
     )
+
+
+def _began(run: RunFolder) -> dict[str, str]:
+    """The models behind this one, if the job started from one."""
+    start = run.record.start
+    if start is None:
+        return {}
+    models = "; then ".join(f"{one.source or 'a model'} (SHA-256 {one.sha256})" for one in start.lineage)
+    last = " Its last layer was new, as the findings are others." if start.head == "replaced" else ""
+    return {"Started from": f"{models}.{last}"}

@@ -21,6 +21,8 @@ def origin(record: Record) -> Section | None:
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
         ("model SHA-256", record.model_sha256 or "–"),
     ]
+    if record.start:
+        rows += [("started from", f"{one.source or 'a model'}, SHA-256 {one.sha256}") for one in record.start.lineage]
     return Section(
         "Where the numbers come from",
         [

@@ -1,0 +1,1 @@
+"""A delivered model fitted to one hospital on its own machine: calibration, statistics, head; nothing leaves."""
