@@ -19,7 +19,9 @@ def test_the_temperature_undoes_overconfidence_and_lowers_the_calibration_error(
     found = calibrated(logits, labels)
     assert found.temperature == pytest.approx(4.0, rel=0.25)
     fresh, truth = overconfident(seed=1)
-    errors = [scores(truth[:, None], sigmoid(fresh / t)[:, None], ["any"])["any"]["ece"] for t in (1, found.temperature)]
+    errors = [
+        scores(truth[:, None], sigmoid(fresh / t)[:, None], ["any"])["any"]["ece"] for t in (1, found.temperature)
+    ]
     assert errors[1] < errors[0] / 2
 
 

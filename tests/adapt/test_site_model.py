@@ -93,8 +93,8 @@ def test_the_measured_statistics_are_those_that_torch_gathers(tmp_path):
     from brainct.training.batch_norm import measure_statistics, without_batch_statistics
 
     torch.manual_seed(0)
-    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3),
-                                torch.nn.BatchNorm2d(4))  # fmt: skip
+    conv, norm = torch.nn.Conv2d, torch.nn.BatchNorm2d
+    plain = torch.nn.Sequential(conv(3, 4, 3), norm(4), torch.nn.ReLU(), conv(4, 4, 3), norm(4))
     for part in plain:
         if isinstance(part, torch.nn.BatchNorm2d):
             part.running_var.mul_(3.0)
@@ -129,7 +129,10 @@ def test_a_scheme_with_which_statistics_would_travel_is_refused_by_name(tmp_path
 def test_under_silo_no_statistic_leaves_and_each_site_has_its_own(tmp_path, scheme):
     plan = tiny_plan(scheme, rounds=2, network=BN)
     rehearse(plan, site_names(2), tmp_path / "out", log=print)
-    delivered, seeded = read_model(tmp_path / "out" / "model.safetensors").weights, plan.kind.initial(plan, 1, 1).weights
+    delivered, seeded = (
+        read_model(tmp_path / "out" / "model.safetensors").weights,
+        plan.kind.initial(plan, 1, 1).weights,
+    )
     own = [key for key in delivered if key.endswith(("running_mean", "running_var"))]
     assert own
     assert all(torch.equal(delivered[key], seeded[key]) for key in own)

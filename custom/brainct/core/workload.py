@@ -24,6 +24,7 @@ class Context:
     seed, rounds: the run's. credentials: what only this site can draw, sign or recognise. private: how the site's
     policy has it train (see training.private), None for plain training. always: a sample for which a model gives no
     number counts with 0.5, since a failed evaluation would tell of that sample. shared: see Workload.shared.
+    start: the weights before round 0 where the job starts from a model and the site has it; else None.
     """
 
     seed: int
@@ -34,6 +35,7 @@ class Context:
     private: Any = None
     always: bool = False
     shared: Mapping[str, Any] = field(default_factory=dict)
+    start: Weights | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from brainct.ct.partition import PUBLIC, partition_scans
 from brainct.ct.public import public_of, public_phantom_of
 from brainct.ct.scans import Scans, draw_scans, read_scans
 from brainct.ct.shared_views import shared_views
-from brainct.ct.site_config import SiteFile
+from brainct.ct.site_config import SiteFile, read_site_file
 from brainct.ct.split import Floats, Ints, split_folds
 from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
@@ -34,7 +34,22 @@ def open_site(
     size: side of the images in pixels. dims: 2 slices, 3 volumes. job: what it wants of the scans. Raises Refused,
     beginning with the site's name.
     """
-    return open_sites(file, sites, size, dims, site, job)[site]
+    return with_earlier(open_sites(file, sites, size, dims, site, job)[site], file, site, sites, size, dims, job)
+
+
+def with_earlier(
+    data: Dataset, file: SiteFile | None, site: str, sites: Sequence[str], size: int, dims: int, job: Wanted
+) -> Dataset:
+    """The data with the training fold of the site's earlier scans, if its site file names any."""
+    if file is None or file.earlier is None:
+        return data
+    then = read_site_file(file.earlier)
+    if then.earlier is not None:
+        raise Refused(f"{site}: the site file of `earlier` scans names earlier ones itself; put them into one")
+    before = open_site(then, site, sites, size, dims, job)
+    both = hashlib.sha256(f"{data.fingerprint}{before.fingerprint}".encode()).hexdigest()
+    note = f"{len(before.folds['train'])} earlier scans, which a job may replay"
+    return replace(data, earlier=before.folds["train"], fingerprint=both, notes=(*data.notes, note))
 
 
 def open_sites(

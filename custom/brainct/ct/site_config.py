@@ -58,6 +58,7 @@ class SiteFile(SiteChoices):
     this machine may show single scans; scans of the phantom may always be shown. gantry_tilt, nifti_axes: see
     ct.read.choices. index: the table of series that `brainct data index` writes. series: see SeriesRule.
     masks, mask_values: see ct.read.published.masks. cache: a folder for decoded scans.
+    earlier: the site file of scans of an earlier run, whose training fold is replayed; see training.remember.
     on_unreadable, unreadable_share: whether scans that cannot be read are left out, up to this share.
     """
 
@@ -87,6 +88,7 @@ class SiteFile(SiteChoices):
     cache: Path | None = None
     pictures: bool = False
     phantom: PhantomChoices = PhantomChoices()
+    earlier: Path | None = None
 
     _job: Wanted = PrivateAttr(default=DEFAULT)
 
@@ -185,7 +187,7 @@ def _absolute_root(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {**given, **{key: str(path.resolve().parent / _expanded(at, path.name)) for key, at in paths.items()}}
 
 
-PATHS = ("root", "index", "cache")
+PATHS = ("root", "index", "cache", "earlier")
 
 
 def _expanded(root: str, name: str) -> str:

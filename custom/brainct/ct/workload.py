@@ -67,7 +67,7 @@ class CtWorkload(Workload):
     def open_all(self, file: Path | None, sites: Sequence[str], choices: CtChoices) -> Mapping[str, Dataset] | None:
         """The scans of all sites where the site file partitions one data set among them."""
         content = read_site_file(file) if file else None
-        if content is None or content.partition is None:
+        if content is None or content.partition is None or content.earlier is not None:
             return None
         return open_sites(content, sites, choices.network.size, choices.network.dims, None, choices.wanted)
 

@@ -15,8 +15,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from brainct.errors import Refused
 from brainct.flare import grace, logs, messages
+from brainct.job.folders import START
 from brainct.kit.formats import check_format
 from brainct.kit.verdict import last_verdict
+from brainct.run.start_model import starter
 from brainct.site.agent import SiteAgent
 from brainct.site.data import site_file_of
 from brainct.site.redaction import LOG
@@ -68,17 +70,23 @@ def _ask(fl_ctx: FLContext) -> Ask:
         refusal = f"{site} does not take part: {error}"
         return lambda request, stopped: {"error": refusal}
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
+    start = starter(_start_file(fl_ctx))
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
-        agent = SiteAgent(site, client_state, site_file, reused=True)
+        agent = SiteAgent(site, client_state, site_file, reused=True, start=start)
         return lambda request, stopped: agent.reply_plain(request)
     how = context(threads=True)
-    own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json"}
+    own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json", "start": start}
     worker = Worker([site], client_state, site_file, _log, redact=True, context=how, **own)
     return lambda request, stopped: worker.ask(site, request, stopped)
 
 
 def _kit(fl_ctx: FLContext) -> Path:
     return Path(fl_ctx.get_engine().get_workspace().get_root_dir())
+
+
+def _start_file(fl_ctx: FLContext) -> Path:
+    """Where the job's start model is, if the job brought one."""
+    return Path(fl_ctx.get_engine().get_workspace().get_app_config_dir(fl_ctx.get_job_id())) / START
 
 
 def _log(line: str) -> None:

@@ -20,9 +20,10 @@ from brainct.run.inbox import Inbox
 from brainct.run.record import RecordWriter
 from brainct.run.rounds import Run
 from brainct.run.run_record import read_record
-from brainct.run.start_model import start_of
+from brainct.run.start_model import start_of, starter
 from brainct.security.policy_file import policy_file
 from brainct.site.data import Opener, site_file_of
+from brainct.site.learners import Starter
 from brainct.site.worker import Log, Worker, agents, behind_policy, context
 
 Lost = Collection[tuple[str, int]]
@@ -60,26 +61,30 @@ def rehearse(
         record.record.start, initial = begin.started, begin.weights
         for note in begin.notes:
             log(note)
-    return _run(
-        record, plan, sites, workers, opener, log, initial=initial, secret=secret, on_round_closed=on_round_closed
-    )
+    how: dict[str, Any] = {"initial": initial, "secret": secret, "on_round_closed": on_round_closed}
+    return _run(record, plan, sites, workers, opener, log, start, **how)
 
 
 def resume(
     folder: Path,
     *,
     workers: int = 1,
+    start: Path | None = None,
     opener: Opener | None = None,
     log: Log = print,
     on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> RecordWriter:
-    """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had."""
+    """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had.
+
+    start: see `rehearse`; needed where training remembers the start model.
+    """
     found = checkpoint.load(folder / "state", folder.name)
     if read_record(folder / "record.json").finished:
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
     record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
-    return _run(record, plan, sorted(found.record.sites), workers, opener, log, on_round_closed=on_round_closed)
+    sites = sorted(found.record.sites)
+    return _run(record, plan, sites, workers, opener, log, start, on_round_closed=on_round_closed)
 
 
 def _run(
@@ -89,13 +94,16 @@ def _run(
     workers: int,
     opener: Opener | None,
     log: Log,
+    start: Path | None,
     **choices: Any,
 ) -> RecordWriter:
     if workers < 1:
         raise Refused(f"--workers is {workers}; wanted at least 1")
     client_state = record.states / "client_state"
     many = min(workers, len(sites))
-    transport = InProcess(sites, client_state, opener) if many == 1 else Workers(sites, client_state, opener, many, log)
+    own = (sites, client_state, opener)
+    begins = starter(start)
+    transport = InProcess(*own, begins) if many == 1 else Workers(*own, many, log, begins)
     try:
         losing = _Losing(transport, set(record.record.lose))
         Run(plan, sites, losing, record, log=log, **choices)()
@@ -126,10 +134,9 @@ class _Losing:
 class InProcess:
     """Gives requests to agents in this process, one after the other, as they are."""
 
-    def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None):
-        self.agents = behind_policy(
-            agents(sites, client_state, site_file_of(None), redact=False, opener=opener, privacy=policy_file())
-        )
+    def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None, start: Starter | None = None):
+        how: Mapping[str, Any] = {"opener": opener, "privacy": policy_file(), "start": start}
+        self.agents = behind_policy(agents(sites, client_state, site_file_of(None), redact=False, **how))
 
     def __call__(self, requests: Mapping[str, Request], inbox: Inbox[Any]) -> None:
         for site in sorted(requests):
@@ -140,8 +147,17 @@ class InProcess:
 class Workers:
     """Gives requests to worker processes; a site stays with its worker, so that its data are opened once."""
 
-    def __init__(self, sites: Sequence[str], client_state: Path, opener: Opener | None, count: int, log: Log):
-        how: Mapping[str, Any] = {"context": context(threads=False), "opener": opener, "privacy": policy_file()}
+    def __init__(
+        self,
+        sites: Sequence[str],
+        client_state: Path,
+        opener: Opener | None,
+        count: int,
+        log: Log,
+        start: Starter | None = None,
+    ):
+        own: Mapping[str, Any] = {"opener": opener, "privacy": policy_file(), "start": start}
+        how: Mapping[str, Any] = {"context": context(threads=False), **own}
         shares = [sorted(sites)[index::count] for index in range(count)]
         self._workers = [Worker(share, client_state, site_file_of(None), log, redact=False, **how) for share in shares]
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from brainct.job.config import Plan, StartFrom
 from brainct.run import run_record
 from brainct.run.model_file import FILE, ModelFile, model_sha256, read_model
 from brainct.run.run_record import Started, read_record
+from brainct.site.learners import Starter
 from brainct.training.batch_norm import RULE
 
 UNTRAINED = {
@@ -50,6 +52,17 @@ def start_of(plan: Plan, file: Path | None) -> StartModel | None:
             "`brainct jobs start-from`, or install the package with which it was written"
         )
     return fitted(model, plan, chosen)
+
+
+def weights_of(plan: Plan, file: Path | None) -> Weights | None:
+    """The weights alone, as a site reads them; see `start_of`."""
+    found = start_of(plan, file)
+    return found.weights if found else None
+
+
+def starter(file: Path | None) -> Starter:
+    """What gives a site the start model of a job that came with this file."""
+    return partial(weights_of, file=file)
 
 
 def named(source: str, plan: Plan) -> tuple[dict[str, Any], Path | None]:

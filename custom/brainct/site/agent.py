@@ -21,7 +21,7 @@ from brainct.protocol.requests import DescribeRequest, EvaluateRequest, ModelReq
 from brainct.protocol.terms import check_round, check_shared, check_terms, terms_of
 from brainct.security.disclosures import check_reply
 from brainct.site.data import OpenedData, Opener, open_data
-from brainct.site.learners import Learners, Prepared
+from brainct.site.learners import Learners, Prepared, Starter
 from brainct.site.redaction import Redaction
 from brainct.site.state_store import StateStore
 
@@ -34,7 +34,7 @@ class SiteAgent(Agent):
     leaves as one constant sentence and its reason stays in the site's log; false in a rehearsal alone. startup: the
     folder of that name in the site's kit, which proves to the other sites who it is. privacy: the site's privacy.json,
     for how it must train. reused: a run's name may come again, as the simulator's do. prepared: shared with other sites
-    of the process.
+    of the process. start: reads the job's start model, which travels in the job folder.
 
     At the roll call the site fixes the run's terms on its own disk. Afterwards it replies to the requests of that run
     alone, to each once: a request that comes again, because its reply was lost on the way, gets the same bytes.
@@ -51,11 +51,14 @@ class SiteAgent(Agent):
         privacy: Path | None = None,
         reused: bool = False,
         prepared: Prepared | None = None,
+        start: Starter | None = None,
     ):
         self.site, self.state, self._reused = site, StateStore(site, client_state), reused or not redact
         self._redaction = Redaction(site, redact)
         self._plan, self.data = KnownPlan(f"{site}: the job"), OpenedData(site, site_file, opener)
-        self._learners = Learners(self.state, startup, privacy, secrets=redact, prepared=prepared or Prepared())
+        self._learners = Learners(
+            self.state, startup, privacy, secrets=redact, prepared=prepared or Prepared(), start=start
+        )
         one_thread()
 
     def reply(self, request: Request) -> Reply:

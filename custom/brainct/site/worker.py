@@ -22,7 +22,7 @@ from brainct.protocol.agent import Agent
 from brainct.security.policy_file import filtered
 from brainct.site.agent import SiteAgent
 from brainct.site.data import Opener, SharedOpener
-from brainct.site.learners import Prepared
+from brainct.site.learners import Prepared, Starter
 from brainct.site.redaction import LOG, Redaction
 
 Log = Callable[[str], None]
@@ -35,7 +35,7 @@ WARM = ("sklearn.metrics", "tensorboard.summary", "monai.networks.nets", "monai.
 class Worker:
     """One process that holds the agents of some sites and has one request at a time.
 
-    client_state, site_file, redact, opener, startup, privacy: see agent.SiteAgent; by default a data set that is
+    client_state, site_file, redact, opener, startup, privacy, start: see agent.SiteAgent; by default a data set that is
     partitioned among sites is opened once. log: gets a line when the process was started again. Requests and replies
     cross as plain data. A reply follows from the request and from the client state on disk, so a request that is
     repeated in a fresh process has the same reply. A request that ends its process twice is replied to by an error.
@@ -53,9 +53,10 @@ class Worker:
         opener: Opener | None = None,
         startup: Path | None = None,
         privacy: Path | None = None,
+        start: Starter | None = None,
     ):
         self.sites, self._log, self._context = list(sites), log, context
-        self._settings = (redact, self.sites, client_state, site_file, redact, opener, startup, privacy)
+        self._settings = (redact, self.sites, client_state, site_file, redact, opener, startup, privacy, start)
         self._request: tuple[str, bytes] | None = None
         self._repeated = False
         self._start()
@@ -156,12 +157,13 @@ def agents(
     opener: Opener | None = None,
     startup: Path | None = None,
     privacy: Path | None = None,
+    start: Starter | None = None,
 ) -> dict[str, SiteAgent]:
     """An agent for each site, with one network among them; by default a data set that is partitioned among several of
     them is opened once."""
     opener, prepared = opener or SharedOpener(), Prepared()
     named = (client_state, site_file, opener, redact, startup, privacy)
-    return {site: SiteAgent(site, *named, prepared=prepared) for site in sites}
+    return {site: SiteAgent(site, *named, prepared=prepared, start=start) for site in sites}
 
 
 def behind_policy(rehearsed: Mapping[str, SiteAgent]) -> Mapping[str, Agent]:

@@ -72,7 +72,7 @@ class Dataset:
     """What one site has: folds, a fingerprint without any patient identifier, and notes for its people.
 
     public: gives the federation's public set, read when first asked for; Refused where there is none. outputs: names of
-    the labels' columns, where the data know them.
+    the labels' columns, where the data know them. earlier: what an earlier model was trained on here, kept for replay.
     """
 
     kind: str
@@ -83,6 +83,7 @@ class Dataset:
     device: str = "cpu"
     public: Callable[[], Public] = no_public
     outputs: tuple[str, ...] = field(default=(), kw_only=True)
+    earlier: Fold | None = field(default=None, kw_only=True)
 
     def fold(self, name: str) -> Fold:
         """A fold by name, empty where the site has none; `public`: the public set, whose labels are all NaN."""

@@ -19,6 +19,7 @@ from brainct.training.data import Dataset, Fold
 from brainct.training.descent import Descent, optimizer_name, optimizer_of
 from brainct.training.networks import Adapted, channels_last
 from brainct.training.private import PrivateTraining, noised_gradients, sample_gradients
+from brainct.training.remember import refuse_gradients, remembering_of
 from brainct.training.task import TorchTask
 
 
@@ -76,12 +77,13 @@ class TorchLearner(Bound):
         optimizer = optimizer_of(self.task.fit, moving, rate)
         descent = Descent(parameters, moving, optimizer, penalty, correction)
         if self.context.private is not None:
-            self._refuse_reading("labels of public samples" if public_labels is not None else "")
+            what = "labels of public samples" if public_labels is not None else ""
+            self._refuse_reading("an earlier model to be kept" if self.task.fit.remember else what)
             wanted = self.context.private.terms.steps(self.task.fit, epochs, steps)
             self._fit_privately(self.context.private, descent, wanted, weights)
             return self._fitted(wanted, rate, None)
         fold, shares = united(self._train(), public_labels, lambda: self.samples("public")[0])
-        losses = []
+        losses, remembering = [], remembering_of(self)
         self.network.train()
         with seeded(self.context) as order:
             for index, inputs, labels in batches(self.task, fold, self.batch_size, order, epochs, steps):
@@ -89,7 +91,7 @@ class TorchLearner(Bound):
                 logits = self._training_logits(inputs.to(self.data.device))
                 loss = self.task.loss(logits, labels.to(self.data.device), share)
                 losses.append(loss.detach())
-                descent.step(loss)
+                descent.step(remembering.added(loss, inputs, logits, order) if remembering else loss)
         return self._fitted(len(losses), rate, float(torch.stack(losses).double().mean()))
 
     def _fitted(self, steps: int, rate: float, loss: float | None) -> Fitted:
@@ -135,6 +137,7 @@ class TorchLearner(Bound):
         batch: over one mini-batch instead, the one that `fit` would take first in this round, augmented as there.
         """
         self._refuse_reading("a gradient over them")
+        refuse_gradients(self.task.fit, self.site)
         self._load(weights)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
@@ -240,7 +243,5 @@ class TorchLearner(Bound):
         if state.keys() == weights.keys() and any(weights[key].shape != value.shape for key, value in state.items()):
             self.network = self.task.network_like(weights).to(self.data.device)
             state = self.network.state_dict()
-        check_weights(
-            weights, {key: value for key, value in state.items()}, f"{self.site}, round {self.round}: the model sent"
-        )
+        check_weights(weights, dict(state), f"{self.site}, round {self.round}: the model sent")
         self.network.load_state_dict(dict(weights))

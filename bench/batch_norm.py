@@ -1,0 +1,111 @@
+"""A DenseNet with BatchNorm under each rule and two schemes, and at a new hospital without labels; resumable.
+
+    python bench/batch_norm.py --seeds 3 --minutes 7 --keep /tmp/batch_norm.jsonl
+
+Five sites of 16 phantom slices, each with a scanner of its own; the new hospital has the sixth scanner. `frozen` keeps
+the statistics that BatchNorm begins with (mean 0, variance 1), as there is no trained network to take them from.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brainct.compare.federation import HELD_OUT_SITE
+from brainct.compare.simulated_sites import SimulatedFederation
+from brainct.core.determinism import one_thread
+from brainct.ct.metrics import scores
+from brainct.job.config import Plan, plan_of
+from brainct.run.model_file import read_model
+from brainct.run.rehearse import rehearse
+from brainct.security.credentials import offline
+from brainct.training.batch_norm import has_statistics, measure_statistics
+
+PAIRS = [
+    ("group", "fedavg"),
+    ("group", "feddc"),
+    ("frozen", "fedavg"),
+    ("frozen", "feddc"),
+    ("silo", "silobn"),
+    ("silo", "fedbn"),
+]
+OPTIONS = {"init_features": 16, "growth_rate": 8, "block_config": [2, 4, 4, 2], "bn_size": 2}
+
+
+def plan(rule: str, scheme: str, seed: int) -> Plan:
+    network = {"architecture": "monai.networks.nets.DenseNet", "size": 64, "options": {**OPTIONS, "batch_norm": rule}}
+    fit = {"optimizer": "adamw", "rate": 0.003, "decay": "cosine", "epochs": 3}
+    run = {"scheme": scheme, "rounds": 15, "seed": seed, "evaluate_every": 0, "network": network, "fit": fit}
+    return plan_of(run, "bench/batch_norm.py")
+
+
+def run(rule: str, scheme: str, seed: int) -> dict[str, Any]:
+    federation = SimulatedFederation(sites=5, scans=16, skew="scanner", valid=0, outside=80)
+    job = plan(rule, scheme, seed)
+    opened = federation.open(seed, job)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        record = rehearse(job, federation.names, out, opener=lambda f, site, s, p: opened[site], log=lambda line: None)
+        weights = read_model(out / "model.safetensors").weights
+    at_sites = statistics.fmean(one["any"]["auroc"] for one in record.content["test"].values())
+    new = opened[HELD_OUT_SITE]
+    learner = job.kind.learner(job, new, offline(job, HELD_OUT_SITE, 0), job.kind.prepare(job, 1))
+
+    def auroc(found: Any) -> float:
+        labels = new.folds["test"].labels.double().numpy()
+        return float(scores(labels, learner.predict(found, "test").double().numpy())["any"]["auroc"])
+
+    row = {"rule": rule, "scheme": scheme, "seed": seed, "sites": at_sites, "new": auroc(weights)}
+    module = learner.module(weights)
+    if has_statistics(module):
+        measure_statistics(module, new.folds["train"].inputs)
+        row["new_own"] = auroc({key: value.clone() for key, value in learner.network.state_dict().items()})
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| rule | scheme | seeds | sites | new hospital, delivered model | with its own statistics |"]
+    lines.append("|---|---|---|---|---|---|")
+    for rule, scheme in PAIRS:
+        mine = [row for row in rows if (row["rule"], row["scheme"]) == (rule, scheme)]
+        if mine:
+            cells = [spread([row[key] for row in mine if key in row]) for key in ("sites", "new", "new_own")]
+            lines.append(f"| {rule} | `{scheme}` | {len(mine)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    if not values:
+        return "–"
+    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=7)
+    parser.add_argument("--keep", type=Path, default=Path("/tmp/batch_norm.jsonl"))
+    chosen = parser.parse_args()
+    one_thread()
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    rows = [json.loads(line) for line in chosen.keep.read_text().splitlines()] if chosen.keep.exists() else []
+    for seed in range(1, chosen.seeds + 1):
+        for rule, scheme in PAIRS:
+            done = any((row["rule"], row["scheme"], row["seed"]) == (rule, scheme, seed) for row in rows)
+            if done or time.monotonic() - began > 60 * chosen.minutes:
+                continue
+            rows.append(run(rule, scheme, seed))
+            with chosen.keep.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(json.dumps(rows[-1]), flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
