@@ -36,7 +36,7 @@ ABOUT = About(
 
 
 @registered(ABOUT)
-def headstart(inner: Inner | None = None, lam: Positive = 0.01) -> Scheme:
+def headstart(inner: Inner | None = None, lam: Positive = 1.0) -> Scheme:
     """Round 0: w_head = the ridge head of all sites' scans; from round 1 on the inner scheme, which starts from it.
 
     inner: the scheme that trains; null for `fedavg()`.
