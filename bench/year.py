@@ -3,7 +3,7 @@
 Four hospitals train the same small job again and again while the federation is operated: one joins and leaves,
 certificates are renewed and revoked, the server moves to another folder from its backup in the middle of a run, a
 site is restored, a disk is full, logs rotate, and all machines are upgraded. Where nothing was lost for good, the final
-model is bit-identical to that of an undisturbed rehearsal; each line says so, and the exit code.
+model is bit-identical to that of an undisturbed rehearsal; each line says so, the table at the end, and the exit code.
 """
 
 import json
@@ -40,6 +40,7 @@ class Year:
         self.provisioned, self.project = folder / "f" / "kits", folder / "f" / "project.yml"
         self.state = self.provisioned / "brainct" / "state"
         self.began, self.failures = time.monotonic(), list[str]()
+        self.steps = list[tuple[str, str, float, str]]()
         self.choose()
         self.calm = stage.calm()
 
@@ -49,8 +50,10 @@ class Year:
             file = self.stage.job / "app" / "config" / "config_fed_server.json"
             file.write_text(json.dumps({**json.loads(file.read_text()), "dead_client_grace_period": 300}))
 
-    def note(self, what: str, good: bool, said: str) -> None:
+    def note(self, what: str, good: bool, said: str, sha256: str = "") -> None:
         self.failures += [] if good else [what]
+        seconds = time.monotonic() - self.began - sum(row[2] for row in self.steps)
+        self.steps.append((what, "ok" if good else "FAIL", seconds, sha256[:16] or "-"))
         print(f"{time.monotonic() - self.began:5.0f} s  {'ok  ' if good else 'FAIL'}  {what}: {said}", flush=True)
 
     def same(self, what: str, seen: Seen, calm: str = "") -> None:
@@ -58,7 +61,12 @@ class Year:
         good = seen.status == "FINISHED:COMPLETED" and seen.sha256 == (calm or self.calm) and not seen.missed
         resumed = f", resumed at round {seen.resumed}" if seen.resumed is not None else ""
         word = "the undisturbed model" if good else f"{seen.status}, missed {seen.missed}, model"
-        self.note(what, good, f"{word} {seen.sha256[:16]}{resumed}, {seen.seconds:.0f} s")
+        self.note(what, good, f"{word} {seen.sha256[:16]}{resumed}, {seen.seconds:.0f} s", seen.sha256)
+
+    def table(self) -> str:
+        """All steps: seconds since the one before, restarts and backups included, and the hash of the model."""
+        rows = [f"| {what} | {word} | {seconds:.0f} | {sha256} |" for what, word, seconds, sha256 in self.steps]
+        return "\n".join(["| step | | s | model sha256 |", "|---|---|---|---|", *rows])
 
     def kit(self, name: str) -> Path:
         return self.federation.kits[name]
@@ -176,16 +184,39 @@ def revoked_in_a_run(year: Year) -> None:
 
 
 def rotation(year: Year) -> None:
-    """Logs of 20 kB instead of 20 MB: they rotate during a job."""
+    """Logs of 500 bytes instead of 20 MB: they rotate during a job, and no more than ten old ones stay."""
     file = year.kit("hospital-a") / "local" / "log_config.json"
     text = file.read_text()
-    file.write_text(text.replace("20971520", "20000"))
+    file.write_text(text.replace("20971520", "500"))
     year.restart("hospital-a")
-    year.same("log rotation: during a job", year.stage.play())
-    rotated = sorted(path.name for path in year.kit("hospital-a").glob("log.txt.*"))
-    year.note("log rotation: files", bool(rotated), f"log.txt, {', '.join(rotated[:3])} ...")
+    before = rotated(year)
+    year.same("log rotation: during a job", year.stage.play(("before the reply", 2, lambda: rotate_audit(year))))
+    after = rotated(year)
+    moved = after.get("log.txt.1") not in (None, before.get("log.txt.1"))
+    year.note("log rotation: files", moved and len(after) <= 10, f"log.txt, {', '.join(after)}")
+    audit = sorted(path.name for path in year.kit("hospital-a").glob("audit.log?*"))
+    if shutil.which("logrotate"):
+        year.note("log rotation: audit.log, by logrotate", len(audit) == 1, f"audit.log, {', '.join(audit)}")
     file.write_text(text)
     year.restart("hospital-a")
+
+
+def rotate_audit(year: Year) -> None:
+    """audit.log, which FLARE never rotates, by the shipped file for logrotate."""
+    if not shutil.which("logrotate"):
+        print("           audit.log: not tried, there is no logrotate here", flush=True)
+        return
+    shipped = (ROOT / "provisioning" / "systemd" / "logrotate.conf").read_text()
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    own = shipped.replace("/srv/brainct/*", str(year.kit("hospital-a"))).replace("brainct brainct", f"{user} {user}")
+    (year.folder / "logrotate.conf").write_text(own)
+    command = ["logrotate", "--force", "--state", str(year.folder / "rotated"), str(year.folder / "logrotate.conf")]
+    subprocess.run(command, check=True)
+
+
+def rotated(year: Year) -> dict[str, int]:
+    """The old logs of a hospital, by name, each with its file's number on the disk."""
+    return {path.name: path.stat().st_ino for path in sorted(year.kit("hospital-a").glob("log.txt.*"))}
 
 
 def moved(year: Year) -> None:
@@ -296,6 +327,7 @@ def main(folder: Path, *chosen: str) -> int:
         known = {scene.__name__: scene for scene in SCENES}
         for name in chosen or known:
             known[name](year)
+    print(year.table())
     print(
         f"{len(year.failures)} failed{': ' if year.failures else ''}{', '.join(year.failures)}; undisturbed {year.calm}"
     )

@@ -72,7 +72,7 @@ def resume(
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
     record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
-    return _run(record, plan, sorted(found.record.sites), workers, opener, log, on_round_closed=on_round_closed)
+    return _run(record, plan, found.record.members, workers, opener, log, on_round_closed=on_round_closed)
 
 
 def _run(
