@@ -25,7 +25,7 @@ from brainct.errors import Refused
 from brainct.flare.local_federation import flare
 from brainct.flare.provisioning import renew
 from brainct.job import folders
-from brainct.kit import authority, backup, kit_update, policy_files, retention
+from brainct.kit import authority, backup, kit_update, policy_files
 from brainct.run.rehearse import rehearse
 
 PLAN = {"rounds": 4, "quorum": 4, "deadline": 300.0}
@@ -56,12 +56,13 @@ class Year:
         self.steps.append((what, "ok" if good else "FAIL", seconds, sha256[:16] or "-"))
         print(f"{time.monotonic() - self.began:5.0f} s  {'ok  ' if good else 'FAIL'}  {what}: {said}", flush=True)
 
-    def same(self, what: str, seen: Seen, calm: str = "") -> None:
-        """Note a job that must have ended with the undisturbed model and no report missing."""
+    def same(self, what: str, seen: Seen, calm: str = "", resumed: bool = False) -> None:
+        """Note a job that must end with the undisturbed model and no report missing; a resumed one, in round 2 or 3."""
         good = seen.status == "FINISHED:COMPLETED" and seen.sha256 == (calm or self.calm) and not seen.missed
-        resumed = f", resumed at round {seen.resumed}" if seen.resumed is not None else ""
+        good = good and (seen.resumed in (2, 3) if resumed else seen.resumed is None)
+        after = f", resumed at round {seen.resumed}" if seen.resumed is not None else ""
         word = "the undisturbed model" if good else f"{seen.status}, missed {seen.missed}, model"
-        self.note(what, good, f"{word} {seen.sha256[:16]}{resumed}, {seen.seconds:.0f} s", seen.sha256)
+        self.note(what, good, f"{word} {seen.sha256[:16]}{after}, {seen.seconds:.0f} s", seen.sha256)
 
     def table(self) -> str:
         """All steps: seconds since the one before, restarts and backups included, and the hash of the model."""
@@ -228,7 +229,8 @@ def moved(year: Year) -> None:
         year.federation.kill("server")
         year.federation.kill("hospital-c")
 
-    seen = year.stage.play(("after the reply", 2, power_cut))
+    year.stage.play(("after the reply", 2, power_cut))
+    run = year.stage.job_id
     for name in ("server", "hospital-c"):
         backup.back_up(year.kit(name), safe / f"{name}.tgz")
         year.kit(name).rename(year.folder / f"lost-{name}")
@@ -241,14 +243,8 @@ def moved(year: Year) -> None:
     year.federation.kill("hospital-c")
     restore(year, safe / "hospital-c.tgz", new / "hospital-c", "hospital-c", last=True)
     ready(year.federation)
-    year.stage.job_id = first_of(year, seen)
-    year.same("server moved and site restored: resumed", year.stage.resume())
-
-
-def first_of(year: Year, seen: Seen) -> str:
-    """The id of the run that the server's kit stores last."""
-    runs = [each for each in retention.stored(year.kit("server")) if each.what == "checkpoint"]
-    return max(runs, key=lambda each: each.changed).run
+    year.stage.job_id = run
+    year.same("server moved and site restored: resumed", year.stage.resume(), resumed=True)
 
 
 def restore(year: Year, archive: Path, kit: Path, name: str, last: bool) -> None:
@@ -278,8 +274,7 @@ def disk_full(year: Year) -> None:
         seen = year.stage.play(("before the reply", 2, fill))
         year.note("disk full: the job", seen.status != "FINISHED:COMPLETED", f"{seen.status}: {year.reason()}")
         filler.unlink(missing_ok=True)
-        year.stage.job_id = first_of(year, seen)
-        year.same("disk full: resumed after room was made", year.stage.resume())
+        year.same("disk full: resumed after room was made", year.stage.resume(), resumed=True)
     finally:
         year.federation.kill("server")
         subprocess.run(["umount", "--lazy", str(place)], check=True)
@@ -289,8 +284,8 @@ def disk_full(year: Year) -> None:
 
 def upgraded(year: Year) -> None:
     """Server first, then the sites in any order; a run that spans the upgrade and a mixed federation are refused."""
-    stopped = year.stage.play(("after the reply", 2, lambda: year.federation.kill("server")))
-    run, new = first_of(year, stopped), year.folder / "next"
+    year.stage.play(("after the reply", 2, lambda: year.federation.kill("server")))
+    new = year.folder / "next"
     shutil.copytree(ROOT / "custom" / "brainct", new / "brainct", ignore=shutil.ignore_patterns("__pycache__"))
     file = new / "brainct" / "core" / "version.py"
     from brainct.core.version import VERSION
@@ -299,7 +294,6 @@ def upgraded(year: Year) -> None:
     year.federation._extra["PYTHONPATH"] = f"{new}{os.pathsep}{year.federation._extra['PYTHONPATH']}"
     year.federation.start("server")
     ready(year.federation)
-    year.stage.job_id = run
     seen = year.stage.resume()
     year.note("upgrade: a run that spans it", not seen.sha256, year.reason())
     for name in ("hospital-d", "hospital-a"):
