@@ -24,7 +24,7 @@ from brainct.run.summary import last_lines
 
 COMPLETED = "FINISHED:COMPLETED"
 LOGIN_SECONDS = 180
-"""How long to try to reach a proof of concept that is only just starting; FLARE's 10 s are too few on a busy machine."""
+"""How long to try to reach a proof of concept that only just starts; FLARE's 10 s are too few on a busy machine."""
 
 
 class Recipe(FlareRecipe):  # type: ignore[misc]
