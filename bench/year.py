@@ -3,7 +3,7 @@
 Four hospitals train the same small job again and again while the federation is operated: one joins and leaves,
 certificates are renewed and revoked, the server moves to another folder from its backup in the middle of a run, a
 site is restored, a disk is full, logs rotate, and all machines are upgraded. Where nothing was lost for good, the final
-model is bit-identical to that of an undisturbed rehearsal; each line says so, and the exit code.
+model is bit-identical to that of an undisturbed rehearsal; each line says so, the table at the end, and the exit code.
 """
 
 import json
@@ -25,7 +25,7 @@ from brainct.errors import Refused
 from brainct.flare.local_federation import flare
 from brainct.flare.provisioning import renew
 from brainct.job import folders
-from brainct.kit import authority, backup, kit_update, policy_files, retention
+from brainct.kit import authority, backup, kit_update, policy_files
 from brainct.run.rehearse import rehearse
 
 PLAN = {"rounds": 4, "quorum": 4, "deadline": 300.0}
@@ -40,6 +40,7 @@ class Year:
         self.provisioned, self.project = folder / "f" / "kits", folder / "f" / "project.yml"
         self.state = self.provisioned / "brainct" / "state"
         self.began, self.failures = time.monotonic(), list[str]()
+        self.steps = list[tuple[str, str, float, str]]()
         self.choose()
         self.calm = stage.calm()
 
@@ -49,16 +50,24 @@ class Year:
             file = self.stage.job / "app" / "config" / "config_fed_server.json"
             file.write_text(json.dumps({**json.loads(file.read_text()), "dead_client_grace_period": 300}))
 
-    def note(self, what: str, good: bool, said: str) -> None:
+    def note(self, what: str, good: bool, said: str, sha256: str = "") -> None:
         self.failures += [] if good else [what]
+        seconds = time.monotonic() - self.began - sum(row[2] for row in self.steps)
+        self.steps.append((what, "ok" if good else "FAIL", seconds, sha256[:16] or "-"))
         print(f"{time.monotonic() - self.began:5.0f} s  {'ok  ' if good else 'FAIL'}  {what}: {said}", flush=True)
 
-    def same(self, what: str, seen: Seen, calm: str = "") -> None:
-        """Note a job that must have ended with the undisturbed model and no report missing."""
+    def same(self, what: str, seen: Seen, calm: str = "", resumed: bool = False) -> None:
+        """Note a job that must end with the undisturbed model and no report missing; a resumed one, in round 2 or 3."""
         good = seen.status == "FINISHED:COMPLETED" and seen.sha256 == (calm or self.calm) and not seen.missed
-        resumed = f", resumed at round {seen.resumed}" if seen.resumed is not None else ""
+        good = good and (seen.resumed in (2, 3) if resumed else seen.resumed is None)
+        after = f", resumed at round {seen.resumed}" if seen.resumed is not None else ""
         word = "the undisturbed model" if good else f"{seen.status}, missed {seen.missed}, model"
-        self.note(what, good, f"{word} {seen.sha256[:16]}{resumed}, {seen.seconds:.0f} s")
+        self.note(what, good, f"{word} {seen.sha256[:16]}{after}, {seen.seconds:.0f} s", seen.sha256)
+
+    def table(self) -> str:
+        """All steps: seconds since the one before, restarts and backups included, and the hash of the model."""
+        rows = [f"| {what} | {word} | {seconds:.0f} | {sha256} |" for what, word, seconds, sha256 in self.steps]
+        return "\n".join(["| step | | s | model sha256 |", "|---|---|---|---|", *rows])
 
     def kit(self, name: str) -> Path:
         return self.federation.kits[name]
@@ -176,16 +185,39 @@ def revoked_in_a_run(year: Year) -> None:
 
 
 def rotation(year: Year) -> None:
-    """Logs of 20 kB instead of 20 MB: they rotate during a job."""
+    """Logs of 500 bytes instead of 20 MB: they rotate during a job, and no more than ten old ones stay."""
     file = year.kit("hospital-a") / "local" / "log_config.json"
     text = file.read_text()
-    file.write_text(text.replace("20971520", "20000"))
+    file.write_text(text.replace("20971520", "500"))
     year.restart("hospital-a")
-    year.same("log rotation: during a job", year.stage.play())
-    rotated = sorted(path.name for path in year.kit("hospital-a").glob("log.txt.*"))
-    year.note("log rotation: files", bool(rotated), f"log.txt, {', '.join(rotated[:3])} ...")
+    before = rotated(year)
+    year.same("log rotation: during a job", year.stage.play(("before the reply", 2, lambda: rotate_audit(year))))
+    after = rotated(year)
+    moved = after.get("log.txt.1") not in (None, before.get("log.txt.1"))
+    year.note("log rotation: files", moved and len(after) <= 10, f"log.txt, {', '.join(after)}")
+    audit = sorted(path.name for path in year.kit("hospital-a").glob("audit.log?*"))
+    if shutil.which("logrotate"):
+        year.note("log rotation: audit.log, by logrotate", len(audit) == 1, f"audit.log, {', '.join(audit)}")
     file.write_text(text)
     year.restart("hospital-a")
+
+
+def rotate_audit(year: Year) -> None:
+    """audit.log, which FLARE never rotates, by the shipped file for logrotate."""
+    if not shutil.which("logrotate"):
+        print("           audit.log: not tried, there is no logrotate here", flush=True)
+        return
+    shipped = (ROOT / "provisioning" / "systemd" / "logrotate.conf").read_text()
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    own = shipped.replace("/srv/brainct/*", str(year.kit("hospital-a"))).replace("brainct brainct", f"{user} {user}")
+    (year.folder / "logrotate.conf").write_text(own)
+    command = ["logrotate", "--force", "--state", str(year.folder / "rotated"), str(year.folder / "logrotate.conf")]
+    subprocess.run(command, check=True)
+
+
+def rotated(year: Year) -> dict[str, int]:
+    """The old logs of a hospital, by name, each with its file's number on the disk."""
+    return {path.name: path.stat().st_ino for path in sorted(year.kit("hospital-a").glob("log.txt.*"))}
 
 
 def moved(year: Year) -> None:
@@ -197,7 +229,8 @@ def moved(year: Year) -> None:
         year.federation.kill("server")
         year.federation.kill("hospital-c")
 
-    seen = year.stage.play(("after the reply", 2, power_cut))
+    year.stage.play(("after the reply", 2, power_cut))
+    run = year.stage.job_id
     for name in ("server", "hospital-c"):
         backup.back_up(year.kit(name), safe / f"{name}.tgz")
         year.kit(name).rename(year.folder / f"lost-{name}")
@@ -210,14 +243,8 @@ def moved(year: Year) -> None:
     year.federation.kill("hospital-c")
     restore(year, safe / "hospital-c.tgz", new / "hospital-c", "hospital-c", last=True)
     ready(year.federation)
-    year.stage.job_id = first_of(year, seen)
-    year.same("server moved and site restored: resumed", year.stage.resume())
-
-
-def first_of(year: Year, seen: Seen) -> str:
-    """The id of the run that the server's kit stores last."""
-    runs = [each for each in retention.stored(year.kit("server")) if each.what == "checkpoint"]
-    return max(runs, key=lambda each: each.changed).run
+    year.stage.job_id = run
+    year.same("server moved and site restored: resumed", year.stage.resume(), resumed=True)
 
 
 def restore(year: Year, archive: Path, kit: Path, name: str, last: bool) -> None:
@@ -247,8 +274,7 @@ def disk_full(year: Year) -> None:
         seen = year.stage.play(("before the reply", 2, fill))
         year.note("disk full: the job", seen.status != "FINISHED:COMPLETED", f"{seen.status}: {year.reason()}")
         filler.unlink(missing_ok=True)
-        year.stage.job_id = first_of(year, seen)
-        year.same("disk full: resumed after room was made", year.stage.resume())
+        year.same("disk full: resumed after room was made", year.stage.resume(), resumed=True)
     finally:
         year.federation.kill("server")
         subprocess.run(["umount", "--lazy", str(place)], check=True)
@@ -258,8 +284,8 @@ def disk_full(year: Year) -> None:
 
 def upgraded(year: Year) -> None:
     """Server first, then the sites in any order; a run that spans the upgrade and a mixed federation are refused."""
-    stopped = year.stage.play(("after the reply", 2, lambda: year.federation.kill("server")))
-    run, new = first_of(year, stopped), year.folder / "next"
+    year.stage.play(("after the reply", 2, lambda: year.federation.kill("server")))
+    new = year.folder / "next"
     shutil.copytree(ROOT / "custom" / "brainct", new / "brainct", ignore=shutil.ignore_patterns("__pycache__"))
     file = new / "brainct" / "core" / "version.py"
     from brainct.core.version import VERSION
@@ -268,7 +294,6 @@ def upgraded(year: Year) -> None:
     year.federation._extra["PYTHONPATH"] = f"{new}{os.pathsep}{year.federation._extra['PYTHONPATH']}"
     year.federation.start("server")
     ready(year.federation)
-    year.stage.job_id = run
     seen = year.stage.resume()
     year.note("upgrade: a run that spans it", not seen.sha256, year.reason())
     for name in ("hospital-d", "hospital-a"):
@@ -296,6 +321,7 @@ def main(folder: Path, *chosen: str) -> int:
         known = {scene.__name__: scene for scene in SCENES}
         for name in chosen or known:
             known[name](year)
+    print(year.table())
     print(
         f"{len(year.failures)} failed{': ' if year.failures else ''}{', '.join(year.failures)}; undisturbed {year.calm}"
     )

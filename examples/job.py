@@ -13,7 +13,7 @@ from brainct.flare.recipe import Recipe, results
 ENVIRONMENTS = {
     "sim": lambda: SimEnv(num_clients=4, workspace_root="runs/example"),
     "poc": lambda: PocEnv(num_clients=4),
-    "prod": lambda kit, user: ProdEnv(kit, username=user),
+    "prod": lambda kit, user: ProdEnv(kit, username=user, login_timeout=60),
 }
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
-"""Without matplotlib a command that draws is refused in words, and every other command works."""
+"""Without matplotlib and ges the commands that need them are refused in words, and every other command works."""
 
 import subprocess
 import sys
 
 import pytest
 
+from tests.conftest import ROOT
+
 HIDE = """
 import sys
 class Hidden:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "matplotlib":
+        if name.split(".")[0] in ("matplotlib", "ges"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Hidden())
 import importlib.util
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name == "matplotlib" else found(name, package)
+importlib.util.find_spec = lambda name, package=None: None if name in ("matplotlib", "ges") else found(name, package)
 from brainct.cli.main import main
 main(sys.argv[1:])
 """
@@ -36,3 +38,17 @@ def test_a_rehearsal_needs_no_matplotlib(small_job, small_site, tmp_path):
     done = run("rehearse", small_job, "--sites", 2, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "model sha256" in done.stdout
+
+
+def test_the_table_of_schemes_says_what_a_scheme_needs_in_place_of_its_bytes():
+    done = run("schemes")
+    assert done.returncode == 0, done.stderr
+    assert "'.[causal]'" in done.stdout
+    assert "fedavg" in done.stdout
+
+
+def test_a_search_for_a_causal_graph_ends_with_what_to_install(tmp_path):
+    done = run("rehearse", ROOT / "jobs" / "peri", "--sites", 2, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "needs the library ges, which is not installed: pip install '.[causal]'" in done.stderr
+    assert "Traceback" not in done.stderr

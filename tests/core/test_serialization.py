@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 
 import pytest
 import torch
@@ -171,3 +172,18 @@ def test_nesting_without_end_and_numbers_of_thousands_of_digits_are_refused():
         for act in (serialization.split, serialization.size, serialization.sha256, serialization.pack):
             with pytest.raises(Refused, match="plain data"):
                 act(value)
+
+
+def test_a_disk_without_room_is_one_sentence_and_leaves_the_old_content(tmp_path):
+    """A limit on the size of files stands in for a full disk: the system says both when it writes."""
+    file = tmp_path / "memory.safetensors"
+    serialization.write(file, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(Refused, match=r"memory.safetensors can't be written: the disk of .* is full; make room"):
+            serialization.write(file, b"new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == b"old"

@@ -59,10 +59,9 @@ def test_every_role_follows_its_page_from_the_kits_to_the_end(tmp_path, monkeypa
     assert not list((place.folder / "jobs").rglob(".__nvfl*"))
     assert any(line.startswith(("PASS: ", "WARN: ")) for line in printed[20].splitlines())
     assert re.search(r"^PASS +package ", printed[33], re.M)
-    assert "Submitted job" in printed[55]
+    assert re.search(r"job_id|Submitted job", printed[55])
     assert printed[80].count("FINISHED:COMPLETED") == len(records) + 1 == 3
-    assert "Registered clients: 4" in printed[56]
-    assert "Flare Server has been shutdown" in printed[90]
+    assert all(site in printed[56] for site in HOSPITALS)
     assert [path.name for path in (kits / "prod_01").iterdir()] == ["hospital-e"]
     for record in records:
         assert record["sites"]["hospital-a"]["check"]["verdict"] in ("PASS", "WARN")

@@ -153,7 +153,23 @@ def test_the_example_exports_the_shipped_job(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.nightly
-def test_the_example_ends_with_the_rehearsals_hash(tmp_path, small_site):
-    done = example(tmp_path, "sim")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith(rehearsed(tmp_path, site_names(4)))
+@pytest.mark.timeout(1800)
+def test_the_example_ends_with_the_rehearsals_hash_in_each_environment(tmp_path, small_site, monkeypatch):
+    monkeypatch.setenv("NVFLARE_POC_WORKSPACE", str(tmp_path / "poc"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "custom"))
+    printed = [ended(tmp_path, "sim"), ended(tmp_path, "poc")]
+    kits = provision(project_of([], tmp_path / "project", added=site_names(4)), tmp_path / "f", port=free_port())
+    with Federation(kits, tmp_path / "home") as federation:
+        federation.start()
+        federation.ready()
+        printed.append(ended(tmp_path, "prod", str(kits / LEAD), LEAD))
+    assert printed == [f"model sha256: {rehearsed(tmp_path, site_names(4))}"] * 3
+
+
+def ended(folder, *words):
+    """The last line of the example."""
+    done = example(folder, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(words[0], done.stdout.splitlines()[-1])
+    return done.stdout.rstrip().splitlines()[-1]

@@ -31,11 +31,23 @@ def test_options_in_the_list_allow_these_and_no_others():
     [
         ({"rounds": 2}, "the job has 3 rounds; it takes part in at most 2"),
         ({"evaluations": 3}, "the job evaluates 4 times; it takes part in at most 3 evaluations a run"),
+        ({"seconds": 60.0}, "the job lets a round wait 600 s (deadline); it takes part in at most 60 s"),
+        ({"workloads": ["table"]}, "the job's workload is ct; it takes part in table"),
+        ({"schemes": ["feddc"]}, "the job's scheme is fedavg; it takes part in feddc, not in fedavg"),
+        ({"schemes": []}, "the job's scheme is fedavg; it takes part in none, not in fedavg"),
     ],
 )
 def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):
     assert beyond(Limits(**limits), tiny_plan(evaluate_every=1)) == words
-    assert beyond(Limits(rounds=3, evaluations=4), tiny_plan(evaluate_every=1)) is None
+    enough = Limits(rounds=3, evaluations=4, seconds=600, workloads=("ct",), schemes=("fedavg",))
+    assert beyond(enough, tiny_plan(evaluate_every=1)) is None
+
+
+def test_of_a_scheme_within_another_both_must_be_listed():
+    masked = tiny_plan("secagg")
+    assert beyond(Limits(schemes=("secagg", "fedavg")), masked) is None
+    words = "the job's scheme is secagg of fedavg; it takes part in secagg, not in fedavg"
+    assert beyond(Limits(schemes=("secagg",)), masked) == words
 
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").iterdir()), ids=lambda path: path.name)

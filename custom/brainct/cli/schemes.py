@@ -41,6 +41,17 @@ def schemes(
     for one, make in sorted(SCHEMES.items()):
         row = about(one)
         arguments = "\n".join(f"{key}={value}" for key, value in make().arguments.items())
-        table.add_row(one, f"{row.summary} ({row.family})", schemes_page.bytes_of(one), row.client_state, arguments)
+        table.add_row(one, f"{row.summary} ({row.family})", _bytes(one), row.client_state, arguments)
     Console(width=120).print(table, markup=False, highlight=False)
     print("bytes: of one round of the scheme's job, mean over 5 sites and 5 rounds of a dry run")
+
+
+def _bytes(name: str) -> str:
+    """The bytes, or why they are not known here: a scheme may need an optional part of the installation."""
+    from brainct.catalogue.schemes_page import bytes_of
+    from brainct.errors import Refused
+
+    try:
+        return bytes_of(name)
+    except Refused as error:
+        return str(error)

@@ -3,6 +3,7 @@
 Memory, keep, tasks and reports are plain, so they cross a wire, a disk and a hash without code of their own.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,9 @@ DEEPEST = 64
 """Levels of nesting; what comes from another party could otherwise be nested until Python gives up."""
 LONGEST = 4096
 """Bits of a whole number; Python writes none of many more in digits."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a limit that leaves no room for a file."""
+PARTIAL = ".partial"
 _TENSOR, _SKELETON = "$tensor", "$skeleton"
 
 
@@ -148,12 +152,25 @@ def load(path: Path) -> Plain:
 
 
 def write(path: Path, content: bytes, private: bool = False) -> None:
-    """Replace a file's content atomically and flush it to the disk.
+    """Replace a file's content atomically and flush it to the disk; Refused, the old content left, where it is full.
 
     private: nobody but its owner may read it or list its folder, whatever the umask, and whoever could before.
     """
+    try:
+        _write(path, content, private)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
+        raise Refused(
+            f"{path.name} can't be written: the disk of {path.parent} is full; make room there. What was written "
+            "before is whole"
+        ) from None
+
+
+def _write(path: Path, content: bytes, private: bool) -> None:
     folder_for(path, private)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     partial.unlink(missing_ok=True)  # what a crash, or somebody else, left there has rights of its own
     mode, new = 0o600 if private else 0o666, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with open(partial, "wb", opener=lambda name, flags: os.open(name, flags | new, mode)) as file:

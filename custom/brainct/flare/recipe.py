@@ -23,6 +23,8 @@ from brainct.run.run_record import read_record
 from brainct.run.summary import last_lines
 
 COMPLETED = "FINISHED:COMPLETED"
+LOGIN_SECONDS = 180
+"""How long to try to reach a proof of concept that only just starts; FLARE's 10 s are too few on a busy machine."""
 
 
 class Recipe(FlareRecipe):  # type: ignore[misc]
@@ -49,6 +51,7 @@ class Recipe(FlareRecipe):  # type: ignore[misc]
             make_workspace(Path(env.workspace_root).absolute() / self.name)
         if not isinstance(env, PocEnv) or env.project_conf_path:  # a project of one's own has its own policy
             return super().run(env, *given, **more)
+        env.extra.setdefault("login_timeout", LOGIN_SECONDS)
         check_path(env.poc_workspace, "the proof of concept's workspace")
         sites = env.clients or site_names(env.num_clients)
         with tempfile.TemporaryDirectory(prefix="brainct-") as place:

@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from brainct.graphs.library import ges
+
 Graph = NDArray[np.int8]
 
 
@@ -84,16 +86,12 @@ class Sets:
 
 def completed(graph: Graph) -> Graph:
     """The CPDAG of a PDAG that has an extension."""
-    from ges import utils
-
-    return np.asarray(utils.pdag_to_cpdag(np.asarray(graph, int)), np.int8)
+    return np.asarray(ges().utils.pdag_to_cpdag(np.asarray(graph, int)), np.int8)
 
 
 def extension(graph: Graph) -> Graph:
     """One DAG of the class, by the lowest index first."""
-    from ges import utils
-
-    return np.asarray(utils.pdag_to_dag(np.asarray(graph, int)), np.int8)
+    return np.asarray(ges().utils.pdag_to_dag(np.asarray(graph, int)), np.int8)
 
 
 def acyclic(graph: Graph) -> bool:

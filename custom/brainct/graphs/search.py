@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.graphs.cpdag import Graph, Sets, completed, members
+from brainct.graphs.library import ges
 from brainct.graphs.moments import Family
 
 FORWARD, BACKWARD, DONE = "forward", "backward", "done"
@@ -97,13 +98,11 @@ def advance(state: State, scores: Scores, rules: Rules) -> tuple[State, list[Fam
 
 def _step(state: State, found: Sequence[Operator], scores: Scores) -> State:
     """The best operator whose gain is above 0, or the next phase; ties go to the least (x, y, T)."""
-    import ges
-
     gains = [(-round(scores[new] - scores[old], DIGITS), x, y, members(t)) for x, y, t, new, old in found]
     loss, x, y, chosen = min(gains, default=(0.0, 0, 0, ()))
     if loss >= 0:
         return replace(state, phase=BACKWARD if state.phase == FORWARD else DONE)
-    operator = ges.insert if state.phase == FORWARD else ges.delete
+    operator = ges().insert if state.phase == FORWARD else ges().delete
     graph = operator(x, y, set(chosen), np.asarray(state.graph, int))
     taken: Step = ("insert" if state.phase == FORWARD else "delete", x, y, chosen, -loss)
     return State(completed(graph), state.phase, (*state.steps, taken))

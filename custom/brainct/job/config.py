@@ -17,10 +17,8 @@ from brainct.training.config import Choices, Fit
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
-
-
-LATER = ("selection", "start_from")
-"""Choices that older jobs do not have."""
+LATER = ("selection", "roll_call", "start_from")
+"""Choices that came later, and are left out of a plan while they are off."""
 
 
 class Selection(Choices):
@@ -53,6 +51,17 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class RollCall(Choices):
+    """How many sites must answer the roll call, and how long it waits; without it every site must.
+
+    quorum: least number of sites with which the run begins. wait: seconds after which it begins without the others.
+    Those are asked again in each round, and take part from the round after the one in which they answer.
+    """
+
+    quorum: int = Field(ge=1, le=10**6)
+    wait: float = Field(120.0, gt=0, le=LONGEST)
+
+
 class Plan(Choices):
     """Everything that a run is made from, except the sites and their data; `plan_of` adds the workload's own choices.
 
@@ -63,6 +72,7 @@ class Plan(Choices):
     which a round closes with the replies that came. grace: seconds that it waits at most for stragglers once the quorum
     is met, less for sites that are known to be quick: see run.inbox.Inbox. selection: null for no choice among rounds.
     start_from: the start model; null for weights that follow from the seed.
+    roll_call: null if every site must answer it.
     """
 
     scheme: str
@@ -76,6 +86,7 @@ class Plan(Choices):
     grace: float = Field(60.0, ge=0, le=LONGEST)
     selection: Selection | None = None
     start_from: Annotated[StartFrom | None, BeforeValidator(_named)] = None
+    roll_call: RollCall | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -112,6 +123,11 @@ class Plan(Choices):
         """Refuse a quorum that these sites could never reach."""
         if self.quorum is not None and self.quorum > sites:
             raise Refused(f"quorum is {self.quorum}, but the federation has {sites} sites; lower it or add sites")
+        if self.roll_call is not None and self.roll_call.quorum > sites:
+            raise Refused(
+                f"roll_call.quorum is {self.roll_call.quorum}, but the federation has {sites} sites; lower it or wait "
+                "for more sites"
+            )
 
 
 def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:

@@ -68,7 +68,7 @@ def load(folder: Path, run: str) -> State:
 
 def check_job(state: State, plan: Plan, sites: Sequence[str], run: str) -> None:
     """Refuse to continue with another plan or other sites than the run began with; the sentence says what differs."""
-    was = {**state.record.plan, "sites": sorted(state.record.sites)}
+    was = {**state.record.plan, "sites": state.record.members}
     now = {**json.loads(json.dumps(plan.model_dump())), "sites": sorted(sites)}
     differing = [f"{key} was {was.get(key)} and is now {now[key]}" for key in now if was.get(key) != now[key]]
     if differing:
@@ -79,20 +79,24 @@ def check_job(state: State, plan: Plan, sites: Sequence[str], run: str) -> None:
 
 def check_data(was: Mapping[str, SiteDescription], now: Mapping[str, SiteDescription]) -> None:
     """Refuse to continue with other data than the run began with: test samples could become training samples."""
-    changed = [site for site in sorted(was) if was[site].fingerprint != now[site].fingerprint]
+    changed = [site for site in sorted({*was} & {*now}) if was[site].fingerprint != now[site].fingerprint]
     if changed:
         raise Refused(f"the scans of {listing(changed)} are not those that the run began with; begin a new run")
 
 
 def check_last_copy(state: State, folder: Path, sites: Mapping[str, Any], run: str) -> None:
-    """Refuse to continue from an older copy of the checkpoint, or with a site that lost its client state.
-
-    folder: locked. sites: each site's reply at the roll call; `kept` in it is the last round that it answered, -1 for
-    none, and whether its client state is `empty`. Where all sites' client state is empty, nothing can be lost.
-    """
-    record = state.record
-    if load(folder, run).record.rounds != record.rounds:
+    """Refuse an older copy of the checkpoint, or a site that lost its client state; the folder is locked."""
+    if load(folder, run).record.rounds != state.record.rounds:
         raise Refused(f"run {run} continued in another process meanwhile; resume it again")
+    check_kept(state.record, sites, run)
+
+
+def check_kept(record: RunRecord, sites: Mapping[str, Any], run: str) -> None:
+    """Refuse sites that took part in later rounds than the record has, or that lost their client state.
+
+    sites: each site's reply at the roll call; `kept` in it is the last round that it answered, -1 for none, and whether
+    its client state is `empty`. Where all sites' client state is empty, nothing can be lost.
+    """
     closed, kept = len(record.rounds), {site: about["kept"] for site, about in sites.items()}
     if ahead := sorted(site for site, one in kept.items() if one["round"] > closed):
         raise Refused(

@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 from brainct.core import serialization
 from brainct.core.names import reasons_of
-from brainct.core.scheme import Scheme, Task
+from brainct.core.scheme import Report, Scheme, Task
+from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.protocol.reply_schema import described, scored
 from brainct.protocol.requests import DescribeRequest, EvaluateRequest, Request, TrainRequest, task_to_plain
 from brainct.run.inbox import Inbox, Reports, TooFew, report_reader
 from brainct.run.record import RecordWriter
+from brainct.run.roll_call import check_package
 
 FOLLOW_UP = "follow-up"
 LAST = 5
@@ -37,7 +39,12 @@ class ExchangeResult:
 
 
 class Exchanges:
-    """All exchanges of one run. shared: what the workload gives every site's learner, sent with each model."""
+    """All exchanges of one run. shared: what the workload gives every site's learner, sent with each model.
+
+    absent: by site that the roll call lacks, why; it is asked again in place of each task until it answers. admit:
+    refuses the description of one that answered later where it can't take part. joined: descriptions of those that can,
+    from the next round on.
+    """
 
     def __init__(
         self,
@@ -52,19 +59,32 @@ class Exchanges:
         self.plan, self.scheme, self.sites, self.transport = plan, scheme, sites, transport
         self.record, self.log = record, log
         self.shared: Mapping[str, Any] = {}
+        self.absent: dict[str, str] = {}
+        self.joined: dict[str, Mapping[str, Any]] = {}
+        self.admit: Callable[[str, Mapping[str, Any]], None] = lambda site, about: None
         self._late: set[str] = set()
         self._common: Mapping[str, Any] = {"run": name, "sites": tuple(sites), "plan": plan.model_dump()}
 
     def describe(self) -> dict[str, Any]:
-        """The roll call: every site's description, in which all sites must take part."""
-        name, resumed = "the roll call", self.record.resumed is not None
-        needed = ("public",) * self.scheme.public + ("kept",) * resumed
-        inbox = self._inbox(
-            name, self.sites, len(self.sites), partial(described, self.plan.kind, choices=self.plan, needed=needed)
-        )
-        request = DescribeRequest(exchange=name, new=not resumed, **self._common)
-        self.transport(dict.fromkeys(self.sites, request), inbox)
-        return inbox.close()
+        """The roll call: the description of every site, or of as many as the plan's `roll_call` wants."""
+        name, chosen = "the roll call", self.plan.roll_call
+        quorum, wait = (chosen.quorum, chosen.wait) if chosen else (len(self.sites), self.plan.deadline)
+        inbox = Inbox(name, self.sites, quorum, self._described, wait, wait, self._late)
+        self.transport(dict.fromkeys(self.sites, self._describe(name)), inbox)
+        found = inbox.close()
+        self.absent = {site: inbox.lost[site] for site in self.sites if site not in found}
+        self._late = {site for site in inbox.silent if site in self.absent}
+        return found
+
+    def _describe(self, name: str) -> DescribeRequest:
+        return DescribeRequest(exchange=name, new=self.record.resumed is None, **self._common)
+
+    def _described(self, site: str, message: Any) -> dict[str, Any]:
+        needed = ("public",) * self.scheme.public + ("kept",) * (self.record.resumed is not None)
+        about = described(self.plan.kind, site, message, choices=self.plan, needed=needed)
+        if self.plan.roll_call:
+            check_package({site: about})
+        return about
 
     def train(self, number: int, tasks: Mapping[str, Task], step: int = 0) -> ExchangeResult:
         """A round's tasks; with step 1 those of its follow-up, where the scheme handles too few replies."""
@@ -72,10 +92,16 @@ class Exchanges:
             return ExchangeResult(self._reports(step))
         name, reports = f"round {number}" + f", {FOLLOW_UP}" * step, self._reports(step)
         quorum = self.plan.quorum_of(self.scheme, len(tasks), len(self.sites))
-        inbox = self._inbox(name, list(tasks), quorum, report_reader(tasks, self.scheme, reports, name))
+        there = {site: task for site, task in tasks.items() if site not in self.absent}
+        inbox = self._inbox(name, list(tasks), quorum, self._reader(there, reports, name))
         inbox.slowest = {} if step else self.slowest()
-        requests = self._requests(name, number, tasks, step)
-        self.transport(requests, inbox)
+        requests = self._requests(name, number, there, step)
+        if len(there) < quorum:
+            for site in tasks:
+                inbox.mark_lost(site, self.absent.get(site, "not asked, since too few sites are there"))
+        else:
+            again = self._describe(name)
+            self.transport({**requests, **{site: again for site in tasks if site in self.absent}}, inbox)
         try:
             inbox.close()
         except TooFew as few:
@@ -87,14 +113,29 @@ class Exchanges:
         self._late = (self._late - set(tasks)) | inbox.silent
         return ExchangeResult(reports, _sizes(requests), inbox.received, inbox.lost, inbox.seconds)
 
+    def _reader(self, tasks: Mapping[str, Task], reports: Reports, name: str) -> Callable[[str, Any], Report]:
+        """Reads the reports of those that have a task; an absent site that answers joins, and is lost in this round."""
+        read = report_reader(tasks, self.scheme, reports, name)
+
+        def reader(site: str, message: Any) -> Report:
+            if site in tasks:
+                return read(site, message)
+            about = self._described(site, message)
+            self.admit(site, about)
+            self.joined[site] = about
+            raise Refused(f"{site} answered the roll call in {name}, and takes part from the next round on")
+
+        return reader
+
     def evaluate(self, number: int, fold: str, delivered: Task) -> dict[str, Any]:
         """The scores of the delivered model on the sites' validation or test folds."""
         name = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
-        inbox = self._inbox(name, self.sites, 1, partial(scored, self.plan.kind, choices=self.plan))
+        asked = [site for site in self.sites if site not in self.absent]
+        inbox = self._inbox(name, asked, 1, partial(scored, self.plan.kind, choices=self.plan))
         request = EvaluateRequest(
             exchange=name, round=number, fold=fold, task=delivered, shared=self.shared, **self._common
         )
-        self.transport(dict.fromkeys(self.sites, request), inbox)
+        self.transport(dict.fromkeys(asked, request), inbox)
         scores = inbox.close()
         for words in reasons_of(inbox.lost, "{} ({})"):
             self.log(f"{name}: without {words}")

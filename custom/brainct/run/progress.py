@@ -25,7 +25,7 @@ def progress(record: RunRecord) -> dict[str, Any]:
         "scheme": record.scheme,
         "round": len(record.rounds),
         "of": record.plan["rounds"],
-        "sites": sorted(record.sites),
+        "sites": record.members,
         "finished": record.finished,
         "time": round(time.time(), 1),
     }

@@ -17,7 +17,7 @@ from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.run import checkpoint, model_file, progress, selection
 from brainct.run.checkpoint import State
-from brainct.run.run_record import FILE, Participation, Resumption, Round, RunRecord, SiteDescription
+from brainct.run.run_record import FILE, Resumption, RollCall, Round, RunRecord, SiteDescription, participation
 
 Track = Callable[[str, str, float, int], None]
 BEST = "best.safetensors"
@@ -70,13 +70,30 @@ class RecordWriter:
         """Number of closed rounds."""
         return len(self.rounds)
 
-    def open(self, sites: Mapping[str, Any]) -> None:
-        """Note the sites' descriptions of their data; nothing is written before. A resumed run needs the same data."""
+    def open(self, sites: Mapping[str, Any], absent: Mapping[str, str] | None = None) -> None:
+        """Note the sites' descriptions of their data; nothing is written before. A resumed run needs the same data.
+
+        absent: by site that the roll call lacks, why.
+        """
         described = {site: SiteDescription.model_validate(about) for site, about in sites.items()}
         if self.resumed:
             checkpoint.check_data(self.record.sites, described)
         self._board = Board(self.folder / "tb_events") if self._wants_board else None
-        self.record.sites = described
+        self.record.sites = {**self.record.sites, **described}
+        if absent or self.record.roll_call:
+            was = self.record.roll_call or RollCall()
+            joined = {site: number for site, number in was.joined.items() if site not in (absent or {})}
+            self.record.roll_call = RollCall(missing={**was.missing, **(absent or {})}, joined=joined)
+
+    def join(self, site: Mapping[str, Any], number: int) -> None:
+        """Note the description of a site that answered the roll call in a round."""
+        assert self.record.roll_call is not None
+        (name, about), was = *site.items(), self.record.roll_call
+        described = SiteDescription.model_validate(about)
+        if name in self.record.sites:
+            checkpoint.check_data({name: self.record.sites[name]}, {name: described})
+        self.record.sites = {**self.record.sites, name: described}
+        self.record.roll_call = RollCall(missing=was.missing, joined={**was.joined, name: number})
 
     @property
     def _lineage(self) -> list[dict[str, str]]:
@@ -231,15 +248,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def participation(record: RunRecord) -> dict[str, Participation]:
-    """For each site: in how many rounds it was asked and its report took part, and why not in the others."""
-    return {
-        site: Participation(
-            asked=sum(site in row.bytes_sent for row in record.rounds),
-            took_part=sum(site in row.reported for row in record.rounds),
-            lost={str(row.round): row.lost[site] for row in record.rounds if site in row.lost},
-        )
-        for site in sorted(record.sites)
-    }

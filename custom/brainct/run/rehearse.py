@@ -83,8 +83,7 @@ def resume(
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
     record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
-    sites = sorted(found.record.sites)
-    return _run(record, plan, sites, workers, opener, log, start, on_round_closed=on_round_closed)
+    return _run(record, plan, found.record.members, workers, opener, log, start, on_round_closed=on_round_closed)
 
 
 def _run(

@@ -6,6 +6,7 @@ from typing import Any
 from brainct.core.names import listing, reasons_of
 from brainct.core.version import fingerprint
 from brainct.errors import Refused
+from brainct.job.config import Plan
 
 Descriptions = Mapping[str, Mapping[str, Any]]
 """By site, as protocol.reply_schema.described gives them."""
@@ -35,6 +36,14 @@ def check_package(sites: Descriptions) -> None:
             "everywhere, machine by machine in any order; runs begin once all have it. `brainct site package` says "
             "which is installed"
         )
+
+
+def check_joining(sites: Descriptions, site: str, about: Mapping[str, Any], plan: Plan, public: bool) -> None:
+    """Refuse a site that answers after the run has begun, where the run would not have begun with it either."""
+    every = {**sites, site: about}
+    if public:
+        public_samples(every)
+    plan.kind.shared(every, plan)  # what the others began with stays; only whether the site fits is asked
 
 
 def public_samples(sites: Descriptions) -> int:

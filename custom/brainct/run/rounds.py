@@ -7,7 +7,7 @@ from typing import Any
 
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
-from brainct.core.names import listing
+from brainct.core.names import listing, reasons_of
 from brainct.core.scheme import Memory, Scheme, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
@@ -55,7 +55,9 @@ class Run:
         """All rounds, the final evaluation and the record; returns the delivered model."""
         if self.record.resumed:
             checkpoint.check_job(self.record.resumed, self.plan, self.sites, self.name)
-        found = self.exchanges.describe()
+        self.found = found = self.exchanges.describe()
+        for words in reasons_of(self.exchanges.absent, "{} ({})"):
+            self.log(f"the roll call: without {words}; the run begins, and asks again in each round")
         for note, whose in roll_call.notes(found).items():
             self.log(f"{listing(whose)}: {note}")
         roll_call.check_package(found)
@@ -64,7 +66,8 @@ class Run:
             if self.record.resumed:
                 checkpoint.check_last_copy(self.record.resumed, self.record.states, found, self.name)
             self.exchanges.shared = self.plan.kind.shared(found, self.plan)
-            self.record.open(roll_call.for_record(found))
+            self.record.open(roll_call.for_record(found), self.exchanges.absent)
+            self.exchanges.admit = self._admit
             return self._rounds(self._begin(public))
 
     def _begin(self, public: int) -> Memory:
@@ -103,6 +106,7 @@ class Run:
         second = self._follow(memory, number, first)
         reports = {site: replace(first.reports[site], followed=second.reports.get(site)) for site in first.reports}
         memory = self.scheme.combine(memory, number, reports) if reports else memory
+        self._join(number)
         first.reports.clear()
         second.reports.clear()
         self.record.close_round(
@@ -118,6 +122,21 @@ class Run:
         )
         self.on_round_closed(self.record.rounds[-1].as_json())
         return memory
+
+    def _admit(self, site: str, about: Mapping[str, Any]) -> None:
+        """Refuse a site that answers the roll call after the run began, and can't take part."""
+        roll_call.check_joining(self.found, site, about, self.plan, self.scheme.public)
+        if self.record.resumed:
+            checkpoint.check_kept(self.record.record, {site: about}, self.name)
+
+    def _join(self, number: int) -> None:
+        """Sites that answered the roll call in this round take part from the next one on."""
+        joined = self.exchanges.joined
+        for site in sorted(joined):
+            self.log(f"{site} answered the roll call in round {number} and takes part from round {number + 1} on")
+            self.exchanges.absent.pop(site)
+            self.found = {**self.found, site: joined[site]}
+            self.record.join(roll_call.for_record({site: joined.pop(site)}), number)
 
     def _follow(self, memory: Memory, number: int, first: ExchangeResult) -> ExchangeResult:
         """The follow-up exchange, if the scheme has one."""

@@ -116,6 +116,14 @@ class Participation(_Part):
     lost: Mapping[str, str]
 
 
+class RollCall(_Part):
+    """A run that began without some of its sites. missing: by site, why. joined: by site, the round in which it
+    answered; it takes part from the next one on."""
+
+    missing: Mapping[str, str] = {}
+    joined: Mapping[str, int] = {}
+
+
 def _choices(plan: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(plan.get("scheme"), str):
         raise ValueError("wanted a job's choices, of which `scheme` is a name")
@@ -130,7 +138,8 @@ class RunRecord(_Part):
 
     version: of brainct, which wrote the record; package: with a hash of its sources. way: `rehearse`, or where FLARE
     runs. plan: the job's choices. seconds: of the whole run, those before a resume included. lose: replies lost on
-    purpose, by site and round. test: each site's scores on its test fold. model_sha256, model_bytes: of the model.
+    purpose, by site and round. roll_call: null where every site answered it. test: each site's scores on its test fold.
+    model_sha256, model_bytes: of the model.
     """
 
     version: str
@@ -152,6 +161,7 @@ class RunRecord(_Part):
     participation: Mapping[str, Participation] = {}
     selection: Selected | None = None
     start: Started | None = None
+    roll_call: RollCall | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -177,6 +187,11 @@ class RunRecord(_Part):
         return bool(self.model_sha256 and self.test)
 
     @property
+    def members(self) -> list[str]:
+        """The sites of the run, with those that never answered the roll call, sorted."""
+        return sorted({*self.sites, *(self.roll_call.missing if self.roll_call else ())})
+
+    @property
     def workload(self) -> Workload:
         """The kind of data and models; head CT in a record of 0.1.0."""
         return workload_named(self.plan.get("workload", "ct"))
@@ -188,6 +203,18 @@ class RunRecord(_Part):
     def missed(self, site: str) -> int:
         """Number of rounds in which a site's reply was lost."""
         return sum(site in row.lost for row in self.rounds)
+
+
+def participation(record: RunRecord) -> dict[str, Participation]:
+    """For each site: in how many rounds it was asked and its report took part, and why not in the others."""
+    return {
+        site: Participation(
+            asked=sum(site in row.bytes_sent for row in record.rounds),
+            took_part=sum(site in row.reported for row in record.rounds),
+            lost={str(row.round): row.lost[site] for row in record.rounds if site in row.lost},
+        )
+        for site in record.members
+    }
 
 
 def _with_reported(row: Any) -> Any:

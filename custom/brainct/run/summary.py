@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from brainct.core.names import listing
-from brainct.run.record import participation
-from brainct.run.run_record import FILE, Participation, RunRecord
+from brainct.run.run_record import FILE, Participation, RunRecord, participation
 
 FORMS = {"rounded": "rounded", "noised": "noised", "never": "withheld"}
 SHOWN = 2
@@ -45,7 +44,8 @@ def table(record: RunRecord) -> str:
     rows, parts = [("site", "samples (train/test)", *headlines.values(), "rounds")], participation(record)
     for site in list(parts)[: len(parts) if len(parts) <= MOST_ROWS else FIRST_ROWS]:
         part = parts[site]
-        folds = "/".join(str(record.samples(site, fold)) for fold in ("train", "test"))
+        known = site in record.sites
+        folds = "/".join(str(record.samples(site, fold)) for fold in ("train", "test")) if known else "not described"
         took = f"{part.took_part} of {part.asked}"
         rows.append((site, folds, *_numbers(record, site, headlines), took))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Limits of a site's policy on a job: which networks, how many rounds, evaluations and runs a day."""
+"""Limits of a site's policy on a job: which workloads, schemes and networks, how many rounds, how long, how often."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,8 @@ class Limits(BaseModel):
     networks: names, each for that network with its default options, or {architecture, options} with exactly these: a
     job's own network could copy samples into its gradient. rounds, evaluations: of one run. runs_a_day: that begin on
     one day. scans: the smallest batch: the gradient of a single sample shows its labels, and with some networks its
-    picture.
+    picture. workloads, schemes: names; of a scheme within another, both must be listed. seconds: the longest that a job
+    may let a round wait (its `deadline`), so that a machine is free again by then.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,13 +30,39 @@ class Limits(BaseModel):
     evaluations: int | None = Field(None, ge=1)
     runs_a_day: int | None = Field(None, ge=1)
     scans: int | None = Field(None, ge=1)
+    workloads: tuple[str, ...] | None = None
+    schemes: tuple[str, ...] | None = None
+    seconds: float | None = Field(None, gt=0)
 
 
 def beyond(limits: Limits, plan: Plan) -> str | None:
     """Which limit a job exceeds, in a clause for people; None where it exceeds none."""
+    return _unlisted(limits, plan) or _too_much(limits, plan)
+
+
+def _unlisted(limits: Limits, plan: Plan) -> str | None:
+    if limits.workloads is not None and plan.workload not in limits.workloads:
+        return f"the job's workload is {plan.workload}; it takes part in {_names(limits.workloads)}"
+    if limits.schemes is not None and (other := [name for name in _schemes(plan) if name not in limits.schemes]):
+        return (
+            f"the job's scheme is {' of '.join(_schemes(plan))}; it takes part in {_names(limits.schemes)}, not in "
+            + (", ".join(other))
+        )
     if limits.networks is not None and not allowed(limits.networks, plan):
         name, options = plan.kind.network(plan)
         return f"the job's network is {name} with options {json.dumps(options)}; it trains {_names(limits.networks)}"
+    return None
+
+
+def _schemes(plan: Plan) -> list[str]:
+    return names_in(plan.scheme, plan.arguments)
+
+
+def _too_much(limits: Limits, plan: Plan) -> str | None:
+    if limits.seconds is not None and plan.deadline > limits.seconds:
+        return (
+            f"the job lets a round wait {plan.deadline:g} s (deadline); it takes part in at most {limits.seconds:g} s"
+        )
     if limits.rounds is not None and plan.rounds > limits.rounds:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
     if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
@@ -59,7 +86,7 @@ def reshaped(limits: Limits, plan: Plan, weights: Weights) -> str | None:
     """
     if limits.networks is None:
         return None
-    most = GROWN if set(names_in(plan.scheme, plan.arguments)) & set(WIDENS) else 1
+    most = GROWN if set(_schemes(plan)) & set(WIDENS) else 1
     found = [
         key for key, own in tensors_of(plan).items() if key in weights and not _fits(own, weights[key].shape, most)
     ]
