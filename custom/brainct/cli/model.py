@@ -1,5 +1,6 @@
 """`brainct model ...`: a network of one's own in, a trained model out."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,15 @@ import typer
 
 from brainct.errors import Refused
 
-app = typer.Typer(help="Bring in a network of one's own.", no_args_is_help=True)
+app = typer.Typer(help="Bring in a network of one's own, and take a trained model out.", no_args_is_help=True)
+
+
+class Format(str, Enum):
+    """What `export` writes."""
+
+    bundle = "bundle"
+    onnx = "onnx"
+    torch = "torch"
 
 
 @app.command("import")
@@ -30,10 +39,9 @@ def import_model(
     if out.exists():
         raise Refused(f"{out} exists already; name another folder or remove it first")
     found = import_bundle(bundle, batch_norm, size)
-    network = found.network.model_dump(mode="json")
-    plan = plan_of({"scheme": "fedavg", "network": network}, bundle.name)
+    plan = plan_of({"scheme": "fedavg", **found.choices}, bundle.name)
     out.mkdir(parents=True)
-    serialization.write(out / "network.json", (json.dumps({"network": network}, indent=2) + "\n").encode())
+    serialization.write(out / "network.json", (json.dumps(found.choices, indent=2) + "\n").encode())
     if found.weights is not None:
         write_model(out / FILE, found.weights, plan.model_dump(), {})
     for line in found.mapped:
@@ -44,3 +52,36 @@ def import_model(
         print(f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]")
     start = f", and {FILE} for `--init`" if found.weights is not None else ""
     print(f"{out}: network.json for a job's `network`{start}")
+
+
+@app.command("export")
+def export_model(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run, or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    format: Annotated[Format, typer.Option(help="A MONAI bundle, ONNX, or torch.export's .pt2.")] = Format.bundle,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A calibration.json. (default: the one next to the model, if any)")
+    ] = None,
+    licence: Annotated[
+        Path | None, typer.Option(help="The text of the model's licence. (default: none is granted)")
+    ] = None,
+) -> None:
+    """Write a trained model so that MONAI, onnxruntime or PyTorch runs it without brainct."""
+    from brainct.cli.extras import require
+    from brainct.core.determinism import one_thread
+    from brainct.deliver.card import NO_LICENCE
+    from brainct.deliver.finished_model import finished_model
+
+    if out.exists():
+        raise Refused(f"{out} exists already; name another folder or remove it first")
+    for package in ("ignite", *(("onnx", "onnxscript") if format is Format.onnx else ())):
+        require(package, "`brainct model export` needs", "export")
+    from brainct.deliver.bundle import write_bundle
+    from brainct.deliver.programs import write_onnx, write_program
+
+    one_thread()
+    text = licence.read_text(encoding="utf-8") if licence else NO_LICENCE
+    model = finished_model(run, calibration)
+    write = {Format.bundle: write_bundle, Format.onnx: write_onnx, Format.torch: write_program}[format]
+    write(model, out, text)
+    print(f"{out}: {format.value}, model sha256 {model.sha256}")

@@ -77,6 +77,11 @@ def make(path: str, channels: int, outputs: int, dims: int, size: int, options: 
     return built
 
 
+def arguments_of(path: str, channels: int, outputs: int, dims: int, size: int) -> dict[str, Any]:
+    """The arguments that `make` gives besides the options, under the names that this class has for them."""
+    return _fixed(_builder(path), path, channels, outputs, dims, size)
+
+
 def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
 

@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
 from brainct.ct.bundle.config import Config, find, read_metadata
+from brainct.ct.bundle.exported import exported_choices
 from brainct.ct.bundle.preprocessing import Preprocessing, preprocessing_of
 from brainct.ct.bundle.weights import Fitted, fitted, read_weights
 from brainct.ct.class_paths import DIMENSIONS, INPUTS, OUTPUTS, PRETRAINED
-from brainct.ct.config import Network
+from brainct.ct.config import CtChoices, Network
 from brainct.ct.folds import FINDINGS
-from brainct.ct.model import network_of
+from brainct.ct.model import network_like, network_of
 from brainct.errors import Refused
 
 NETS = "monai.networks.nets"
@@ -32,6 +33,7 @@ class Imported:
 
     network: the job's model section. preprocessing: what its transforms are here. weights: of the whole network; None
     where the bundle has none. mapped, dropped: sentences of what was used, and of what was not, with the reason.
+    choices: a job's keys for head CT, `network` among them.
     """
 
     network: Network
@@ -39,6 +41,7 @@ class Imported:
     weights: Weights | None
     mapped: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 def import_bundle(folder: Path, batch_norm: str = "refuse", size: int | None = None) -> Imported:
@@ -50,7 +53,10 @@ def import_bundle(folder: Path, batch_norm: str = "refuse", size: int | None = N
     """
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder; wanted a MONAI bundle, unpacked")
-    config, metadata = find(folder), read_metadata(folder)
+    metadata = read_metadata(folder)
+    if (own := exported_choices(metadata)) is not None:
+        return _exported_here(folder, own)
+    config = find(folder)
     steps = preprocessing_of(config, metadata)
     path, arguments, mapped = _network_of(config)
     network, ignored = _section(path, arguments, metadata, steps, batch_norm, size)
@@ -65,7 +71,23 @@ def import_bundle(folder: Path, batch_norm: str = "refuse", size: int | None = N
         weights, more = fit.weights, fit.notes
         mapped.append(f"weights: {fit.taken} of {len(module.state_dict())} tensors of {found.name}")
         dropped += more
-    return Imported(network, steps, weights, [*mapped, *steps.mapped], dropped)
+    choices = {"network": network.model_dump(mode="json")}
+    return Imported(network, steps, weights, [*mapped, *steps.mapped], dropped, choices)
+
+
+def _exported_here(folder: Path, choices: CtChoices) -> Imported:
+    """A bundle that `brainct model export` wrote: its metadata state the job's choices; nothing needs to be mapped."""
+    found = read_weights(folder)
+    if found is None:
+        raise Refused(f"{folder.name} was exported by brainct and has no weights; export it again")
+    wanted = network_like(choices.network, 0, found.weights, choices.findings).state_dict()
+    fit = fitted(found.weights, wanted, found.name)
+    own = choices.model_dump(mode="json", exclude={"fit"})
+    mapped = [
+        "configuration: metadata.json of an export of brainct: findings, network and scan as they were trained",
+        f"weights: {fit.taken} of {len(wanted)} tensors of {found.name}",
+    ]
+    return Imported(choices.network, Preprocessing(), fit.weights, mapped, fit.notes, own)
 
 
 def _network_of(config: Config) -> tuple[str, dict[str, Any], list[str]]:
