@@ -1,9 +1,6 @@
 """A trained model leaves as bundle, ONNX and .pt2, and gives brainct's probabilities where brainct is not asked."""
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,96 +13,17 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from brainct.cli.main import main
-from brainct.ct.bundle.importer import import_bundle
 from brainct.ct.calibration import Calibration, OfFinding, calibrated, write_calibration
-from brainct.ct.preprocess import render_image
-from brainct.ct.read.dicom import read_series
 from brainct.ct.studies import pooled
 from brainct.deliver.bundle_config import inference
 from brainct.deliver.finished_model import finished_model
+from brainct.deliver.reimport import exported_here
 from brainct.errors import Refused
-from brainct.run.model_file import model_sha256, write_model
-from tests.conftest import TINY, tiny_plan
+from brainct.job.config import plan_of
+from brainct.run.model_file import write_model
+from tests.conftest import tiny_plan
+from tests.support.exported import CLOSE, NETWORKS, export, in_process, own_answer, run_monai, untrained
 from tests.support.studies import write_study
-
-CLOSE = 1e-5
-FINDINGS = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
-DENSE = {"options": {"features": 8, "growth": 4, "blocks": [2, 2, 2, 2], "groups": 2}, "size": 32}
-PATH = "monai.networks.nets"
-NETWORKS = {
-    "cnn": TINY,
-    "densenet": DENSE,
-    "volume": {**TINY, "dims": 3},
-    "neighbours": {**TINY, "channels": 9},
-    "class path": {"architecture": f"{PATH}.DenseNet", "size": 32, "options": {
-        "init_features": 8, "growth_rate": 4, "block_config": [2, 2], "norm": ["group", {"num_groups": 2}]}},
-    "vit": {"architecture": f"{PATH}.ViT", "size": 32, "options": {
-        "patch_size": 16, "hidden_size": 24, "mlp_dim": 32, "num_layers": 1, "num_heads": 2, "classification": True}},
-}  # fmt: skip
-SCANS = {"neighbours": {"neighbours": 1}, "densenet": {"fov_mm": 180.0, "study": "noisy_or"}}
-
-
-def untrained(place: Path, name: str = "cnn", **choices: object) -> Path:
-    """A model file of a network with its initial weights, moved a little so that its answers differ."""
-    plan = tiny_plan(**{"network": NETWORKS[name], "scan": SCANS.get(name, {}), **choices})
-    weights = {key: value * 1.5 + 0.01 for key, value in plan.kind.initial(plan, 3, 0).weights.items()}
-    place.mkdir(parents=True, exist_ok=True)
-    write_model(place / "model.safetensors", weights, plan.model_dump(), {})
-    return place
-
-
-def own_answer(model, series: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (N, C, ...), and (N, F) probabilities as brainct computes them."""
-    network, wanted = model.choices.network, model.choices.wanted
-    volume = read_series(series, "study", equal=network.dims == 3)[0]
-    deep = volume.values.shape[2]
-    if network.dims == 3:
-        images = render_image(volume, network.size, model.windows, wanted.fov_mm)[None]
-    else:
-        flat = [type(volume)(volume.values[..., at], True, volume.spacing[:2]) for at in range(deep)]
-        each = [render_image(one, network.size, model.windows, wanted.fov_mm) for one in flat]
-        near = range(-wanted.neighbours, wanted.neighbours + 1)
-        images = torch.stack([torch.cat([each[min(max(at + k, 0), deep - 1)] for k in near]) for at in range(deep)])
-    with torch.inference_mode():
-        logits = model.module()(images)
-    found = (logits[0] if isinstance(logits, tuple) else logits).sigmoid().double().numpy()
-    return images.numpy(), calibrated(found, model.calibration.temperatures(model.findings))
-
-
-def run_monai(bundle: Path, series: Path) -> list[float]:
-    """What `python -m monai.bundle run` writes, in a process that cannot import brainct."""
-    code = (
-        "import runpy, sys\nclass No:\n def find_spec(self, name, path=None, target=None):\n"
-        "  if name.split('.')[0] == 'brainct': raise ImportError(name)\n"
-        "sys.meta_path.insert(0, No())\nimport torch; torch.set_num_threads(1)\n"
-        "runpy.run_module('monai.bundle', run_name='__main__')"
-    )
-    words = ["run", "--config_file", "configs/inference.json", "--meta_file", "configs/metadata.json"]
-    words += ["--bundle_root", ".", "--dataset_dir", str(series)]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=bundle, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (row,) = list(csv.reader((bundle / "eval" / "predictions.csv").read_text().splitlines()))
-    assert row[0].endswith(series.name)
-    return [float(value) for value in row[1:]]
-
-
-def in_process(bundle: Path, series: Path) -> list[float]:
-    """The same in this process: quicker, for one network after another."""
-    workflow = ConfigWorkflow(
-        config_file=str(bundle / "configs" / "inference.json"), meta_file=str(bundle / "configs" / "metadata.json"),
-        logging_file=False, workflow_type="infer", bundle_root=str(bundle), dataset_dir=str(series),
-    )  # fmt: skip
-    workflow.initialize()
-    workflow.run()
-    (row,) = list(csv.reader((bundle / "eval" / "predictions.csv").read_text().splitlines()))
-    return [float(value) for value in row[1:]]
-
-
-def export(kind: str, run: Path, out: Path, *words: str) -> Path:
-    with pytest.raises(SystemExit) as ended:
-        main(["model", "export", str(run), "--format", kind, "--out", str(out), *words])
-    assert not ended.value.code
-    return out
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -171,12 +89,30 @@ def test_onnxruntime_alone_and_a_pt2_give_the_same_probabilities_for_a_dicom_ser
 @pytest.mark.parametrize("name", ["cnn", "densenet", "vit"])
 def test_an_exported_bundle_comes_in_again_with_the_same_hash_and_choices(tmp_path, name):
     run = untrained(tmp_path / "run", name)
-    export("bundle", run, tmp_path / "out")
-    model, found = finished_model(run), import_bundle(tmp_path / "out")
-    assert model_sha256(found.weights, {}) == model.sha256
-    assert found.network == model.choices.network
-    assert found.choices["scan"] == model.plan.scan.model_dump(mode="json")
-    assert found.dropped == []
+    bundle = export("bundle", run, tmp_path / "out")
+    with pytest.raises(SystemExit, match="0"):
+        main(["model", "import", str(bundle), "--out", str(tmp_path / "in")])
+    model, again = finished_model(run), finished_model(tmp_path / "in")
+    assert again.sha256 == model.sha256
+    section = json.loads((tmp_path / "in" / "network.json").read_text())
+    plan = plan_of({"scheme": "feddc", **section}, "job")
+    assert (plan.network, plan.scan, plan.findings) == (model.plan.network, model.plan.scan, model.plan.findings)
+
+
+def test_an_export_whose_metadata_or_weights_were_changed_is_refused(tmp_path):
+    bundle = export("bundle", untrained(tmp_path / "run"), tmp_path / "out")
+    file = bundle / "configs" / "metadata.json"
+    stated = json.loads(file.read_text())
+    for change, words in (({"architecture": "os.system"}, "os.system can't be used"), ({"size": 7}, "size")):
+        choices = stated["brainct"]["choices"]
+        bad = {**stated, "brainct": {"choices": {**choices, "network": {**choices["network"], **change}}}}
+        file.write_text(json.dumps(bad))
+        with pytest.raises(Refused, match=words):
+            exported_here(bundle)
+    file.write_text(json.dumps(stated))
+    torch.save({"w": torch.zeros(2)}, bundle / "models" / "model.pt")
+    with pytest.raises(Refused, match=r"model.pt is not of the network that metadata.json names"):
+        exported_here(bundle)
 
 
 def test_metadata_states_all_that_a_user_needs_and_no_site(tmp_path):

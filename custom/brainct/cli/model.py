@@ -2,11 +2,14 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from brainct.errors import Refused
+
+if TYPE_CHECKING:
+    from brainct.core.weights import Weights
 
 app = typer.Typer(help="Bring in a network of one's own, and take a trained model out.", no_args_is_help=True)
 
@@ -33,25 +36,35 @@ def import_model(
 
     from brainct.core import serialization
     from brainct.ct.bundle.importer import import_bundle
+    from brainct.deliver.reimport import exported_here
     from brainct.job.config import plan_of
-    from brainct.run.model_file import FILE, write_model
+    from brainct.run.model_file import FILE, stated_choices, write_model
 
     if out.exists():
         raise Refused(f"{out} exists already; name another folder or remove it first")
-    found = import_bundle(bundle, batch_norm, size)
-    plan = plan_of({"scheme": "fedavg", **found.choices}, bundle.name)
+    weights: Weights | None
+    if (known := exported_here(bundle)) is not None:
+        plan, weights = known
+        choices = {key: one for key, one in stated_choices(plan.model_dump(mode="json")).items() if key in _OF_A_JOB}
+        said = ["used     metadata.json of an export of brainct: findings, network and scans as they were in training"]
+    else:
+        found = import_bundle(bundle, batch_norm, size)
+        choices, weights = found.choices, found.weights
+        plan = plan_of({"scheme": "fedavg", **choices}, bundle.name)
+        said = [*(f"used     {line}" for line in found.mapped), *(f"left out {line}" for line in found.dropped)]
+        said += [f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]"
+                 for level, width in found.preprocessing.windows]  # fmt: skip
     out.mkdir(parents=True)
-    serialization.write(out / "network.json", (json.dumps(found.choices, indent=2) + "\n").encode())
-    if found.weights is not None:
-        write_model(out / FILE, found.weights, plan.model_dump(), {})
-    for line in found.mapped:
-        print(f"used     {line}")
-    for line in found.dropped:
-        print(f"left out {line}")
-    for level, width in found.preprocessing.windows:
-        print(f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]")
-    start = f", and {FILE} for `--init`" if found.weights is not None else ""
+    serialization.write(out / "network.json", (json.dumps(choices, indent=2) + "\n").encode())
+    if weights is not None:
+        write_model(out / FILE, weights, plan.model_dump(), {})
+    print("\n".join(said))
+    start = f", and {FILE} for `--init`" if weights is not None else ""
     print(f"{out}: network.json for a job's `network`{start}")
+
+
+_OF_A_JOB = ("workload", "findings", "single_choice", "network", "scan", "image")
+"""Of the choices that a model states those that do not depend on the scheme."""
 
 
 @app.command("export")

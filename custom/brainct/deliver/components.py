@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from brainct.ct import class_paths
 from brainct.ct.networks import NETWORKS
 from brainct.deliver.finished_model import FinishedModel
 from brainct.errors import Refused
+from brainct.segment.config import SegmentChoices
 from brainct.segment.networks import options_of
 from brainct.training.batch_norm import RULE
 
@@ -20,10 +22,10 @@ def network_def(model: FinishedModel) -> dict[str, Any] | str:
     """What MONAI builds the network from, without brainct; Refused where it is not MONAI's and not torch's."""
     network, findings = model.choices.network, len(model.findings)
     name, shape = network.architecture, (network.dims, network.channels, findings)
-    if model.masks:
-        return _for_masks(name, shape, options_of(name) | network.options)
     if class_paths.is_path(name):
         return _by_path(model)
+    if model.masks:
+        return _for_masks(name, shape, options_of(name) | network.options)
     options = NETWORKS[name].options() | network.options
     if name.startswith("densenet"):
         return _densenet(shape, options)
@@ -82,7 +84,8 @@ def _by_path(model: FinishedModel) -> dict[str, Any]:
     if rule == "group":
         raise Refused(f"{network.architecture} with GroupNorm in place of its BatchNorm is no class of MONAI; {ELSE}")
     own = {key: value for key, value in network.options.items() if key != RULE}
-    shape = network.channels, len(model.findings), network.dims, network.size
+    edge = (isinstance(model.choices, SegmentChoices) and model.choices.network.patch) or network.size
+    shape = network.channels, len(model.findings), network.dims, edge
     fixed = class_paths.arguments_of(network.architecture, *shape)
     return {"_target_": network.architecture, **{key: _plain(one) for key, one in fixed.items()}, **own}
 
@@ -103,4 +106,12 @@ def chain(module: nn.Module, name: str) -> str:
 
 def gives_several(model: FinishedModel) -> bool:
     """Whether the plain network gives further values after its logits, as MONAI's ViT does."""
-    return model.choices.network.architecture in (f"{NETS}.ViT",)
+    network = model.choices.network
+    if not class_paths.is_path(network.architecture):
+        return False
+    module, seen = model.module(), []
+    module._forward_hooks.clear()  # the one that takes the first value alone
+    module.register_forward_hook(lambda _, given, output: seen.append(isinstance(output, tuple | list)))
+    with torch.inference_mode():
+        module(torch.zeros(1, network.channels, *(network.size,) * network.dims))
+    return seen[-1]

@@ -6,13 +6,15 @@ from importlib.metadata import version
 from typing import Any
 
 from brainct.core.version import VERSION
-from brainct.ct.bundle.exported import OWN
 from brainct.deliver.finished_model import FinishedModel
 from brainct.errors import Refused
 from brainct.run.model_file import stated_choices
 from brainct.run.run_record import RunRecord
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+OWN = "brainct"
+"""The key of what only brainct writes and reads."""
+
 INTENDED = "Research on training across hospitals. Not a medical device: nobody may decide on a patient by its answers."
 
 
