@@ -19,6 +19,7 @@ from brainct.ct.model import network_of
 from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.run.model_file import read_model
+from tests.conftest import ROOT
 
 NETS = "monai.networks.nets"
 NETWORK = {
@@ -143,7 +144,10 @@ HOSTILE = {
     "own code": (changed(_target_="scripts.net.Net"), "network scripts.net.Net: wanted a network of"),
     "system": (changed(_target_="os.system"), "network os.system: wanted a network of"),
     "hub": (changed(_target_="torch.hub.load"), "network torch.hub.load: wanted a network of"),
-    "object": (changed(norm={"_target_": "subprocess.run", "args": ["touch"]}), "argument norm is an object of subpro"),
+    "object": (
+        changed(norm={"_target_": "subprocess.run", "args": ["touch"]}),
+        "argument norm is an object of subprocess.run",
+    ),
     "huge list": (changed(block_config="$[2] * 100000000"), "wanted at most 10000"),
     "huge number": (changed(growth_rate="$99999 * 99999 * 99999"), "a number beyond 1,000,000,000"),
     "huge network": (changed(growth_rate="$10000 * 1000"), "wanted a number of at most 4096"),
@@ -160,6 +164,18 @@ def test_a_hostile_configuration_is_refused_and_nothing_runs(tmp_path, monkeypat
     with pytest.raises(Refused, match=words.replace("(", r"\(")):
         import_bundle(bundle(tmp_path / "one" / "two", config))
     assert not (tmp_path / "attacked").exists()
+
+
+def test_the_page_shows_each_hostile_bundles_line():
+    page = (ROOT / "docs" / "models_in_and_out.md").read_text()
+    assert len(HOSTILE) >= 12
+    assert [words for _, words in HOSTILE.values() if words not in page] == []
+
+
+def test_a_circle_of_expressions_is_told_in_one_line(tmp_path):
+    with pytest.raises(Refused) as refusal:
+        import_bundle(bundle(tmp_path, HOSTILE["circle"][0]))
+    assert len(str(refusal.value)) < 200
 
 
 def test_weights_that_are_more_than_tensors_are_not_opened(tmp_path, monkeypatch):

@@ -134,6 +134,7 @@ def test_memory_survives_save_and_load_between_rounds(name):
 
 
 @every_scheme_but(
+    bf16="what travels is rounded; see test_bf16.py",
     headstart="its head is solved for in round 0, whatever came",
     ridge="its head is solved for, whatever came",
 )
@@ -143,6 +144,7 @@ def test_sites_that_send_back_what_they_got_change_nothing(name):
 
 
 @every_scheme_but(
+    bf16="what travels is rounded; see test_bf16.py",
     fedadagrad="the server's optimiser, not the sites, chooses the length of the step",
     fedadam="the server's optimiser, not the sites, chooses the length of the step",
     fedbabu="the head stays as it began; see test_parts.py",

@@ -1,13 +1,25 @@
 """`brainct model ...`: a network of one's own in, a trained model out."""
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from brainct.errors import Refused
 
-app = typer.Typer(help="Bring in a network of one's own.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from brainct.core.weights import Weights
+
+app = typer.Typer(help="Bring in a network of one's own, and take a trained model out.", no_args_is_help=True)
+
+
+class Format(str, Enum):
+    """What `export` writes."""
+
+    bundle = "bundle"
+    onnx = "onnx"
+    torch = "torch"
 
 
 @app.command("import")
@@ -24,25 +36,30 @@ def import_model(
 
     from brainct.core import serialization
     from brainct.ct.bundle.importer import import_bundle
+    from brainct.deliver.reimport import exported_here
     from brainct.job.config import plan_of
-    from brainct.run.model_file import FILE, write_model
+    from brainct.run.model_file import FILE, stated_choices, write_model
 
     if out.exists():
         raise Refused(f"{out} exists already; name another folder or remove it first")
-    found = import_bundle(bundle, batch_norm, size)
-    network = found.network.model_dump(mode="json")
-    plan = plan_of({"scheme": "fedavg", "network": network}, bundle.name)
+    weights: Weights | None
+    if (known := exported_here(bundle)) is not None:
+        plan, weights = known
+        choices = {key: one for key, one in stated_choices(plan.model_dump(mode="json")).items() if key in _OF_A_JOB}
+        said = ["used     metadata.json of an export of brainct: findings, network and scans as they were in training"]
+    else:
+        found = import_bundle(bundle, batch_norm, size)
+        choices, weights = found.choices, found.weights
+        plan = plan_of({"scheme": "fedavg", **choices}, bundle.name)
+        said = [*(f"used     {line}" for line in found.mapped), *(f"left out {line}" for line in found.dropped)]
+        said += [f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]"
+                 for level, width in found.preprocessing.windows]  # fmt: skip
     out.mkdir(parents=True)
-    serialization.write(out / "network.json", (json.dumps({"network": network}, indent=2) + "\n").encode())
-    if found.weights is not None:
-        write_model(out / FILE, found.weights, plan.model_dump(), {})
-    for line in found.mapped:
-        print(f"used     {line}")
-    for line in found.dropped:
-        print(f"left out {line}")
-    for level, width in found.preprocessing.windows:
-        print(f"site files need this window, one a channel: windows: [[{level:g}, {width:g}]]")
-    start = f", and {FILE} for `--start-from`" if found.weights is not None else ""
+    serialization.write(out / "network.json", (json.dumps(choices, indent=2) + "\n").encode())
+    if weights is not None:
+        write_model(out / FILE, weights, plan.model_dump(), {})
+    print("\n".join(said))
+    start = f", and {FILE} for `--start-from`" if weights is not None else ""
     print(f"{out}: network.json for a job's `network`{start}")
 
 
@@ -104,3 +121,40 @@ def adapt(
         for name, error in before.items():
             print(f"calibration error on fold {fold}, {name}: {error:.3f} before, {found.after[fold][name]:.3f} after")
     print(f"{out}: {'; '.join(found.done) or 'nothing was asked for'}")
+
+
+_OF_A_JOB = ("workload", "findings", "single_choice", "network", "scan", "image")
+"""Of the choices that a model states those that do not depend on the scheme."""
+
+
+@app.command("export")
+def export_model(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run, or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    format: Annotated[Format, typer.Option(help="A MONAI bundle, ONNX, or torch.export's .pt2.")] = Format.bundle,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A calibration.json. (default: the one next to the model, if any)")
+    ] = None,
+    licence: Annotated[
+        Path | None, typer.Option(help="The text of the model's licence. (default: none is granted)")
+    ] = None,
+) -> None:
+    """Write a trained model so that MONAI, onnxruntime or PyTorch runs it without brainct."""
+    from brainct.cli.extras import require
+    from brainct.core.determinism import one_thread
+    from brainct.deliver.card import NO_LICENCE
+    from brainct.deliver.finished_model import finished_model
+
+    if out.exists():
+        raise Refused(f"{out} exists already; name another folder or remove it first")
+    for package in ("ignite", *(("onnx", "onnxscript") if format is Format.onnx else ())):
+        require(package, "`brainct model export` needs", "export")
+    from brainct.deliver.bundle import write_bundle
+    from brainct.deliver.programs import write_onnx, write_program
+
+    one_thread()
+    text = licence.read_text(encoding="utf-8") if licence else NO_LICENCE
+    model = finished_model(run, calibration)
+    write = {Format.bundle: write_bundle, Format.onnx: write_onnx, Format.torch: write_program}[format]
+    write(model, out, text)
+    print(f"{out}: {format.value}, model sha256 {model.sha256}")

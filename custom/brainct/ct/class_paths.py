@@ -45,16 +45,27 @@ def check_path(path: str) -> None:
 
 
 def build(
-    path: str, channels: int, size: int, dims: int, seed: int | None, *, outputs: int, options: Mapping[str, Any]
+    path: str,
+    channels: int,
+    size: int,
+    dims: int,
+    seed: int | None,
+    *,
+    outputs: int,
+    options: Mapping[str, Any],
+    masks: bool = False,
 ) -> nn.Module:
     """The network with the weights that follow from the seed; see `make`. Refused where it has BatchNorm."""
-    made = seeded(seed, partial(make, path, channels, outputs, dims, size, options))
+    made = seeded(seed, partial(make, path, channels, outputs, dims, size, options, masks))
     return without_batchnorm(made, path)
 
 
-def make(path: str, channels: int, outputs: int, dims: int, size: int, options: Mapping[str, Any]) -> nn.Module:
+def make(
+    path: str, channels: int, outputs: int, dims: int, size: int, options: Mapping[str, Any], masks: bool = False
+) -> nn.Module:
     """The network with these channels, outputs, dimensions and edge, and its other parameters from the options.
 
+    masks: it gives a logit for each output and pixel, in training too; otherwise one for each output.
     Refused where the library is not installed or lacks the name, and for options that its builder can't take.
     """
     builder = _builder(path)
@@ -73,8 +84,14 @@ def make(path: str, channels: int, outputs: int, dims: int, size: int, options: 
         raise Refused(f"{path} gives a {type(built).__name__}; wanted a network")
     built.register_forward_hook(_first)
     built = without_batch_statistics(built, options.get(RULE, "refuse"), path)
-    _check_outputs(built, path, (1, channels, *(size,) * dims), outputs)
+    shape = 1, channels, *(size,) * dims
+    _check_outputs(built, path, shape, (1, outputs, *shape[2:]) if masks else (1, outputs), masks)
     return built
+
+
+def arguments_of(path: str, channels: int, outputs: int, dims: int, size: int) -> dict[str, Any]:
+    """The arguments that `make` gives besides the options, under the names that this class has for them."""
+    return _fixed(_builder(path), path, channels, outputs, dims, size)
 
 
 def _why(error: Exception) -> str:
@@ -86,19 +103,23 @@ def _first(module: nn.Module, inputs: Any, output: Any) -> Any:
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
-def _check_outputs(network: nn.Module, path: str, shape: tuple[int, ...], outputs: int) -> None:
-    """Refuse a network that does not read this input, or gives anything but one number for each output."""
-    network.eval()
+def _check_outputs(network: nn.Module, path: str, shape: tuple[int, ...], wanted: tuple[int, ...], masks: bool) -> None:
+    """Refuse a network that does not read this input, or gives anything but the wanted shape."""
+    for training in (False, True) if masks else (False,):
+        found = _forward(network.train(training), path, shape)
+        network.train()
+        if not isinstance(found, torch.Tensor) or found.shape != wanted:
+            got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            what = "one logit for each finding" + " and pixel" * masks
+            raise Refused(f"{path} gives {got} for one scan; wanted {wanted}, {what}")
+
+
+def _forward(network: nn.Module, path: str, shape: tuple[int, ...]) -> Any:
     try:
         with torch.inference_mode():
-            found = network(torch.zeros(shape))
+            return network(torch.zeros(shape))
     except Exception as error:  # a library fails on a shape in many ways
         raise Refused(f"{path} can't read {shape[1:]}: {_why(error)}") from None
-    finally:
-        network.train()
-    if not isinstance(found, torch.Tensor) or found.shape != (1, outputs):
-        got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-        raise Refused(f"{path} gives {got} for one scan; wanted (1, {outputs}), one logit for each finding")
 
 
 def _builder(path: str) -> Any:

@@ -172,7 +172,7 @@ def _example(case: Case, number: int, used: _SiteModel) -> Example:
             f"{percent(case.probability)}; {seen}.",
             f"{case.site}: {truth}. {seen[0].upper()}{seen[1:]}.",
             "png",
-            _png(case.image, heat),
+            picture_png(case.image, heat),
         ),
         case.right,
         f"{verdict}: the model says {percent(case.probability)} bleeding",
@@ -221,7 +221,7 @@ def _where(heat: NDArray[np.float64]) -> str:
     return f"{vertical} {side}"
 
 
-def _png(image: Tensor, heat: NDArray[np.float64]) -> bytes:
+def picture_png(image: Tensor, heat: NDArray[np.float64]) -> bytes:
     """The scan and, to its right, the scan under its saliency; of a volume the slice with the brightest spot."""
     grey = image[0].double().cpu().numpy()
     if grey.ndim == 3:

@@ -64,11 +64,16 @@ def write_model(
     plan: the job's choices; of those, the scheme and the workload's own except for training are written.
     extra: what a site needs besides the weights, {} for nothing. lineage: see ModelFile.
     """
-    own = [key for key in workload_named(plan["workload"]).choices.model_fields if key != "fit"]
-    metadata = {"plan": json.dumps({key: plan[key] for key in ("scheme", "arguments", "workload", *own)})}
+    metadata = {"plan": json.dumps(stated_choices(plan))}
     metadata |= {"extra": json.dumps(extra, allow_nan=False)} if extra else {}
     metadata |= {"lineage": json.dumps([dict(one) for one in lineage])} if lineage else {}
     serialization.write(path, save_bytes(dict(weights), metadata))
+
+
+def stated_choices(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a job's choices those that a model states: the scheme, and the workload's own except for training."""
+    own = [key for key in workload_named(plan["workload"]).choices.model_fields if key != "fit"]
+    return {key: plan[key] for key in ("scheme", "arguments", "workload", *own)}
 
 
 def read_model(path: Path) -> ModelFile:

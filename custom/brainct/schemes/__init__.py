@@ -8,6 +8,7 @@ from brainct.core.scheme import About, Factory, Scheme
 from brainct.errors import Refused
 
 MODULES = (
+    "bf16",
     "clipping",
     "cyclic",
     "ditto",

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from brainct.ct import class_paths
 from brainct.ct.config import Fit
 from brainct.ct.folds import FINDINGS, Finding
 from brainct.ct.wanted import Wanted
@@ -13,13 +14,15 @@ from brainct.training.config import Choices
 
 
 def _architecture(value: str) -> str:
-    if value not in NETWORKS:
-        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}")
+    if class_paths.is_path(value):
+        class_paths.check_path(value)
+    elif value not in NETWORKS:
+        raise Refused(f"unknown network; known are {', '.join(sorted(NETWORKS))}, and class paths of a library")
     return value
 
 
 class Network(Choices):
-    """The model: an architecture of segment.networks.NETWORKS, the edge in pixels, the dimensions, the channels.
+    """The model: an architecture of segment.networks.NETWORKS or a class path, edge in pixels, dimensions, channels.
 
     patch: edge of the squares or cubes on which the network works: it trains on random ones, and its answer for a
     whole image is put together from overlapping ones (sliding window); null works on whole images.

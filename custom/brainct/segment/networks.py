@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from brainct.ct import class_paths
 from brainct.errors import Refused
 from brainct.training.networks import seeded, without_batchnorm
 
@@ -68,7 +69,12 @@ def options_of(architecture: str) -> dict[str, Any]:
 
 
 def build(name: str, channels: int, edge: int, dims: int, seed: int, outputs: int, **options: Any) -> nn.Module:
-    """A network from (N, channels, edge, edge[, edge]) to (N, outputs, edge, edge[, edge]) logits."""
+    """A network from (N, channels, edge, edge[, edge]) to (N, outputs, edge, edge[, edge]) logits.
+
+    name: of NETWORKS, or a class path, whose options are the class's own; see ct.class_paths.
+    """
+    if class_paths.is_path(name):
+        return class_paths.build(name, channels, edge, dims, seed, outputs=outputs, options=options, masks=True)
     known = options_of(name)
     _check(name, known, options)
     chosen = known | options

@@ -49,6 +49,8 @@ def compute(text: str, reference: Callable[[str], Any]) -> Any:
         tree = ast.parse(_named(text, found), mode="eval")
         return _value(tree.body, lambda name: reference(found[name]) if name in found else _unknown(name))
     except Refused as refusal:
+        if str(refusal).startswith("expression `$"):  # of an expression that this one refers to
+            raise
         raise Refused(f"expression `${text}`: {refusal}") from None
     except (SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:
         raise Refused(f"expression `${text}` can't be computed: {type(error).__name__}") from None

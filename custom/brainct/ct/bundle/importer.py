@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from torch import nn
 
 from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
+from brainct.ct import class_paths
 from brainct.ct.bundle.config import Config, find, read_metadata
+from brainct.ct.bundle.mmar import is_mmar, read_mmar
 from brainct.ct.bundle.preprocessing import Preprocessing, preprocessing_of
 from brainct.ct.bundle.weights import Fitted, fitted, read_weights
 from brainct.ct.class_paths import DIMENSIONS, INPUTS, OUTPUTS, PRETRAINED
@@ -32,6 +35,7 @@ class Imported:
 
     network: the job's model section. preprocessing: what its transforms are here. weights: of the whole network; None
     where the bundle has none. mapped, dropped: sentences of what was used, and of what was not, with the reason.
+    masks: whether it marks pixels, so that its job is of workload segment.
     """
 
     network: Network
@@ -39,23 +43,30 @@ class Imported:
     weights: Weights | None
     mapped: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    masks: bool = False
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """A job's keys: its network and, of one that marks pixels, the workload."""
+        return {**({"workload": "segment"} if self.masks else {}), "network": self.network.model_dump(mode="json")}
 
 
 def import_bundle(folder: Path, batch_norm: str = "refuse", size: int | None = None) -> Imported:
-    """Read a bundle; nothing of it is run. The network is built once, and reads one empty scan.
+    """Read a bundle, or an MMAR of Clara Train; nothing of it is run. The network is built, and reads an empty scan.
 
     batch_norm: see training.batch_norm. size: the edge of the input, by default what the bundle states. Refused where
     the network is not one of MONAI's own, where its arguments need more than the grammar of expressions, and where it
-    does not give one number for each output.
+    gives neither one number for each output nor one for each output and pixel.
     """
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder; wanted a MONAI bundle, unpacked")
-    config, metadata = find(folder), read_metadata(folder)
+    config, metadata = read_mmar(folder) if is_mmar(folder) else find(folder), read_metadata(folder)
     steps = preprocessing_of(config, metadata)
     path, arguments, mapped = _network_of(config)
     network, ignored = _section(path, arguments, metadata, steps, batch_norm, size)
-    module = network_of(network, 0)
-    mapped.append(f"network: {path}, {sum(one.numel() for one in module.parameters()):,} weights")
+    module, masks = _built(network)
+    kind = "masks" if masks else "findings"
+    mapped.append(f"network: {path}, {sum(one.numel() for one in module.parameters()):,} weights, for {kind}")
     found, weights = read_weights(folder), None
     dropped = [*ignored, *steps.dropped]
     if found is None:
@@ -65,7 +76,19 @@ def import_bundle(folder: Path, batch_norm: str = "refuse", size: int | None = N
         weights, more = fit.weights, fit.notes
         mapped.append(f"weights: {fit.taken} of {len(module.state_dict())} tensors of {found.name}")
         dropped += more
-    return Imported(network, steps, weights, [*mapped, *steps.mapped], dropped)
+    return Imported(network, steps, weights, [*mapped, *steps.mapped], dropped, masks)
+
+
+def _built(network: Network) -> tuple[nn.Module, bool]:
+    """The network, and whether it marks pixels; its outputs say so."""
+    try:
+        return network_of(network, 0), False
+    except Refused as refusal:
+        if "one logit for each finding" not in str(refusal):
+            raise
+    shape = network.channels, network.size, network.dims, 0
+    made = class_paths.build(network.architecture, *shape, outputs=len(FINDINGS), options=network.options, masks=True)
+    return made, True
 
 
 def _network_of(config: Config) -> tuple[str, dict[str, Any], list[str]]:

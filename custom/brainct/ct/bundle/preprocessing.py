@@ -9,8 +9,8 @@ from brainct.errors import Refused
 
 PLACES = (
     "preprocessing",
-    "train#preprocessing",
     "train#deterministic_transforms",
+    "train#preprocessing",
     "train_preprocessing",
     "validate#preprocessing",
 )
@@ -18,6 +18,8 @@ PLACES = (
 
 SITES_OWN = {
     "LoadImage": "the site reads its scans",
+    "LoadNifti": "the site reads its scans",
+    "ConvertToChannelsFirst": "scans here have their channels first",
     "EnsureChannelFirst": "scans here have their channels first",
     "AddChannel": "scans here have their channels first",
     "Orientation": "scans here have one orientation",

@@ -1,0 +1,32 @@
+"""What of configurations in the model zoo's layout imports, and why the rest does not."""
+
+import json
+
+import pytest
+
+from brainct.ct.bundle.importer import import_bundle
+from brainct.errors import Refused
+from brainct.job.config import plan_of
+from tests.support.zoo import ZOO
+
+HEAVY = ("SwinUNETR, 3-D", "UNETR, 3-D", "DenseNet121, 3-D, size by reference", "UNet, 3-D, InstanceNorm")
+
+
+def written(place, config):
+    (place / "configs").mkdir()
+    (place / "configs" / "train.json").write_text(json.dumps(config))
+    return place
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in HEAVY else one for one in ZOO])
+def test_a_configuration_in_the_zoos_layout_imports_or_says_why_not(tmp_path, name):
+    config, why = ZOO[name]
+    bundle = written(tmp_path, config)
+    if why:
+        with pytest.raises(Refused, match=why):
+            import_bundle(bundle, size=64)
+        return
+    found = import_bundle(bundle, size=64)
+    plan = plan_of({"scheme": "fedavg", **found.choices}, name)
+    assert plan.workload == ("segment" if found.masks else "ct")
+    assert any("HU window" in line for line in found.mapped) == ("ScaleIntensityRanged" in json.dumps(config))
