@@ -73,7 +73,7 @@ def _scale(rows: Rows) -> list[str]:
     for row in rows:
         for one in row["found"]["runs"]:
             lines.append(f"| {row['cell']} | " + " | ".join(_plain(one[key]) for key in keys) + " |")
-    said = "One run each, linear data without changes, degree 2, one thread of this machine; other work ran beside it."
+    said = "One run each, linear data without changes, degree 2, one thread of this machine; other work ran at the same time."
     return ["", "## How cost grows", "", said, "", *lines]
 
 

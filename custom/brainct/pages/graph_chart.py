@@ -24,7 +24,7 @@ class GraphEdge:
     sure: bool
 
 
-def laid_out(names: Sequence[str], edges: Sequence[GraphEdge]) -> Layout:
+def layout_of(names: Sequence[str], edges: Sequence[GraphEdge]) -> Layout:
     """Where everything goes; edges: without a circle."""
     return arranged([short(name, LONGEST) for name in names], [(one.cause, one.effect) for one in edges])
 

@@ -81,9 +81,9 @@ def _ordered(rows: list[list[Slot]], links: Sequence[tuple[Slot, Slot]]) -> list
     best, fewest = [list(row) for row in rows], _crossings(rows, links)
     for sweep in range(SWEEPS):
         for at in range(len(rows)) if sweep % 2 == 0 else range(len(rows) - 1, -1, -1):
-            beside = at - 1 if sweep % 2 == 0 else at + 1
-            if 0 <= beside < len(rows):
-                place = {slot: k / max(1, len(rows[beside]) - 1) for k, slot in enumerate(rows[beside])}
+            other = at - 1 if sweep % 2 == 0 else at + 1
+            if 0 <= other < len(rows):
+                place = {slot: k / max(1, len(rows[other]) - 1) for k, slot in enumerate(rows[other])}
                 rows[at] = _sorted(rows[at], near, place)
         if (count := _crossings(rows, links)) < fewest:
             best, fewest = [list(row) for row in rows], count

@@ -10,7 +10,7 @@ from brainct.core.sentences import sentences
 from brainct.errors import Refused
 from brainct.graphs.cpdag import one_dag
 from brainct.pages.drawing import picture
-from brainct.pages.graph_chart import GraphEdge, changes, graph, graph_high, laid_out
+from brainct.pages.graph_chart import GraphEdge, changes, graph, graph_high, layout_of
 from brainct.pages.page import Section, Table
 from brainct.pages.picture import Picture
 from brainct.pages.wording import counted, decimals, listing
@@ -155,7 +155,7 @@ class CausalPart(PlainPart):
         marked = [any(row) for row in self.changed]
         most = max(abs(one[3][0] or 0.0) for one in self._edges) or 1.0
         edges = [GraphEdge(i, j, (abs(told[0] or 0.0) / most) ** 0.5, sure) for i, j, sure, told in self._edges]
-        layout = laid_out(self.columns, edges)
+        layout = layout_of(self.columns, edges)
         named = listing([self._named(one) for one in self._edges], 40)
         drawn = graph(self.columns, edges, marked, layout)
         found = [picture("graph", f"Causes: {named}.", words.GRAPH, drawn, graph_high(layout))]
