@@ -16,9 +16,9 @@ number stands (6 where curved). "Changes": at every site but the first one or tw
 removed, signs turned, noise halved or doubled. "Hard changes": one column loses its causes. Curved: quadratic and cubic
 mechanisms. Each cell says its number of seeds; numbers are means over these.
 
-- class: pairs of columns whose marks differ from the class of the true graph; dag: from the true graph itself, so that
-  an undirected edge counts as wrong; SID: ordered pairs of columns whose effect would be computed wrongly (gadjid), of
-  one DAG of what was found.
+- class: pairs of columns whose marks differ from the class of the true graph, so that what changes orient beyond it
+  counts as wrong here; dag: from the true graph itself, so that an undirected edge counts as wrong; SID: ordered pairs
+  of columns whose effect would be computed wrongly (gadjid), of one DAG of what was found.
 - edges: precision and recall of pairs that are joined, over all seeds together; changed: of (column, site) pairs. A
   dash: the method says nothing of it. For pooled GES the grouping of `peri_environments` is run on its graph.
 - bytes: up and down at one site, packed tensors without what FLARE adds.
@@ -66,14 +66,14 @@ def _share(each: Sequence[Mapping[str, float]], part: str, whole: str) -> str:
 def _scale(rows: Rows) -> list[str]:
     if not rows:
         return []
-    keys = ["method", "edges", "rounds", "families", "up", "down", "site_seconds", "server_seconds", "peak"]
-    titles = ["size", "method", "edges", "rounds", "families", "bytes up", "down", "seconds at a site",
-              "seconds at the server", "peak MiB"]  # fmt: skip
+    keys = ["method", "edges", "wrong", "rounds", "families", "up", "down", "site_seconds", "server_seconds", "peak"]
+    titles = ["size", "method", "edges", "wrong pairs", "rounds", "families", "bytes up", "down", "CPU s at a site",
+              "CPU s at the server", "peak MiB"]  # fmt: skip
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for row in rows:
         for one in row["found"]["runs"]:
             lines.append(f"| {row['cell']} | " + " | ".join(_plain(one[key]) for key in keys) + " |")
-    said = "One run each, linear data without changes, degree 2, one thread of this machine; other work ran at the same time."
+    said = "One run each, linear data without changes, degree 2, one thread, other work on the machine."
     return ["", "## How cost grows", "", said, "", *lines]
 
 

@@ -1,5 +1,6 @@
 """One cell of bench/causal.py at one seed: tables of a known graph, every method on them, how far each is from it."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ class Found:
     up: float = 0.0
     down: float = 0.0
     bits: float = 0.0
+    families: int = 0
+    site_seconds: float = 0.0
 
 
 def played(scheme: str, arguments: Mapping[str, Any], tables: Sequence[np.ndarray]) -> Found:
@@ -69,21 +72,25 @@ def played(scheme: str, arguments: Mapping[str, Any], tables: Sequence[np.ndarra
     data = {site: data_of(list(rows.T), file, choices) for site, rows in zip(sites, tables, strict=True)}
     built = plan.build()
     memory, keeps = built.start(plan.kind.initial(plan, 1, ROUNDS), sites, 1), {site: {} for site in sites}
-    rounds = up = down = 0
+    rounds = up = down = families = 0
+    seconds = 0.0
     for number in range(ROUNDS):
         tasks, reports = built.assign(memory, number, sites), {}
         if not tasks:
             break
         for site, task in sorted(tasks.items()):
             learner = CAUSAL.learner(plan, data[site], offline(plan, site, number), None)
+            began = time.process_time()
             reports[site], keeps[site] = built.reply(task, learner, keeps[site])
+            seconds += time.process_time() - began
             up += len(serialization.pack(dict(reports[site].weights)))
             down += len(serialization.pack(dict(task.extra)))
+        families += len(next(iter(tasks.values())).extra.get("families", ()))
         memory, rounds = built.combine(memory, number, reports), rounds + 1
     weights = built.model(memory)
     pairs = frozenset(map(tuple, weights["changed"].nonzero().tolist())) if "changed" in weights else None
     bits = float(built.extra(memory).get("bits", 0.0))
-    return Found(weights["graph"].numpy(), pairs, rounds, up / len(sites), down / len(sites), bits)
+    return Found(weights["graph"].numpy(), pairs, rounds, up / len(sites), down / len(sites), bits, families, seconds)
 
 
 def pooled_search(sites: Sequence[Moments]) -> Found:
