@@ -43,11 +43,10 @@ def _cell(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
         "| method | class | dag | SID | edges P / R | changed P / R | rounds | bytes up | down |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for method in seeds[0]:
-        each = [one[method] for one in seeds]
-        mean = {
-            key: float(np.mean([one[key] for one in each])) for key in ("cpdag", "dag", "sid", "rounds", "up", "down")
-        }
+    for method in dict.fromkeys(name for one in seeds for name in one):
+        each = [one[method] for one in seeds if method in one]
+        keys = ("cpdag", "dag", "sid", "rounds", "up", "down")
+        mean = {key: float(np.mean([one[key] for one in each])) for key in keys}
         shares = f"{_share(each, 'hits', 'said')} / {_share(each, 'hits', 'edges')}"
         changed = "-"
         if "pairs" in each[0]:
