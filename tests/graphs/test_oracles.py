@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brainct.graphs import orion, relay
-from brainct.graphs.aggregate import aggregate
+from brainct.graphs.aggregate import score_of
 from brainct.graphs.cpdag import acyclic, completed, extension
 from brainct.graphs.environments import Environments, extensions, families_of
 from brainct.graphs.mdl import DescriptionLength, coefficient, integer
@@ -31,7 +31,7 @@ def regrets_of(sites, base):
 
 
 def by(kind, regrets):
-    return lambda families: {one: aggregate(kind, regrets(one)) for one in families}
+    return lambda families: {one: score_of(kind, regrets(one)) for one in families}
 
 
 def test_t1_bic_has_its_worked_values_and_a_scale_changes_no_decision():

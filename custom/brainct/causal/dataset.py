@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from brainct.causal import scans
 from brainct.causal.config import CausalChoices
 from brainct.causal.generator import draw
 from brainct.causal.site_config import CausalFile, read_site_file
@@ -46,6 +47,9 @@ def open_site(path: Path | None, site: str, sites: Sequence[str], choices: Causa
         file = read_site_file(path, choices.demonstration == "linear")
         if file.kind == "generated":
             return data_of(_generated(file, site, sites, choices), file, choices, (GENERATED,))
+        if file.kind in ("scans", "phantom_scans"):
+            note = scans.MEASURED if file.kind == "scans" else scans.DRAWN
+            return data_of(scans.columns_of(file, site, choices.columns), file, choices, (note,))
         assert file.path is not None
         return data_of(_read(read_table(file.path), file, choices), file, choices)
     except Refused as refusal:

@@ -92,17 +92,23 @@ def changed(base: Mechanisms, columns: NDArray[np.int64], rng: np.random.Generat
 
 
 def draw(
-    graph: Graph, rows: Sequence[int], seed: int, changes: int | None = 0, linear: bool = True, hard: bool = False
+    graph: Graph,
+    rows: Sequence[int],
+    seed: int,
+    changes: int | None = 0,
+    linear: bool = True,
+    hard: bool = False,
+    usual: int = 1,
 ) -> Drawn:
     """Tables of sites with so many rows each.
 
-    changes: columns with another mechanism at every site but the first; None for 1 or 2.
+    changes: columns with another mechanism at every site but the first `usual` ones; None for 1 or 2.
     """
     base, tables, pairs = mechanisms(graph, seed, linear), [], set()
     for k, count in enumerate(rows):
         rng = generator(seed, "causal", "site", k)
         many = int(rng.integers(1, 3)) if changes is None else changes
-        columns = np.sort(rng.permutation(len(graph))[: many if k else 0])
+        columns = np.sort(rng.permutation(len(graph))[: many if k >= usual else 0])
         pairs |= {(int(j), k) for j in columns}
         tables.append(changed(base, columns, rng, hard).draw(count, rng))
     return Drawn(tables, graph, frozenset(pairs))

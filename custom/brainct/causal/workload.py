@@ -17,7 +17,7 @@ from brainct.core.simple_learner import SimpleLearner
 from brainct.core.weights import Weights
 from brainct.core.workload import Context, ScoreKeys, Workload
 from brainct.errors import Refused
-from brainct.graphs.cpdag import extension
+from brainct.graphs.cpdag import one_dag
 from brainct.graphs.environments import families_of
 from brainct.graphs.moments import likelihood, moments_of, regression
 
@@ -101,7 +101,7 @@ class CausalLearner(SimpleLearner):
             return {"graph": {"gain": None, "rows": 0}}
         moments = moments_of(self.samples()[0].numpy())
         gain = 0.0
-        for family in families_of(extension(weights["graph"].numpy())):
+        for family in families_of(one_dag(weights["graph"].numpy())):
             if len(family) > 1 and not moments.constant[family[0]]:
                 ratio = regression(moments.covariance, family)[1] / moments.covariance[family[0], family[0]]
                 gain += likelihood(1.0, ratio) + 0.5

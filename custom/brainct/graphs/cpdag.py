@@ -94,6 +94,20 @@ def extension(graph: Graph) -> Graph:
     return np.asarray(ges().utils.pdag_to_dag(np.asarray(graph, int)), np.int8)
 
 
+def one_dag(graph: Graph) -> Graph:
+    """One DAG of what was found: `extension`, or where sure directions are no class edge by edge without a circle."""
+    try:
+        return extension(graph)
+    except ValueError:
+        both = (graph != 0) & (graph.T != 0)
+        found = np.array(np.where(both, 0, graph), np.int8)
+        for i, j in np.argwhere(np.triu(both)):
+            found[i, j] = 1
+            if not acyclic(found):
+                found[i, j], found[j, i] = 0, 1
+        return found
+
+
 def acyclic(graph: Graph) -> bool:
     """Whether a directed graph has no cycle."""
     left = list(range(len(graph)))

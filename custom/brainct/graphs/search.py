@@ -6,6 +6,7 @@ scores, so that the batched search takes the steps of the ordinary one.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,15 @@ from brainct.graphs.moments import Family
 
 FORWARD, BACKWARD, DONE = "forward", "backward", "done"
 DIGITS = 9
-Scores = Mapping[Family, float]
+
+
+class Score(Protocol):
+    """Of a family; a step's gain is the difference of two, as of numbers."""
+
+    def __sub__(self, other: Any, /) -> float: ...
+
+
+Scores = Mapping[Family, Score]
 Step = tuple[str, int, int, tuple[int, ...], float]
 Operator = tuple[int, int, int, Family, Family]
 """x, y, the set T or H as bits, the family afterwards, the family before."""
@@ -110,7 +119,7 @@ def _step(state: State, found: Sequence[Operator], scores: Scores) -> State:
 
 def search(p: int, ask: Callable[[list[Family]], Scores], rules: Rules | None = None) -> State:
     """The whole search; ask: gives the scores of a batch of families."""
-    rules, scores, state = rules or Rules(), dict[Family, float](), start(p)
+    rules, scores, state = rules or Rules(), dict[Family, Score](), start(p)
     while True:
         state, missing = advance(state, scores, rules)
         if not missing:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from brainct.pages.page import Section
 from brainct.pages.picture import Picture
+from brainct.report.causal_part import CausalPart
 from brainct.report.ct.part import CtPart
 from brainct.report.plain_part import PlainPart
 from brainct.report.readable_record import findings_of
@@ -66,4 +67,7 @@ def workload_of(run: RunFolder) -> str:
 
 def part_of(run: RunFolder) -> WorkloadPart:
     """The part of the run's workload; head CT's own tells of bleedings, so it is for jobs with the finding `any`."""
-    return CtPart(run) if workload_of(run) == "ct" and "any" in findings_of(run.record) else PlainPart(run)
+    name = workload_of(run)
+    if name == "causal":
+        return CausalPart(run)
+    return CtPart(run) if name == "ct" and "any" in findings_of(run.record) else PlainPart(run)

@@ -36,7 +36,7 @@ def _rules(memory: Memory) -> search.Rules:
     return search.Rules(memory["max_parents"], banned if banned.any() else None)
 
 
-def _scores(memory: Memory, kind: Aggregate) -> dict[Family, float]:
+def _scores(memory: Memory, kind: Aggregate) -> dict[Family, search.Score]:
     """Each family's aggregate. Under a later baseline each site's score of the base family is taken off."""
     found = scores_of(memory)
     if memory["base"] is not None:

@@ -47,18 +47,18 @@ def peri(
 ) -> Scheme:
     """Greedy equivalence search on S(i, pa) = aggregate over sites k of L_k(i | pa) - base_k(i), asked for in batches.
 
-    aggregate: `sum`; `min`, the paper's largest regret; `median`, m times the median. score:
-    L_k, the Gaussian `bic` or `mdl`, minus the description length with splines. baseline: base_k of `min` and
-    `median`, the score of the site's own graph: `cpdag` with all adjacent columns but children, `dag` with the parents
-    in one DAG of the class. outer_loop: how often at most the found graph becomes the new baseline. max_parents: of a
-    column. min_sites: with fewer left the search stops, and its graph is incomplete. tiers: lists of columns, causes of
-    later ones only; forbidden: [cause, effect] pairs. noise_nats: scale of Laplace noise that a site adds to each
-    score; it is no privacy guarantee.
+    aggregate: `sum`; `min`, the paper's largest regret; `median`, m times the median over the sites of what a step
+    gains. score: L_k, the Gaussian `bic` or `mdl`, minus the description length with splines. baseline: base_k of
+    `min`, the score of the site's own graph: `cpdag` with all adjacent columns but children, `dag` with the parents in
+    one DAG of the class; from the median it cancels out. outer_loop: how often at most the found graph becomes the new
+    baseline. max_parents: of a column. min_sites: with fewer left the search stops, and its graph is incomplete. tiers:
+    lists of columns, causes of later ones only; forbidden: [cause, effect] pairs. noise_nats: scale of Laplace noise
+    that a site adds to each score; it is no privacy guarantee.
 
-    One Byzantine site decides the minimum, which differs between DAGs of a class; the sum does not.
-    Under the sum the base is
-    the score without parents, and only a sum over sites is needed: a graph under secure aggregation is the same. Rounds
-    after the search ended ask for nothing. Peak memory: 8 bytes for each family and site.
+    One Byzantine site decides the minimum and spoils the sum; the median of the gains withstands it. Minimum and median
+    differ between DAGs of a class, the sum does not. Under the sum the base is the score without parents, and only a
+    sum over sites is needed: a graph under secure aggregation is the same. Rounds after the search ended ask for
+    nothing. Peak memory: 8 bytes for each family and site.
     """
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:

@@ -40,11 +40,15 @@ def open_site(path: Path | None, site: str, choices: SegmentChoices) -> Dataset:
     """The scans of one site; without a site file, the synthetic phantom. Refused begins with the site's name."""
     try:
         file = read_site_file(path)
-        if file.kind == "phantom":
-            return _dataset(_drawn(file, site, choices), file, choices, (PHANTOM,))
-        return _dataset(_on_disk(file, choices), file, choices, ())
+        notes = (PHANTOM,) if file.kind == "phantom" else ()
+        return _dataset(samples_of(file, site, choices), file, choices, notes)
     except Refused as refusal:
         raise Refused(f"{site}: {refusal}") from None
+
+
+def samples_of(file: SegmentFile, site: str, choices: SegmentChoices) -> Iterator[Sample]:
+    """The scans as decoded, with their masks, before anything is resized."""
+    return _drawn(file, site, choices) if file.kind == "phantom" else _on_disk(file, choices)
 
 
 def presence(masks: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +52,15 @@ def render(
     levels: Field,
     difficulty: float,
     span: tuple[float, float],
+    shift_mm: float = 0.0,
 ) -> tuple[NDArray[np.float32], Masks]:
     """Draw one head at the heights `levels` in mm, and where each kind bleeds: a pixel of which half or more is blood.
 
-    span: heights at which lesions may be. Head, scanner and each bleeding have their own random stream.
+    span: heights at which lesions may be. Head, scanner and each bleeding have their own random stream. shift_mm: how
+    far what is in the middle of the head is pushed to the image's right; the skull stays.
     """
     shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
-    head = head_on(shape, _frame(shape, scanner, size, levels, span))
+    head = head_on(shape, _pushed(_frame(shape, scanner, size, levels, span), shift_mm))
     hu = np.zeros_like(head.rim)
     for part in (healthy_tissue, old_infarcts, bright_structures):
         hu = paint(hu, part(tissue, head))
@@ -69,6 +72,12 @@ def render(
             masks[at] = (layers[-1][0] >= 0.5) & (head.rim > 0)
     hu = paint(hu, skull_layers(tissue, head))
     return acquired(machine, scanner, head, hu).astype(np.float32), masks
+
+
+def _pushed(frame: Frame, shift_mm: float) -> Frame:
+    if not shift_mm:
+        return frame
+    return replace(frame, x=frame.x - shift_mm * np.exp(-((frame.x / 35) ** 2)))
 
 
 def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -> None:

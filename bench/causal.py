@@ -1,0 +1,127 @@
+"""Causal discovery: every method against a known graph; how cost grows; and the table that is made of scans.
+
+    python bench/causal.py [graphs] [--minutes 7] [--only WORD]   # as far as time allows; again to go on
+    python bench/causal.py scale [--minutes 7]
+    python bench/causal.py ct [--minutes 7]
+
+Adds to docs/results/causal/ledger.jsonl what is not in it yet, and writes docs/results/causal.md from all of it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from causal_page import page
+from causal_runs import Cell, measured
+
+from brainct.core.determinism import one_thread
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+LEDGER = RESULTS / "causal" / "ledger.jsonl"
+Row = dict[str, Any]
+Todo = Iterator[tuple[str, int, Callable[[], Row]]]
+
+
+def _cells() -> dict[str, Cell]:
+    same = {f"{m} x {n:,}": Cell((n,) * m) for n in (60, 100, 400, 2000) for m in (2, 4, 10, 20)}
+    asked = ["2 x 60", "4 x 100", "10 x 100", "4 x 400", "10 x 400", "10 x 2,000", "20 x 60"]
+    found = {f"{name}, same": same[name] for name in asked}
+    differ = ["2 x 400", *asked[1:5], "4 x 2,000", "10 x 2,000", "20 x 60", "20 x 2,000"]
+    found |= {f"{name}, changes": Cell(same[name].rows, changes=None) for name in differ}
+    found["10 x 400, changes at 5"] = Cell((400,) * 10, changes=None, usual=5)
+    found["4 x 60 and 1 x 1,500, same"] = Cell((60,) * 4 + (1500,), (6, 6))
+    found["10 x 400, 12 columns, changes"] = Cell((400,) * 10, (12, 12), None, seeds=5)
+    found["10 x 400, 20 columns, same"] = Cell((400,) * 10, (20, 20), seeds=5)
+    found["10 x 400, 20 columns, changes"] = Cell((400,) * 10, (20, 20), None, seeds=5)
+    curved = {"2 x 2,000": (2000,) * 2, "4 x 500": (500,) * 4, "8 x 500": (500,) * 8, "20 x 60": (60,) * 20}
+    for name, rows in curved.items():
+        for word, many in (("same", 0), ("hard changes", 1)):
+            seeds = 5 if len(rows) == 20 else 10
+            found[f"{name}, curved, {word}"] = Cell(rows, (6, 6), many, linear=False, hard=True, seeds=seeds)
+    found["4 x 500, 12 columns, curved, hard changes"] = Cell((500,) * 4, (12, 12), 1, False, hard=True, seeds=5)
+    found["4 x 500, 20 columns, curved, hard changes"] = Cell((500,) * 4, (20, 20), 1, False, hard=True, seeds=3)
+    return found
+
+
+CELLS = _cells()
+
+
+def graphs() -> Todo:
+    """All cells, seed by seed, so that a short run has something of each."""
+    for seed in range(20):
+        for name, cell in CELLS.items():
+            if seed < cell.seeds:
+                yield name, seed, lambda cell=cell, seed=seed: measured(cell, seed)
+
+
+def scale() -> Todo:
+    """Growth in columns, sites and rows."""
+    import causal_scale
+
+    for name, choices in causal_scale.SIZES.items():
+        yield name, 0, lambda choices=choices: causal_scale.measured(*choices)
+
+
+def ct() -> Todo:
+    """The table made of phantom scans."""
+    import causal_ct
+
+    for seed in range(10):
+        yield "scans", seed, lambda seed=seed: causal_ct.measured(seed)
+
+
+PARTS: dict[str, Callable[[], Todo]] = {"graphs": graphs, "scale": scale, "ct": ct}
+
+
+def rows() -> list[Row]:
+    """The ledger."""
+    return [json.loads(line) for line in LEDGER.read_text().splitlines()] if LEDGER.exists() else []
+
+
+def renewed(method: str, minutes: float) -> None:
+    """One method's numbers anew; rows for which time does not suffice are left without it."""
+    began, whole = time.monotonic(), rows()
+    for row in whole:
+        if row["part"] == "graphs" and method in row["found"]:
+            del row["found"][method]
+            if time.monotonic() - began < 60 * minutes:
+                row["found"][method] = measured(CELLS[row["cell"]], row["seed"], method)[method]
+    LEDGER.write_text("".join(json.dumps(row) + "\n" for row in whole))
+    (RESULTS / "causal.md").write_text(page(whole, CELLS))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=[*PARTS, "page"], default="graphs")
+    parser.add_argument("--minutes", type=float, default=600.0)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--again", help="a method of `graphs` whose numbers are measured anew in all rows")
+    chosen = parser.parse_args()
+    one_thread()
+    LEDGER.parent.mkdir(parents=True, exist_ok=True)
+    if chosen.again:
+        renewed(chosen.again, chosen.minutes)
+        return
+    known = {(row["part"], row["cell"], row["seed"]) for row in rows()}
+    began, left = time.monotonic(), 0
+    for name, seed, run in PARTS.get(chosen.part, lambda: iter(()))():
+        if (chosen.part, name, seed) in known or chosen.only not in name:
+            continue
+        if time.monotonic() - began > 60 * chosen.minutes:
+            left += 1
+            continue
+        started = time.monotonic()
+        found = run()
+        row = {"part": chosen.part, "cell": name, "seed": seed, "found": found}
+        with LEDGER.open("a") as ledger:
+            ledger.write(json.dumps(row) + "\n")
+        print(f"{name}, seed {seed}: {time.monotonic() - started:.1f} s", flush=True)
+    (RESULTS / "causal.md").write_text(page(rows(), CELLS))
+    print(f"{left} left; call again" if left else "complete")
+
+
+if __name__ == "__main__":
+    main()

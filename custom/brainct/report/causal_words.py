@@ -1,0 +1,37 @@
+"""The sentences of causal discovery's pages, for readers who know no causality."""
+
+NO_SCORE = "Whether the arrows are true no number on this page says: a graph of causes is a hypothesis, not a finding."
+HOLDS = "All of this holds only if the assumptions below hold, and the tables alone can't show that they do."
+GRAPH = (
+    "Causes above their effects. A thick edge explains much, a thin one little. A dashed line: the two depend on each "
+    "other, and the tables can't tell in which direction."
+)
+CHANGES = (
+    "Rows are columns of the tables. A filled place: at this hospital the column comes about differently from the "
+    "largest group of hospitals: another treatment, another patient group, and just as well another scanner or another "
+    "way of writing the value down."
+)
+GAIN = (
+    "The gain is how much better the rows are explained with the edge than without it, over all hospitals. An edge "
+    "that gains at one hospital only, or loses at another one, deserves doubt."
+)
+MECHANISMS = "Each number says by how much the column rises if the cause rises by one unit."
+ASSUMPTIONS = [
+    "Nothing unmeasured drives two of the columns, and none of the columns decided which patients are in the tables. "
+    "If age is missing and drives both volume and outcome, an edge between the two may be nothing but age.",
+    "There are no circles: no column is, through others, a cause of itself.",
+    "Dependencies are nearly straight lines (peri, peri_environments), or smooth curves (orion).",
+    "At least one hospital is as usual near each edge. If every hospital intervenes, the graph may be another one.",
+    "For each column the hospitals that share a mechanism are the largest group. Where fewer than half do, read "
+    "groups, not changes.",
+    "“Differs” includes how a hospital measures: a scanner, a threshold or a coding rule shows as well as a treatment.",
+    "Do not believe an edge that one hospital alone supports, a line's direction, a run that is said to be incomplete, "
+    "or a graph in which an effect comes before its cause in time: name the order of the columns in the job (tiers).",
+]
+TERMS = {
+    "Arrow": "If the first were set to another value, the second would change too, and not the other way round.",
+    "Line": "The two columns depend on each other; the direction is open.",
+    "Gain": "Difference of the score with and without an edge, in nats (1 nat is 1.44 bits); 0 is no gain.",
+    "Comes about differently": "A hospital's own coefficients or spread explain its column so much better than the "
+    "shared ones that the difference pays for the additional numbers.",
+}
