@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from brainct.core.arguments import Positive
 from brainct.core.learner import Layer, Learner, Model
-from brainct.core.scheme import About, ClientState, Inner, Memory, Report, Scheme, Task, names_in, registered
+from brainct.core.scheme import About, ClientState, Inner, Memory, Need, Report, Scheme, Task, names_in, registered
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.schemes._gram import GRAMS, expected, head_of, matrices_of, solve_head
@@ -33,6 +35,8 @@ ABOUT = About(
         "private_training": "in round 0 sites send sums over the features of their scans without noise",
     },
 )
+
+NEEDS: frozenset[Need] = frozenset({"network", "labels"})
 
 
 @registered(ABOUT)
@@ -80,7 +84,7 @@ def headstart(inner: Inner | None = None, lam: Positive = 1.0) -> Scheme:
         if memory["begun"] >= 0:
             return {**memory, "inner": base.combine(memory["inner"], round - memory["begun"], reports)}
         model = _model(memory, memory["weights"])
-        grams = sum(report.weights[GRAMS] for report in reports.values())
+        grams = torch.stack([report.weights[GRAMS] for report in reports.values()]).sum(0)
         weights = {**model.weights, **solve_head(grams, model.weights, head_of(model, "headstart"), lam)}
         rounds = max(0, model.rounds - round - 1)
         within = base.start(replace(model, weights=weights, rounds=rounds, given=True), memory["sites"], memory["seed"])
@@ -107,8 +111,7 @@ def headstart(inner: Inner | None = None, lam: Positive = 1.0) -> Scheme:
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
     nine = replace(five, expects=expects, extra=extra, adapt_input=adapt_input, personalise=personalise)
     summed = aggregation_weight if base.aggregation_weight else None
-    needs = base.needs | {"network", "labels"}
-    return replace(nine, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=needs)
+    return replace(nine, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=base.needs | NEEDS)
 
 
 def _model(memory: Memory, weights: Weights) -> Model:
