@@ -98,7 +98,7 @@ def table(rows: dict[tuple[str, int], RunRow], seeds: list[int]) -> str:
         have = {start: {s: rows[name + start, s] for s in seeds if (name + start, s) in rows} for start in ("", WITH)}
         scores = {start: {s: auroc(row) for s, row in found.items()} for start, found in have.items()}
         both = sorted(scores[""].keys() & scores[WITH].keys())
-        cells = [spread(list(one.values())) for one in scores.values()]
+        cells = [spread([one[s] for s in both or one]) for one in scores.values()]
         found = difference_of(*([have[start][s] for s in both] for start in (WITH, ""))) if len(both) > 1 else None
         low, high = (found and found.interval) or (0.0, 0.0)
         change = f"{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]" if found else "–"
@@ -110,7 +110,9 @@ def table(rows: dict[tuple[str, int], RunRow], seeds: list[int]) -> str:
             else f"{statistics.fmean(r.kib_per_site for r in some):,.0f}"
         )
         cpu = f"{statistics.fmean(row.times.cpu for row in some):.0f}" if some else "–"
-        lines.append(f"| {name} | {len(have[WITH])} | {cells[0]} | {cells[1]} | {change} | {ahead} | {kib} | {cpu} |")
+        lines.append(
+            f"| {name} | {len(both or have[WITH])} | {cells[0]} | {cells[1]} | {change} | {ahead} | {kib} | {cpu} |"
+        )
     return "\n".join(lines)
 
 

@@ -115,8 +115,8 @@ class Scheme:
 
     quorum: the least number of replies that may close a round, given how many sites were asked.
     expects: the keys, shapes and dtypes of a report's weights, given its task and the report; by default the task's.
-    adapt_input: the learner that a site uses to evaluate the delivered model; by default its own.
-    personalise: the model that a site itself uses, given the delivered one and that learner; by default the delivered.
+    adapt_input, personalise: the learner with which a site evaluates the delivered model, by default its own; and the
+    model that the site itself uses, given the delivered one and that learner, by default the delivered.
     extra: what a model needs in addition to its weights, as JSON data. It is in the `extra` of the task that delivers a
     model and in the metadata of model.safetensors, and the model's hash covers it.
     public: whether sites need the public set; the server then checks that all sites hold the same one.
@@ -126,10 +126,8 @@ class Scheme:
     fits: the local trainings of a site in one round, and tunes: those of an evaluation, each as the passes that
     Learner.fit is given, None for the job's own; they determine the cost of private training.
     label_epsilon: if sites send labels, the epsilon of each label, infinity without noise; else None.
-    fixed_members: whether, in addition to `hides_updates`, all sums of a run are over the same sites, so that no
-    difference of two sums is one site's update.
-    needs: what the workload must offer.
-    keeps_statistics: whether the running statistics of BatchNorm stay at each site.
+    fixed_members: whether, also, all sums of a run are over the same sites: no difference of two is one site's update.
+    needs: what the workload must offer. keeps_statistics: whether running statistics of BatchNorm stay at each site.
     follow: see the module; its replies are checked like all others, by `expects` too.
     name, arguments: set by `registered`; a record states them, and a site rebuilds the scheme from them.
     """
