@@ -85,10 +85,10 @@ def renewed(method: str, minutes: float) -> None:
     """One method's numbers anew; rows for which time does not suffice are left without it."""
     began, whole = time.monotonic(), rows()
     for row in whole:
-        if row["part"] == "graphs" and method in row["found"]:
-            del row["found"][method]
+        if row["part"] == "graphs":
+            row["found"].pop(method, None)
             if time.monotonic() - began < 60 * minutes:
-                row["found"][method] = measured(CELLS[row["cell"]], row["seed"], method)[method]
+                row["found"] |= measured(CELLS[row["cell"]], row["seed"], method)
     LEDGER.write_text("".join(json.dumps(row) + "\n" for row in whole))
     (RESULTS / "causal.md").write_text(page(whole, CELLS))
 

@@ -92,6 +92,8 @@ def _ct(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
         each = [one["runs"][method] for one in seeds]
         numbers = f"{np.mean([one['dag'] for one in each]):.2f} | {np.mean([one['sid'] for one in each]):.2f}"
         shares = f"{_share(each, 'hits', 'said')} / {_share(each, 'hits', 'edges')} | {_share(each, 'right', 'edges')}"
-        found = f"{_share(each, 'pairs hit', 'pairs said')} / {_share(each, 'pairs hit', 'pairs')}"
-        lines.append(f"| {method} | {numbers} | {shares} | {found if 'pairs' in each[0] else '-'} |")
+        found = "-"
+        if "pairs" in each[0]:
+            found = f"{_share(each, 'pairs hit', 'pairs said')} / {_share(each, 'pairs hit', 'pairs')}"
+        lines.append(f"| {method} | {numbers} | {shares} | {found} |")
     return [*text, *lines]

@@ -11,9 +11,11 @@ from brainct.causal.measure import measured
 from brainct.causal.workload import CAUSAL
 from brainct.ct.folds import FINDINGS
 from brainct.ct.phantom import SCANNERS, SLICE_MM, slice_hu, spacing_of
-from brainct.ct.phantom.causes import COLUMNS, SIZE, patients
+from brainct.ct.phantom.causes import COLUMNS, EDGES, SIZE, patients
 from brainct.ct.phantom.draw import render, stream_of
 from brainct.errors import Refused
+from brainct.run.rehearse import rehearse
+from tests.causal.tables import causal_plan, delivered
 
 CHOICES = CausalChoices(columns=list(COLUMNS), min_rows=3)
 
@@ -95,3 +97,22 @@ def test_scans_with_masks_and_a_clinical_table_are_joined_by_the_patient(tmp_pat
 def test_what_names_no_scans_is_refused(tmp_path, text, words):
     with pytest.raises(Refused, match=words):
         opened(tmp_path, text)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_the_causes_that_made_the_phantom_are_found_and_both_other_scanners(tmp_path):
+    sites = [f"site-{at}" for at in range(1, 6)]
+    scanner = dict.fromkeys(sites, "trauma centre") | {"site-4": "old scanner", "site-5": "narrow export"}
+    plan = causal_plan("peri_environments", columns=list(COLUMNS), rounds=2, arguments={"offsets": "mechanism"})
+
+    def opener(file, site, names, plan):
+        text = f"kind: phantom_scans\nrows: 100\nscanner: {scanner[site]}\n"
+        return opened(tmp_path, text, site, CausalChoices(columns=list(COLUMNS)))
+
+    record = rehearse(plan, sites, tmp_path / "run", opener=opener, log=lambda line: None)
+    weights, _ = delivered(plan, record)
+    found = {(COLUMNS[i], COLUMNS[j]) for i, j in weights["graph"].nonzero().tolist()}
+    assert found == set(EDGES)
+    changed = {(COLUMNS[i], sites[k]) for i, k in weights["changed"].nonzero().tolist()}
+    assert changed == {("mean_hu", "site-4"), ("mean_hu", "site-5")}
