@@ -63,6 +63,7 @@ def by_hand(series: Path, size: int, windows) -> np.ndarray:
     return np.array(slices, np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_onnxruntime_alone_and_a_pt2_give_the_same_probabilities_for_a_dicom_series(tmp_path):
     run = untrained(tmp_path / "run", "densenet", scan={})

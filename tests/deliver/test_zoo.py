@@ -9,7 +9,14 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from tests.support.zoo import ZOO
 
-HEAVY = ("SwinUNETR, 3-D", "UNETR, 3-D", "DenseNet121, 3-D, size by reference", "UNet, 3-D, InstanceNorm")
+HEAVY = (
+    "SwinUNETR, 3-D",
+    "UNETR, 3-D",
+    "DenseNet121, 3-D, size by reference",
+    "UNet, 3-D, InstanceNorm",
+    "SegResNet, 3-D, GroupNorm",
+    "SegResNet, windows by expression",
+)
 
 
 def written(place, config):

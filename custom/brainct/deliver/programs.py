@@ -22,7 +22,7 @@ OUTPUTS = ("logits", "probabilities")
 OPSET = 18
 
 
-class Answering(nn.Module):
+class Calibrated(nn.Module):
     """A network with its calibration: images to logits and probabilities, both (N, F) or (N, F, ...)."""
 
     temperatures: Tensor
@@ -86,12 +86,12 @@ def _exported(model: FinishedModel) -> torch.export.ExportedProgram:
     network = model.choices.network
     temperatures = torch.tensor(model.calibration.temperatures(model.findings))
     shaped = temperatures.view(1, -1, *(1,) * (network.dims * model.masks))
-    answering = Answering(model.module(), shaped, model.single_choice).eval()
+    calibrated = Calibrated(model.module(), shaped, model.single_choice).eval()
     images = torch.zeros(2, network.channels, *(network.size,) * network.dims)
     free = {"images": {0: torch.export.Dim("batch", min=1)}}
     try:
         with torch.no_grad():
-            return torch.export.export(answering, (images,), dynamic_shapes=free)
+            return torch.export.export(calibrated, (images,), dynamic_shapes=free)
     except Exception as error:  # torch refuses what it can't trace in many ways
         kind = type(error).__name__
         raise Refused(f"torch.export can't trace {network.architecture} ({kind}); use --format bundle") from None

@@ -16,7 +16,7 @@ FOLDER, FILE = "config", "config_train.json"
 
 
 def is_mmar(folder: Path) -> bool:
-    """Whether a folder is laid out as an MMAR."""
+    """Whether a folder has the files of an MMAR."""
     return (folder / FOLDER / FILE).is_file()
 
 
