@@ -30,11 +30,17 @@ def predict(
         "predictions.csv"
     ),
     site: Annotated[str, typer.Option(help="The site's name; only the phantom depends on it.")] = "site-1",
+    scans: Annotated[
+        Path | None, typer.Option(help="A folder of DICOM files, such as one study, in place of a site file.")
+    ] = None,
+    study: Annotated[
+        str, typer.Option(help="Pool slices to one answer a study: max, mean or noisy_or. (default: as the job does)")
+    ] = "",
 ) -> None:
     """Write the probability of each finding for every scan of a site, whether it took part in the run or not.
 
-    No labels are needed. A job that pools slices also gives OUT.studies.csv, one row a study. A scheme that adapts its
-    input to the site, such as sitenorm, adapts it to all these scans.
+    No labels are needed, and no patients. A job that pools slices, or --study, also gives OUT.studies.csv, one row a
+    study. A scheme that adapts its input to the site, such as sitenorm, adapts it to all these scans.
     """
     import os
 
@@ -42,7 +48,9 @@ def predict(
         raise Refused(f"{out} exists already; name another file or remove it first")
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused(f"{out} can't be written: its folder does not exist, or you may not write to it")
-    findings, names, found, notes, studies = _predictions(model, site_file, site)
+    if scans is not None and site_file is not None:
+        raise Refused("--scans and --site-file both name scans: give one of them")
+    findings, names, found, notes, studies = _predictions(model, site_file, scans, site, study)
     if failed := int((~found.isfinite()).any(1).sum()):
         raise Refused(f"{model.name} gives no finite probability for {failed} scans; nothing is written")
     _write_table(out, findings, names, found.tolist())
@@ -56,7 +64,7 @@ def predict(
 
 
 def _predictions(
-    file: Path, site_file: Path | None, site: str
+    file: Path, site_file: Path | None, folder: Path | None, site: str, study: str
 ) -> "tuple[Sequence[str], Sequence[str], Tensor, Sequence[str], Table | None]":
     """The job's findings, the scans' names, (N, F) probabilities, notes on the scans, and the studies' answers."""
     from brainct.core.learner import Learner
@@ -64,8 +72,8 @@ def _predictions(
     from brainct.ct.dataset import every_scan
     from brainct.ct.learner import learner_of
     from brainct.ct.network_check import check_network
-    from brainct.ct.site_config import read_site_file
-    from brainct.ct.studies import by_name
+    from brainct.ct.site_config import SiteFile, read_site_file
+    from brainct.ct.studies import by_name, pooling_of
     from brainct.ct.workload import CT
     from brainct.run.model_file import WANTED, read_model
     from brainct.run.replay import adapted
@@ -79,8 +87,8 @@ def _predictions(
         raise Refused(f"{file.name} is of a run of {plan.scheme}, {UNTRAINED[plan.scheme]}: the model is untrained")
     choices = ct_choices(plan)
     check_network(delivered.weights, choices, file.name)
-    path = site_file or site_file_of(None)
-    content = read_site_file(path) if path else None
+    path = None if folder else site_file or site_file_of(None)
+    content = read_site_file(path) if path else SiteFile.of_folder(folder) if folder else None
     names, scans = every_scan(content, site, choices.network.size, choices.network.dims, choices.wanted)
     CT.check(scans, choices, site)
     learner: Learner = learner_of(choices, scans, offline(plan, site, 0))
@@ -88,7 +96,7 @@ def _predictions(
         learner = adapted(plan, delivered.task, learner)
     found = learner.predict(delivered.weights)
     studies = scans.folds["test"].studies
-    pooling = choices.scan.study
+    pooling = pooling_of(study) if study else choices.scan.study
     by_study = None if pooling is None or studies is None else by_name(names, studies.numpy(), found.numpy(), pooling)
     return choices.findings, names, found, scans.notes, by_study
 
