@@ -15,12 +15,14 @@ from brainct.ct.dataset import open_site
 from brainct.ct.folds import FINDINGS
 from brainct.ct.learner import learner_of
 from brainct.ct.site_config import read_site_file
+from brainct.errors import Refused
 from brainct.run.model_file import model_sha256, read_model
 from brainct.run.rehearse import rehearse
 from brainct.schemes._moments import moments, normalising
 from brainct.schemes.sitenorm import STATISTICS
 from brainct.security.credentials import offline
 from tests.conftest import tiny_plan
+from tests.support.forged import head, write_dicom
 
 SITES = ["site-1", "site-2", "site-3"]
 OUTSIDE = "kind: phantom\nphantom: {scans: 10, seed: 9}\nsplit: {train: 1.0, valid: 0.0, test: 0.0}\nbatch_size: 4\n"
@@ -101,3 +103,17 @@ def test_a_file_that_does_not_say_its_network_is_refused(capsys, tmp_path):
     assert code == 2
     assert "model.safetensors does not say its network" in " ".join(said.split())
     assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.usefixtures("small_site")
+def test_a_manifest_of_scans_to_predict_has_images_alone(capsys, tmp_path):
+    model, _, _ = delivered(tmp_path, "fedavg")
+    for at in range(3):
+        write_dicom(tmp_path / "scans" / f"{at}.dcm", head(at))
+    (tmp_path / "scans" / "labels.csv").write_text("image\n0.dcm\n1.dcm\n2.dcm\n")
+    (tmp_path / "a.yaml").write_text("kind: manifest\nroot: scans\n")
+    out = tmp_path / "found.csv"
+    code, said = asked(capsys, model, "--site-file", tmp_path / "a.yaml", "--out", out)
+    assert (code, "3 scans" in said) == (0, True), said
+    with pytest.raises(Refused, match="wanted the column a finding"):
+        open_site(read_site_file(tmp_path / "a.yaml"), "a", ["a"], 32)

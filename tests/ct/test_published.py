@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 from pydicom.config import disable_value_validation
 
+from brainct.ct.dataset import open_site
 from brainct.ct.folds import FINDINGS
+from brainct.ct.site_config import read_site_file
+from brainct.ct.wanted import Wanted
+from brainct.errors import Refused
 from tests.ct.test_dicom_tree import write_study
-from tests.support.forged import everything, head, labels_of, opened, refused, write_dicom, write_nifti
+from tests.support.forged import everything, head, labels_of, opened, refused, site_file, write_dicom, write_nifti
 
 ALL = {"split": {"train": 1, "valid": 0, "test": 0}}
+
+
+def wanted_by(folder: Path, job: Wanted, dims: int = 2, **choices: object):
+    """The site's scans as they are read for a job."""
+    file = read_site_file(site_file(folder, root="scans", device="cpu", **choices))
+    return open_site(file, "hospital-a", ["hospital-a"], 32, dims, job)
 
 
 def rsna(folder: Path, images: int = 6) -> list[str]:
@@ -199,3 +209,58 @@ def test_a_datalist_that_does_not_fit_is_refused(tmp_path: Path, training: objec
     with_masks(tmp_path, "imagesTr", "labelsTr", (1,))
     listed(tmp_path, training=training)
     assert words in refused(tmp_path, kind="datalist", dims=3)
+
+
+def test_ct_ich_knows_fractures_if_the_job_asks_for_them(tmp_path: Path) -> None:
+    rows = ct_ich(tmp_path)
+    written(tmp_path, [*rows[:-1], f"{rows[-1][:-1]}0"], "hemorrhage_diagnosis_raw_ct.csv")
+    job = {"job": Wanted(("fracture", "intraparenchymal", "stroke")), **ALL}
+    found = labels_of(wanted_by(tmp_path, kind="ct_ich", **job))
+    assert found[:, :2].tolist() == [[1, 0], [1, 1], [1, 0], [1, 0], [1, 1], [0, 0]]
+    assert np.isnan(found[:, 2]).all()
+    written(tmp_path, [*rows[:-1], f"{rows[-1][:-1]}x"], "hemorrhage_diagnosis_raw_ct.csv")
+    with pytest.raises(Refused, match="column `Fracture_Yes_No`: got 'x', wanted 0 or 1"):
+        wanted_by(tmp_path, kind="ct_ich", **job)
+
+
+def test_cq500_has_a_column_for_other_findings_of_the_job(tmp_path: Path) -> None:
+    rows = reads(tmp_path)
+    at = rows[0].split(",").index("R1:MidlineShift"), rows[0].split(",").index("R3:MidlineShift")
+    cells = rows[3].split(",")
+    for place in at:
+        cells[place] = "1"
+    written(tmp_path, [*rows[:3], ",".join(cells), *rows[4:]], "reads.csv")
+    job = Wanted(("midline shift", "subdural", "stroke"))
+    found = labels_of(wanted_by(tmp_path, kind="dicom", labels="reads.csv", dims=3, job=job, **ALL))
+    np.testing.assert_array_equal(found, [[0, 0, np.nan], [0, 1, np.nan], [1, 0, np.nan], [0, np.nan, np.nan]])
+
+
+MASKS = {"kind": "masks", "images": "data/{id}.nii.gz", "masks": "label/{id}.nii.gz", "dims": 3, **ALL}
+
+
+def test_values_of_a_mask_mark_what_the_job_asks_for(tmp_path: Path) -> None:
+    """`any` is bleeding: a value that marks a stroke adds nothing to it."""
+    with_masks(tmp_path, "data", "label", (1, 2))
+    job = Wanted(("stroke", "subdural", "any", "fracture"))
+    found = labels_of(wanted_by(tmp_path, **MASKS, mask_values={1: "stroke", 2: "subdural"}, job=job))
+    np.testing.assert_array_equal(found, [[0, 0, 0, np.nan], [1, 0, 0, np.nan], [0, 1, 1, np.nan]])
+    with pytest.raises(Refused, match="`mask_values`: got 'strok', wanted 'stroke'"):
+        wanted_by(tmp_path, **MASKS, mask_values={1: "strok", 2: "subdural"}, job=job)
+
+
+def test_a_datalist_has_the_findings_of_the_job(tmp_path: Path) -> None:
+    with_masks(tmp_path, "imagesTr", "labelsTr", (1, 1))
+    named = [f"imagesTr/00{at}.nii.gz" for at in range(3)]
+    listed(tmp_path, training=[{"image": name, "label": [at % 2, 1]} for at, name in enumerate(named)])
+    several = {"kind": "datalist", "dims": 3, **ALL}
+    found = labels_of(wanted_by(tmp_path, job=Wanted(("stroke", "fracture")), **several))
+    assert found.tolist() == [[0, 1], [1, 1], [0, 1]]
+    job = Wanted(("none", "stroke", "fracture"), single=True)
+    listed(tmp_path, training=[{"image": name, "label": at} for at, name in enumerate(named)])
+    assert labels_of(wanted_by(tmp_path, job=job, **several)).tolist() == np.eye(3).tolist()
+    swapped = {"0": "stroke", "1": "none", "2": "fracture"}
+    listed(tmp_path, training=[{"image": name, "label": at} for at, name in enumerate(named)], labels=swapped)
+    assert labels_of(wanted_by(tmp_path, job=job, **several)).tolist() == np.eye(3)[[1, 0, 2]].tolist()
+    listed(tmp_path, training=[{"image": named[0], "label": 3}])
+    with pytest.raises(Refused, match="label 3, wanted the number of a class, 0 to 2"):
+        wanted_by(tmp_path, job=job, **several)

@@ -1,6 +1,7 @@
 """The check of a site's scans: what it says of a good site and of faulty ones, and what leaves no name behind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,25 @@ def test_the_command_prints_names_writes_a_sheet_and_no_name_into_the_json(tmp_p
     assert (tmp_path / "seen" / "contact_sheet.png").stat().st_mode & 0o077 == 0
     tile = np.asarray(sheet.convert("L"))[20:148, 6:134]
     assert tile.mean() > 30
+
+
+def test_the_check_is_for_the_findings_of_the_job(tmp_path: Path, capsys) -> None:
+    """The folder of a job names findings, size and dimensions; the classes of a site are those of the job."""
+    site(tmp_path)
+    rows = [f"{at}.dcm,{at // 2 % 2},p{at // 2}" for at in range(40)]
+    manifest(tmp_path, *rows, header="image,stroke,patient_id")
+    shutil.copytree("jobs/ct_findings", tmp_path / "job")
+    config = tmp_path / "job" / "app" / "config" / "config_fed_server.json"
+    config.write_text(config.read_text().replace('"midline shift"', '"stroke"'))
+    path = site_file(tmp_path, kind="manifest", root="scans", device="cpu")
+    type_in(capsys, "data", "check", path, "--job", tmp_path / "job", "--out", tmp_path / "seen")
+    said = json.loads((tmp_path / "seen" / "check.json").read_text())["checks"]
+    of_labels = [line["words"] for line in said if line["what"].startswith("labels")]
+    assert of_labels[0].startswith("unknown here: intraparenchymal, subdural, any")
+    assert of_labels[1].startswith("24 scans; stroke 10+/14-")
+    wrong = site_file(tmp_path, kind="manifest", root="scans", device="cpu", columns={"strok": "stroke"})
+    code, out, _ = type_in(capsys, "data", "check", wrong, "--job", tmp_path / "job")
+    assert (code, "got 'strok', wanted 'stroke'" in out) == (1, True)
 
 
 def test_a_head_on_its_side_and_letters_are_seen_in_single_pictures() -> None:

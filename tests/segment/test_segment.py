@@ -30,6 +30,9 @@ def plan(scheme="fedavg", **choices):
     return plan_of({"scheme": scheme, **small, **choices}, "the test's plan")
 
 
+MM = np.full(3, 2.5)
+
+
 def square(size=16, at=4, edge=6):
     found = np.zeros((size, size), np.float32)
     found[at : at + edge, at : at + edge] = 1
@@ -68,19 +71,44 @@ def test_an_unknown_mask_adds_nothing_and_the_loss_is_that_of_the_known_ones():
 
 def test_scores_are_those_of_shapes_worked_out_by_hand():
     truth = np.stack([square(), np.zeros((16, 16), np.float32), np.full((16, 16), np.nan, np.float32)])[:, None]
-    same = scores(truth, np.nan_to_num(truth), ["any"])["any"]
+    same = scores(truth, np.nan_to_num(truth), ["any"], MM)["any"]
     assert (same["dice"], same["surface_dice"], same["hausdorff95"], same["false_alarms"]) == (1, 1, 0, 0)
+    assert same["surface_distance"] == 0
     assert (same["positives"], same["negatives"], same["unlabelled"]) == (1, 1, 1)
     moved = np.stack([square(at=7), square(at=1), square()])[:, None]
-    off = scores(truth, moved, ["any"])["any"]
+    off = scores(truth, moved, ["any"], MM)["any"]
     assert off["dice"] == pytest.approx(2 * 9 / 72)
     assert 0 < off["surface_dice"] < 1
-    assert 2 < off["hausdorff95"] < 5
+    assert 2 * 2.5 < off["hausdorff95"] < 5 * 2.5
+    assert 0 < off["surface_distance"] < off["hausdorff95"]
     assert off["false_alarms"] == 1
-    nothing = scores(truth, np.zeros_like(truth), ["any"])["any"]
+    nothing = scores(truth, np.zeros_like(truth), ["any"], MM)["any"]
     assert (nothing["dice"], nothing["surface_dice"]) == (0, 0)
-    assert nothing["hausdorff95"] == pytest.approx(np.hypot(16, 16))
+    assert nothing["hausdorff95"] == pytest.approx(2.5 * np.hypot(16, 16))
+    assert nothing["surface_distance"] == nothing["hausdorff95"]
     assert scores(truth[2:], moved[2:], ["any"])["any"]["reason"] == "no labelled scan"
+
+
+def test_distances_are_in_mm_of_each_sample_and_unknown_where_its_pixel_size_is():
+    """A square moved by 3 pixels, whose four edges are then 0 to 3 pixels off; 95 % of them are 3 pixels at most."""
+    truth, moved = (np.stack([square(at=at)] * 3)[:, None] for at in (4, 7))
+    one, other = (scores(truth[:1], moved[:1], ["any"], np.array([mm]))["any"] for mm in (1.0, 3.0))
+    for key in ("hausdorff95", "surface_distance"):
+        assert other[key] == pytest.approx(3 * one[key])
+    both = scores(truth, moved, ["any"], np.array([1.0, 3.0, np.nan]))["any"]
+    assert both["hausdorff95"] == pytest.approx((one["hausdorff95"] + other["hausdorff95"]) / 2)
+    assert one["surface_dice"] == 1  # nothing is off by more than 5 mm
+    assert other["surface_dice"] < 1
+    unknown = scores(truth, moved, ["any"])["any"]
+    assert (unknown["hausdorff95"], unknown["surface_dice"]) == (None, None)
+    assert unknown["dice"] == pytest.approx(both["dice"])
+
+
+def test_a_pixel_of_the_input_is_as_large_as_the_scan_says(tmp_path):
+    """Volumes of 40 x 32 pixels of 1 mm, shown on 32 pixels: 40 / 32 mm a pixel, or a field of 80 mm: 80 / 32."""
+    path = volume_site(tmp_path)
+    for job, mm in ((plan(network={"size": 32}), 1.25), (plan(network={"size": 32}, image={"fov_mm": 80}), 2.5)):
+        assert set(open_site(path, "a", job).folds["test"].mm.tolist()) == {mm}
 
 
 def test_images_and_masks_move_alike():
@@ -130,7 +158,7 @@ def volume_site(folder: Path) -> Path:
         rows += [f"{name}.nii.gz,{name}_mask.nii.gz,{at},{name},{fold}" for at in range(6)]
     (folder / "scans" / "labels.csv").write_text("\n".join(rows))
     path = folder / "site.yaml"
-    path.write_text("kind: masks\nroot: scans\nmask_values: {2: intraparenchymal, 5: subdural}\n")
+    path.write_text("kind: mask_table\nroot: scans\nmask_values: {2: intraparenchymal, 5: subdural}\n")
     return path
 
 
@@ -142,6 +170,31 @@ def test_masks_on_disk_lie_where_their_image_lies(tmp_path):
     assert found[3].tolist()[:3] == [0, 1, 1]
     assert found[:, 3].isnan().all()
     assert found[0].tolist()[:3] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_masks_by_id_give_what_a_table_of_them_gives(tmp_path, dims):
+    """Kind `masks` is head CT's: INSTANCE22 and BHSD as they are published, without a table."""
+    table = volume_site(tmp_path)
+    slices = [f",{at}" for at in range(6)] if dims == 2 else [""]
+    rows = [f"{one}.nii.gz,{one}_mask.nii.gz{at},{one},train" for one in "ab" for at in slices]
+    header = "image,mask,slice,patient_id,split" if dims == 2 else "image,mask,patient_id,split"
+    (tmp_path / "scans" / "labels.csv").write_text("\n".join([header, *rows]))
+    for name in "ab":
+        for folder, end in (("data", ""), ("label", "_mask")):
+            (tmp_path / "scans" / folder).mkdir(exist_ok=True)
+            there = tmp_path / "scans" / folder / f"{name}.nii.gz"
+            there.write_bytes((tmp_path / "scans" / f"{name}{end}.nii.gz").read_bytes())
+    by_id = tmp_path / "by_id.yaml"
+    by_id.write_text(
+        "kind: masks\nroot: scans\nimages: data/{id}.nii.gz\nmasks: label/{id}.nii.gz\n"
+        "mask_values: {2: intraparenchymal, 5: subdural}\nsplit: {train: 1, valid: 0, test: 0}\n"
+    )
+    job = plan(findings=["any", "subdural"], network={"size": 32, "dims": dims})
+    one, other = (open_site(path, "a", job).folds["train"] for path in (table, by_id))
+    assert len(one) == (12 if dims == 2 else 2)
+    assert torch.equal(one.inputs, other.inputs)
+    assert torch.equal(one.labels, other.labels)
 
 
 TAGS = {
@@ -183,7 +236,7 @@ def test_a_dicom_seg_lies_on_its_series_whatever_the_order_of_the_files(tmp_path
     segments_of(root / "series", masks, root / "seg.dcm")
     rows = [f"series,seg.dcm,{at},p,train" for at in range(4)]
     (root / "labels.csv").write_text("\n".join(["image,mask,slice,patient_id,split", *rows]))
-    (tmp_path / "site.yaml").write_text("kind: masks\nroot: scans\nmask_values: {1: epidural, 2: subdural}\n")
+    (tmp_path / "site.yaml").write_text("kind: mask_table\nroot: scans\nmask_values: {1: epidural, 2: subdural}\n")
     job = plan(findings=["epidural", "subdural"], network={"size": 32})
     found = open_site(tmp_path / "site.yaml", "a", job).folds["train"].labels
     assert presence(found).tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
@@ -198,6 +251,9 @@ def test_label_values_become_the_masks_of_findings():
     assert found[0].tolist() == [[0, 0], [1, 1]]
     assert found[1].tolist() == [[0, 1], [1, 1]]
     assert np.isnan(found[2]).all()
+    stroke = marked(values, {1: "stroke", 2: "subdural"}, ["any", "stroke"])
+    assert stroke[0].tolist() == [[0, 0], [1, 0]]  # a stroke is no bleeding
+    assert stroke[1].tolist() == [[0, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(

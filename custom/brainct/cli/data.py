@@ -103,16 +103,20 @@ def check(
     out: Annotated[Path | None, typer.Option(help="Folder for check.json and contact_sheet.png.")] = None,
     size: Size = 96,
     dims: Dims = 2,
+    job: Annotated[Path | None, typer.Option(help="A job folder: check for its findings, size and dimensions.")] = None,
 ) -> None:
     """Check all scans of a site: PASS, WARN or FAIL with reasons; exit code 1 on FAIL.
 
     What is printed names scans, and the contact sheet shows them: both stay at the site. check.json names nobody.
     """
+    from brainct.ct.config import ct_choices
     from brainct.ct.contact_sheet import save_sheet
     from brainct.ct.scan_check import NAMED, as_json, worst
     from brainct.ct.site_check import check_site
     from brainct.ct.site_config import read_site_file
+    from brainct.ct.wanted import DEFAULT
     from brainct.errors import Refused
+    from brainct.job import folders
     from brainct.kit.check_page import print_results
     from brainct.kit.verdict import CheckResult
     from brainct.site.data import site_file_of
@@ -120,7 +124,11 @@ def check(
     path = site_file or site_file_of(None)
     if path is None:
         raise Refused("`brainct data check` needs a site file: name one, or set BRAINCT_SITE")
-    lines, sheet = check_site(read_site_file(path), size, dims)
+    wanted = DEFAULT
+    if job is not None:
+        choices = ct_choices(folders.read(job))
+        size, dims, wanted = choices.network.size, choices.network.dims, choices.wanted
+    lines, sheet = check_site(read_site_file(path), size, dims, wanted)
     print_results([CheckResult(line.subject, line.status, line.message) for line in lines])
     for line in lines:
         for name in line.scans[:NAMED]:

@@ -30,4 +30,10 @@ def _concatenate(folds: Sequence[Fold]) -> Fold:
     inputs, labels = (torch.cat([getattr(fold, name) for fold in folds]) for name in ("inputs", "labels"))
     known = [fold.patients for fold in folds if fold.patients is not None]
     apart = [patients + at * len(inputs) for at, patients in enumerate(known)]
-    return Fold(inputs, labels, torch.cat(apart) if len(known) == len(folds) else None)
+    sized = [fold.mm for fold in folds if fold.mm is not None]
+    return Fold(
+        inputs,
+        labels,
+        torch.cat(apart) if len(known) == len(folds) else None,
+        mm=torch.cat(sized) if len(sized) == len(folds) else None,
+    )

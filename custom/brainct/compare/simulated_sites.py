@@ -191,7 +191,8 @@ class SimulatedFederation(Federation):
 
 
 def _slice(fold: Fold, which: slice) -> Fold:
-    return Fold(fold.inputs[which], fold.labels[which], None if fold.patients is None else fold.patients[which])
+    patients, mm = (None if each is None else each[which] for each in (fold.patients, fold.mm))
+    return Fold(fold.inputs[which], fold.labels[which], patients, mm=mm)
 
 
 def _without_labels(scans: Dataset) -> Dataset:

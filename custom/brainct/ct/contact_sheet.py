@@ -8,18 +8,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from brainct.ct.folds import FINDINGS
-from brainct.ct.read.label_table import ANY, Labels
+from brainct.ct.folds import FINDINGS, main_finding
+from brainct.ct.read.label_table import Labels
 
 TILE, GAP, LINE = 128, 6, 14
 MOST = 60
 COLUMNS = 10
 
 
-def draw_sheet(images: Tensor, labels: Labels, numbers: Sequence[int], title: str) -> Image.Image:
+def draw_sheet(
+    images: Tensor, labels: Labels, numbers: Sequence[int], title: str, findings: Sequence[str] = FINDINGS
+) -> Image.Image:
     """Up to 60 scans (N, C, H, W[, D]) as tiles with number and findings, the first channel; a volume's middle slice.
 
-    numbers: what is written at each tile. Colours: red with `any`, green without, grey unknown.
+    numbers: what is written at each tile. Colours: red with a finding, green without any, grey unknown.
     """
     count = min(len(images), MOST)
     columns = min(COLUMNS, count)
@@ -30,7 +32,7 @@ def draw_sheet(images: Tensor, labels: Labels, numbers: Sequence[int], title: st
     for at in range(count):
         left, top = GAP + at % columns * (TILE + GAP), LINE + 6 + at // columns * (TILE + LINE + GAP)
         sheet.paste(_tile(images[at]), (left, top))
-        pen.text((left, top + TILE), f"{numbers[at]} {_words(labels[at])}", fill=_colour(labels[at, ANY]))
+        pen.text((left, top + TILE), f"{numbers[at]} {_words(labels[at], findings)}", fill=_colour(_state(labels[at])))
     return sheet
 
 
@@ -51,10 +53,18 @@ def _tile(image: Tensor) -> Image.Image:
     return Image.fromarray((grey * 255).astype(np.uint8)).resize((TILE, TILE), Image.Resampling.BILINEAR)
 
 
-def _words(labels: Labels) -> str:
-    short = [name[:3] + name[5:6] for name in FINDINGS[:ANY]]
-    found = [word for word, label in zip(short, labels, strict=False) if label == 1]
-    return " ".join(found) or {1.0: "any", 0.0: "none"}.get(float(labels[ANY]), "?")
+def _words(labels: Labels, findings: Sequence[str]) -> str:
+    """The findings of one scan, shortened to fit a tile; `any` only where no kind is known."""
+    found = [name for name, label in zip(findings, labels, strict=True) if label == 1]
+    main = main_finding(findings)
+    kinds = [name for name in found if name != main]
+    short = [name[:3] + name[5:6] if name in FINDINGS else name[:8] for name in kinds]
+    return " ".join(short) or (main if found and main else {0.0: "none"}.get(_state(labels), "?"))
+
+
+def _state(labels: Labels) -> float:
+    """1 if a scan has a finding, 0 if it is known to have none, NaN if nothing is known."""
+    return float(np.nanmax(labels)) if not np.isnan(labels).all() else float("nan")
 
 
 def _colour(label: float) -> str:

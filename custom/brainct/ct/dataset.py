@@ -85,8 +85,10 @@ def every_scan(
 ) -> tuple[tuple[str, ...], Dataset]:
     """The names of a site's scans, and a data set whose folds `train` and `test` both have all of them in that order.
 
-    A name is a path relative to root, followed by # and the slice if the label file gives one. Labels may be missing.
+    A name is a path relative to root, followed by # and the slice if the label file gives one. Labels may be missing,
+    and patients unknown.
     """
+    job = replace(job, labelled=False)
     try:
         on_disk = file is not None and file.kind != "phantom"
         scans = read_scans(file, size, dims, job) if file and on_disk else draw_scans(file, site, size, dims, job)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainct.ct.folds import FINDINGS
 from brainct.ct.orientation import letters, lying
 from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
@@ -41,8 +40,9 @@ class ScanCheck:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is checked of N scans: names, facts, images (N, C, H, W[, D]), labels (N, 6), fold of each, patients.
+    """What is checked of N scans: names, facts, images (N, C, H, W[, D]), labels (N, F), fold of each, patients.
 
+    findings: the F that the job looks for.
     pairs: near duplicates. failed: why scans could not be read. limit: the share of these that a run leaves out.
     notes: of the listing.
     """
@@ -57,6 +57,7 @@ class Checked:
     failed: Sequence[str]
     limit: float
     notes: Sequence[str]
+    findings: Sequence[str]
 
 
 def check_scans(found: Checked) -> list[ScanCheck]:
@@ -87,13 +88,15 @@ def _readable(found: Checked) -> Iterator[ScanCheck]:
 
 
 def _classes(found: Checked) -> Iterator[ScanCheck]:
-    known = [at for at in range(len(FINDINGS)) if not np.isnan(found.labels[:, at]).all()]
+    known = [at for at in range(len(found.findings)) if not np.isnan(found.labels[:, at]).all()]
     if not known:
         yield ScanCheck("labels", "FAIL", "no scan has a label: the site can neither train nor be evaluated")
         return
+    if lacking := [name for at, name in enumerate(found.findings) if at not in known]:
+        yield ScanCheck("labels", "PASS", f"unknown here: {', '.join(lacking)}; the site takes part with the others")
     for at, fold in enumerate(FOLDS):
         labels = found.labels[found.fold_of == at]
-        sides = {FINDINGS[each]: [int((labels[:, each] == value).sum()) for value in (1, 0)] for each in known}
+        sides = {found.findings[each]: [int((labels[:, each] == value).sum()) for value in (1, 0)] for each in known}
         few = [name for name, both in sides.items() if min(both) < LEAST_CLASS]
         words = ", ".join(f"{name} {both[0]}+/{both[1]}-" for name, both in sides.items())
         none = not len(labels) or all(min(both) == 0 for both in sides.values())

@@ -177,9 +177,11 @@ def _patient_numbers(patients: Sequence[str | None]) -> Ints | None:
 
 
 def _study_numbers(entries: Sequence[ScanEntry]) -> Ints:
-    """A number for each study: the volume of which the scan is a slice, or the patient; each scan alone without."""
+    """A number for each study: as listed, else the volume of which the scan is a slice, the patient, or the scan."""
     numbers: dict[object, int] = {}
-    keys = [each.name if each.slice is not None else each.patient or at for at, each in enumerate(entries)]
+    keys = [
+        each.study or (each.name if each.slice is not None else each.patient) or at for at, each in enumerate(entries)
+    ]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 

@@ -92,6 +92,12 @@ class SiteFile(SiteChoices):
 
     _job: Wanted = PrivateAttr(default=DEFAULT)
 
+    @classmethod
+    def of_folder(cls, folder: Path) -> "SiteFile":
+        """The choices for a folder of DICOM files, such as one study, all whose plain series are read."""
+        rule = SeriesRule(least_slices=1, allow=("few",))
+        return cls(kind="dicom", root=folder.resolve(), series=rule)
+
     @property
     def job(self) -> Wanted:
         """What the job wants for which the scans are read."""

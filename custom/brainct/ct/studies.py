@@ -1,7 +1,7 @@
 """One answer a study: the slices' labels and probabilities pooled, and scores of studies next to those of slices."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,15 @@ from brainct.errors import Refused
 from brainct.training.data import Fold
 
 Array = NDArray[np.float64]
+
+
+def pooling_of(word: str) -> Pooling:
+    """The pooling of this name; Refused for any other."""
+    known: tuple[Pooling, ...] = get_args(Pooling)
+    found = next((each for each in known if each == word), None)
+    if found is None:
+        raise Refused(f"got the pooling {word!r}, wanted {', '.join(known)}")
+    return found
 
 
 def all_scores(fold: Fold, found: Array, findings: Sequence[str], pooling: Pooling | None) -> dict[str, Any]:

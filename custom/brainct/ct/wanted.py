@@ -17,6 +17,7 @@ class Wanted:
 
     windows: (level, width) in HU; None for those of the site file. fov_mm: side of what is shown; None for the site
     file's. neighbours: k, so many slices on either side are channels too. steps: further preprocessing, in turn.
+    labelled: whether scans need labels and patients; those of a prediction do not.
     """
 
     findings: tuple[str, ...] = FINDINGS
@@ -25,6 +26,7 @@ class Wanted:
     fov_mm: float | None = None
     neighbours: int = 0
     steps: tuple[Step, ...] = ()
+    labelled: bool = True
 
     @property
     def slices(self) -> int:

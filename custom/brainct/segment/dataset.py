@@ -1,8 +1,8 @@
-"""Opens a site's scans with their masks: the phantom's own, or files, in folds as head CT has them."""
+"""Opens a site's scans with their masks, the phantom's own or files, in folds as head CT has them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +13,13 @@ from torch import Tensor
 from brainct.ct.dataset import device_of
 from brainct.ct.folds import FINDINGS, strata
 from brainct.ct.preprocess import Pixels, letterbox, render_image
-from brainct.ct.read.entries import ScanEntry, path_inside
-from brainct.ct.read.label_table import LabelRow, read_table
 from brainct.ct.scans import PHANTOM
 from brainct.ct.split import split_folds
 from brainct.errors import Refused
 from brainct.segment.config import SegmentChoices
-from brainct.segment.masks import marked, read_mask
+from brainct.segment.files import Sample, read_samples
 from brainct.segment.site_config import SegmentFile, read_site_file
 from brainct.training.data import FOLDS, Dataset, Fold
-
-COLUMNS = ("image", "mask", "patient_id")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One scan as decoded, its masks (F, H, W[, D]) of 0, 1 and NaN, its patient, and its fold if that is given."""
-
-    pixels: Pixels
-    masks: NDArray[np.float32]
-    patient: str
-    fold: str = ""
 
 
 def open_site(path: Path | None, site: str, choices: SegmentChoices) -> Dataset:
@@ -48,7 +34,7 @@ def open_site(path: Path | None, site: str, choices: SegmentChoices) -> Dataset:
 
 def samples_of(file: SegmentFile, site: str, choices: SegmentChoices) -> Iterator[Sample]:
     """The scans as decoded, with their masks, before anything is resized."""
-    return _drawn(file, site, choices) if file.kind == "phantom" else _on_disk(file, choices)
+    return _drawn(file, site, choices) if file.kind == "phantom" else read_samples(file, choices)
 
 
 def presence(masks: Tensor) -> Tensor:
@@ -76,56 +62,35 @@ def _drawn(file: SegmentFile, site: str, choices: SegmentChoices) -> Iterator[Sa
             )
 
 
-def _on_disk(file: SegmentFile, choices: SegmentChoices) -> Iterator[Sample]:
-    from brainct.ct.read.decode import decode
-
-    assert file.root is not None
-    named = sorted(set(file.mask_values.values()))
-    if "any" not in choices.findings and not {*named} & {*choices.findings}:
-        raise Refused(f"`mask_values` names {', '.join(named)}, and the job asks for {', '.join(choices.findings)}")
-    table = read_table(path_inside(file.root, file.labels, "labels"), file.labels, file.root)
-    if missing := [column for column in COLUMNS if column not in table.columns]:
-        raise Refused(f"{file.labels}: wanted the columns {', '.join(COLUMNS)}; {', '.join(missing)} is missing")
-    for row in table.rows:
-        entry = _entry(file.root, row, f"{file.labels}, row {row.line}")
-        pixels, _ = decode(entry, choices.network.dims)
-        values = read_mask(file.root, row.cells["mask"], row.cells["image"], entry.slice is not None)
-        cut = values if entry.slice is None else values[:, :, entry.slice : entry.slice + 1]
-        flat = cut[:, :, 0] if choices.network.dims == 2 and cut.shape[2] == 1 else cut
-        if flat.shape != pixels.values.shape:
-            raise Refused(f"{row.cells['mask']}: its shape is {flat.shape}, its image's {pixels.values.shape}")
-        patient, fold = row.cells["patient_id"], row.cells.get("split", "")
-        yield Sample(pixels, marked(flat, file.mask_values, choices.findings), patient, fold)
-
-
-def _entry(root: Path, row: LabelRow, where: str) -> ScanEntry:
-    name, slice_, fold = row.cells["image"], row.cells.get("slice", ""), row.cells.get("split", "")
-    if not name or not row.cells["patient_id"]:
-        raise Refused(f"{where}: wanted an image and a patient_id (a pseudonym is enough)")
-    if slice_ and not (slice_.isascii() and slice_.isdigit()):
-        raise Refused(f"{where}, column `slice`: got {slice_!r}, wanted the 0-based number of a slice")
-    if fold and fold not in FOLDS:
-        raise Refused(f"{where}, column `split`: got {fold!r}, wanted {', '.join(FOLDS)}")
-    labels = np.zeros(0, np.float32)
-    return ScanEntry(name, path_inside(root, name, where), labels, slice=int(slice_) if slice_ else None, root=root)
-
-
 def _dataset(samples: Iterable[Sample], file: SegmentFile, choices: SegmentChoices, notes: tuple[str, ...]) -> Dataset:
     listed = list(samples)
+    if not listed:
+        raise Refused(f"no scan in root {file.root}: correct `root`, `images` and `masks`, or put the scans there")
+    said = Counter(note for one in listed for note in one.notes)
+    notes = (*notes, *(f"{note}: {count} of {len(listed)} scans" for note, count in sorted(said.items())))
     images = torch.stack([_image(one, file, choices) for one in listed])
     masks = torch.stack([_masks(one, file, choices) for one in listed])
     patients = np.unique([one.patient for one in listed], return_inverse=True)[1].astype(np.int64)
     fold_of = _folds(listed, presence(masks).numpy(), patients, file, choices)
     if not (fold_of == 0).any():
         raise Refused("no training scans: mark some as `train` in `split`, or raise `split.train`")
-    folds = {name: _fold(images, masks, patients, np.flatnonzero(fold_of == at)) for at, name in enumerate(FOLDS)}
+    mm = torch.tensor([_mm(one, file, choices) for one in listed], dtype=torch.float64)
+    folds = {name: _fold(images, masks, patients, mm, np.flatnonzero(fold_of == at)) for at, name in enumerate(FOLDS)}
     device, outputs = device_of(file.device), choices.findings
     return Dataset(file.kind, folds, _fingerprint(listed, fold_of), notes, file.batch_size, device, outputs=outputs)
 
 
-def _fold(images: Tensor, masks: Tensor, patients: NDArray[np.int64], which: NDArray[np.int64]) -> Fold:
+def _fold(images: Tensor, masks: Tensor, patients: NDArray[np.int64], mm: Tensor, which: NDArray[np.int64]) -> Fold:
     own = torch.from_numpy(patients[which])
-    return Fold(images[which], masks[which], own, own)
+    return Fold(images[which], masks[which], own, own, mm[which])
+
+
+def _mm(one: Sample, file: SegmentFile, choices: SegmentChoices) -> float:
+    """mm between neighbouring pixels of the network's input, which are as far apart along every axis."""
+    if one.pixels.spacing is None:
+        return float("nan")
+    longest = max(length * step for length, step in zip(one.pixels.values.shape, one.pixels.spacing, strict=True))
+    return (choices.wanted.fov_at(file.fov_mm) or longest) / choices.network.size
 
 
 def _folds(

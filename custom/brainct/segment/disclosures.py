@@ -11,7 +11,8 @@ SCORE, SHARE = "scores/{finding}", "number in [0, 1]"
 ROWS = (
     Row(SCORES, f"{SCORE}/dice", "mean Dice of held-out scans with the finding", SHARE, "exact", NOISED),
     Row(SCORES, f"{SCORE}/surface_dice", "mean surface Dice", SHARE, "exact", NOISED),
-    Row(SCORES, f"{SCORE}/hausdorff95", "mean 95 % Hausdorff distance in pixels", "number >= 0", "exact", NOISED),
+    Row(SCORES, f"{SCORE}/hausdorff95", "mean 95 % Hausdorff distance in mm", "number >= 0", "exact", NOISED),
+    Row(SCORES, f"{SCORE}/surface_distance", "mean distance of surfaces in mm", "number >= 0", "exact", NOISED),
     Row(SCORES, f"{SCORE}/false_alarms", "share of scans without it that are marked", SHARE, "exact", NOISED),
 )  # fmt: skip
 """Counts of scans with and without a finding are those of head CT."""
@@ -28,7 +29,13 @@ def _negatives(found: Mapping[str, Any]) -> float:
 
 
 SCORE_KEYS = ScoreKeys(
-    numbers={"dice": _positives, "surface_dice": _positives, "hausdorff95": None, "false_alarms": _negatives},
+    numbers={
+        "dice": _positives,
+        "surface_dice": _positives,
+        "hausdorff95": None,
+        "surface_distance": None,
+        "false_alarms": _negatives,
+    },
     details=(),
     classes=("positives", "negatives"),
 )

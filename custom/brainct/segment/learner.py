@@ -53,7 +53,7 @@ def _task_of(choices: SegmentChoices, seed: int, rounds: int) -> TorchTask:
         return network_of(choices, seed)
 
     def scores_on(fold: Fold, found: NDArray[Any]) -> dict[str, Any]:
-        return scores(fold.labels.numpy(), found, choices.findings)
+        return scores(fold.labels.numpy(), found, choices.findings, None if fold.mm is None else fold.mm.numpy())
 
     return TorchTask(
         fit=choices.fit,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.read.entries import path_inside
+from brainct.ct.read.mask_values import values_of
 from brainct.errors import Refused
 from brainct.training.site_files import decoding, open_file
 
@@ -33,11 +34,11 @@ def read_mask(root: Path, mask: str, image: str, keep_slices: bool) -> Volume:
 def marked(values: Volume, mask_values: Mapping[int, str], findings: Sequence[str]) -> NDArray[np.float32]:
     """(F, H, W, D) masks of 0 and 1 for the findings; NaN for a finding that no value marks.
 
-    `any` is the union of all that the site marks.
+    `any` is the union of the kinds of bleeding that the site marks.
     """
     found = []
     for name in findings:
-        own = [value for value, marks in mask_values.items() if name in (marks, "any")]
+        own = values_of(name, mask_values)
         found.append(np.isin(values, own) if own else np.full(values.shape, np.nan))
     return np.stack(found).astype(np.float32)
 

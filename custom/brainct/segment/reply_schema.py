@@ -9,13 +9,16 @@ from brainct.core.reply_parts import Count, Part, Share
 
 REASONS = Literal["no labelled scan", "no positive scan", "too few scans", "withheld"]
 
+Millimetres = Annotated[float, Field(ge=0, le=1e6)]
+
 
 class Score(Part):
     """See segment.metrics."""
 
     dice: Share | None
     surface_dice: Share | None
-    hausdorff95: Annotated[float, Field(ge=0, le=1e6)] | None
+    hausdorff95: Millimetres | None
+    surface_distance: Millimetres | None
     false_alarms: Share | None
     positives: Count | None
     negatives: Count | None

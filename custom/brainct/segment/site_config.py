@@ -1,4 +1,4 @@
-"""The site file of segmentation: the phantom, or a table of scans and masks; other keys are those of head CT."""
+"""The site file of segmentation: the phantom, or scans with masks; other keys are those of head CT."""
 
 import json
 from pathlib import Path
@@ -18,13 +18,17 @@ Value = Annotated[int, Field(ge=1, le=2**15)]
 class SegmentFile(SiteChoices):
     """One site's choices.
 
-    kind: `phantom` or `masks`. root: the folder of the scans. labels: a CSV in it with the columns `image`, `mask` (a
-    NIfTI of label values, or a DICOM SEG of its series) and `patient_id`, and for a network on slices `slice`.
-    mask_values: what each value, or number of a segment, marks; a finding that none marks is unknown here.
+    kind: `phantom`; `masks`, volumes and masks by their id, as head CT reads them; or `mask_table`. root: the folder of
+    the scans. images, masks: where a volume and its mask lie, such as data/{id}.nii.gz. labels: of a mask_table, a CSV
+    with the columns `image`, `mask` (a NIfTI of label values, or a DICOM SEG of its series) and `patient_id`, and for a
+    network on slices `slice`. mask_values: what each value, or number of a segment, marks; a finding that none marks
+    is unknown here.
     """
 
-    kind: Literal["phantom", "masks"]
+    kind: Literal["phantom", "masks", "mask_table"]
     root: Path | None = None
+    images: str | None = None
+    masks: str | None = None
     labels: str = "labels.csv"
     mask_values: dict[Value, Finding] = {}
     windows: tuple[tuple[float, float], ...] = WINDOWS
@@ -36,8 +40,14 @@ class SegmentFile(SiteChoices):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SegmentFile":
-        if (self.kind == "masks") != (self.root is not None and bool(self.mask_values)):
-            raise ValueError("`root` and `mask_values` are needed by kind masks, and read by no other kind")
+        on_disk, by_id = self.kind != "phantom", self.kind == "masks"
+        if on_disk != (self.root is not None and bool(self.mask_values)):
+            raise ValueError("`root` and `mask_values` are needed by kinds masks and mask_table, and read by no other")
+        if by_id != (self.images is not None and self.masks is not None):
+            raise ValueError(
+                "`images` and `masks`, such as data/{id}.nii.gz, are needed by kind masks, and read by no other; a "
+                "table of images and masks is kind mask_table"
+            )
         return self
 
 

@@ -28,11 +28,16 @@ def site_file_of(kit: Path | None) -> Path | None:
     return Path(named) if named else None
 
 
+def of_site(file: Path | None, site: str) -> Path | None:
+    """The file with the site's name for each `{site}` in it, so that simulated sites can have files of their own."""
+    return None if file is None else Path(str(file).replace("{site}", site))
+
+
 class OpenedData:
     """The data of one site, opened once for a job's choices of its workload."""
 
     def __init__(self, site: str, file: Path | None, opener: Opener):
-        self._site, self._file, self._opener = site, file, opener
+        self._site, self._file, self._opener = site, of_site(file, site), opener
         self._last: tuple[str, Any] | None = None
 
     def of(self, plan: Plan, sites: Sequence[str], public: bool) -> Any:

@@ -19,13 +19,15 @@ class Fold:
 
     inputs: (N, ...) float32. labels: (N, F) float32, NaN where unknown. patients: (N,) int64, the same number for
     samples of one patient; None where no patient is known. studies: (N,) int64, the same number for samples of one
-    study; None where they are not told apart.
+    study; None where they are not told apart. mm: (N,) float64, mm between neighbouring points of an input, NaN where
+    unknown; None where the inputs are no pictures, or of none it is known.
     """
 
     inputs: Tensor
     labels: Tensor
     patients: Tensor | None = None
     studies: Tensor | None = None
+    mm: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -1,6 +1,7 @@
 """A tree of DICOM files as a PACS exports it: no manifest; the brain series of each study is found by a rule."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from brainct.ct.read.entries import Listing, ScanEntry, check_match
@@ -21,13 +22,14 @@ def dicom_tree(file: SiteFile, root: Path, dims: int) -> Listing:
         why = "; ".join(f"{reason} ({count})" for reason, count in reasons) or "no DICOM file"
         raise Refused(f"no brain series in root {root}: {why}: see `brainct data index`, and set `series`")
     labels = tree_labels(file, root)
-    of_study = _patients(chosen)
+    whose = _patients(chosen)
     entries: list[ScanEntry] = []
     no_label: list[str] = []
     for one in chosen:
         made = _volumes(one, labels, root) if dims == 3 else _slices(one, labels, root)
         no_label += [entry.name for entry, labelled in made if not labelled]
-        entries += [_of(entry, of_study[one.uid]) for entry, labelled in made if labelled]
+        study = one.first.study or one.uid
+        entries += [replace(entry, patient=whose[one.uid], study=study) for entry, labelled in made if labelled]
     notes += check_match(labels.unused(), no_label, labels.name, file.allow_missing)
     weak = dims == 2 and labels.of_studies
     return entries, notes + ["labels are of studies: each slice has those of its study"] * weak
@@ -58,10 +60,6 @@ def _patients(chosen: list[Series]) -> dict[str, str]:
     known = {one.first.patient for one in chosen}
     alone = len(known) == 1 and len({one.first.study for one in chosen}) > 2
     return {one.uid: (not alone and one.first.patient) or f"study {one.first.study or one.uid}" for one in chosen}
-
-
-def _of(entry: ScanEntry, patient: str) -> ScanEntry:
-    return ScanEntry(entry.name, entry.path, entry.labels, patient, None, entry.slice, entry.root, entry.files)
 
 
 def _volumes(one: Series, labels: TreeLabels, root: Path) -> list[tuple[ScanEntry, bool]]:

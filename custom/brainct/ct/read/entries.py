@@ -15,7 +15,7 @@ class ScanEntry:
     """One scan to read. name: path relative to root. slice: 0-based slice of a volume; None for all of it.
 
     root: the folder that must contain the file; by default the file's own folder. files: all of a series that lies
-    among others in a folder.
+    among others in a folder. study: of which the scan is a part, if that is known.
     """
 
     name: str
@@ -26,6 +26,7 @@ class ScanEntry:
     slice: int | None = None
     root: Path | None = None
     files: tuple[Path, ...] = ()
+    study: str | None = None
 
 
 Listing = tuple[list[ScanEntry], list[str]]

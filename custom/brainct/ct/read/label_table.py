@@ -149,7 +149,7 @@ def finding_columns(
             raise Refused(f"{table.name}: has both `{own}` and `label`: choose one with `columns`")
         wanted |= {own: CLASS} if meant else {}
     lacking = [column for column in (*others, *wanted.values()) if column not in table.columns]
-    if lacking or not wanted:
+    if lacking or (job.labelled and not wanted):
         missing = " and ".join(f"`{each}`" for each in lacking) or f"a finding ({', '.join(job.findings)}) or `label`"
         found = ", ".join(f"`{each}`" for each in table.columns)
         raise Refused(f"{table.name}: wanted the column {missing}, found {found}: correct the header or set `columns`")

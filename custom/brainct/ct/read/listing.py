@@ -2,10 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from brainct.ct.read.class_folders import class_folders
 from brainct.ct.read.entries import Listing, ScanEntry, root_of
@@ -15,14 +12,10 @@ from brainct.ct.read.png_csv import png_csv
 from brainct.ct.read.published.ct_ich import ct_ich
 from brainct.ct.read.published.datalist import datalist
 from brainct.ct.read.published.masks import masks
-from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_config import SiteFile
 from brainct.errors import Refused
 
 __all__ = ["ScanEntry", "list_scans"]
-
-PUBLISHED = ("ct_ich", "masks", "datalist")
-"""Kinds whose readers know RSNA's six findings alone."""
 
 
 def list_scans(file: SiteFile, dims: int = 2) -> Listing:
@@ -51,9 +44,6 @@ def list_scans(file: SiteFile, dims: int = 2) -> Listing:
     entries, notes = readers[file.kind](file, root)
     if not entries:
         raise Refused(f"no scan in root {root}: correct `root` or put the scans there")
-    if file.kind in PUBLISHED:
-        labels = labels_for(file.job, np.stack([entry.labels for entry in entries]))
-        entries = [replace(entry, labels=own) for entry, own in zip(entries, labels, strict=True)]
     return entries, [*notes, *unasked]
 
 

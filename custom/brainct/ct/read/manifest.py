@@ -25,7 +25,8 @@ def manifest(file: SiteFile, root: Path) -> Listing:
     columns = finding_columns(table, chosen_columns(file), ["image"], file.job)
     entries = [_entry(table, row, columns, root, file.job) for row in table.rows]
     check_no_repeat([(entry.name, entry.slice) for entry in entries], table)
-    _check_patients(entries, table)
+    if file.job.labelled:
+        _check_patients(entries, table)
     missing = [entry.name for entry in entries if not entry.path.exists()]
     notes = check_match(missing, [], table.name, file.allow_missing)
     return [entry for entry in entries if entry.path.exists()], notes

@@ -63,9 +63,11 @@ def tree_labels(file: SiteFile, root: Path) -> TreeLabels:
         return TreeLabels(job=file.job)
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
     if rsna2019.fits(table):
-        return TreeLabels(table.name, _of_rsna(rsna2019.labels_by_image(table), file.job), IDENTIFIERS["image"][0])
+        return TreeLabels(
+            table.name, _of_rsna(rsna2019.labels_by_image(table), file.job), IDENTIFIERS["image"][0], job=file.job
+        )
     if cq500.fits(table):
-        return TreeLabels(table.name, _of_rsna(cq500.labels_by_study(table), file.job), _cq500_keys, True)
+        return TreeLabels(table.name, cq500.labels_by_study(table, file.job), _cq500_keys, True, file.job)
     return _own_table(table, file)
 
 
