@@ -58,6 +58,9 @@ class Recipe(FlareRecipe):  # type: ignore[misc]
             env.project_conf_path = str(poc_project(env.username, sites, Path(place)))
             try:
                 return super().run(env, *given, **more)
+            except Exception:
+                env.stop()  # else its processes outlive a failure; its logs stay
+                raise
             finally:
                 env.project_conf_path = ""
 
