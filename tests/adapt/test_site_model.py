@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from brainct.adapt.site_model import NOTE, adapt, write
+from brainct.adapt.site_model import adapt, write
 from brainct.cli import main
 from brainct.core.names import site_names
+from brainct.ct.calibration import ADAPTED
 from brainct.ct.site_choices import PhantomChoices, Split
 from brainct.ct.site_config import SiteFile
+from brainct.deliver.finished_model import check_static, finished_model
 from brainct.errors import Refused
 from brainct.run import start_model
 from brainct.run.model_file import read_model, write_model
@@ -54,7 +56,7 @@ def test_the_command_leaves_the_delivered_file_and_predict_takes_the_sites_own(c
     assert "calibration error on fold test, any:" in said
     assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
     with safe_open(own, framework="pt") as opened:
-        note = json.loads(opened.metadata()["extra"])[NOTE]["calibration"]["any"]
+        note = json.loads(opened.metadata()["extra"])[ADAPTED]["calibration"]["any"]
     tables = []
     for model in (file, own):
         out = tmp_path / f"{model.stem}.csv"
@@ -70,6 +72,17 @@ def typed(capsys, *words):
         main.main([str(word) for word in words])
     printed = capsys.readouterr()
     return ended.value.code or 0, printed.out + printed.err
+
+
+def test_what_reads_the_sites_own_model_has_its_thresholds_and_no_second_temperature(tmp_path):
+    file, own = file_of(tmp_path), tmp_path / "own.safetensors"
+    found = fitted(file, calibrate=True)
+    write(own, read_model(file), found)
+    read = finished_model(own)
+    assert set(read.calibration.temperatures(read.findings)) == {1.0}
+    assert read.calibration.thresholds(read.findings) == [found.calibration[name].threshold for name in read.findings]
+    assert finished_model(file).calibration.thresholds(read.findings) == [0.5] * len(read.findings)
+    check_static(read)
 
 
 def test_the_local_head_moves_the_last_layer_alone(tmp_path):

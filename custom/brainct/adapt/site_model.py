@@ -12,6 +12,7 @@ from torch import Tensor
 from brainct.adapt.calibration import Calibration, calibrated
 from brainct.core.learner import Learner
 from brainct.core.weights import Weights
+from brainct.ct.calibration import ADAPTED
 from brainct.ct.config import CtChoices, ct_choices
 from brainct.ct.dataset import open_site
 from brainct.ct.learner import learner_of
@@ -28,7 +29,6 @@ from brainct.training.batch_norm import has_statistics, measure_statistics
 from brainct.training.data import Dataset
 from brainct.training.learner import TorchLearner
 
-NOTE = "adapted"
 """The key in a site's model file under which it says how it was fitted."""
 
 MOST = 512
@@ -86,7 +86,7 @@ def adapt(
 def write(path: Path, model: ModelFile, found: SiteModel) -> None:
     """Write the site's model file, which `brainct predict` and `start_from` take like any other."""
     note = {name: asdict(one) for name, one in found.calibration.items()}
-    extra = {**model.extra, NOTE: {"steps": list(found.done), "calibration": note}}
+    extra = {**model.extra, ADAPTED: {"steps": list(found.done), "calibration": note}}
     write_model(path, found.weights, model.plan().model_dump(mode="json"), extra, found.lineage)
 
 

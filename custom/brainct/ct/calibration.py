@@ -8,6 +8,7 @@ name; the model itself is unchanged by it.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from brainct.errors import Refused
 from brainct.training.config import Choices
 
 FILE = "calibration.json"
+ADAPTED = "adapted"
+"""Where a site's own model says what `brainct model adapt` did, in the metadata of its file."""
 WANTED = "a calibration.json: model_sha256, and a temperature and a threshold for each finding"
 
 Array = NDArray[np.float64]
@@ -73,6 +76,12 @@ def calibrated(probabilities: Array, temperatures: Sequence[float], single_choic
         return raised / total
     found: Array = 1 / (1 + ((1 - clipped) / clipped) ** (1 / cooled))
     return found
+
+
+def of_adapted(extra: Mapping[str, Any]) -> Calibration:
+    """The thresholds of a site's own model, whose last layer has taken its temperatures in; none of any other model."""
+    fitted = extra.get(ADAPTED, {}).get("calibration", {})
+    return Calibration(findings={name: OfFinding(threshold=one["threshold"]) for name, one in fitted.items()})
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -93,7 +93,8 @@ class FinishedModel:
 
 
 def finished_model(path: Path, calibrated_by: Path | None = None) -> FinishedModel:
-    """A run's folder, or a model.safetensors. calibrated_by: a calibration.json; by default the one next to the model.
+    """A run's folder, or a model.safetensors. calibrated_by: a calibration.json; by default the one next to the model,
+    or what `brainct model adapt` wrote into it.
 
     Refused: models of other workloads than head CT and masks, and schemes that deliver no trained model.
     """
@@ -110,7 +111,8 @@ def finished_model(path: Path, calibrated_by: Path | None = None) -> FinishedMod
         plan.kind.fits(delivered.weights, plan)
     else:
         raise Refused(f"{file.name} is of workload {plan.workload}; this works for head CT (ct) and masks (segment)")
-    found = FinishedModel(delivered, plan, file.parent, _record(file.parent), _calibration(file.parent, calibrated_by))
+    calibrated = _calibration(delivered, file.parent, calibrated_by)
+    found = FinishedModel(delivered, plan, file.parent, _record(file.parent), calibrated)
     found.calibration.check(found.findings, found.sha256, found.single_choice)
     return found
 
@@ -120,14 +122,16 @@ def _record(folder: Path) -> RunRecord | None:
     return read_record(path) if path.is_file() else None
 
 
-def _calibration(folder: Path, named: Path | None) -> Calibration:
+def _calibration(model: ModelFile, folder: Path, named: Path | None) -> Calibration:
     path = named or folder / calibration.FILE
-    return read_calibration(path) if named or path.is_file() else Calibration()
+    return read_calibration(path) if named or path.is_file() else calibration.of_adapted(model.extra)
 
 
 def check_static(model: FinishedModel) -> None:
     """Refuse a model whose input a site adapts first, as sitenorm's: what leaves could not do that."""
-    extra: Mapping[str, Any] = {key: value for key, value in model.file.extra.items() if key != "workload"}
+    extra: Mapping[str, Any] = {
+        key: value for key, value in model.file.extra.items() if key not in ("workload", calibration.ADAPTED)
+    }
     if extra:
         raise Refused(
             f"a model of {model.plan.scheme} first adapts each site's scans to {', '.join(sorted(extra))}; a single "
