@@ -104,7 +104,7 @@ def _of_studies(
         print(f"{found.answered} studies in {found.seconds:.1f} s{each}; {found.before} were there before")
         if found.refused:
             print(f"{found.refused} studies could not be read; the column `problem` says why")
-    print(f"{len(paths)} studies: {out}")
+    print(f"{len(paths)} {'study' if len(paths) == 1 else 'studies'}: {out}")
 
 
 def _plain(paths: Iterable[Path], total: int, word: str) -> Iterable[Path]:
