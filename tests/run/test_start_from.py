@@ -108,6 +108,12 @@ def test_another_network_and_another_workload_are_refused(first):
         start_model.start_of(plan_of({**job.model_dump(), "start_from": start}, "the test"), file)
 
 
+def test_images_of_another_size_than_the_start_model_saw_are_said(first):
+    notes = begun(first, network={**TINY, "size": 48}).notes
+    assert [note for note in notes if note.endswith("was trained with size 32; the job has another")] == list(notes)
+    assert len(notes) == 1
+
+
 def test_a_bare_safetensors_file_of_the_network_will_do(tmp_path, first):
     save_file(load_file(first / "model.safetensors"), tmp_path / "bare.safetensors")
     assert begun(tmp_path / "bare.safetensors").started.head == "kept"

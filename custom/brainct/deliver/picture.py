@@ -26,4 +26,5 @@ def write_picture(path: Path, reader: Reader, study: Study, answer: Answer) -> s
     heat = np.asarray(own[slice_]) if reader.model.masks else saliency_map(reader.network, image, which)
     serialization.write(path, picture_png(image, heat))
     of_slices = "" if len(own) == 1 else f", slice {slice_ + 1} of {len(own)} from below"
-    return f"{name}, {100 * answer.probabilities[which]:.0f} %{of_slices}"
+    nothing = "" if heat.any() else "; nothing in it stood out"
+    return f"{name}, {100 * answer.probabilities[which]:.0f} %{of_slices}{nothing}"

@@ -61,7 +61,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
         "headstart",
         rounds=11,
         fit={**FIT, "rate": 0.003},
-        network={"architecture": "cnn", "options": {"widths": [8, 16, 32, 64]}},
+        network={"architecture": "cnn", "size": 64, "options": {"widths": [8, 16, 32, 64]}},
         start_from="phantom",
     ),
     "ridge": _row("ridge", rounds=2),

@@ -137,6 +137,8 @@ def _outputs_and_notes(model: ModelFile, plan: Plan, whose: str) -> tuple[tuple[
     own = [key for key in plan.kind.choices.model_fields if key not in ("fit", "network")]
     then, now = (one.model_dump(mode="json", include=set(own)) for one in (was, plan))
     differ = [f"{key} {json.dumps(then[key])}" for key in own if then.get(key) != now.get(key)]
+    sizes = [getattr(getattr(one, "network", None), "size", None) for one in (was, plan)]
+    differ += [f"size {sizes[0]}"] * (sizes[0] != sizes[1])
     return was.kind.initial(was, 0, 0).outputs, [
         f"{whose} was trained with {one:.300}; the job has another" for one in differ
     ]
