@@ -74,7 +74,7 @@ def test_scans_with_masks_and_a_clinical_table_are_joined_by_the_patient(tmp_pat
     with (root / "labels.csv").open("w") as file:
         rows = [(f"scan{at}.nii.gz", f"mask{at}.nii.gz", f"p{at}") for at in range(3)]
         csv.writer(file).writerows([("image", "mask", "patient_id"), *rows])
-    (tmp_path / "masks.yaml").write_text("kind: masks\nroot: scans\nmask_values: {1: intraparenchymal}\n")
+    (tmp_path / "masks.yaml").write_text("kind: mask_table\nroot: scans\nmask_values: {1: intraparenchymal}\n")
     (tmp_path / "clinical.csv").write_text("patient_id,age,outcome\np2,70,1\np0,50,0\np1,60,1\n")
     text = "kind: scans\nscans: masks.yaml\nclinical: clinical.csv\nforce: true\n"
     columns = ["age", "volume intraparenchymal", "mean_hu", "outcome"]

@@ -6,6 +6,8 @@ from brainct.job import folders
 from brainct.security.limits import Limits, allowed, beyond
 from tests.conftest import CHAIN, ROOT, tiny_plan
 
+PHANTOM = {"architecture": "cnn", "options": {"widths": [8, 16, 32, 64]}}
+"""The network of the package's start model."""
 PIXELS = {"architecture": "vgg-small", "size": 32, "options": {"widths": [3], "hidden": 1024, "grid": 16}}
 """A network whose hidden layer reads pixels: its gradient can hold scans as they are (Fowl et al., ICLR 2022)."""
 
@@ -51,8 +53,8 @@ def test_of_a_scheme_within_another_both_must_be_listed():
 
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").iterdir()), ids=lambda path: path.name)
-def test_every_job_folder_has_a_network_of_the_package_with_default_options(job):
+def test_every_job_folder_has_a_network_of_the_package_with_default_options_or_a_start_models(job):
     from brainct.ct.networks import NETWORKS
     from brainct.segment.networks import NETWORKS as FOR_MASKS
 
-    assert allowed([*sorted(NETWORKS), *sorted(FOR_MASKS), "logistic", "mlp", "causal"], folders.read(job))
+    assert allowed([*sorted(NETWORKS), *sorted(FOR_MASKS), "logistic", "mlp", "causal", PHANTOM], folders.read(job))

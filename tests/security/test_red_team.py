@@ -15,6 +15,7 @@ from nvflare.private.fed.client.admin import FedAdminAgent
 from brainct.core.scheme import Task
 from brainct.ct.workload import CT
 from brainct.flare.shell import NoShell
+from brainct.schemes._gram import GRAMS
 from brainct.schemes._masking import MEMBERS
 from brainct.schemes._unmasking import ROUND
 from brainct.schemes.fedavg import fedavg
@@ -148,13 +149,13 @@ def test_ridge_tells_the_features_of_one_model_and_of_the_heads_input_alone(tmp_
     plan = tiny_plan("ridge", network=PLAIN)
     weights = first_weights(plan)
     head = {key: value + 1 for key, value in weights.items() if key.startswith("head.")}
-    task, solved = (task_of(each, {"head": "head"}) for each in (weights, {**weights, **head}))
+    task, solved = (task_of(each, {GRAMS: "head"}) for each in (weights, {**weights, **head}))
     site = begun(tmp_path, plan)
-    other = site.reply_plain(request(plan, task=task_of(weights, {"head": "hidden"})))
+    other = site.reply_plain(request(plan, task=task_of(weights, {GRAMS: "hidden"})))
     assert "the server asks for the input of another layer than head" in other["error"]
     assert "weights" in site.reply_plain(request(plan, task=task))
     assert "weights" in site.reply_plain(request(plan, round=1, task=solved)), "one that was lost is asked again"
-    more = {**moved(weights, 0.1), "extra": {"head": "head"}}
+    more = {**moved(weights, 0.1), "extra": {GRAMS: "head"}}
     assert "a site sends those of one model in a run" in site.reply_plain(request(plan, round=2, task=more))["error"]
 
 

@@ -33,6 +33,7 @@ APART = {
     "brainct.run.run_record": "the form of these notes",
     "brainct.run.model_file": "stores the delivered model as it is",
     "brainct.run.inbox": "waits for replies, whose order of arrival changes no bit",
+    "brainct.run.start_model": "reads and checks the start model, whose hash the plan states",
     "brainct.run.rehearse": "carries requests and replies within one process, which the four ways to run show",
     "brainct.site.worker": "a process around a site's agent; its tests show bit-identical replies",
     "brainct.run.checkpoint": "stores a round's end; a resumed run has the bits of one that was not",

@@ -25,6 +25,7 @@ ABOUT = About(
     client_state="as the inner scheme",
     lost_site="as the inner scheme",
     privacy="as the inner scheme; rounding hides nothing",
+    blocks={"secure_aggregation": "masks take eight bytes a number whatever its type, so nothing would be saved"},
 )
 FEDAVG = fedavg()
 
@@ -59,12 +60,7 @@ def bf16(inner: Inner = FEDAVG) -> Scheme:
     def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
         return _sent(inner.follow(memory, round, {site: _read(report) for site, report in reports.items()}))
 
-    def weight(task: Task, report: Report) -> float:
-        assert inner.aggregation_weight is not None
-        return inner.aggregation_weight(_whole(task), _read(report))
-
-    five = replace(inner, assign=assign, reply=reply, combine=combine, expects=expects, follow=follow)
-    return replace(five, aggregation_weight=weight if inner.aggregation_weight else None)
+    return replace(inner, assign=assign, reply=reply, combine=combine, expects=expects, follow=follow)
 
 
 class Widened(Mapping[str, Tensor]):

@@ -14,7 +14,19 @@ import torch
 
 from brainct.core.arguments import Positive
 from brainct.core.learner import Layer, Learner, Model
-from brainct.core.scheme import About, ClientState, Inner, Memory, Need, Report, Scheme, Task, names_in, registered
+from brainct.core.scheme import (
+    About,
+    ClientState,
+    Inner,
+    Memory,
+    Need,
+    Report,
+    Scheme,
+    Task,
+    as_delivered,
+    names_in,
+    registered,
+)
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.schemes._gram import GRAMS, expected, head_of, matrices_of, solve_head
@@ -109,7 +121,8 @@ def headstart(inner: Inner | None = None, lam: Positive = 1.0) -> Scheme:
         return base.aggregation_weight(task, report) if base.aggregation_weight and GRAMS not in task.extra else 1.0
 
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
-    nine = replace(five, expects=expects, extra=extra, adapt_input=adapt_input, personalise=personalise)
+    own = base.personalise if base.personalise is as_delivered else personalise
+    nine = replace(five, expects=expects, extra=extra, adapt_input=adapt_input, personalise=own)
     summed = aggregation_weight if base.aggregation_weight else None
     return replace(nine, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=base.needs | NEEDS)
 

@@ -15,6 +15,7 @@ STEEP = 30.0
 """Degrees from which a slice is not axial; gantries do not tilt further."""
 ODD_ELEMENT = ("an element of the header cannot be read", "export the original CT slice again")
 """What is said of a header that cannot be understood, and what to do."""
+_NO_AGENT = frozenset({"NO", "NONE", "N", "0", "C-", "-C", "NIL", "PLAIN", "NATIVE", "WITHOUT", "W/O"})
 _SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
 _DERIVED = {"MIP", "MINIP", "MPR", "AVERAGE", "VRT", "PROJECTION IMAGE", "CPR", "MINIP THIN", "MIP THIN"}
 _SHARP_NAMES = ("BONE", "EDGE", "LUNG", "SHARP", "ULTRA")
@@ -65,9 +66,9 @@ def derived(header: pydicom.Dataset) -> bool:
 
 
 def contrast_agent(header: pydicom.Dataset) -> bool:
-    """Whether the header names a contrast agent."""
+    """Whether the header names a contrast agent, and not a word for none, such as `C-`."""
     agent = str(header.get("ContrastBolusAgent") or "").strip().upper()
-    return (bool(agent) and agent not in ("NO", "NONE", "N", "0")) or bool(header.get("ContrastBolusAgentSequence"))
+    return (bool(agent) and agent not in _NO_AGENT) or bool(header.get("ContrastBolusAgentSequence"))
 
 
 def sharp_kernel(header: pydicom.Dataset) -> bool:
