@@ -40,6 +40,7 @@ def test_a_rehearsal_needs_no_matplotlib(small_job, small_site, tmp_path):
     assert "model sha256" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_table_of_schemes_says_what_a_scheme_needs_in_place_of_its_bytes():
     done = run("schemes")
     assert done.returncode == 0, done.stderr

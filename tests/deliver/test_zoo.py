@@ -9,8 +9,8 @@ from brainct.errors import Refused
 from brainct.job.config import plan_of
 from tests.support.zoo import ZOO
 
+NIGHTLY = ("SwinUNETR, 3-D",)
 HEAVY = (
-    "SwinUNETR, 3-D",
     "UNETR, 3-D",
     "DenseNet121, 3-D, size by reference",
     "UNet, 3-D, InstanceNorm",
@@ -25,7 +25,12 @@ def written(place, config):
     return place
 
 
-@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in HEAVY else one for one in ZOO])
+def marks(name):
+    nightly = [pytest.mark.slow, pytest.mark.nightly]
+    return nightly if name in NIGHTLY else [pytest.mark.slow] if name in HEAVY else []
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=marks(one)) for one in ZOO])
 def test_a_configuration_in_the_zoos_layout_imports_or_says_why_not(tmp_path, name):
     config, why = ZOO[name]
     bundle = written(tmp_path, config)
