@@ -7,14 +7,14 @@ the statistics that BatchNorm begins with (mean 0, variance 1), as there is no t
 """
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from resumed import resumed, spread
 
 from brainct.compare.federation import HELD_OUT_SITE
 from brainct.compare.simulated_sites import SimulatedFederation
@@ -79,12 +79,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: list[float]) -> str:
-    if not values:
-        return "–"
-    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -93,17 +87,12 @@ def main() -> None:
     chosen = parser.parse_args()
     one_thread()
     torch.set_num_threads(1)
-    began = time.monotonic()
-    rows = [json.loads(line) for line in chosen.keep.read_text().splitlines()] if chosen.keep.exists() else []
-    for seed in range(1, chosen.seeds + 1):
-        for rule, scheme in PAIRS:
-            done = any((row["rule"], row["scheme"], row["seed"]) == (rule, scheme, seed) for row in rows)
-            if done or time.monotonic() - began > 60 * chosen.minutes:
-                continue
-            rows.append(run(rule, scheme, seed))
-            with chosen.keep.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
+    runs = [
+        ({"rule": rule, "scheme": scheme, "seed": seed}, partial(run, rule, scheme, seed))
+        for seed in range(1, chosen.seeds + 1)
+        for rule, scheme in PAIRS
+    ]
+    rows = resumed(chosen.keep, chosen.minutes, runs)
     print(table(rows))
 
 

@@ -8,16 +8,14 @@ slices.
 """
 
 import argparse
-import json
-import statistics
 import tempfile
-import time
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from resumed import resumed, spread
 
 from brainct.core.determinism import one_thread
 from brainct.core.names import site_names
@@ -118,10 +116,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
@@ -129,20 +123,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("/tmp/continual.jsonl"))
     chosen = parser.parse_args()
     one_thread()
-    began = time.monotonic()
-    rows = [json.loads(line) for line in chosen.keep.read_text().splitlines()] if chosen.keep.exists() else []
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(1, chosen.seeds + 1):
-            for way in WAYS:
-                if any((row["seed"], row["way"]) == (seed, way) for row in rows):
-                    continue
-                if time.monotonic() - began > 60 * chosen.minutes:
-                    print("time is up; the same command goes on")
-                    break
-                rows.append(run(seed, way, Path(folder)))
-                with chosen.keep.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
-                print(json.dumps(rows[-1]), flush=True)
+        runs = [
+            ({"seed": seed, "way": way}, partial(run, seed, way, Path(folder)))
+            for seed in range(1, chosen.seeds + 1)
+            for way in WAYS
+        ]
+        rows = resumed(chosen.keep, chosen.minutes, runs)
     print(table(rows))
 
 

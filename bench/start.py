@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from resumed import spread
+
 from brainct.compare.comparison import Comparison, Entry
 from brainct.compare.comparison_file import comparison_of
 from brainct.compare.ledger import append_row, read_rows
@@ -117,12 +119,6 @@ def table(rows: dict[tuple[str, int], RunRow], seeds: list[int]) -> str:
 
 
 WITH = " + phantom"
-
-
-def spread(values: list[float]) -> str:
-    if not values:
-        return "–"
-    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
 
 
 def main() -> None:
