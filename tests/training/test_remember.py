@@ -12,7 +12,7 @@ from brainct.ct.site_config import read_site_file
 from brainct.errors import Refused
 from brainct.job.config import plan_of
 from brainct.run import start_model
-from brainct.run.rehearse import rehearse
+from brainct.run.rehearse import rehearse, resume
 from brainct.training.remember import remembering_of
 from tests.conftest import first_weights, tiny_learner, tiny_plan, tiny_scans
 
@@ -125,3 +125,24 @@ def test_a_run_over_sites_gives_each_the_start_model_from_the_job_not_from_the_s
         how = {"start": file, "workers": workers, "log": lambda line: None}
         hashes.add(rehearse(plan, site_names(2), tmp_path / str(number), **how).content["model_sha256"])
     assert len(hashes) == 4
+
+
+def test_a_run_that_was_stopped_resumes_with_the_start_model_that_its_training_remembers(tmp_path, two_years):
+    rehearse(tiny_plan("fedavg", rounds=1, seed=7), site_names(2), tmp_path / "first", log=quiet)
+    start, file = start_model.named(str(tmp_path / "first"), tiny_plan("fedavg"))
+    fit = {"remember": {"distill": 5.0, "ewc": 100.0}}
+    plan = tiny_plan("fedavg", rounds=2, start_from=start, fit=fit)
+    whole = rehearse(plan, site_names(2), tmp_path / "whole", start=file, log=quiet).content
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(plan, site_names(2), tmp_path / "cut", start=file, log=quiet, on_round_closed=stop)
+    file.unlink()
+    again = resume(tmp_path / "cut", log=quiet).content
+    assert again["model_sha256"] == whole["model_sha256"]
+
+
+def quiet(line):
+    pass

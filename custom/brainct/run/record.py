@@ -15,7 +15,9 @@ from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
+from brainct.job.folders import START
 from brainct.run import checkpoint, model_file, progress, selection
+from brainct.run.board import Board
 from brainct.run.checkpoint import State
 from brainct.run.run_record import FILE, Resumption, RollCall, Round, RunRecord, SiteDescription, participation
 
@@ -29,7 +31,8 @@ class RecordWriter:
 
     folder: new or empty, otherwise refused. way: `rehearse`, or where FLARE runs. board: also write TensorBoard
     scalars. states: folder of the checkpoint; the default is `state` in the folder. resumed: the checkpoint that the
-    run continues from; its folder may hold files then. track: gets each scalar too: site, name, value, round.
+    run continues from; its folder may hold files then. track: gets each scalar too: site, name, value, round. start:
+    file of a start model that a resumed run needs too; a copy is written with the first checkpoint, to `start_copy`.
     """
 
     def __init__(
@@ -43,13 +46,14 @@ class RecordWriter:
         states: Path | None = None,
         resumed: State | None = None,
         track: Track | None = None,
+        start: Path | None = None,
     ):
         if resumed is None and folder.exists() and any(folder.iterdir()):
             raise Refused(f"the output folder {folder} is in use; name another one or remove it first")
         self.folder, self.states, self.resumed = folder, states or folder / "state", resumed
         self._wants_board, self._workload = board, plan.kind
         self._board: Board | None = None
-        self._track = track
+        self._track, self._start = track, start
         self.record = _continued(resumed.record) if resumed else _begun(plan, scheme, way)
         self.stored = self.closed
         """Number of closed rounds that are in the checkpoint."""
@@ -70,6 +74,11 @@ class RecordWriter:
         """Number of closed rounds."""
         return len(self.rounds)
 
+    @property
+    def start_copy(self) -> Path:
+        """Where the copy of the start model is."""
+        return self.states / START
+
     def open(self, sites: Mapping[str, Any], absent: Mapping[str, str] | None = None) -> None:
         """Note the sites' descriptions of their data; nothing is written before. A resumed run needs the same data.
 
@@ -78,6 +87,8 @@ class RecordWriter:
         described = {site: SiteDescription.model_validate(about) for site, about in sites.items()}
         if self.resumed:
             checkpoint.check_data(self.record.sites, described)
+        if self._start:
+            serialization.write(self.start_copy, self._start.read_bytes())
         self._board = Board(self.folder / "tb_events") if self._wants_board else None
         self.record.sites = {**self.record.sites, **described}
         if absent or self.record.roll_call:
@@ -191,23 +202,6 @@ class RecordWriter:
                 self._board.add(f"{name}/{site}", value, number)
             if self._track and value is not None:
                 self._track(site, name, value, number)
-
-
-class Board:
-    """TensorBoard's event file, written without importing torch's or TensorFlow's wrappers."""
-
-    def __init__(self, folder: Path):
-        from tensorboard.summary import Writer
-
-        self._writer = Writer(str(folder))
-
-    def add(self, tag: str, value: float, step: int) -> None:
-        """One scalar."""
-        self._writer.add_scalar(tag, value, step)
-
-    def close(self) -> None:
-        """Flush and close the file."""
-        self._writer.close()
 
 
 def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:

@@ -56,7 +56,8 @@ def rehearse(
         raise Refused(f"--lose names {listing(unknown)}; the sites are {listing(sites)}")
     plan.check_sites(len(sites))
     check_writable(folder)
-    record = RecordWriter(folder, plan, plan.build(), "rehearse")
+    needed = start if plan.training is not None and plan.training.remember and plan.start_from else None
+    record = RecordWriter(folder, plan, plan.build(), "rehearse", start=needed)
     record.record.lose = sorted(lose)
     if begin := start_of(plan, start):
         record.record.start, initial = begin.started, begin.weights
@@ -70,21 +71,18 @@ def resume(
     folder: Path,
     *,
     workers: int = 1,
-    start: Path | None = None,
     opener: Opener | None = None,
     log: Log = print,
     on_round_closed: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> RecordWriter:
-    """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had.
-
-    start: see `rehearse`; needed where training remembers the start model.
-    """
+    """Continue the rehearsed run in this folder after its last closed round, to the model that it would have had."""
     found = checkpoint.load(folder / "state", folder.name)
     if read_record(folder / "record.json").finished:
         raise Refused(f"run {folder.name} is finished; its model is {folder / 'model.safetensors'}")
     plan = plan_of(found.record.plan, f"the record of run {folder.name}")
     record = RecordWriter(folder, plan, plan.build(), "rehearse", resumed=found)
-    return _run(record, plan, found.record.members, workers, opener, log, start, on_round_closed=on_round_closed)
+    how = {"on_round_closed": on_round_closed}
+    return _run(record, plan, found.record.members, workers, opener, log, record.start_copy, **how)
 
 
 def _run(
