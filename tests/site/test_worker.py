@@ -4,6 +4,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -26,9 +28,8 @@ def hired(tmp_path, small_site):
     found = []
 
     def hire(threads=True, log=lambda line: None, site_file=small_site):
-        found.append(
-            Worker(["site-1"], tmp_path / "client_state", site_file, log, redact=True, context=context(threads))
-        )
+        how = context(None if threads else tiny_plan())
+        found.append(Worker(["site-1"], tmp_path / "client_state", site_file, log, redact=True, context=how))
         return found[-1]
 
     yield hire
@@ -104,7 +105,7 @@ def test_a_process_in_the_middle_of_a_request_ends_with_its_parent(tmp_path, sma
     monkeypatch.setattr(SiteAgent, "reply", lambda agent, asked: time.sleep(1000))
 
     def parent(pipe):
-        worker = Worker(["site-1"], tmp_path, small_site, print, redact=True, context=context(threads=False))
+        worker = Worker(["site-1"], tmp_path, small_site, print, redact=True, context=context(tiny_plan()))
         worker.send("site-1", serialization.pack(request(tiny_plan())))
         pipe.send(psutil.Process().children()[0].pid)
         time.sleep(1000)
@@ -116,3 +117,14 @@ def test_a_process_in_the_middle_of_a_request_ends_with_its_parent(tmp_path, sma
     process.kill()
     process.join()
     assert psutil.wait_procs([child], timeout=20)[1] == []
+
+
+@pytest.mark.parametrize(("architecture", "wanted"), [("cnn", False), ("densenet-small", True)])
+def test_before_a_fork_exactly_what_the_plans_training_needs_is_imported(architecture, wanted):
+    code = (
+        "import sys\nfrom brainct.job.config import plan_of\nfrom brainct.site.worker import context\n"
+        f"plan = plan_of({{'scheme': 'fedavg', 'network': {{'architecture': {architecture!r}}}}}, 'here')\n"
+        "context(plan)\nprint([name in sys.modules for name in ('monai', 'torch._dynamo', 'sklearn.metrics')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str([wanted, True, True])

@@ -76,7 +76,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # no permission, a full disk, a file where a folder is wanted
         print(f"brainct: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

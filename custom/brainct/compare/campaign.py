@@ -127,7 +127,7 @@ class Campaign:
         opened = self._open(run)
         if opened is None:
             return
-        process = context(threads=False).Process(target=_run_in_process, args=(run, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
+        process = context(run.plan).Process(target=_run_in_process, args=(run, opened, self.path, os.getpid()))  # type: ignore[attr-defined]
         process.start()
         self._busy[process.sentinel] = (process, run, time.monotonic())
 

@@ -103,6 +103,10 @@ class Workload(ABC):
     def initial(self, choices: Any, seed: int, rounds: int) -> Model:
         """The model before round 0, whose weights follow from the seed."""
 
+    def warm_up(self, choices: Any) -> None:
+        """Import what training imports, for processes that are forked afterwards: a network's library takes seconds."""
+        self.initial(choices, seed=0, rounds=1)
+
     @abstractmethod
     def open(self, file: Path | None, site: str, sites: Sequence[str], choices: Any) -> Any:
         """The data of one site, as its site file says."""

@@ -1,5 +1,6 @@
 """Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from brainct.ct.site_config import read_site_file
 from brainct.ct.start_models import START_MODELS
 from brainct.errors import Refused
 from brainct.training.data import Dataset, Fold
+from brainct.training.descent import OPTIMIZER_IMPORTS
 
 HEADLINES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "brier": "Brier score"}
 OFFERS = frozenset({"network", "images", "samples", "labels", "public"})
@@ -50,6 +52,12 @@ class CtWorkload(Workload):
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices.network, seed, rounds, choices.findings)
+
+    def warm_up(self, choices: CtChoices) -> None:
+        """Also what an optimiser and the scores need."""
+        super().warm_up(choices)
+        for module in (OPTIMIZER_IMPORTS, "sklearn.metrics"):
+            importlib.import_module(module)
 
     def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""

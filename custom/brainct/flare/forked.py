@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -91,3 +92,5 @@ def _wait_for_work(there: Connection, others: Sequence[Connection], work: Callab
         os.setsid()
         os.environ.update(environment)
         work(words)
+        sys.stdout.flush()
+        os._exit(0)  # Python takes seconds to put torch away

@@ -66,3 +66,14 @@ class ShortNaps:
     def sleep(self, seconds: float) -> None:
         """Sleep so many seconds, at most LONGEST."""
         time.sleep(min(seconds, self.LONGEST))
+
+
+class NoWait:
+    """An attribute that stays 0: seconds in which a site waits at its end for events from other sites, none of which
+    brainct sends."""
+
+    def __get__(self, runner: Any, kind: type | None = None) -> float:
+        return 0.0
+
+    def __set__(self, runner: Any, seconds: float) -> None:
+        pass

@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from nvflare.fuel.f3.mpm import MainProcessMonitor
 from nvflare.fuel.utils.log_utils import LogMode
 from nvflare.private.fed.app.simulator import simulator_runner, simulator_worker
 from nvflare.private.fed.app.simulator.simulator import define_simulator_parser
+from nvflare.widgets.fed_event import ClientFedEventRunner
 
+from brainct.errors import Refused
 from brainct.flare.forked import Prepared
-from brainct.flare.simulator_patch import ShortNaps
-from brainct.site.worker import WARM
+from brainct.flare.simulator_patch import NoWait, ShortNaps
+from brainct.job import folders
 
-OURS = ("brainct.flare.server", "brainct.flare.site")
+IMPORTED = ("brainct.flare.server", "brainct.flare.site", "tensorboard.summary")
+"""What server and sites would each import for themselves."""
 GRACE = 6
 """Seconds that FLARE gets to clean up, as in its own command."""
 
@@ -48,7 +52,17 @@ def site_process(words: list[str]) -> None:
     """What FLARE's module does as a program, without the seconds that it sleeps at its end."""
     sys.argv = [simulator_worker.__name__, *words]
     chosen = simulator_worker.parse_arguments()
+    ClientFedEventRunner.queue_empty_period = NoWait()
     MainProcessMonitor.run(simulator_worker.main, chosen.workspace, shutdown_grace_time=0, args=chosen)
+
+
+def _warm_up(job: Path) -> None:
+    """Import what the processes of this job import, before they are forked."""
+    for module in IMPORTED:
+        importlib.import_module(module)
+    with suppress(Refused):  # the server's process says so, where FLARE shows it
+        plan = folders.read(job)
+        plan.kind.warm_up(plan)
 
 
 def main() -> None:
@@ -57,8 +71,7 @@ def main() -> None:
     define_simulator_parser(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run of this workspace")
     chosen = vars(parser.parse_args())
-    for module in (*OURS, *WARM):
-        importlib.import_module(module)
+    _warm_up(Path(chosen["job_folder"]))
     simulator_runner.time = simulator_worker.time = ShortNaps()
     processes = Prepared(site_process, count=min(chosen["threads"], len(chosen["clients"].split(","))))
     simulator_runner.subprocess = processes

@@ -74,7 +74,7 @@ def _ask(fl_ctx: FLContext) -> Ask:
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
         agent = SiteAgent(site, client_state, site_file, reused=True, start=start)
         return lambda request, stopped: agent.reply_plain(request)
-    how = context(threads=True)
+    how = context(None)
     own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json", "start": start}
     worker = Worker([site], client_state, site_file, _log, redact=True, context=how, **own)
     return lambda request, stopped: worker.ask(site, request, stopped)

@@ -87,7 +87,7 @@ def _train(specs: list[PlannedFederation], workers: int) -> Iterator[tuple[Plann
     if workers == 1 or not specs:
         yield from ((spec, _row(spec)) for spec in specs)
         return
-    with ProcessPoolExecutor(workers, mp_context=context(threads=False)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context(specs[0].plan)) as pool:
         waiting = {pool.submit(_row, spec): spec for spec in specs}
         try:
             yield from ((waiting[one], one.result()) for one in as_completed(waiting))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _run(
     many = min(workers, len(sites))
     own = (sites, client_state, opener)
     begins = starter(start)
-    transport = InProcess(*own, begins) if many == 1 else Workers(*own, many, log, begins)
+    transport = InProcess(*own, begins) if many == 1 else Workers(*own, many, log, context(plan), begins)
     try:
         losing = _Losing(transport, set(record.record.lose))
         Run(plan, sites, losing, record, log=log, **choices)()
@@ -153,10 +154,11 @@ class Workers:
         opener: Opener | None,
         count: int,
         log: Log,
+        how_to_start: BaseContext,
         start: Starter | None = None,
     ):
         own: Mapping[str, Any] = {"opener": opener, "privacy": policy_file(), "start": start}
-        how: Mapping[str, Any] = {"context": context(threads=False), **own}
+        how: Mapping[str, Any] = {"context": how_to_start, **own}
         shares = [sorted(sites)[index::count] for index in range(count)]
         self._workers = [Worker(share, client_state, site_file_of(None), log, redact=False, **how) for share in shares]
 

@@ -1,5 +1,6 @@
 """Segmentation as a workload: opens a site's scans and masks, says what leaves, and gives the learner."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from brainct.segment.disclosures import ROWS, SCORE_KEYS
 from brainct.segment.learner import learner_of, model_of, network_of
 from brainct.segment.networks import options_of
 from brainct.training.data import Dataset
+from brainct.training.descent import OPTIMIZER_IMPORTS
 
 HEADLINES = {"dice": "Dice", "surface_dice": "surface Dice", "false_alarms": "false alarms"}
 
@@ -57,6 +59,11 @@ class SegmentWorkload(Workload):
     def initial(self, choices: SegmentChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices, seed, rounds)
+
+    def warm_up(self, choices: SegmentChoices) -> None:
+        """Also what an optimiser needs."""
+        super().warm_up(choices)
+        importlib.import_module(OPTIMIZER_IMPORTS)
 
     def network(self, choices: SegmentChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""

@@ -1,6 +1,5 @@
 """A process in which sites train: it restarts when it dies, its request is repeated once; it ends with its parent."""
 
-import importlib
 import logging
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from brainct.core import serialization
+from brainct.job.config import Plan
 from brainct.protocol.agent import Agent
 from brainct.security.policy_file import filtered
 from brainct.site.agent import SiteAgent
@@ -28,8 +28,6 @@ from brainct.site.redaction import LOG, Redaction
 Log = Callable[[str], None]
 PERIOD = 0.2
 """Seconds between two looks at whether to stop."""
-WARM = ("sklearn.metrics", "tensorboard.summary", "monai.networks.nets", "monai.transforms")
-"""What each process that trains would import for itself, two seconds; a forked one has what its parent has."""
 
 
 class Worker:
@@ -140,13 +138,14 @@ def _without_program(opener: Opener | None) -> Iterator[None]:
         sys.modules["__main__"] = program
 
 
-def context(threads: bool) -> BaseContext:
-    """How to start workers: forked ones are there at once, but neither CUDA nor a parent's threads survive a fork."""
-    forkable = "fork" in multiprocessing.get_all_start_methods() and not threads and not torch.cuda.is_available()
-    if forkable:
-        for module in WARM:
-            importlib.import_module(module)
-    return multiprocessing.get_context("fork" if forkable else "spawn")
+def context(forked_for: Plan | None) -> BaseContext:
+    """How to start workers: forked ones have at once what their plan makes this process import, but neither CUDA nor a
+    parent's threads survive a fork; without a plan they start anew."""
+    forkable = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_available()
+    if forked_for is None or not forkable:
+        return multiprocessing.get_context("spawn")
+    forked_for.kind.warm_up(forked_for)
+    return multiprocessing.get_context("fork")
 
 
 def agents(

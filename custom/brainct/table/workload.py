@@ -1,5 +1,6 @@
 """A table as a workload: opens a site's samples, says what leaves, and gives the learner."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from brainct.table.metrics import ALL
 from brainct.table.networks import model_of, network_of
 from brainct.table.scaler import pooled, sums_of
 from brainct.training.data import Fold
+from brainct.training.descent import OPTIMIZER_IMPORTS
 
 HEADLINES = {"auroc": "AUROC", "accuracy": "accuracy", "log_loss": "log loss", "rmse": "RMSE"}
 SUMS = "sums over each column of its training samples (standardise: true)"
@@ -43,6 +45,12 @@ class TableWorkload(Workload):
     def initial(self, choices: TableChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices, seed, rounds)
+
+    def warm_up(self, choices: TableChoices) -> None:
+        """Also what an optimiser and the scores need."""
+        super().warm_up(choices)
+        for module in (OPTIMIZER_IMPORTS, "sklearn.metrics"):
+            importlib.import_module(module)
 
     def network(self, choices: TableChoices) -> tuple[str, Mapping[str, Any]]:
         """The kind of model, and its hidden layers where it has any."""

@@ -39,6 +39,10 @@ class Descent:
         self.optimizer.step()
 
 
+OPTIMIZER_IMPORTS = "torch._dynamo"
+"""What torch's optimisers import when the first one is made, a second or two."""
+
+
 def optimizer_of(fit: Fit, moving: Mapping[str, nn.Parameter], rate: float) -> torch.optim.Optimizer:
     """The job's optimiser, without any state of earlier rounds; fused: one pass over memory in place of ten."""
     parameters = list(moving.values())
