@@ -13,6 +13,7 @@ from brainct.causal.generator import Drawn, draw, random_graph
 from brainct.causal.site_config import CausalFile
 from brainct.causal.workload import CAUSAL
 from brainct.core import serialization
+from brainct.core.scheme import Report, Task
 from brainct.graphs import orion
 from brainct.graphs.cpdag import Graph, completed, extension, one_dag
 from brainct.graphs.environments import Environments
@@ -62,8 +63,16 @@ class Found:
     site_seconds: float = 0.0
 
 
-def played(scheme: str, arguments: Mapping[str, Any], tables: Sequence[np.ndarray]) -> Found:
-    """All rounds of a scheme, site by site in this process: what a rehearsal sends, and no file."""
+def played(
+    scheme: str,
+    arguments: Mapping[str, Any],
+    tables: Sequence[np.ndarray],
+    lie: Callable[[str, Task, Report], Report] = lambda site, task, report: report,
+) -> Found:
+    """All rounds of a scheme, site by site in this process: what a rehearsal sends, and no file.
+
+    lie: what a site sends in place of its report.
+    """
     p, sites = tables[0].shape[1], [f"site-{at:02}" for at in range(len(tables))]
     names = [f"x{at}" for at in range(p)]
     chosen = {"workload": "causal", "scheme": scheme, "arguments": dict(arguments), "rounds": ROUNDS}
@@ -81,7 +90,8 @@ def played(scheme: str, arguments: Mapping[str, Any], tables: Sequence[np.ndarra
         for site, task in sorted(tasks.items()):
             learner = CAUSAL.learner(plan, data[site], offline(plan, site, number), None)
             began = time.process_time()
-            reports[site], keeps[site] = built.reply(task, learner, keeps[site])
+            report, keeps[site] = built.reply(task, learner, keeps[site])
+            reports[site] = lie(site, task, report)
             seconds += time.process_time() - began
             up += len(serialization.pack(dict(reports[site].weights)))
             down += len(serialization.pack(dict(task.extra)))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from brainct.causal.generator import draw, random_graph
-from brainct.core import serialization
 from brainct.core.scheme import Task
 from brainct.errors import Refused
 from brainct.graphs import orion
@@ -15,7 +14,7 @@ from brainct.graphs.environments import Environments
 from brainct.graphs.mdl import DescriptionLength
 from brainct.graphs.moments import moments_of
 from brainct.run.rehearse import rehearse, resume
-from tests.causal.tables import SITES, causal_plan, delivered, opener_of, shd
+from tests.causal.tables import SITES, causal_plan, context_of, delivered, opener_of, played, shd
 
 P, ROWS = 5, 300
 NAMES = [f"x{at}" for at in range(P)]
@@ -30,28 +29,8 @@ def run(plan, data, folder, **choices):
     return delivered(plan, record)
 
 
-def played(plan, rows, lie=lambda site, report: report):
-    """The graph of a run by hand, in which a site's report may be another one than it made."""
-    scheme, names = plan.build(), SITES[: len(rows)]
-    opened = {site: opener_of(rows)(None, site, names, plan) for site in names}
-    context = lambda site, number: plan.kind.learner(plan, opened[site], _context(plan, site, number), None)  # noqa: E731
-    memory, keeps = scheme.start(plan.kind.initial(plan, 1, plan.rounds), names, 1), {site: {} for site in names}
-    for number in range(plan.rounds):
-        reports = {}
-        for site, task in sorted(scheme.assign(memory, number, names).items()):
-            report, keeps[site] = scheme.reply(task, context(site, number), keeps[site])
-            reports[site] = lie(site, report)
-        before = serialization.sha256(memory)
-        after = scheme.combine(memory, number, reports)
-        assert serialization.sha256(memory) == before
-        memory = serialization.unpack(serialization.pack(after))
-    return scheme.model(memory)["graph"].numpy(), scheme.extra(memory)
-
-
-def _context(plan, site, number):
-    from brainct.security.credentials import offline
-
-    return offline(plan, site, number)
+def graph_of(plan, rows):
+    return played(plan, rows)[0]["graph"].numpy()
 
 
 def test_t7_federated_orion_is_the_central_one_bit_by_bit(tmp_path):
@@ -87,7 +66,7 @@ def test_t7_the_running_total_is_the_total_from_nothing():
 @pytest.mark.parametrize("aggregate", ["sum", "min", "median"])
 def test_a_site_lost_in_any_phase_is_as_if_it_never_took_part(aggregate, tmp_path):
     data, plan = tables(), causal_plan("peri", P, arguments={"aggregate": aggregate})
-    wanted, _ = played(plan, data.rows[:3])
+    wanted = graph_of(plan, data.rows[:3])
     for number in (0, 1, 3):
         weights, extra = run(plan, data, tmp_path / str(number), lose=[("site-4", number)])
         assert np.array_equal(weights["graph"].numpy(), wanted)
@@ -96,7 +75,7 @@ def test_a_site_lost_in_any_phase_is_as_if_it_never_took_part(aggregate, tmp_pat
 
 def test_a_site_lost_to_orion_is_as_if_it_never_took_part(tmp_path):
     data, plan = tables(linear=False), causal_plan("orion", P)
-    wanted, _ = played(plan, data.rows[:3])
+    wanted = graph_of(plan, data.rows[:3])
     for number in (0, 2):
         weights, _ = run(plan, data, tmp_path / str(number), lose=[("site-4", number)])
         assert np.array_equal(weights["graph"].numpy(), wanted)
@@ -147,7 +126,7 @@ def test_peri_environments_finds_who_changed(share, tmp_path):
     found = {(int(i), int(k)) for i, k in weights["changed"].nonzero()}
     assert len(found & data.changed) >= 2
     assert len(found - data.changed) <= 1
-    assert shd(weights["graph"], data.graph) <= shd(played(causal_plan("peri", P), data.rows)[0], data.graph)
+    assert shd(weights["graph"], data.graph) <= shd(graph_of(causal_plan("peri", P), data.rows), data.graph)
     if share == "moments":
         score = Environments([moments_of(rows) for rows in data.rows])
         assert extra["value"] >= score.total(data.graph) - 1e-6
@@ -158,7 +137,7 @@ def test_tiers_orient_what_data_can_not():
     chain = np.zeros((3, 3))
     chain[0, 1] = chain[1, 2] = 0.8
     rows = [rng.standard_normal((300, 3)) @ np.linalg.inv(np.eye(3) - chain) for _ in SITES]
-    graph = lambda **arguments: played(causal_plan("peri", 3, arguments=arguments), rows)[0].tolist()  # noqa: E731
+    graph = lambda **arguments: graph_of(causal_plan("peri", 3, arguments=arguments), rows).tolist()  # noqa: E731
     assert graph() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
     assert graph(tiers=[["x0"], ["x1", "x2"]]) == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     assert graph(tiers=[["x2"], ["x0", "x1"]]) == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
@@ -184,7 +163,7 @@ def test_what_makes_no_sense_is_refused(choices, words, tmp_path):
 def test_a_site_declines_columns_that_the_job_does_not_have():
     plan = causal_plan("peri", P)
     learner = plan.kind.learner(
-        plan, opener_of(tables().rows)(None, "site-1", SITES, plan), _context(plan, "site-1", 0), None
+        plan, opener_of(tables().rows)(None, "site-1", SITES, plan), context_of(plan, "site-1", 0), None
     )
     with pytest.raises(Refused, match="columns that this job does not have"):
         plan.build().reply(Task({}, {"ask": "scores", "families": torch.tensor([[0, 9]])}), learner, {})

@@ -8,6 +8,7 @@ from brainct.causal.dataset import open_site
 from brainct.causal.structures import STRUCTURES, variables_of
 from brainct.causal.workload import CAUSAL
 from brainct.errors import Refused
+from brainct.security.score_rules import description_as
 
 CHOICES = CausalChoices(columns=["age", "sex", "volume"], min_rows=3)
 
@@ -42,6 +43,16 @@ def test_incomplete_rows_are_counted_and_warned_about(tmp_path):
     data = site(tmp_path, [*GOOD, ",1,2", "7,,2", "8,1,"])
     assert (len(data.rows), data.dropped) == (5, 3)
     assert "3 of 8 rows are incomplete and left out" in data.notes
+
+
+def test_under_least_class_a_column_with_a_rare_value_is_left_out_and_no_small_count_leaves(tmp_path):
+    told = CAUSAL.describe(site(tmp_path, [*GOOD, "7,,2"]))
+    assert (told["fewest"], told["folds"]) == ([None, 2, None], {"train": {"rows": 5, "dropped": 1}})
+    for least, sexes in ((2, True), (3, False)):
+        less = description_as(CAUSAL, least, told, "", CHOICES)
+        assert less["present"] == less["varies"] == [True, sexes, True]
+        assert (less["fewest"], less["folds"]) == ([None] * 3, {"train": {"rows": 5, "dropped": None}})
+        assert CAUSAL.shared({"a": told, "b": less}, CHOICES) == {"columns": [True, sexes, True]}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,12 @@ class CausalData:
         """(p,) whether a column is there and not constant."""
         return np.asarray(self.present & (self.rows.std(0) > 1e-12))
 
+    @property
+    def fewest(self) -> list[int | None]:
+        """Of each column that has two values here, the rows with the rarer one."""
+        counts = [np.unique(column, return_counts=True)[1] for column in self.rows.T]
+        return [int(one.min()) if len(one) == 2 else None for one in counts]
+
 
 def open_site(path: Path | None, site: str, sites: Sequence[str], choices: CausalChoices) -> CausalData:
     """The rows of one site; without a site file generated ones. Refused begins with the site's name."""

@@ -22,11 +22,13 @@ from brainct.graphs.environments import families_of
 from brainct.graphs.moments import likelihood, moments_of, regression
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
+RARE = "`least_class`: no, where one of a column's two values has fewer rows"
 ROWS = (
     Row(CALL, "about/folds/{fold}/rows", "complete rows of the job's columns", "count", "exact"),
-    Row(CALL, "about/folds/{fold}/dropped", "rows that lack a value", "count", "exact"),
-    Row(CALL, "about/present/{n}", "whether the site has each of the job's columns", "yes or no", "exact"),
-    Row(CALL, "about/varies/{n}", "whether the column varies there", "yes or no", "exact"),
+    Row(CALL, "about/folds/{fold}/dropped", "rows that lack a value", "count", "exact", WITHHELD),
+    Row(CALL, "about/present/{n}", "whether the site has each of the job's columns", "yes or no", "exact", RARE),
+    Row(CALL, "about/varies/{n}", "whether the column varies there", "yes or no", "exact", RARE),
+    Row(CALL, "about/fewest/{n}", "rows with the rarer value of a column that has two", "count", "exact", WITHHELD),
     Row(SCORES, "scores/graph/gain", "how much better its rows fit the graph than one without edges", "number", "exact",
         NOISED),
     Row(SCORES, "scores/graph/rows", "rows of that", "count", "exact", WITHHELD),
@@ -37,15 +39,16 @@ class Rows(Part):
     """Rows of the one fold: complete ones, and those left out."""
 
     rows: Count
-    dropped: Count
+    dropped: Count | None
 
 
 class Description(Part):
-    """Rows, and which of the job's columns are there and vary."""
+    """Rows, which of the job's columns are there and vary, and how rare the rarer of a column's two values is."""
 
     folds: dict[FoldName, Rows]
     present: Annotated[list[bool], Field(max_length=100)]
     varies: Annotated[list[bool], Field(max_length=100)]
+    fewest: Annotated[list[Count | None], Field(max_length=100)]
 
 
 class Score(Part):
@@ -133,14 +136,22 @@ class CausalWorkload(Workload):
         return open_site(file, site, sites, choices)
 
     def describe(self, data: CausalData, public: bool = False) -> dict[str, Any]:
-        """Counts of rows, which columns are there and vary, a fingerprint, notes."""
+        """Counts of rows, which columns are there and vary, rare values, a fingerprint, notes."""
         rows = {"train": {"rows": len(data.rows), "dropped": data.dropped}}
         flags = {"present": data.present.tolist(), "varies": data.varies.tolist()}
+        flags |= {"fewest": data.fewest}
         return {"kind": data.kind, "folds": rows, "fingerprint": data.fingerprint, "notes": list(data.notes), **flags}
 
     def samples(self, description: Mapping[str, Any], fold: str) -> int:
         """Complete rows."""
         return int(description["folds"].get(fold, {}).get("rows", 0))
+
+    def without_small(self, description: Mapping[str, Any], least: int, choices: CausalChoices) -> dict[str, Any]:
+        """A column with a rare value counts as absent, and nothing of it leaves: its mean would give the count away."""
+        common = [one is None or one >= least for one in description["fewest"]]
+        flags = {key: [a and b for a, b in zip(description[key], common, strict=True)] for key in ("present", "varies")}
+        folds = {name: {**fold, "dropped": None} for name, fold in description["folds"].items()}
+        return {**description, **flags, "folds": folds, "fewest": [None] * len(common)}
 
     def shared(self, descriptions: Mapping[str, Mapping[str, Any]], choices: CausalChoices) -> dict[str, Any]:
         """The columns that all sites have; refused where one of these varies at fewer than two sites."""
