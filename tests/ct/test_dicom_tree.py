@@ -1,16 +1,19 @@
 """A folder as a PACS exports it: the brain series is found, the others are set aside with a reason, people decide."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+import torch
 
 from brainct.ct.read.series_headers import tree_headers
 from brainct.ct.read.series_rule import series_of
 from brainct.ct.site_choices import SeriesRule
 from brainct.ct.site_config import read_site_file
+from brainct.ct.wanted import Wanted
 from tests.support.command import type_in
 from tests.support.forged import everything, head, labels_of, opened, pydicom_study, refused, site_file, write_dicom
 
@@ -59,6 +62,7 @@ def study_labels(folder: Path, studies: int = 8) -> None:
 
 
 DICOM = {"kind": "dicom", "labels": "labels.csv"}
+STUDY = {"PatientID": "P1", "StudyInstanceUID": "1.2.1", "SeriesInstanceUID": "1.2.1.1", "SeriesDescription": "Head"}
 
 
 def test_the_plain_series_of_each_study_is_a_volume_with_its_studys_labels(tmp_path: Path) -> None:
@@ -84,6 +88,39 @@ def test_in_two_dimensions_each_slice_is_a_scan_and_a_patient_stays_in_one_fold(
         (4, 4),
         (4,),
     }
+
+
+def test_a_slice_has_its_neighbours_of_the_series_and_its_own_label(tmp_path: Path) -> None:
+    """File names have no order, the table is by image, one file is there twice: geometry alone says who is next."""
+    root = export(tmp_path, 3)
+    plain = [path for path in root.glob("st*/*-1-*") if pydicom.dcmread(path).SeriesDescription == "Head plain"]
+    shutil.copy(plain[0], plain[0].with_name("copy"))
+    heights = {path: pydicom.dcmread(path) for path in plain}
+    table(
+        tmp_path,
+        "SOPInstanceUID,any",
+        *[f"{one.SOPInstanceUID},{int(one.ImagePositionPatient[2] in (5, 15))}" for one in heights.values()],
+    )
+    choices = {**DICOM, "split": {"train": 1, "valid": 0, "test": 0}}
+    flat = opened(tmp_path, **choices).folds["train"]
+    found = opened(tmp_path, job=Wanted(neighbours=1), **choices).folds["train"]
+    assert len(flat) == len(found) == 12
+    assert found.labels[:, 5].tolist() == [0, 1, 0, 1] * 3
+    assert torch.equal(found.inputs[:, 3:6], flat.inputs)
+    for study in found.inputs.split(4):
+        for at in range(4):
+            below, above = study[max(at - 1, 0), 3:6], study[min(at + 1, 3), 3:6]
+            assert torch.equal(study[at, :3], below)
+            assert torch.equal(study[at, 6:], above)
+    assert torch.equal(found.studies, flat.studies)
+
+
+def test_neighbours_are_not_guessed_where_files_are_not_slices(tmp_path: Path) -> None:
+    write_study(tmp_path / "scans", 1)
+    other = tmp_path / "scans" / "st1" / "again"
+    write_dicom(other, head(100), **{**STUDY, "SOPInstanceUID": "1.9"})
+    text = refused(tmp_path, kind="dicom", job=Wanted(neighbours=1), series={"allow": ["missing"]})
+    assert "5 files of the series give 4 slices, so their order is not known" in text
 
 
 def test_without_labels_every_scan_is_unlabelled(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from brainct.ct.dataset import open_site
 from brainct.ct.site_config import read_site_file
+from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
 from brainct.training.data import FOLDS, Dataset
 
@@ -83,10 +84,10 @@ def site_file(folder: Path, **choices: object) -> Path:
     return path
 
 
-def opened(folder: Path, size: int = 32, dims: int = 2, **choices: object) -> Dataset:
+def opened(folder: Path, size: int = 32, dims: int = 2, job: Wanted = DEFAULT, **choices: object) -> Dataset:
     """Write the site file and open it as site `hospital-a`; its root is folder/scans."""
     choices = {"root": "scans", "device": "cpu", **choices}
-    return open_site(read_site_file(site_file(folder, **choices)), "hospital-a", ["hospital-a"], size, dims)
+    return open_site(read_site_file(site_file(folder, **choices)), "hospital-a", ["hospital-a"], size, dims, job)
 
 
 def everything(data: Dataset) -> list[np.ndarray]:

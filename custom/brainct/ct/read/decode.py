@@ -84,6 +84,11 @@ def cut_stack(pixels: Pixels, entry: ScanEntry, neighbours: int) -> Pixels:
             f"{entry.name}: a single slice, and the job takes {neighbours} neighbours on either side (2.5-D): list "
             "series or volumes with the column `slice`"
         )
+    if entry.files and len(entry.files) != deep:
+        raise Refused(
+            f"{entry.name}: {len(entry.files)} files of the series give {deep} slices, so their order is not known: "
+            "leave out copies and slices of another kind"
+        )
     cut(pixels, entry, 2)
     places = np.clip(np.arange(entry.slice - neighbours, entry.slice + neighbours + 1), 0, deep - 1)
     return Pixels(pixels.values[:, :, places], pixels.hu, pixels.spacing, pixels.lowest)

@@ -1,6 +1,7 @@
 """A tree of DICOM files as a PACS exports it: no manifest; the brain series of each study is found by a rule."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from brainct.errors import Refused
 
 
 def dicom_tree(file: SiteFile, root: Path, dims: int) -> Listing:
-    """A scan for each slice (dims 2) or series (dims 3) that is chosen, labelled by the site's table if it has one."""
+    """A scan for each slice (dims 2) or series (dims 3) that is chosen, labelled by the site's table if it has one.
+
+    If the job takes neighbours, a slice is one of its series, which is read whole.
+    """
     found, notes = find_series(file, root)
     chosen = [one for one in found if one.chosen]
     if not chosen:
@@ -26,7 +30,7 @@ def dicom_tree(file: SiteFile, root: Path, dims: int) -> Listing:
     entries: list[ScanEntry] = []
     no_label: list[str] = []
     for one in chosen:
-        made = _volumes(one, labels, root) if dims == 3 else _slices(one, labels, root)
+        made = _volumes(one, labels, root) if dims == 3 else _slices(one, labels, root, file.job.neighbours > 0)
         no_label += [entry.name for entry, labelled in made if not labelled]
         study = one.first.study or one.uid
         entries += [replace(entry, patient=whose[one.uid], study=study) for entry, labelled in made if labelled]
@@ -65,18 +69,33 @@ def _patients(chosen: list[Series]) -> dict[str, str]:
 def _volumes(one: Series, labels: TreeLabels, root: Path) -> list[tuple[ScanEntry, bool]]:
     found, labelled = labels.of(one.first, whole=True)
     files = tuple(file.path for file in one.files)
-    folder = Path(one.first.name).parent.as_posix()
-    return [(ScanEntry(f"{folder}/{one.uid}", files[0], found, root=root, files=files), labelled)]
+    return [(ScanEntry(_name(one), files[0], found, root=root, files=files), labelled)]
 
 
-def _slices(one: Series, labels: TreeLabels, root: Path) -> list[tuple[ScanEntry, bool]]:
+def _name(one: Series) -> str:
+    return f"{Path(one.first.name).parent.as_posix()}/{one.uid}"
+
+
+def _slices(one: Series, labels: TreeLabels, root: Path, stacked: bool) -> list[tuple[ScanEntry, bool]]:
     seen: set[str] = set()
-    made = []
+    files = []
     for file in one.files:
         if file.image not in seen or not file.image:
             seen.add(file.image)
-            made += _frames(file, labels, root)
-    return made
+            files.append(file)
+    if stacked and all(file.frames == 1 for file in files):
+        return _stacked(one, files, labels, root)
+    return [made for file in files for made in _frames(file, labels, root)]
+
+
+def _stacked(one: Series, files: Sequence[SliceHeader], labels: TreeLabels, root: Path) -> list[tuple[ScanEntry, bool]]:
+    """The slices of a series from the lowest up, each as one of the whole series."""
+    paths = tuple(file.path for file in files)
+    known = [labels.of(file, whole=False) for file in files]
+    return [
+        (ScanEntry(_name(one), paths[0], found, slice=at, root=root, files=paths), labelled)
+        for at, (found, labelled) in enumerate(known)
+    ]
 
 
 def _frames(file: SliceHeader, labels: TreeLabels, root: Path) -> list[tuple[ScanEntry, bool]]:
