@@ -8,7 +8,9 @@ from brainct.causal.dataset import open_site
 from brainct.causal.structures import STRUCTURES, variables_of
 from brainct.causal.workload import CAUSAL
 from brainct.errors import Refused
+from brainct.run.rehearse import rehearse
 from brainct.security.score_rules import description_as
+from tests.causal.tables import causal_plan, delivered
 
 CHOICES = CausalChoices(columns=["age", "sex", "volume"], min_rows=3)
 
@@ -95,3 +97,23 @@ def test_breaks_are_the_same_at_every_site():
 @pytest.mark.parametrize(("name", "nodes", "edges"), [("asia", 8, 8), ("sachs", 11, 17), ("alarm", 37, 46)])
 def test_the_known_structures_have_their_size(name, nodes, edges):
     assert (len(variables_of(name)), len(set(STRUCTURES[name]))) == (nodes, edges)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_measured_table_of_scikit_learn_is_searched_from_either_kind_of_file(suffix, tmp_path):
+    """Diabetes: of its ten columns, total cholesterol is nearly the sum of two others, which no search may miss."""
+    pandas, datasets = pytest.importorskip("pandas"), pytest.importorskip("sklearn.datasets")
+    names = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "target"]
+    whole = datasets.load_diabetes(as_frame=True).frame[names]
+    for site, part in zip(("site-1", "site-2"), (whole.iloc[::2], whole.iloc[1::2]), strict=True):
+        file = tmp_path / f"{site}.{suffix}"
+        part.to_csv(file, index=False) if suffix == "csv" else pandas.DataFrame(part).to_parquet(file)
+        (tmp_path / f"{site}.yaml").write_text(f"kind: causal_table\npath: {file.name}\n")
+    plan = causal_plan("peri", columns=names)
+    files = {site: tmp_path / f"{site}.yaml" for site in ("site-1", "site-2")}
+    opener = lambda file, site, sites, plan: open_site(files[site], site, sites, CausalChoices(columns=names))  # noqa: E731
+    record = rehearse(plan, list(files), tmp_path / "run", opener=opener, log=lambda line: None)
+    graph = delivered(plan, record)[0]["graph"].numpy()
+    joined = {frozenset((names[i], names[j])) for i, j in np.argwhere(graph)}
+    assert {frozenset(("s1", "s2")), frozenset(("bmi", "target"))} <= joined
+    assert [record.content["sites"][site]["folds"]["train"]["rows"] for site in files] == [221, 221]

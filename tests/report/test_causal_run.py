@@ -56,7 +56,11 @@ def test_the_page_names_each_edge_and_each_hospital_that_differs(run, data):
 
 def test_page_one_has_no_jargon(run):
     answers = dict(run_page(read_run(run)).answers)
-    said = " ".join(answers["What was trained?"][:1] + answers["How good is it?"] + answers["How sure is that?"])
+    said = " ".join(answers["What was trained?"] + answers["How good is it?"] + answers["How sure is that?"])
+    said += " ".join(answers["What left the hospitals?"])
+    assert "the average of each column" in said
+    assert "p (p + 3)" not in said
+    assert "`" not in said
     assert not [word for word in ("CPDAG", "DAG", "BIC", "regret", "Markov", "faithful", "SHD", "nats") if word in said]
 
 

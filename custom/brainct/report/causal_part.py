@@ -105,8 +105,18 @@ class CausalPart(PlainPart):
     def model_in_words(self) -> str:
         """Arrows and lines."""
         sure = sum(one[2] for one in self._edges)
-        what = f"{counted(sure, 'arrow')} and {counted(len(self._edges) - sure, 'line without direction')}"
+        what = f"{counted(sure, 'arrow')} and {counted(len(self._edges) - sure, 'line')} without direction"
         return f"A graph of causes over {counted(len(self.columns), 'column')}: {what}. No model was trained."
+
+    def made(self) -> str:
+        """A graph is searched for."""
+        return "searched for"
+
+    def left_in_words(self) -> list[str]:
+        """What the scheme sends, without its formulas."""
+        record = self.run.record
+        sent = words.SENT.get(str(record.arguments.get("share", "moments")), "")
+        return [words.SENT.get(record.scheme, sent), words.ALSO, words.SHOWS]
 
     def data_in_words(self) -> str:
         """Rows."""

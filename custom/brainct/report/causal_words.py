@@ -16,6 +16,16 @@ GAIN = (
     "that gains at one hospital only, or loses at another one, deserves doubt."
 )
 MECHANISMS = "Each number says by how much the column rises if the cause rises by one unit."
+FITS = "how well its rows fit each set of possible causes that the server asked about"
+SENT = {
+    "peri": f"In each round: numbers that say {FITS}.",
+    "orion": "In each round: numbers that say how much shorter each possible cause makes the description of its rows.",
+    "moments": "Once: the average of each column, and how each two columns vary together.",
+    "regrets": f"In each round: numbers that say {FITS}; later how much each column follows its causes.",
+}
+"""By scheme, or by what peri_environments shares."""
+ALSO = "Also: counts of rows, which columns are there, a fingerprint of the data, and a score of the graph."
+SHOWS = "These numbers hide rows; they show how strongly each two columns of a hospital are correlated."
 ASSUMPTIONS = [
     "Nothing unmeasured drives two of the columns, and none of the columns decided which patients are in the tables. "
     "If age is missing and drives both volume and outcome, an edge between the two may be nothing but age.",

@@ -59,6 +59,14 @@ class PlainPart:
         """What kind of model was trained."""
         return f"A model of the workload `{self.workload.name}`."
 
+    def made(self) -> str:
+        """A model is trained."""
+        return "trained"
+
+    def left_in_words(self) -> list[str]:
+        """The scheme says it."""
+        return []
+
     def data_in_words(self) -> str:
         """How many samples there were."""
         train, valid, test = (sum(self._samples(site, fold) for site in self.record.sites) for fold in FOLDS)

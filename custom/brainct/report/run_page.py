@@ -64,12 +64,12 @@ def _answers(run: RunFolder, part: WorkloadPart) -> list[tuple[str, list[str]]]:
         return [("What is known?", _without_record(run)), ("What may it be used for?", ["Nothing: there is no model."])]
     record = run.record
     return [
-        ("What was trained?", [part.model_in_words(), _trained(record)]),
+        ("What was trained?", [part.model_in_words(), _trained(record, part.made())]),
         ("By whom, on how much data?", _by_whom(record, part)),
         ("How good is it?", part.how_good()),
         ("How sure is that?", part.how_sure()),
         ("What was lost?", _lost(record)),
-        ("What left the hospitals?", _left(record)),
+        ("What left the hospitals?", _left(record, part.left_in_words())),
     ]
 
 
@@ -82,12 +82,12 @@ def _without_record(run: RunFolder) -> list[str]:
     ]
 
 
-def _trained(record: Record) -> str:
+def _trained(record: Record, made: str) -> str:
     scheme = f"{record.scheme} ({about(record.scheme).paper})" if record.scheme in SCHEMES else record.scheme
     if not record.rounds:
         return f"The hospitals were to train it together with the scheme {scheme}, but no round was closed."
     took = f"{counted(len(record.rounds), 'round')} over {duration(record.seconds or seconds_of(record))}"
-    return f"The hospitals trained it together with the scheme {scheme}, in {took}."
+    return f"The hospitals {made} it together with the scheme {scheme}, in {took}."
 
 
 def _by_whom(record: Record, part: WorkloadPart) -> list[str]:
@@ -113,12 +113,14 @@ def _missing(site: str, rounds: Sequence[int], total: int) -> str:
     return f"{site} was missing in {counted(len(rounds), 'round')} of {total} (round {spans(rounds)})."
 
 
-def _left(record: Record) -> list[str]:
+def _left(record: Record, own: Sequence[str]) -> list[str]:
     up = traffic(record)[1]
     model = f" ({size(record.model_bytes)})" if record.model_bytes else ""
     sends = "see its scheme"
     if record.scheme in SCHEMES:
         sends = f"{about(record.scheme).sends}, where P is the model{model}"
+    if own:
+        return ["No row, no file name and no patient identifier.", *own, f"In all, {size(up)} came from the hospitals."]
     return [
         "No sample, no label of a single sample, no file name and no patient identifier.",
         f"In each round: {sends}. Also: counts of samples and labels, a fingerprint of the data, the training loss, "

@@ -23,6 +23,14 @@ class WorkloadPart(Protocol):
         """What kind of model was trained."""
         ...
 
+    def made(self) -> str:
+        """What the hospitals did to get it: a verb."""
+        ...
+
+    def left_in_words(self) -> list[str]:
+        """What left the hospitals besides what never does; empty where the scheme's own words fit."""
+        ...
+
     def data_in_words(self) -> str:
         """How much data there were."""
         ...

@@ -38,6 +38,14 @@ class CtPart:
         """What kind of model was trained."""
         return answers.model_in_words(self.record)
 
+    def made(self) -> str:
+        """A model is trained."""
+        return "trained"
+
+    def left_in_words(self) -> list[str]:
+        """The scheme says it."""
+        return []
+
     def data_in_words(self) -> str:
         """How many scans there were."""
         return answers.scans_in_words(self.record)
