@@ -3,7 +3,7 @@
     python bench/segment.py --seeds 1 2 3 4 5 --keep /tmp/segment
 
 All four take equally many optimiser steps: a pooled batch is three sites' batches. Finished seeds are kept as JSON and
-not run again. The settings were chosen on seeds 101 and 102.
+not run again.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     export BRAINCT_HEAD_CT=folder/with/labels.csv
     python bench/start.py --minutes 7        # again until it says that nothing is left
-    python bench/start.py --table            # writes docs/results/start.md
+    python bench/start.py --table            # prints the table of docs/results/start.md
 
 The plan is that of docs/results/head_ct: 7 sites with 16 slices each, 28 test slices, every seed another partition and
 other weights. Without --anew, rows without the start model count that were measured there on the same partitions, by

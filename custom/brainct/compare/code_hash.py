@@ -30,6 +30,7 @@ APART = {
     "brainct.core.writable": "looks whether a folder can be written",
     "brainct.run.progress": "tells how far a run is",
     "brainct.run.record": "notes what happened",
+    "brainct.run.board": "writes TensorBoard's file",
     "brainct.run.run_record": "the form of these notes",
     "brainct.run.model_file": "stores the delivered model as it is",
     "brainct.run.inbox": "waits for replies, whose order of arrival changes no bit",

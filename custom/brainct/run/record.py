@@ -15,7 +15,6 @@ from brainct.core.version import VERSION, fingerprint
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
-from brainct.job.folders import START
 from brainct.run import checkpoint, model_file, progress, selection
 from brainct.run.board import Board
 from brainct.run.checkpoint import State
@@ -24,6 +23,8 @@ from brainct.run.run_record import FILE, Resumption, RollCall, Round, RunRecord,
 Track = Callable[[str, str, float, int], None]
 BEST = "best.safetensors"
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
+
+START_COPY = "start.safetensors"
 
 
 class RecordWriter:
@@ -77,7 +78,7 @@ class RecordWriter:
     @property
     def start_copy(self) -> Path:
         """Where the copy of the start model is."""
-        return self.states / START
+        return self.states / START_COPY
 
     def open(self, sites: Mapping[str, Any], absent: Mapping[str, str] | None = None) -> None:
         """Note the sites' descriptions of their data; nothing is written before. A resumed run needs the same data.
