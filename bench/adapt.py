@@ -1,6 +1,6 @@
 """A delivered model calibrated at each site: calibration error and decisions before and after; resumable.
 
-    python bench/adapt.py --seeds 5 --minutes 7 --keep /tmp/adapt.jsonl    # again until nothing is left
+    python bench/adapt.py --seeds 5 --minutes 7    # again until nothing is left
 
 Five sites of 24 phantom slices, each with a scanner of its own, train by FedAvg for 20 rounds. Then each site fits a
 temperature and a threshold on its own 24 validation slices, as `brainct model adapt` does, and is measured on its 120
@@ -8,18 +8,16 @@ test slices. `any` alone: the calibration error (ECE) in 10 bins, the Brier scor
 and from the site's own threshold on.
 """
 
-import argparse
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from resumed import resumed, spread
+from resumed import command, spread
 
 from brainct.adapt.site_model import adapt
 from brainct.compare.simulated_sites import SimulatedFederation
-from brainct.core.determinism import one_thread
 from brainct.core.weights import Weights
 from brainct.ct.metrics import scores
 from brainct.ct.phantom import SCANNERS
@@ -81,17 +79,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=7)
-    parser.add_argument("--keep", type=Path, default=Path("/tmp/adapt.jsonl"))
-    chosen = parser.parse_args()
-    one_thread()
-    print(
-        table(
-            resumed(chosen.keep, chosen.minutes, [({"seed": s}, partial(run, s)) for s in range(1, chosen.seeds + 1)])
-        )
-    )
+    command(__doc__, "adapt", lambda seed: [({"seed": seed}, partial(run, seed))], table)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,22 @@
 """A DenseNet with BatchNorm under each rule and two schemes, and at a new hospital without labels; resumable.
 
-    python bench/batch_norm.py --seeds 3 --minutes 7 --keep /tmp/batch_norm.jsonl
+    python bench/batch_norm.py --seeds 5 --minutes 7
 
 Five sites of 32 phantom slices, each with a scanner of its own, 30 rounds of two epochs; the new hospital has the sixth
 scanner. The DenseNet is small, so that a run takes half a minute of CPU. `frozen` keeps the statistics that BatchNorm
 begins with (mean 0, variance 1), as there is no trained network to take them from.
 """
 
-import argparse
 import statistics
 import tempfile
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from resumed import resumed, spread
+from resumed import Runs, command, spread
 
 from brainct.compare.federation import HELD_OUT_SITE
 from brainct.compare.simulated_sites import SimulatedFederation
-from brainct.core.determinism import one_thread
 from brainct.ct.metrics import scores
 from brainct.job.config import Plan, plan_of
 from brainct.run.model_file import read_model
@@ -86,21 +83,13 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def runs(seed: int) -> Runs:
+    """Each rule with its two schemes."""
+    return [({"rule": rule, "scheme": one, "seed": seed}, partial(run, rule, one, seed)) for rule, one in PAIRS]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=7)
-    parser.add_argument("--keep", type=Path, default=Path("/tmp/batch_norm.jsonl"))
-    chosen = parser.parse_args()
-    one_thread()
-    torch.set_num_threads(1)
-    runs = [
-        ({"rule": rule, "scheme": scheme, "seed": seed}, partial(run, rule, scheme, seed))
-        for seed in range(1, chosen.seeds + 1)
-        for rule, scheme in PAIRS
-    ]
-    rows = resumed(chosen.keep, chosen.minutes, runs)
-    print(table(rows))
+    command(__doc__, "batch_norm", runs, table)
 
 
 if __name__ == "__main__":

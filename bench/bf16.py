@@ -1,22 +1,20 @@
 """What bf16 on the wire costs in AUROC: the same runs with and without it, paired by seed; resumable.
 
-    python bench/bf16.py --seeds 6 --minutes 7 --keep /tmp/bf16.jsonl    # again until nothing is left
+    python bench/bf16.py --seeds 5 --minutes 7    # again until nothing is left
 
 Four sites of 24 phantom slices, each with a scanner of its own and 80 test slices; 20 rounds. AUROC of any bleeding,
 mean over the sites.
 """
 
-import argparse
 import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from resumed import resumed, spread
+from resumed import command, spread
 
 from brainct.compare.simulated_sites import SimulatedFederation
-from brainct.core.determinism import one_thread
 from brainct.job.config import plan_of
 from brainct.run.rehearse import rehearse
 
@@ -61,18 +59,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--minutes", type=float, default=7)
-    parser.add_argument("--keep", type=Path, default=Path("/tmp/bf16.jsonl"))
-    chosen = parser.parse_args()
-    one_thread()
-    wanted = [
-        ({"scheme": scheme, "seed": seed}, partial(run, scheme, seed))
-        for seed in range(1, chosen.seeds + 1)
-        for scheme in SCHEMES
-    ]
-    print(table(resumed(chosen.keep, chosen.minutes, wanted)))
+    runs = lambda seed: [({"scheme": one, "seed": seed}, partial(run, one, seed)) for one in SCHEMES]  # noqa: E731
+    command(__doc__, "bf16", runs, table)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """New scans from another scanner: what the model still knows of the old ones, by how training remembers; resumable.
 
-    python bench/continual.py --seeds 5 --minutes 7 --keep /tmp/continual.jsonl    # again until nothing is left
+    python bench/continual.py --seeds 5 --minutes 7    # again until nothing is left
 
 Four sites of 24 phantom slices each. The first run (20 rounds of FedAvg) is on the scanners that the sites had; then
 all get another scanner, and a second run (10 rounds) starts from the first. AUROC of any bleeding over all sites' test
 slices.
 """
 
-import argparse
 import tempfile
 from dataclasses import replace
 from functools import cache, partial
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from resumed import resumed, spread
+from resumed import command, spread
 
-from brainct.core.determinism import one_thread
 from brainct.core.names import site_names
 from brainct.ct.dataset import open_site
 from brainct.ct.metrics import scores
@@ -117,20 +115,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=7)
-    parser.add_argument("--keep", type=Path, default=Path("/tmp/continual.jsonl"))
-    chosen = parser.parse_args()
-    one_thread()
     with tempfile.TemporaryDirectory() as folder:
-        runs = [
-            ({"seed": seed, "way": way}, partial(run, seed, way, Path(folder)))
-            for seed in range(1, chosen.seeds + 1)
-            for way in WAYS
-        ]
-        rows = resumed(chosen.keep, chosen.minutes, runs)
-    print(table(rows))
+        runs = lambda seed: [({"seed": seed, "way": way}, partial(run, seed, way, Path(folder))) for way in WAYS]  # noqa: E731
+        command(__doc__, "continual", runs, table)
 
 
 if __name__ == "__main__":

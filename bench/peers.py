@@ -79,7 +79,7 @@ def main() -> None:
             for way, measure in ways.items():
                 rows[way].append(measure(Path(name)))
                 print(way, {key: round(value, 2) for key, value in rows[way][-1].items()}, file=sys.stderr, flush=True)
-    print("| sites | way | whole run | a round | start-up and end | peak memory |\n|---|---|---|---|---|---|")
+    print("| sites | way | whole run | CPU | a round | start-up and end | peak memory |\n|---|---|---|---|---|---|---|")
     for way, found in rows.items():
         print(show(chosen.sites, way, found, next(iter(rows.values()))))
 

@@ -1,5 +1,6 @@
 """The seam through which a kind of data and model enters: everything that the run itself does not know."""
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Workload(ABC):
     that leaves, and what the parts in braces stand for. score_keys: what a policy may round, noise or withhold.
     headlines: the few numbers by which models are compared, the first one first, each with its title.
     lower_is_better: the names of those headlines of which a lower number is better.
-    start_models: by name, from which a job may start.
+    start_models: by name, from which a job may start. imports: modules that training imports at its first step.
     """
 
     name: ClassVar[str]
@@ -94,6 +95,7 @@ class Workload(ABC):
     headlines: ClassVar[Mapping[str, str]]
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     start_models: ClassVar[Mapping[str, PackagedModel]] = {}
+    imports: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def outputs(self, choices: Any) -> tuple[str, ...]:
@@ -105,6 +107,8 @@ class Workload(ABC):
 
     def warm_up(self, choices: Any) -> None:
         """Import what training imports, for processes that are forked afterwards: a network's library takes seconds."""
+        for module in self.imports:
+            importlib.import_module(module)
         self.initial(choices, seed=0, rounds=1)
 
     @abstractmethod

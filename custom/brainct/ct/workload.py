@@ -1,6 +1,5 @@
 """Head CT as a workload: opens a site's scans, says what leaves, and gives the learner."""
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ class CtWorkload(Workload):
     score_keys = SCORE_KEYS
     headlines = HEADLINES
     lower_is_better = frozenset({"brier"})
+    imports = (OPTIMIZER_IMPORTS, "sklearn.metrics")
     start_models = START_MODELS
 
     def outputs(self, choices: CtChoices) -> tuple[str, ...]:
@@ -52,12 +52,6 @@ class CtWorkload(Workload):
     def initial(self, choices: CtChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices.network, seed, rounds, choices.findings)
-
-    def warm_up(self, choices: CtChoices) -> None:
-        """Also what an optimiser and the scores need."""
-        super().warm_up(choices)
-        for module in (OPTIMIZER_IMPORTS, "sklearn.metrics"):
-            importlib.import_module(module)
 
     def network(self, choices: CtChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""

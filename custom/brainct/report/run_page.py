@@ -115,12 +115,12 @@ def _missing(site: str, rounds: Sequence[int], total: int) -> str:
 
 def _left(record: Record, own: Sequence[str]) -> list[str]:
     up = traffic(record)[1]
+    if own:
+        return ["No row, no file name and no patient identifier.", *own, f"In all, {size(up)} came from the hospitals."]
     model = f" ({size(record.model_bytes)})" if record.model_bytes else ""
     sends = "see its scheme"
     if record.scheme in SCHEMES:
         sends = f"{about(record.scheme).sends}, where P is the model{model}"
-    if own:
-        return ["No row, no file name and no patient identifier.", *own, f"In all, {size(up)} came from the hospitals."]
     return [
         "No sample, no label of a single sample, no file name and no patient identifier.",
         f"In each round: {sends}. Also: counts of samples and labels, a fingerprint of the data, the training loss, "

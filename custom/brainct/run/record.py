@@ -23,7 +23,6 @@ from brainct.run.run_record import FILE, Resumption, RollCall, Round, RunRecord,
 Track = Callable[[str, str, float, int], None]
 BEST = "best.safetensors"
 PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
-
 START_COPY = "start.safetensors"
 
 

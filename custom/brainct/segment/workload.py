@@ -1,6 +1,5 @@
 """Segmentation as a workload: opens a site's scans and masks, says what leaves, and gives the learner."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,7 @@ class SegmentWorkload(Workload):
     parts = PARTS
     score_keys = SCORE_KEYS
     headlines = HEADLINES
+    imports = (OPTIMIZER_IMPORTS,)
 
     def outputs(self, choices: SegmentChoices) -> tuple[str, ...]:
         """The findings of the job."""
@@ -59,11 +59,6 @@ class SegmentWorkload(Workload):
     def initial(self, choices: SegmentChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices, seed, rounds)
-
-    def warm_up(self, choices: SegmentChoices) -> None:
-        """Also what an optimiser needs."""
-        super().warm_up(choices)
-        importlib.import_module(OPTIMIZER_IMPORTS)
 
     def network(self, choices: SegmentChoices) -> tuple[str, Mapping[str, Any]]:
         """Architecture and options as the job states them."""

@@ -1,6 +1,5 @@
 """A table as a workload: opens a site's samples, says what leaves, and gives the learner."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ class TableWorkload(Workload):
     score_keys = SCORE_KEYS
     headlines = HEADLINES
     lower_is_better = frozenset({"log_loss", "rmse"})
+    imports = (OPTIMIZER_IMPORTS, "sklearn.metrics")
 
     def outputs(self, choices: TableChoices) -> tuple[str, ...]:
         """One, whose scores are over all outputs of the model."""
@@ -45,12 +45,6 @@ class TableWorkload(Workload):
     def initial(self, choices: TableChoices, seed: int, rounds: int) -> Model:
         """The network with the weights that follow from the seed."""
         return model_of(choices, seed, rounds)
-
-    def warm_up(self, choices: TableChoices) -> None:
-        """Also what an optimiser and the scores need."""
-        super().warm_up(choices)
-        for module in (OPTIMIZER_IMPORTS, "sklearn.metrics"):
-            importlib.import_module(module)
 
     def network(self, choices: TableChoices) -> tuple[str, Mapping[str, Any]]:
         """The kind of model, and its hidden layers where it has any."""
