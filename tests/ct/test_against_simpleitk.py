@@ -20,11 +20,21 @@ READABLE = (
     *[f"dicomdirtests/77654033/CT2/{name}" for name in (17106, 17136, 17166, 17196)],
     *[f"dicomdirtests/98892001/CT5N/{name}" for name in (2062, 2392, 2693, 3023, 3353)],
 )
+OF_PYDICOM_DATA = (
+    *[f"693_{kind}.dcm" for kind in ("J2KR", "UNCI", "UNCR")],
+    *[f"{name}.dcm" for name in ("bad_sequence", "explicit_VR-UN", "eCT_Supplemental")],
+)
+"""The CT files of the package pydicom-data, which the installation of the tests brings."""
 
 
 def by_simpleitk(path: Path) -> np.ndarray:
     """(H, W) HU as another reader gives them."""
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0].astype(float)
+    return volume_by_simpleitk(path)[0]
+
+
+def volume_by_simpleitk(path: Path) -> np.ndarray:
+    """(D, H, W) HU, turned so that rows run to the left and columns to the back of the patient, as all scans are."""
+    return sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")).astype(float)
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -34,6 +44,17 @@ def test_hu_are_those_of_simpleitk_to_the_last_unit(name: str) -> None:
     real = theirs >= -1024
     np.testing.assert_array_equal(ours[real], theirs[real])
     assert (ours[~real] == -1000).all()
+
+
+@pytest.mark.parametrize("name", OF_PYDICOM_DATA)
+def test_larger_files_flipped_ones_and_a_file_of_frames_have_these_hu_too(name: str) -> None:
+    """One is stored upside down, and one, which has two frames, mirrored."""
+    found = get_testdata_file(name, download=False)
+    assert found is not None, "pip install '.[test]' brings pydicom-data"
+    ours = np.atleast_3d(read_file(Path(str(found)), name)[0].values)
+    for at, theirs in enumerate(volume_by_simpleitk(Path(str(found)))):
+        np.testing.assert_array_equal(ours[theirs >= -1024, at], theirs[theirs >= -1024])
+    assert ours.shape[2] == (2 if name.startswith("eCT") else 1)
 
 
 @pytest.mark.filterwarnings("ignore")  # some of these files are damaged on purpose
