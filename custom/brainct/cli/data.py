@@ -35,12 +35,14 @@ def show(
     public: Annotated[bool, typer.Option("--public", help="Also read the public scans.")] = False,
 ) -> None:
     """Read a site's scans as a run does, and print counts, classes and problems to fix."""
+    from brainct.core.determinism import one_thread
     from brainct.core.names import site_names
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
     from brainct.ct.workload import CT
     from brainct.site.data import site_file_of
 
+    one_thread()
     path = site_file or site_file_of(None)
     scans = open_site(read_site_file(path) if path else None, site, site_names(sites), size, dims)
     about = CT.describe(scans, public)
@@ -109,6 +111,7 @@ def check(
 
     What is printed names scans, and the contact sheet shows them: both stay at the site. check.json names nobody.
     """
+    from brainct.core.determinism import one_thread
     from brainct.ct.config import ct_choices
     from brainct.ct.contact_sheet import save_sheet
     from brainct.ct.scan_check import NAMED, as_json, worst
@@ -124,6 +127,7 @@ def check(
     path = site_file or site_file_of(None)
     if path is None:
         raise Refused("`brainct data check` needs a site file: name one, or set BRAINCT_SITE")
+    one_thread()
     wanted = DEFAULT
     if job is not None:
         choices = ct_choices(folders.read(job))

@@ -31,7 +31,9 @@ class Pixels:
 
     def digest(self) -> bytes:
         """SHA-256 over shape and pixels, as decoded, before any resizing."""
-        return hashlib.sha256(repr(self.values.shape).encode() + self.values.astype("<f4").tobytes()).digest()
+        found = hashlib.sha256(repr(self.values.shape).encode())
+        found.update(np.ascontiguousarray(self.values, "<f4"))
+        return found.digest()
 
 
 def render_image(
@@ -47,7 +49,11 @@ def render_image(
 
 def apply_windows(hu: Tensor, windows: Sequence[tuple[float, float]]) -> Tensor:
     """HU of shape S as (C, *S): level - width/2 becomes 0, level + width/2 becomes 1, values beyond are clipped."""
-    return torch.stack([((hu - (level - width / 2)) / width).clamp(0, 1) for level, width in windows])
+    found = hu.new_empty((len(windows), *hu.shape))
+    for each, (level, width) in zip(found, windows, strict=True):
+        torch.sub(hu, level - width / 2, out=each)  # in place: large new arrays cost more than the arithmetic
+        each.div_(width).clamp_(0, 1)
+    return found
 
 
 def letterbox(

@@ -60,24 +60,25 @@ def render_all(
 
     size: side in pixels. dims: 2 slices, 3 volumes. store: a new file for the images, which then are memory-mapped.
     """
-    images, thumbnails, facts, failed = None, {}, {}, {}
+    images, small, facts, failed = None, None, {}, {}
     for at, found in with_bar(_decoded(entries, file, dims), len(entries), "scans"):
         if isinstance(found, Refused):
             failed[at] = str(found)
             continue
         pixels, notes = found
         image, pixels = rendered(pixels, size, file)
-        if images is None:
+        head = thumbnail(pixels)
+        if images is None or small is None:
             images = _room((len(entries), *image.shape), store)
-        images[at] = image.numpy()
-        thumbnails[at], facts[at] = thumbnail(pixels), _facts(pixels, notes)
+            small = _room((len(entries), *head.shape), None)
+        images[at], small[at] = image.numpy(), head
+        facts[at] = _facts(pixels, notes)
     kept = sorted(facts)
-    if images is None:
+    if images is None or small is None:
         raise Refused(_refusal(failed, len(entries)))
-    whole = images if len(kept) == len(images) else _without(images, kept)
     return Rendered(
-        torch.from_numpy(whole),
-        np.stack([thumbnails[at] for at in kept]),
+        torch.from_numpy(_without(images, kept)),
+        _without(small, kept),
         tuple(facts[at] for at in kept),
         tuple(kept),
         failed,
@@ -159,7 +160,7 @@ def _facts(pixels: Pixels, notes: Sequence[str]) -> ScanFacts:
 
 
 def _room(shape: tuple[int, ...], store: Path | None) -> NDArray[np.float32]:
-    """One allocation for all: a list that is stacked at the end would need the memory twice."""
+    """One allocation for all: small arrays that live on between large ones that are freed would keep their memory."""
     if store is None:
         return np.empty(shape, np.float32)
     return np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)
