@@ -1,6 +1,7 @@
 """Causal discovery: every method against a known graph; how cost grows; a table made of scans; and a measured one.
 
     python bench/causal.py [graphs] [--minutes 7] [--only WORD]   # as far as time allows; again to go on
+    python bench/causal.py chance
     python bench/causal.py scale [--minutes 7]
     python bench/causal.py ct [--minutes 7]
     python bench/causal.py liars
@@ -35,20 +36,20 @@ def _cells() -> dict[str, Cell]:
     found |= {f"{name}, changes": Cell(same[name].rows, changes=None) for name in differ}
     found["10 x 400, changes at 5"] = Cell((400,) * 10, changes=None, usual=5)
     found["4 x 60 and 1 x 1,500, same"] = Cell((60,) * 4 + (1500,), (6, 6))
-    found["10 x 400, 12 columns, changes"] = Cell((400,) * 10, (12, 12), None, seeds=5)
-    found["10 x 400, 20 columns, same"] = Cell((400,) * 10, (20, 20), seeds=5)
-    found["10 x 400, 20 columns, changes"] = Cell((400,) * 10, (20, 20), None, seeds=5)
+    found["10 x 400, 12 columns, changes"] = Cell((400,) * 10, (12, 12), None)
+    found["10 x 400, 20 columns, same"] = Cell((400,) * 10, (20, 20))
+    found["10 x 400, 20 columns, changes"] = Cell((400,) * 10, (20, 20), None)
     curved = {"2 x 2,000": (2000,) * 2, "4 x 500": (500,) * 4, "8 x 500": (500,) * 8, "20 x 60": (60,) * 20}
     for name, rows in curved.items():
         for word, many in (("same", 0), ("hard changes", 1)):
-            seeds = 5 if len(rows) == 20 else 10
-            found[f"{name}, curved, {word}"] = Cell(rows, (6, 6), many, linear=False, hard=True, seeds=seeds)
+            found[f"{name}, curved, {word}"] = Cell(rows, (6, 6), many, linear=False, hard=True)
     found["4 x 500, 12 columns, curved, hard changes"] = Cell((500,) * 4, (12, 12), 1, False, hard=True, seeds=5)
     found["4 x 500, 20 columns, curved, hard changes"] = Cell((500,) * 4, (20, 20), 1, False, hard=True, seeds=3)
     return found
 
 
 CELLS = _cells()
+CHANCE = ["4 x 100, same", "10 x 100, same", "4 x 400, same", "10 x 400, same", "10 x 2,000, same"]
 
 
 def graphs() -> Todo:
@@ -83,6 +84,14 @@ def liars() -> Todo:
         yield "liars", seed, lambda seed=seed: causal_liars.measured(seed)
 
 
+def chance() -> Todo:
+    """How far the mean of twenty seeds is off by chance: pooled GES, ten times twenty seeds."""
+    import causal_runs
+
+    for name in CHANCE:
+        yield name, 0, lambda name=name: causal_runs.means_of_twenty(CELLS[name], 10)
+
+
 def sachs() -> Todo:
     """A measured table with a graph that the field agrees on."""
     import causal_sachs
@@ -90,7 +99,7 @@ def sachs() -> Todo:
     yield "nine conditions", 0, causal_sachs.measured
 
 
-PARTS: dict[str, Callable[[], Todo]] = {"graphs": graphs, "scale": scale, "ct": ct, "liars": liars, "sachs": sachs}
+PARTS: dict[str, Callable[[], Todo]] = {one.__name__: one for one in (graphs, chance, scale, ct, liars, sachs)}
 
 
 def rows() -> list[Row]:

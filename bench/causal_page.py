@@ -23,6 +23,10 @@ How to read it. One of five sites that sends random scores spoils the sum, the m
 median alone holds against all three lies. It takes the median of the sites' gains, in which a baseline cancels, so that
 its two lines are the same.
 """.strip()
+CHANCE = """
+A few graphs whose effects nearly cancel make up most of the wrong pairs, so that two means of twenty seeds may differ
+by 1 without a reason. Compare methods within a cell, where they have the same graphs and rows, and not two cells.
+""".strip()
 HEAD = """# Causal discovery: every method against a known graph
 
 Written by `python bench/causal.py` from [causal/ledger.jsonl](causal/ledger.jsonl), which it adds to.
@@ -50,6 +54,7 @@ def page(rows: Rows, cells: Mapping[str, Any]) -> str:
         seeds = [row["found"] for row in rows if row["part"] == "graphs" and row["cell"] == name]
         if seeds:
             text += ["", f"### {name} ({len(seeds)} seeds)", "", *_cell(seeds)]
+    text += _chance([row for row in rows if row["part"] == "chance"])
     text += _scale([row for row in rows if row["part"] == "scale"])
     text += _ct([row["found"] for row in rows if row["part"] == "ct"])
     text += _liars([row["found"] for row in rows if row["part"] == "liars"])
@@ -80,6 +85,18 @@ def _cell(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
 def _share(each: Sequence[Mapping[str, float]], part: str, whole: str) -> str:
     total = sum(one[whole] for one in each)
     return f"{sum(one[part] for one in each) / total:.2f}" if total else "-"
+
+
+def _chance(rows: Rows) -> list[str]:
+    if not rows:
+        return []
+    times = len(rows[0]["found"]["means"])
+    said = f'Wrong pairs of pooled GES ("class"), {times} times twenty seeds; the first twenty are those above.'
+    lines = ["| cell | all | means of twenty seeds |", "|---|---|---|"]
+    for row in rows:
+        means = row["found"]["means"]
+        lines.append(f"| {row['cell']} | {np.mean(means):.2f} | {', '.join(f'{one:.2f}' for one in means)} |")
+    return ["", "## How far twenty seeds are off by chance", "", said, "", *lines, "", CHANCE]
 
 
 def _scale(rows: Rows) -> list[str]:

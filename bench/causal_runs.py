@@ -170,6 +170,15 @@ def measured(cell: Cell, seed: int, only: str = "") -> dict[str, dict[str, float
     return {name: _mean([scored(drawn, one) for one in each]) for name, each in found.items()}
 
 
+def means_of_twenty(cell: Cell, times: int) -> dict[str, list[float]]:
+    """Wrong pairs of pooled GES (class): the mean of each twenty seeds in turn, the cell's own first."""
+    each = []
+    for seed in range(20 * times):
+        drawn = cell.drawn(seed)
+        each.append(scored(drawn, pooled_search([moments_of(rows) for rows in drawn.rows]))["cpdag"])
+    return {"means": np.reshape(each, (times, 20)).mean(1).round(2).tolist()}
+
+
 def scored(drawn: Drawn, found: Found) -> dict[str, float]:
     """Distances from the truth; counts rather than shares, so that a table can pool them over the seeds."""
     truth, graph = drawn.graph, np.asarray(found.graph)
