@@ -40,7 +40,7 @@ def _of_phantom(file: CausalFile, site: str) -> dict[str, Floats]:
 def _of_masks(file: CausalFile, site: str) -> dict[str, Floats]:
     """Volumes of a segmentation's site file, joined with the clinical table by the patient's pseudonym."""
     from brainct.segment.config import Network, SegmentChoices
-    from brainct.segment.dataset import samples_of
+    from brainct.segment.scans import samples_of
     from brainct.segment.site_config import read_site_file
 
     assert file.scans is not None

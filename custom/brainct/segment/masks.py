@@ -47,8 +47,8 @@ def _of_nifti(path: Path, name: str, keep_slices: bool, root: Path) -> Volume:
     from brainct.ct.read.nifti import read_nifti
 
     values = read_nifti(path, name, keep_slices, root)[0].values
-    if (values != np.rint(values)).any() or values.min() < 0:
-        raise Refused(f"{name}: a mask holds whole label values from 0 on; this file holds others")
+    if (values != np.rint(values)).any() or not 0 <= values.min() <= values.max() < 2**15:
+        raise Refused(f"{name}: a mask holds whole label values from 0 to {2**15 - 1}; this file holds others")
     found: Volume = values.astype(np.int16)
     return found
 
