@@ -44,7 +44,7 @@ class Checked:
 
     findings: the F that the job looks for.
     pairs: near duplicates. failed: why scans could not be read. limit: the share of these that a run leaves out.
-    notes: of the listing.
+    notes: of the listing. masks: (N, F, H, W[, D]) as in ct.rendered.Shown, if the scans have some.
     """
 
     names: Sequence[str]
@@ -58,6 +58,7 @@ class Checked:
     limit: float
     notes: Sequence[str]
     findings: Sequence[str]
+    masks: Tensor | None = None
 
 
 def check_scans(found: Checked) -> list[ScanCheck]:

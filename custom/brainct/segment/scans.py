@@ -1,9 +1,10 @@
 """All scans of one site with their masks, decoded and rendered one by one, before they are split into folds."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from brainct.errors import Refused
 from brainct.segment.config import SegmentChoices
 from brainct.segment.files import MaskedScan, Sample, list_scans, read_each
 from brainct.segment.site_config import SegmentFile
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,12 @@ def scans_of(file: SegmentFile, site: str, choices: SegmentChoices) -> MaskedSca
     scans, notes = list_scans(file, choices)
     found = rendered(scans, file, choices)
     notes += check_failed(found.failed, len(scans), file)
-    kept = [scans[at] for at in found.kept]
-    patients = [str(one.patient) for one in kept]
-    return MaskedScans(found, patients, [one.fold for one in kept], (*notes, *count_notes(found.facts)))
+    return scans_in(found, [scans[at] for at in found.kept], (*notes, *count_notes(found.facts)))
+
+
+def scans_in(found: Rendered, kept: Sequence[MaskedScan], notes: Sequence[str]) -> MaskedScans:
+    """The scans that could be read; kept: their entries."""
+    return MaskedScans(found, [str(one.patient) for one in kept], [one.fold for one in kept], tuple(notes))
 
 
 def rendered(scans: Sequence[MaskedScan], file: SegmentFile, choices: SegmentChoices) -> Rendered:
@@ -60,22 +66,20 @@ def rendered(scans: Sequence[MaskedScan], file: SegmentFile, choices: SegmentCho
     return through(file.cache, ("masks", *of_job, sorted(file.mask_values.items())), named, render)
 
 
-def samples_of(file: SegmentFile, site: str, choices: SegmentChoices) -> Iterator[Sample]:
-    """The scans as decoded, with their masks, before anything is resized; Refused, naming them, if some are unreadable.
-
-    What the site file says of unreadable scans counts here too.
-    """
+def of_each(
+    file: SegmentFile, site: str, choices: SegmentChoices, then: Callable[[Sample], Found]
+) -> tuple[list[Found], list[str]]:
+    """What `then` gives of each scan with its masks, before anything is resized; and notes on those left out."""
     if file.kind == "phantom":
-        yield from _drawn(file, site, choices)
-        return
-    scans, _ = list_scans(file, choices)
-    failed = {}
-    for at, one in read_each(scans, file, choices, lambda one: one):
+        return [then(one) for one in _drawn(file, site, choices)], [PHANTOM]
+    scans, notes = list_scans(file, choices)
+    found, failed = [], {}
+    for at, one in read_each(scans, file, choices, then):
         if isinstance(one, Refused):
             failed[at] = str(one)
         else:
-            yield one
-    check_failed(failed, len(scans), file)
+            found.append(one)
+    return found, [*notes, *check_failed(failed, len(scans), file)]
 
 
 def shown(one: Sample, file: SegmentFile, choices: SegmentChoices) -> Shown:
