@@ -27,9 +27,9 @@ def site(folder: Path, more: str = "") -> Path:
     for part in ("data", "label"):
         (folder / "scans" / part).mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(NAMES):
-        mask = np.zeros((40, 32, DEEP), np.int16)
-        mask[6:12, 5:9, 1], mask[20:24, 20:26, 2] = 2, 5 * (number % 2)
-        volume = np.stack([head(number * DEEP + at) for at in range(DEEP)], 2)
+        mask = np.zeros((32, 40, DEEP), np.int16)
+        mask[5:9, 6:12, 1], mask[20:26, 20:24, 2] = 2, 5 * (number % 2)
+        volume = np.stack([head(number * DEEP + at).T for at in range(DEEP)], 2)
         write_nifti(folder / "scans" / "data" / f"{name}.nii.gz", volume.astype(np.float32))
         write_nifti(folder / "scans" / "label" / f"{name}.nii.gz", mask)
     return written(folder, f"kind: masks\nimages: data/{{id}}.nii.gz\nmasks: label/{{id}}.nii.gz\n{VALUES}{more}")
@@ -47,8 +47,8 @@ def spoil(folder: Path) -> None:
     for at, name in (("data", "a"), ("label", "b")):
         path = scans / at / f"{name}.nii.gz"
         path.write_bytes(path.read_bytes()[:-40])
-    write_nifti(scans / "label" / "c.nii.gz", np.zeros((40, 32, DEEP - 1), np.int16))
-    odd = np.zeros((40, 32, DEEP), np.int16)
+    write_nifti(scans / "label" / "c.nii.gz", np.zeros((32, 40, DEEP - 1), np.int16))
+    odd = np.zeros((32, 40, DEEP), np.int16)
     odd[3, 3, 0] = 7
     write_nifti(scans / "label" / "d.nii.gz", odd)
     (scans / "label" / "e.nii.gz").write_bytes(b"no mask")
@@ -85,7 +85,7 @@ def test_all_bad_studies_are_named_at_once(tmp_path):
     assert [line.partition(":")[0] for line in words[1:]] == [
         "- data/a.nii.gz", "- label/b.nii.gz", "- label/c.nii.gz", "- label/d.nii.gz", "- label/e.nii.gz"
     ]  # fmt: skip
-    assert "its shape is (32, 40, 3), its image's (32, 40, 4)" in words[3]
+    assert "its shape is (40, 32, 3), its image's (40, 32, 4)" in words[3]
     assert "mask values [7], wanted [0, 2, 5]: correct `mask_values`" in words[4]
 
 
@@ -156,7 +156,7 @@ def test_whatever_changes_a_mask_decodes_anew(tmp_path, decoded, monkeypatch, ch
     count = len(decoded)
     mask = tmp_path / "scans" / "label" / "a.nii.gz"
     if change == "mask":
-        write_nifti(mask, np.zeros((40, 32, DEEP), np.int16))
+        write_nifti(mask, np.zeros((32, 40, DEEP), np.int16))
     elif change.startswith("touched"):
         os.utime(mask if change == "touched mask" else tmp_path / "scans" / "data" / "a.nii.gz", ns=(1, 1))
     elif change == "values":

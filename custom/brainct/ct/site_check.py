@@ -82,7 +82,7 @@ def checked(
         fold_of=fold_of,
         patients=[entry.patient for entry in kept],
         pairs=pairs,
-        failed=list(dict.fromkeys(found.failed.values())),
+        failed=list(found.failed.values()),
         limit=0.0 if file.on_unreadable == "refuse" else file.unreadable_share,
         notes=notes,
         findings=findings,
