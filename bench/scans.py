@@ -90,11 +90,13 @@ def make_masks(folder: Path, slices: int) -> None:
 
 def start(folder: Path, masks: bool) -> dict[str, float]:
     """Open the site as a run does, read each training batch once, and say what it took."""
+    from brainct.core.determinism import one_thread
     from brainct.ct.dataset import open_site
     from brainct.ct.site_config import read_site_file
     from brainct.segment.config import SegmentChoices
     from brainct.segment.dataset import open_site as open_masks
 
+    one_thread()
     began, cpu = time.monotonic(), time.process_time()
     if masks:
         data = open_masks(folder / "site.yaml", "site-1", SegmentChoices())

@@ -52,8 +52,7 @@ def _of_masks(file: CausalFile, site: str) -> tuple[dict[str, Floats], list[str]
     def row(one: Sample) -> tuple[str, dict[str, float]]:
         if one.pixels.spacing is None or not one.pixels.hu:
             raise Refused(f"{name}: a scan has no spacing or is not in HU; give volumes in NIfTI or DICOM")
-        masks = np.nan_to_num(one.masks) >= 0.5
-        return one.patient, dict(measured(one.pixels.values, masks, findings, one.pixels.spacing))
+        return one.patient, dict(measured(one.pixels.values, one.masks == 1, findings, one.pixels.spacing))
 
     rows, notes = of_each(own, site, SegmentChoices(findings=findings, network=Network(dims=3)), row)
     keys = [key for key, _ in rows]

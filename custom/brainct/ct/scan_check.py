@@ -43,7 +43,8 @@ class Checked:
     """What is checked of N scans: names, facts, images (N, C, H, W[, D]), labels (N, F), fold of each, patients.
 
     findings: the F that the job looks for. pairs: near duplicates. failed: why each of the other scans could not be
-    read. limit: the share of these that a run leaves out. notes: of the listing. masks: (N, F, H, W[, D]) as in ct.rendered.Shown, if the scans have some.
+    read. limit: the share of these that a run leaves out. notes: of the listing. masks: (N, F, H, W[, D]) as in
+    ct.rendered.Shown, if the scans have some.
     """
 
     names: Sequence[str]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brainct.ct.preprocess import Pixels
 from brainct.ct.read.decode import check_plausible, cut, read_whole
@@ -18,7 +17,7 @@ from brainct.ct.read.published.masks import pairs_by_id
 from brainct.ct.rendered import check_field, each_read
 from brainct.errors import Refused
 from brainct.segment.config import SegmentChoices
-from brainct.segment.masks import NIFTI, Volume, marked, read_mask
+from brainct.segment.masks import NIFTI, Masks, Volume, marked, read_mask
 from brainct.segment.site_config import SegmentFile
 from brainct.training.data import FOLDS
 
@@ -28,10 +27,10 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Sample:
-    """One scan as decoded, its masks (F, H, W[, D]) of 0, 1 and NaN, and its patient."""
+    """One scan as decoded, its masks (F, H, W[, D]), and its patient."""
 
     pixels: Pixels
-    masks: NDArray[np.float32]
+    masks: Masks
     patient: str
     notes: tuple[str, ...] = ()
 
@@ -89,7 +88,7 @@ def _sample(
     pixels = cut(whole, scan, choices.network.dims)
     said = (*notes, *check_plausible(pixels, scan.name))
     check_field(pixels, scan.name, choices.wanted.fov_at(file.fov_mm))
-    own = values if pixels.values.ndim == values.ndim else values[:, :, scan.slice or 0]
+    own = values if pixels.values.ndim == values.ndim else np.ascontiguousarray(values[:, :, scan.slice or 0])
     return Sample(pixels, marked(own, file.mask_values, choices.findings), str(scan.patient), said)
 
 

@@ -86,8 +86,7 @@ def shown(one: Sample, file: SegmentFile, choices: SegmentChoices) -> Shown:
     """One scan and its masks in the size of the network."""
     job, pixels = choices.wanted, one.pixels
     image = render_image(pixels, choices.network.size, job.windows_at(file.windows), job.fov_at(file.fov_mm))
-    digest = hashlib.sha256(np.nan_to_num(one.masks, nan=-1).astype(np.int8).tobytes()).hexdigest()
-    facts = replace(facts_of(pixels, one.notes), masks=digest)
+    facts = replace(facts_of(pixels, one.notes), masks=hashlib.sha256(one.masks.tobytes()).hexdigest())
     return Shown(image, thumbnail(pixels), facts, _resized(one, file, choices))
 
 
@@ -95,11 +94,12 @@ def _resized(one: Sample, file: SegmentFile, choices: SegmentChoices) -> Tensor:
     """(F, size, size[, size]) int8: resized as the image is, a pixel in the mask if half of it is; -1 is unknown."""
     size, fov_mm = choices.network.size, choices.wanted.fov_at(file.fov_mm)
     found = torch.zeros(len(one.masks), *[size] * one.pixels.values.ndim, dtype=torch.int8)
-    for at, mask in enumerate(torch.from_numpy(one.masks)):
-        if mask.isnan().any():
+    for at, mask in enumerate(one.masks):
+        if mask.flat[0] < 0:
             found[at] = -1
         elif mask.any():
-            found[at] = letterbox(mask, size, 0.0, one.pixels.spacing, fov_mm) >= 0.5
+            values = torch.from_numpy(mask).float()
+            found[at] = letterbox(values, size, 0.0, one.pixels.spacing, fov_mm) >= 0.5
     return found
 
 
@@ -133,11 +133,12 @@ def _drawn(file: SegmentFile, site: str, choices: SegmentChoices) -> Iterator[Sa
     heads = studies(site, chosen, network.size, network.size if volume else chosen.slices, scanner, volume)
     for number, (hu, kinds) in enumerate(heads):
         known = {**dict(zip(FINDINGS, kinds, strict=False)), "any": kinds.any(0)}
-        unknown = np.full(hu.shape, np.nan, np.float32)
-        masks = np.stack([known.get(name, unknown) for name in choices.findings]).astype(np.float32)
+        unknown = np.full(hu.shape, -1, np.int8)
+        masks = np.stack([known.get(name, unknown) for name in choices.findings]).astype(np.int8)
         if volume:
             yield Sample(Pixels(hu, True, spacing), masks, str(number))
         else:
             yield from (
-                Sample(Pixels(hu[..., at], True, spacing), masks[..., at], str(number)) for at in range(hu.shape[2])
+                Sample(Pixels(hu[..., at], True, spacing), np.ascontiguousarray(masks[..., at]), str(number))
+                for at in range(hu.shape[2])
             )
