@@ -35,7 +35,7 @@ def test_every_unreadable_study_is_named_whatever_the_site_file_says_of_them(tmp
     path = site(tmp_path)
     spoil(tmp_path)
     found, sheet = verdict(path)
-    assert found["files"].message == "16 of 20 scans cannot be read; a run leaves out up to 0%"
+    assert found["files"].message == "20 of 24 scans cannot be read; a run leaves out up to 0%"
     assert (found["files"].status, len(found["files"].scans)) == ("FAIL", 5)
     assert sheet is not None
     path.write_text(path.read_text() + "on_unreadable: skip\nunreadable_share: 0.9\n")

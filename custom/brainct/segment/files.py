@@ -17,7 +17,7 @@ from brainct.ct.read.published.masks import pairs_by_id
 from brainct.ct.rendered import check_field, each_read
 from brainct.errors import Refused
 from brainct.segment.config import SegmentChoices
-from brainct.segment.masks import NIFTI, Masks, Volume, marked, read_mask
+from brainct.segment.masks import Masks, Volume, marked, read_mask
 from brainct.segment.site_config import SegmentFile
 from brainct.training.data import FOLDS
 
@@ -99,9 +99,8 @@ def _by_id(file: SegmentFile, root: Path, dims: int) -> tuple[list[MaskedScan], 
     for name, path in images.items():
         image, mask = (each.relative_to(root).as_posix() for each in (path, masks[name]))
         scan = MaskedScan(image, path, np.zeros(0, np.float32), name, root=root, mask=mask, mask_path=masks[name])
-        by_header = dims == 2 and masks[name].name.lower().endswith(NIFTI)
-        count = slices_of(masks[name], mask, root) if by_header else None
-        # a mask without a readable header is one scan, and refused where it is read
+        # where neither has a readable header, the volume is one scan, and refused where it is read
+        count = (slices_of(path, image, root) or slices_of(masks[name], mask, root)) if dims == 2 else None
         scans += [replace(scan, slice=at) for at in range(count)] if count else [scan]
     return scans, notes
 
