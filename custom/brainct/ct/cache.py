@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -26,6 +27,8 @@ from brainct.ct.split import Ints, near_duplicates
 
 KEPT = 4
 """Renderings (one for each size, windows, ...) that a cache keeps; of more, the one unused for longest is removed."""
+ABANDONED = 86400.0
+"""Seconds after which the files of a start that did not end are removed."""
 
 
 def rendered(entries: Sequence[ScanEntry], file: SiteFile, size: int, dims: int) -> Rendered:
@@ -160,5 +163,6 @@ def _save(path: Path, values: NDArray[Any]) -> None:
 
 def _remove_old(cache: Path) -> None:
     folders = [path for path in cache.iterdir() if (path / "scans.json").exists()]
-    for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+    begun = [path for path in cache.glob("*.part") if path.stat().st_mtime < time.time() - ABANDONED]
+    for path in [*sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:], *begun]:
         shutil.rmtree(path, ignore_errors=True)
