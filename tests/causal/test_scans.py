@@ -84,6 +84,14 @@ def test_scans_with_masks_and_a_clinical_table_are_joined_by_the_patient(tmp_pat
     assert found.rows[:, 1] == pytest.approx(wanted)
     assert np.isfinite(found.rows).all()
     assert "MEASURED" in CAUSAL.describe(found)["notes"][0]
+    (root / "mask1.nii.gz").write_bytes(b"no mask")
+    with pytest.raises(Refused, match="mask1.nii.gz: unreadable"):
+        opened(tmp_path, text, choices=CausalChoices(columns=columns, min_rows=2))
+    masks = (tmp_path / "masks.yaml").read_text()
+    (tmp_path / "masks.yaml").write_text(f"{masks}on_unreadable: skip\nunreadable_share: 0.5\n")
+    left = opened(tmp_path, text, choices=CausalChoices(columns=columns, min_rows=2))
+    assert left.rows[:, 0].tolist() == [50, 70]
+    assert "left out: 1 of 3 scans" in CAUSAL.describe(left)["notes"][1]
 
 
 @pytest.mark.parametrize(

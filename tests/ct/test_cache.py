@@ -89,6 +89,17 @@ def test_a_cache_keeps_a_few_renderings(tmp_path: Path, monkeypatch) -> None:
     assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 2
 
 
+def test_what_a_killed_start_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    png_set(tmp_path, range(4))
+    left = [tmp_path / "cache" / f"key.{number}.part" for number in (1, 2)]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "images.npy").write_bytes(b"half")
+    os.utime(left[0], (1, 1))
+    opened(tmp_path, cache="cache", **PNG)
+    assert [folder.exists() for folder in left] == [False, True]
+
+
 def test_training_on_mapped_scans_changes_no_file(tmp_path: Path) -> None:
     png_set(tmp_path)
     data = opened(tmp_path, cache="cache", **PNG)

@@ -250,7 +250,7 @@ def test_label_values_become_the_masks_of_findings():
     found = marked(values, {1: "epidural", 2: "subdural", 7: "subdural"}, ["subdural", "any", "stroke"])
     assert found[0].tolist() == [[0, 0], [1, 1]]
     assert found[1].tolist() == [[0, 1], [1, 1]]
-    assert np.isnan(found[2]).all()
+    assert (found[2] == -1).all()
     stroke = marked(values, {1: "stroke", 2: "subdural"}, ["any", "stroke"])
     assert stroke[0].tolist() == [[0, 0], [1, 0]]  # a stroke is no bleeding
     assert stroke[1].tolist() == [[0, 1], [0, 0]]

@@ -54,8 +54,8 @@ def open_site(path: Path | None, site: str, sites: Sequence[str], choices: Causa
         if file.kind == "generated":
             return data_of(_generated(file, site, sites, choices), file, choices, (GENERATED,))
         if file.kind in ("scans", "phantom_scans"):
-            note = scans.MEASURED if file.kind == "scans" else scans.DRAWN
-            return data_of(scans.columns_of(file, site, choices.columns), file, choices, (note,))
+            columns, notes = scans.columns_of(file, site, choices.columns)
+            return data_of(columns, file, choices, notes)
         assert file.path is not None
         return data_of(_read(read_table(file.path), file, choices), file, choices)
     except Refused as refusal:

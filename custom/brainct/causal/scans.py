@@ -15,12 +15,13 @@ MEASURED = "MEASURED on this site's scans and masks"
 DRAWN = "SYNTHETIC PHANTOM patients with known causes; not this site's own"
 
 
-def columns_of(file: CausalFile, site: str, wanted: Sequence[str]) -> list[Floats | None]:
-    """The wanted columns, a row a scan; None for one that neither scans nor the clinical table have."""
-    found = _of_phantom(file, site) if file.kind == "phantom_scans" else _of_masks(file, site)
+def columns_of(file: CausalFile, site: str, wanted: Sequence[str]) -> tuple[list[Floats | None], tuple[str, ...]]:
+    """The wanted columns, a row a scan, None for one that neither scans nor the clinical table have; and notes."""
+    drawn = file.kind == "phantom_scans"
+    found, notes = (_of_phantom(file, site), [DRAWN]) if drawn else _of_masks(file, site)
     if not set(wanted) & set(found):
         raise Refused(f"scans give none of the job's columns; they give {', '.join(found)}")
-    return [found.get(file.columns.get(name, name)) for name in wanted]
+    return [found.get(file.columns.get(name, name)) for name in wanted], tuple(notes)
 
 
 def _of_phantom(file: CausalFile, site: str) -> dict[str, Floats]:
@@ -37,27 +38,28 @@ def _of_phantom(file: CausalFile, site: str) -> dict[str, Floats]:
     return _stacked(rows)
 
 
-def _of_masks(file: CausalFile, site: str) -> dict[str, Floats]:
-    """Volumes of a segmentation's site file, joined with the clinical table by the patient's pseudonym."""
+def _of_masks(file: CausalFile, site: str) -> tuple[dict[str, Floats], list[str]]:
+    """Volumes of a segmentation's site file, joined with the clinical table by the patient's pseudonym; and notes."""
     from brainct.segment.config import Network, SegmentChoices
-    from brainct.segment.dataset import samples_of
+    from brainct.segment.files import Sample
+    from brainct.segment.scans import of_each
     from brainct.segment.site_config import read_site_file
 
     assert file.scans is not None
-    own = read_site_file(file.scans)
-    names = tuple(sorted(set(own.mask_values.values()))) or ("any",)
-    choices = SegmentChoices(findings=names, network=Network(dims=3))
-    rows, keys = [], []
-    for one in samples_of(own, site, choices):
+    name, own = file.scans.name, read_site_file(file.scans)
+    findings = tuple(sorted(set(own.mask_values.values()))) or ("any",)
+
+    def row(one: Sample) -> tuple[str, dict[str, float]]:
         if one.pixels.spacing is None or not one.pixels.hu:
-            raise Refused(f"{file.scans.name}: a scan has no spacing or is not in HU; give volumes in NIfTI or DICOM")
-        masks = np.nan_to_num(one.masks) >= 0.5
-        rows.append(dict(measured(one.pixels.values, masks, names, one.pixels.spacing)))
-        keys.append(one.patient)
+            raise Refused(f"{name}: a scan has no spacing or is not in HU; give volumes in NIfTI or DICOM")
+        return one.patient, dict(measured(one.pixels.values, one.masks == 1, findings, one.pixels.spacing))
+
+    rows, notes = of_each(own, site, SegmentChoices(findings=findings, network=Network(dims=3)), row)
+    keys = [key for key, _ in rows]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise Refused(f"{file.scans.name}: {len(twice)} patients have several scans; keep one of each patient")
-    found = _stacked(rows)
-    return found | (_clinical(file, keys) if file.clinical else {})
+        raise Refused(f"{name}: {len(twice)} patients have several scans; keep one of each patient")
+    found = _stacked([measures for _, measures in rows])
+    return found | (_clinical(file, keys) if file.clinical else {}), [MEASURED, *notes]
 
 
 def _clinical(file: CausalFile, keys: Sequence[str]) -> dict[str, Floats]:

@@ -1,10 +1,15 @@
 """`brainct data ...`: what a run finds in a site's scans, the table of DICOM series, the check of all scans."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from brainct.ct.scan_check import ScanCheck
 
 
 class ShowByDefault(TyperGroup):
@@ -112,14 +117,9 @@ def check(
     What is printed names scans, and the contact sheet shows them: both stay at the site. check.json names nobody.
     """
     from brainct.core.determinism import one_thread
-    from brainct.ct.config import ct_choices
     from brainct.ct.contact_sheet import save_sheet
     from brainct.ct.scan_check import NAMED, as_json, worst
-    from brainct.ct.site_check import check_site
-    from brainct.ct.site_config import read_site_file
-    from brainct.ct.wanted import DEFAULT
     from brainct.errors import Refused
-    from brainct.job import folders
     from brainct.kit.check_page import print_results
     from brainct.kit.verdict import CheckResult
     from brainct.site.data import site_file_of
@@ -128,11 +128,7 @@ def check(
     if path is None:
         raise Refused("`brainct data check` needs a site file: name one, or set BRAINCT_SITE")
     one_thread()
-    wanted = DEFAULT
-    if job is not None:
-        choices = ct_choices(folders.read(job))
-        size, dims, wanted = choices.network.size, choices.network.dims, choices.wanted
-    lines, sheet = check_site(read_site_file(path), size, dims, wanted)
+    lines, sheet = _checked(path, size, dims, job)
     print_results([CheckResult(line.subject, line.status, line.message) for line in lines])
     for line in lines:
         for name in line.scans[:NAMED]:
@@ -147,3 +143,25 @@ def check(
             print(f"{out / 'contact_sheet.png'}: look at it; it shows patients and stays at the site")
     if worst(lines) == "FAIL":
         raise typer.Exit(1)
+
+
+def _checked(path: Path, size: int, dims: int, job: Path | None) -> "tuple[list[ScanCheck], Image | None]":
+    """The check for a job of head CT or of segmentation; a table of masks is one of segmentation without a job too."""
+    from brainct.ct import site_check
+    from brainct.ct.config import ct_choices
+    from brainct.ct.site_config import read_site_file
+    from brainct.job import folders
+    from brainct.segment import site_check as mask_check
+    from brainct.segment import site_config as mask_config
+    from brainct.segment.config import Network, SegmentChoices
+    from brainct.training.site_yaml import read_yaml
+
+    choices: Any = folders.read(job) if job is not None else None
+    if choices is None and read_yaml(path).get("kind") == "mask_table":
+        choices = SegmentChoices(network=Network(size=size, dims=3 if dims == 3 else 2))
+    if isinstance(choices, SegmentChoices):
+        return mask_check.check_site(mask_config.read_site_file(path), choices)
+    if choices is None:
+        return site_check.check_site(read_site_file(path), size, dims)
+    wanted = ct_choices(choices)
+    return site_check.check_site(read_site_file(path), wanted.network.size, wanted.network.dims, wanted.wanted)

@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,17 +27,37 @@ from brainct.ct.split import Ints, near_duplicates
 
 KEPT = 4
 """Renderings (one for each size, windows, ...) that a cache keeps; of more, the one unused for longest is removed."""
+ABANDONED = 86400.0
+"""Seconds after which the files of a start that did not end are removed."""
 
 
 def rendered(entries: Sequence[ScanEntry], file: SiteFile, size: int, dims: int) -> Rendered:
     """As `render_all`, but out of the site's cache if it has one and no scan, choice or package has changed."""
-    if file.cache is None:
-        return render_all(entries, file, size, dims)
-    folder = file.cache / _key(entries, file, size, dims)
+    job = file.job
+    shown = job.windows_at(file.windows), job.fov_at(file.fov_mm), job.neighbours, job.steps
+    choices = (size, dims, *shown, file.gantry_tilt, file.nifti_axes)
+    scans = (((one.name, one.slice), one.files or (one.path,)) for one in entries)
+    return through(file.cache, choices, scans, lambda folder: render_all(entries, file, size, dims, folder))
+
+
+def through(
+    cache: Path | None,
+    choices: object,
+    scans: Iterable[tuple[object, Sequence[Path]]],
+    render: Callable[[Path | None], Rendered],
+) -> Rendered:
+    """What `render` gives, out of the cache if that has it; no cache: render(None).
+
+    choices: those that change a rendering. scans: what each is called, and its files or folders. render: given a folder
+    for files of its own, see `collect`.
+    """
+    if cache is None:
+        return render(None)
+    folder = cache / _key(choices, scans)
     if not (folder / "scans.json").exists():
-        _render_into(folder, entries, file, size, dims)
+        _render_into(folder, render)
     os.utime(folder)
-    _remove_old(file.cache)
+    _remove_old(cache)
     return _load(folder)
 
 
@@ -50,41 +71,41 @@ def duplicate_pairs(found: Rendered, alike: float) -> list[tuple[int, int]]:
     return [(int(one), int(other)) for one, other in np.load(path)]
 
 
-def fold_images(images: Tensor, which: Ints, folder: Path | None) -> Tensor:
-    """images[which]; if they are in a cache, out of a file of their own that is memory-mapped."""
+def fold_images(
+    images: Tensor,
+    which: Ints,
+    folder: Path | None,
+    ending: str = "",
+    given: Callable[[Tensor], Tensor] = lambda found: found,
+) -> Tensor:
+    """images[which] float32; if they are in a cache, out of a file of their own that is memory-mapped.
+
+    ending: of the file's name, where a fold has several. given: what becomes of the images, elementwise.
+    """
     if folder is None or not len(which):
-        return images[which]
-    path = folder / f"fold-{hashlib.sha256(which.tobytes()).hexdigest()[:16]}.npy"
+        return given(images[which])
+    path = folder / f"fold-{hashlib.sha256(which.tobytes()).hexdigest()[:16]}{ending}.npy"
     if not path.exists():
         part = path.with_suffix(f".{os.getpid()}.part")
         shape = (len(which), *images.shape[1:])
         copy = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
         for to, at in enumerate(which.tolist()):
-            copy[to] = images[at].numpy()
+            copy[to] = given(images[at]).numpy()
         copy.flush()
         os.replace(part, path)
     return _mapped(path)
 
 
-def _key(entries: Sequence[ScanEntry], file: SiteFile, size: int, dims: int) -> str:
+def _key(choices: object, scans: Iterable[tuple[object, Sequence[Path]]]) -> str:
     """64 hex digits over the package, the choices that change a rendering, and each file's name, size and time."""
-    job = file.job
-    shown = job.windows_at(file.windows), job.fov_at(file.fov_mm), job.neighbours, job.steps
-    choices = (size, dims, *shown, file.gantry_tilt, file.nifti_axes)
     digest = hashlib.sha256(repr((fingerprint(), choices)).encode())
     known: dict[Path, list[tuple[str, int, int]]] = {}
-    for entry in entries:
-        state = known.setdefault(entry.path, []) or known[entry.path]
-        if not state:
-            state += [_state(path) for path in _files(entry)]
-        digest.update(repr((entry.name, entry.slice, state)).encode("utf-8", "surrogateescape"))
+    for scan, paths in scans:
+        for path in paths:
+            if path not in known:
+                known[path] = [_state(each) for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        digest.update(repr((scan, [known[path] for path in paths])).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _files(entry: ScanEntry) -> Sequence[Path]:
-    if entry.files:
-        return entry.files
-    return sorted(entry.path.iterdir()) if entry.path.is_dir() else [entry.path]
 
 
 def _state(path: Path) -> tuple[str, int, int]:
@@ -94,13 +115,12 @@ def _state(path: Path) -> tuple[str, int, int]:
     return path.name, -1, -1
 
 
-def _render_into(folder: Path, entries: Sequence[ScanEntry], file: SiteFile, size: int, dims: int) -> None:
+def _render_into(folder: Path, render: Callable[[Path | None], Rendered]) -> None:
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True, exist_ok=True)
-    assert file.cache is not None
-    file.cache.chmod(0o700)
+    folder.parent.chmod(0o700)
     try:
-        found = render_all(entries, file, size, dims, part / "images.npy")
+        found = render(part)
         _save(part / "thumbnails.npy", found.thumbnails)
         content = {"kept": found.kept, "failed": found.failed, "scans": [asdict(facts) for facts in found.facts]}
         (part / "scans.json").write_text(json.dumps(content))
@@ -112,7 +132,7 @@ def _render_into(folder: Path, entries: Sequence[ScanEntry], file: SiteFile, siz
 
 def _load(folder: Path) -> Rendered:
     content = json.loads((folder / "scans.json").read_text())
-    kept = tuple(content["kept"])
+    kept, masks = tuple(content["kept"]), folder / "masks.npy"
     return Rendered(
         images=_mapped(folder / "images.npy")[: len(kept)],
         thumbnails=np.load(folder / "thumbnails.npy"),
@@ -120,6 +140,7 @@ def _load(folder: Path) -> Rendered:
         kept=kept,
         failed={int(at): why for at, why in content["failed"].items()},
         folder=folder,
+        masks=_mapped(masks)[: len(kept)] if masks.exists() else None,
     )
 
 
@@ -142,5 +163,6 @@ def _save(path: Path, values: NDArray[Any]) -> None:
 
 def _remove_old(cache: Path) -> None:
     folders = [path for path in cache.iterdir() if (path / "scans.json").exists()]
-    for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+    begun = [path for path in cache.glob("*.part") if path.stat().st_mtime < time.time() - ABANDONED]
+    for path in [*sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:], *begun]:
         shutil.rmtree(path, ignore_errors=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from torch import Tensor
 
 from brainct.ct.folds import FINDINGS, main_finding
@@ -14,14 +14,21 @@ from brainct.ct.read.label_table import Labels
 TILE, GAP, LINE = 128, 6, 14
 MOST = 60
 COLUMNS = 10
+OUTLINE = "#ff3030"
 
 
 def draw_sheet(
-    images: Tensor, labels: Labels, numbers: Sequence[int], title: str, findings: Sequence[str] = FINDINGS
+    images: Tensor,
+    labels: Labels,
+    numbers: Sequence[int],
+    title: str,
+    findings: Sequence[str] = FINDINGS,
+    masks: Tensor | None = None,
 ) -> Image.Image:
     """Up to 60 scans (N, C, H, W[, D]) as tiles with number and findings, the first channel; a volume's middle slice.
 
-    numbers: what is written at each tile. Colours: red with a finding, green without any, grey unknown.
+    numbers: what is written at each tile. Colours: red with a finding, green without any, grey unknown. masks: as in
+    ct.rendered.Shown, outlined in red; of a volume the slice is shown in which they are largest.
     """
     count = min(len(images), MOST)
     columns = min(COLUMNS, count)
@@ -31,7 +38,7 @@ def draw_sheet(
     pen.text((GAP, 3), title, fill="white")
     for at in range(count):
         left, top = GAP + at % columns * (TILE + GAP), LINE + 6 + at // columns * (TILE + LINE + GAP)
-        sheet.paste(_tile(images[at]), (left, top))
+        sheet.paste(_tile(images[at], None if masks is None else (masks[at] == 1).any(0)), (left, top))
         pen.text((left, top + TILE), f"{numbers[at]} {_words(labels[at], findings)}", fill=_colour(_state(labels[at])))
     return sheet
 
@@ -47,10 +54,23 @@ def spread(count: int, most: int = MOST) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
 
 
-def _tile(image: Tensor) -> Image.Image:
+def _tile(image: Tensor, mask: Tensor | None) -> Image.Image:
     first = image[0]
-    grey = (first if first.ndim == 2 else first[:, :, first.shape[2] // 2]).numpy()
-    return Image.fromarray((grey * 255).astype(np.uint8)).resize((TILE, TILE), Image.Resampling.BILINEAR)
+    if first.ndim == 3:
+        marked = mask is not None and bool(mask.any())
+        at = int(mask.sum((0, 1)).argmax()) if mask is not None and marked else first.shape[2] // 2
+        first, mask = first[:, :, at], None if mask is None else mask[:, :, at]
+    grey = Image.fromarray((first.numpy() * 255).astype(np.uint8))
+    tile = grey.resize((TILE, TILE), Image.Resampling.BILINEAR).convert("RGB")
+    if mask is not None:
+        tile.paste(OUTLINE, mask=_outline(mask))
+    return tile
+
+
+def _outline(mask: Tensor) -> Image.Image:
+    """White on the pixels of a tile that are in the mask and have a neighbour outside it."""
+    whole = Image.fromarray(mask.numpy().astype(np.uint8) * 255).resize((TILE, TILE), Image.Resampling.NEAREST)
+    return ImageChops.difference(whole, whole.filter(ImageFilter.MinFilter(3)))
 
 
 def _words(labels: Labels, findings: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ class Pixels:
     def digest(self) -> bytes:
         """SHA-256 over shape and pixels, as decoded, before any resizing."""
         found = hashlib.sha256(repr(self.values.shape).encode())
-        found.update(np.ascontiguousarray(self.values, "<f4"))
+        found.update(np.ascontiguousarray(self.values, "<f4").data)
         return found.digest()
 
 

@@ -42,9 +42,9 @@ class ScanCheck:
 class Checked:
     """What is checked of N scans: names, facts, images (N, C, H, W[, D]), labels (N, F), fold of each, patients.
 
-    findings: the F that the job looks for.
-    pairs: near duplicates. failed: why scans could not be read. limit: the share of these that a run leaves out.
-    notes: of the listing.
+    findings: the F that the job looks for. pairs: near duplicates. failed: why each of the other scans could not be
+    read. limit: the share of these that a run leaves out. notes: of the listing. masks: (N, F, H, W[, D]) as in
+    ct.rendered.Shown, if the scans have some.
     """
 
     names: Sequence[str]
@@ -58,6 +58,7 @@ class Checked:
     limit: float
     notes: Sequence[str]
     findings: Sequence[str]
+    masks: Tensor | None = None
 
 
 def check_scans(found: Checked) -> list[ScanCheck]:
@@ -84,7 +85,7 @@ def _readable(found: Checked) -> Iterator[ScanCheck]:
         return
     status: Status = "FAIL" if len(found.failed) > found.limit * count else "WARN"
     words = f"{len(found.failed)} of {count} scans cannot be read; a run leaves out up to {found.limit:.0%}"
-    yield ScanCheck("files", status, words, tuple(found.failed))
+    yield ScanCheck("files", status, words, tuple(dict.fromkeys(found.failed)))
 
 
 def _classes(found: Checked) -> Iterator[ScanCheck]:

@@ -16,7 +16,7 @@ from brainct.ct.preprocess import Pixels
 from brainct.ct.read.decode import EMPTY
 from brainct.ct.read.label_table import Labels
 from brainct.ct.read.listing import ScanEntry, list_scans
-from brainct.ct.rendered import check_failed, rendered
+from brainct.ct.rendered import check_failed, count_notes, rendered
 from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_choices import PhantomChoices
 from brainct.ct.site_config import SiteFile
@@ -60,19 +60,18 @@ def read_scans(file: SiteFile, size: int, dims: int, job: Wanted = DEFAULT) -> S
     file = file.for_job(job)
     entries, notes = list_scans(file, dims)
     found = rendered_or_cached(entries, file, size, dims)
-    notes += check_failed(found, file)
+    notes += check_failed(found.failed, len(entries), file)
     entries, facts = [entries[at] for at in found.kept], found.facts
     digests = [bytes.fromhex(each.digest) for each in facts]
     labels = np.stack([entry.labels for entry in entries])
     if len(set(digests)) == 1 < len(digests):
         raise Refused(f"all {len(digests)} images are the same: the export has failed, export them again")
-    said = Counter(note for each in facts for note in each.notes)
     in_hu = Counter(each.hu for each in facts)
-    _check_heads(said[EMPTY], in_hu[True])
+    _check_heads(sum(EMPTY in each.notes for each in facts), in_hu[True])
     patients = [entry.patient for entry in entries]
     pairs = duplicate_pairs(found, duplicate_threshold(patients))
     groups = join_groups(pairs, patients)
-    notes += [f"{note}: {count} of {len(entries)} scans" for note, count in sorted(said.items())]
+    notes += count_notes(facts)
     return Scans(
         images=found.images,
         labels=labels,

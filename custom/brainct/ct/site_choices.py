@@ -1,14 +1,16 @@
-"""The nested parts of a site file: split, partition, phantom and public set."""
+"""What the site files of scans share, with labels or with masks, and their nested parts."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from brainct.ct.folds import WINDOWS
 from brainct.training.site_choices import SampleCount, Seed, Share, SiteChoices, Split
 
-__all__ = ["Partition", "PhantomChoices", "PublicSet", "SampleCount", "SiteChoices", "Split"]
+__all__ = ["Partition", "PhantomChoices", "PublicSet", "SampleCount", "ScanChoices", "SiteChoices", "Split"]
 
 
 class Partition(SiteChoices):
@@ -113,3 +115,50 @@ class PublicSet(SiteChoices):
 
     root: Path
     labels: str = "labels.csv"
+
+
+class ScanChoices(SiteChoices):
+    """What every site file of scans may choose.
+
+    root: the folder of the scans. windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm.
+    allow_missing: leave out images without a label or mask, and these without an image. on_unreadable,
+    unreadable_share: whether scans that cannot be read are left out, up to this share. cache: a folder for decoded
+    scans. kinds_of_key: keys that only some kinds read; others refuse them, because they would have no effect.
+    """
+
+    kinds_of_key: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    kind: str
+    root: Path | None = None
+    windows: tuple[tuple[float, float], ...] = WINDOWS
+    fov_mm: Annotated[float, Field(gt=0)] | None = None
+    split: Split = Split()
+    batch_size: SampleCount = 8
+    device: str = "auto"
+    allow_missing: bool = False
+    on_unreadable: Literal["refuse", "skip"] = "refuse"
+    unreadable_share: Share = 0.05
+    cache: Path | None = None
+    phantom: PhantomChoices = PhantomChoices()
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, got: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", got):
+            raise ValueError(f"`device`: got {got!r}, wanted auto, cpu, cuda or cuda:N")
+        return got
+
+    @field_validator("windows")
+    @classmethod
+    def _wide(cls, got: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if not got or any(width <= 0 for _, width in got):
+            raise ValueError("`windows`: wanted at least one [level, width] in HU, each width more than 0")
+        return got
+
+    def misplaced(self) -> list[str]:
+        """A sentence for each key that the file's kind does not read."""
+        return [
+            f"`{key}` is not read by kind {self.kind}, only by {', '.join(kinds)}: remove it"
+            for key, kinds in self.kinds_of_key.items()
+            if key in self.model_fields_set and self.kind not in kinds
+        ]

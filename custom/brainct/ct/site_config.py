@@ -7,17 +7,16 @@ import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from brainct.ct.folds import WINDOWS, Finding
+from brainct.ct.folds import Finding
 from brainct.ct.read.choices import TiltChoice
-from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, SampleCount, SeriesRule, SiteChoices, Split
+from brainct.ct.site_choices import Partition, PhantomChoices, PublicSet, ScanChoices, SeriesRule, Split
 from brainct.ct.wanted import DEFAULT, Wanted
 from brainct.errors import Refused
-from brainct.training.site_choices import Share
 from brainct.training.site_yaml import read_yaml
 
 SourceKind = Literal["phantom", "png_csv", "class_folders", "manifest", "dicom", "ct_ich", "masks", "datalist"]
@@ -48,22 +47,21 @@ KINDS_OF_KEY = {
     "unreadable_share": ON_DISK,
     "phantom": ("phantom",),
 }
-"""Keys that only some kinds read; other kinds refuse them, because they would have no effect."""
+"""See ScanChoices."""
 
 
-class SiteFile(SiteChoices):
-    """One site's choices.
+class SiteFile(ScanChoices):
+    """One site's choices; what other site files of scans have too is in ScanChoices.
 
-    windows: (level, width) in HU. fov_mm: side of the shown square or cube in mm. pictures: whether a report made on
-    this machine may show single scans; scans of the phantom may always be shown. gantry_tilt, nifti_axes: see
-    ct.read.choices. index: the table of series that `brainct data index` writes. series: see SeriesRule.
-    masks, mask_values: see ct.read.published.masks. cache: a folder for decoded scans.
-    earlier: the site file of scans of an earlier run, whose training fold is replayed; see training.remember.
-    on_unreadable, unreadable_share: whether scans that cannot be read are left out, up to this share.
+    pictures: whether a report made on this machine may show single scans; scans of the phantom may always be shown.
+    gantry_tilt, nifti_axes: see ct.read.choices. index: the table of series that `brainct data index` writes. series:
+    see SeriesRule. masks, mask_values: see ct.read.published.masks. earlier: the site file of scans of an earlier run,
+    whose training fold is replayed; see training.remember.
     """
 
+    kinds_of_key: ClassVar[Mapping[str, tuple[str, ...]]] = KINDS_OF_KEY
+
     kind: SourceKind
-    root: Path | None = None
     labels: str = "labels.csv"
     columns: Mapping[Finding, str] | None = None
     id_column: str = "id"
@@ -71,23 +69,13 @@ class SiteFile(SiteChoices):
     masks: str | None = None
     mask_values: Mapping[int, Finding] | None = None
     classes: Mapping[str, tuple[Finding, ...]] | None = None
-    windows: tuple[tuple[float, float], ...] = WINDOWS
-    split: Split = Split()
-    batch_size: SampleCount = 8
-    device: str = "auto"
-    allow_missing: bool = False
     index: Path | None = None
     series: SeriesRule = SeriesRule()
-    fov_mm: Annotated[float, Field(gt=0)] | None = None
     partition: Partition | None = None
     public: PublicSet | None = None
     gantry_tilt: TiltChoice = "note"
     nifti_axes: str | None = None
-    on_unreadable: Literal["refuse", "skip"] = "refuse"
-    unreadable_share: Share = 0.05
-    cache: Path | None = None
     pictures: bool = False
-    phantom: PhantomChoices = PhantomChoices()
     earlier: Path | None = None
 
     _job: Wanted = PrivateAttr(default=DEFAULT)
@@ -109,25 +97,11 @@ class SiteFile(SiteChoices):
         found._job = job
         return found
 
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, got: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", got):
-            raise ValueError(f"`device`: got {got!r}, wanted auto, cpu, cuda or cuda:N")
-        return got
-
     @field_validator("nifti_axes")
     @classmethod
     def _known_axes(cls, got: str | None) -> str | None:
         if got is not None and not re.fullmatch("[LR][AP][IS]|[AP][LR][IS]", got):
             raise ValueError(f"`nifti_axes`: got {got!r}, wanted where the axes run, such as LPS or RAS, slices last")
-        return got
-
-    @field_validator("windows")
-    @classmethod
-    def _wide(cls, got: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-        if not got or any(width <= 0 for _, width in got):
-            raise ValueError("`windows`: wanted at least one [level, width] in HU, each width more than 0")
         return got
 
     @field_validator("images")
@@ -143,11 +117,7 @@ class SiteFile(SiteChoices):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "SiteFile":
-        problems = [
-            f"`{key}` is not read by kind {self.kind}, only by {', '.join(kinds)}: remove it"
-            for key, kinds in KINDS_OF_KEY.items()
-            if key in self.model_fields_set and self.kind not in kinds
-        ]
+        problems = self.misplaced()
         if self.kind != "phantom" and self.root is None:
             problems.append(f"`root` is missing: kind {self.kind} needs the folder that contains the scans")
         if self.kind == "class_folders" and not self.classes:
@@ -164,9 +134,9 @@ class SiteFile(SiteChoices):
 def read_site_file(path: Path | str) -> SiteFile:
     """The validated site file, `${NAME}` in `root` expanded and `root` absolute; Refused lists every problem."""
     path = Path(path)
-    given = _absolute_root(_with_current_keys(read_yaml(path), path.name), path)
+    given = absolute_paths(_with_current_keys(read_yaml(path), path.name), path)
     if isinstance(given.get("public"), Mapping):
-        given = {**given, "public": _absolute_root(given["public"], path)}
+        given = {**given, "public": absolute_paths(given["public"], path)}
     try:
         # strict mode takes lists for tuples and text for paths only from JSON
         return SiteFile.model_validate_json(json.dumps(given, default=str))
@@ -187,7 +157,7 @@ def _with_current_keys(given: dict[str, Any], name: str) -> dict[str, Any]:
     return {**{key: value for key, value in given.items() if key != "deal"}, "partition": choices}
 
 
-def _absolute_root(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def absolute_paths(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The same keys, with `root` and other paths absolute, relative to the folder of the site file."""
     paths = {key: given[key] for key in PATHS if isinstance(given.get(key), str)}
     return {**given, **{key: str(path.resolve().parent / _expanded(at, path.name)) for key, at in paths.items()}}

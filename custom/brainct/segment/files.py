@@ -1,106 +1,134 @@
 """A site's scans with their masks from files: volumes and masks by their id, or a table of images and masks."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brainct.ct.preprocess import Pixels
 from brainct.ct.read.decode import check_plausible, cut, read_whole
 from brainct.ct.read.entries import ScanEntry, path_inside
-from brainct.ct.read.label_table import LabelRow, read_table
-from brainct.ct.read.mask_values import values_of
+from brainct.ct.read.label_table import LabelRow, check_names, read_table
+from brainct.ct.read.mask_values import check_values, values_of
+from brainct.ct.read.nifti import slices_of
 from brainct.ct.read.published.masks import pairs_by_id
+from brainct.ct.rendered import check_field, each_read
 from brainct.errors import Refused
 from brainct.segment.config import SegmentChoices
-from brainct.segment.masks import marked, read_mask
+from brainct.segment.masks import Masks, Volume, marked, read_mask
 from brainct.segment.site_config import SegmentFile
 from brainct.training.data import FOLDS
 
 COLUMNS = ("image", "mask", "patient_id")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One scan as decoded, its masks (F, H, W[, D]) of 0, 1 and NaN, its patient, and its fold if that is given."""
+    """One scan as decoded, its masks (F, H, W[, D]), and its patient."""
 
     pixels: Pixels
-    masks: NDArray[np.float32]
+    masks: Masks
     patient: str
-    fold: str = ""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class MaskedScan:
-    """One image and its mask, below root. slice: 0-based, None for all of it."""
+class MaskedScan(ScanEntry):
+    """One image and its mask, by its name as in error messages; the labels follow from the mask and are empty here."""
 
-    image: str
-    mask: str
-    patient: str
-    fold: str = ""
-    slice: int | None = None
+    mask: str = field(kw_only=True)
+    mask_path: Path = field(kw_only=True)
 
 
-def read_samples(file: SegmentFile, choices: SegmentChoices) -> Iterator[Sample]:
-    """Every scan that the site file names; an image is decoded once for all of its slices that are listed together."""
+def list_scans(file: SegmentFile, choices: SegmentChoices) -> tuple[list[MaskedScan], list[str]]:
+    """Every scan that the site file names, before any is decoded, and notes on what it leaves out."""
     assert file.root is not None
+    check_names(file.mask_values.values(), choices.wanted, "`mask_values`")
     if not any(values_of(name, file.mask_values) for name in choices.findings):
         named = ", ".join(sorted(set(file.mask_values.values())))
         raise Refused(f"`mask_values` names {named}, and the job asks for {', '.join(choices.findings)}")
-    scans = _by_id(file, file.root, choices.network.dims) if file.kind == "masks" else _in_table(file, file.root)
-    for _, together in groupby(scans, lambda one: (one.image, one.mask, one.slice is None)):
-        yield from _read(list(together), file, file.root, choices)
+    if file.kind == "mask_table":
+        return _in_table(file, file.root), []
+    scans, notes = _by_id(file, file.root, choices.network.dims)
+    if not scans:
+        raise Refused(f"no scan in root {file.root}: correct `root`, `images` and `masks`, or put the scans there")
+    return scans, notes
 
 
-def _read(scans: list[MaskedScan], file: SegmentFile, root: Path, choices: SegmentChoices) -> Iterator[Sample]:
-    first = _entry(scans[0], root)
-    whole, notes = read_whole(first, choices.network.dims)
-    values = read_mask(root, scans[0].mask, scans[0].image, first.slice is not None)
-    for scan in scans:
-        entry = _entry(scan, root)
-        pixels = cut(whole, entry, choices.network.dims)
-        said = (*notes, *check_plausible(pixels, scan.image))
-        cropped = values if scan.slice is None else values[:, :, scan.slice : scan.slice + 1]
-        flat = cropped[:, :, 0] if choices.network.dims == 2 and cropped.shape[2] == 1 else cropped
-        if flat.shape != pixels.values.shape:
-            raise Refused(f"{scan.mask}: its shape is {flat.shape}, its image's {pixels.values.shape}")
-        yield Sample(pixels, marked(flat, file.mask_values, choices.findings), scan.patient, scan.fold, said)
+def read_each(
+    scans: Sequence[MaskedScan], file: SegmentFile, choices: SegmentChoices, then: Callable[[Sample], Found]
+) -> Iterator[tuple[int, Found | Refused]]:
+    """What `then` gives of each scan, by its index, or why it cannot be read; an image is decoded once."""
+    return each_read(
+        scans,
+        lambda scan: (scan.path, scan.mask, scan.slice is None),
+        lambda scan: _read(scan, file, choices.network.dims),
+        lambda whole, scan: then(_sample(*whole, scan, file, choices)),
+    )
 
 
-def _entry(scan: MaskedScan, root: Path) -> ScanEntry:
-    path = path_inside(root, scan.image, "image")
-    return ScanEntry(scan.image, path, np.zeros(0, np.float32), slice=scan.slice, root=root)
+def _read(scan: MaskedScan, file: SegmentFile, dims: int) -> tuple[Pixels, list[str], Volume]:
+    """All of an image and of its mask, which have one shape."""
+    whole, notes = read_whole(scan, dims)
+    assert scan.root is not None
+    values = read_mask(scan.root, scan.mask, scan.name, scan.slice is not None)
+    values = values[:, :, 0] if whole.values.ndim == 2 and values.shape[2] == 1 else values
+    if values.shape != whole.values.shape:
+        raise Refused(f"{scan.mask}: its shape is {values.shape}, its image's {whole.values.shape}")
+    check_values(values, file.mask_values, scan.mask)
+    return whole, notes, values
 
 
-def _by_id(file: SegmentFile, root: Path, dims: int) -> list[MaskedScan]:
+def _sample(
+    whole: Pixels, notes: list[str], values: Volume, scan: MaskedScan, file: SegmentFile, choices: SegmentChoices
+) -> Sample:
+    pixels = cut(whole, scan, choices.network.dims)
+    said = (*notes, *check_plausible(pixels, scan.name))
+    check_field(pixels, scan.name, choices.wanted.fov_at(file.fov_mm))
+    own = values if pixels.values.ndim == values.ndim else np.ascontiguousarray(values[:, :, scan.slice or 0])
+    return Sample(pixels, marked(own, file.mask_values, choices.findings), str(scan.patient), said)
+
+
+def _by_id(file: SegmentFile, root: Path, dims: int) -> tuple[list[MaskedScan], list[str]]:
     """The volumes of kind masks; on slices each of their slices, along the third axis of the file."""
-    images, masks, _ = pairs_by_id(root, str(file.images), str(file.masks))
+    images, masks, notes = pairs_by_id(root, str(file.images), str(file.masks), file.allow_missing)
     scans = []
     for name, path in images.items():
         image, mask = (each.relative_to(root).as_posix() for each in (path, masks[name]))
-        scan = MaskedScan(image, mask, name)
-        count = 0 if dims == 3 else read_mask(root, mask, image, True).shape[2]
+        scan = MaskedScan(image, path, np.zeros(0, np.float32), name, root=root, mask=mask, mask_path=masks[name])
+        # where neither has a readable header, the volume is one scan, and refused where it is read
+        count = (slices_of(path, image, root) or slices_of(masks[name], mask, root)) if dims == 2 else None
         scans += [replace(scan, slice=at) for at in range(count)] if count else [scan]
-    return scans
+    return scans, notes
 
 
 def _in_table(file: SegmentFile, root: Path) -> list[MaskedScan]:
     table = read_table(path_inside(root, file.labels, "labels"), file.labels, root)
     if missing := [column for column in COLUMNS if column not in table.columns]:
         raise Refused(f"{file.labels}: wanted the columns {', '.join(COLUMNS)}; {', '.join(missing)} is missing")
-    return [_row(row, f"{file.labels}, row {row.line}") for row in table.rows]
+    return [_row(row, f"{file.labels}, row {row.line}", root) for row in table.rows]
 
 
-def _row(row: LabelRow, where: str) -> MaskedScan:
-    name, slice_, fold = row.cells["image"], row.cells.get("slice", ""), row.cells.get("split", "")
-    if not name or not row.cells["patient_id"]:
-        raise Refused(f"{where}: wanted an image and a patient_id (a pseudonym is enough)")
+def _row(row: LabelRow, where: str, root: Path) -> MaskedScan:
+    slice_, fold = row.cells.get("slice", ""), row.cells.get("split", "")
+    name, mask, patient = (row.cells[column] for column in COLUMNS)
+    if not (name and mask and patient):
+        raise Refused(f"{where}: wanted an image, a mask and a patient_id (a pseudonym is enough)")
     if slice_ and not (slice_.isascii() and slice_.isdigit()):
         raise Refused(f"{where}, column `slice`: got {slice_!r}, wanted the 0-based number of a slice")
     if fold and fold not in FOLDS:
         raise Refused(f"{where}, column `split`: got {fold!r}, wanted {', '.join(FOLDS)}")
-    return MaskedScan(name, row.cells["mask"], row.cells["patient_id"], fold, int(slice_) if slice_ else None)
+    return MaskedScan(
+        name=name,
+        path=path_inside(root, name, where),
+        labels=np.zeros(0, np.float32),
+        patient=patient,
+        fold=fold or None,
+        slice=int(slice_) if slice_ else None,
+        root=root,
+        mask=mask,
+        mask_path=path_inside(root, mask, where),
+    )

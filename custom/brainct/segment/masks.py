@@ -15,6 +15,9 @@ from brainct.training.site_files import decoding, open_file
 Volume = NDArray[np.int16]
 """(H, W, D) label values, rows to the back, columns to the left, slices upwards; 0 is no finding."""
 
+Masks = NDArray[np.int8]
+"""(F, H, W[, D]): 1 in the mask of a finding, 0 outside, -1 where nothing is known of it."""
+
 NIFTI = (".nii", ".nii.gz")
 
 
@@ -31,24 +34,24 @@ def read_mask(root: Path, mask: str, image: str, keep_slices: bool) -> Volume:
     return _of_dicom(path, path_inside(root, image, "image"), mask, root)
 
 
-def marked(values: Volume, mask_values: Mapping[int, str], findings: Sequence[str]) -> NDArray[np.float32]:
-    """(F, H, W, D) masks of 0 and 1 for the findings; NaN for a finding that no value marks.
-
-    `any` is the union of the kinds of bleeding that the site marks.
-    """
-    found = []
-    for name in findings:
+def marked(values: Volume, mask_values: Mapping[int, str], findings: Sequence[str]) -> Masks:
+    """(F, H, W[, D]) masks of the findings; `any` is the union of the kinds of bleeding that the site marks."""
+    table = np.zeros((len(findings), 1 + int(values.max(initial=0))), np.int8)
+    for at, name in enumerate(findings):
         own = values_of(name, mask_values)
-        found.append(np.isin(values, own) if own else np.full(values.shape, np.nan))
-    return np.stack(found).astype(np.float32)
+        table[at, [value for value in own if value < table.shape[1]]] = 1
+        if not own:
+            table[at] = -1
+    found: Masks = table[:, values]
+    return found
 
 
 def _of_nifti(path: Path, name: str, keep_slices: bool, root: Path) -> Volume:
     from brainct.ct.read.nifti import read_nifti
 
     values = read_nifti(path, name, keep_slices, root)[0].values
-    if (values != np.rint(values)).any() or values.min() < 0:
-        raise Refused(f"{name}: a mask holds whole label values from 0 on; this file holds others")
+    if (values != np.rint(values)).any() or not 0 <= values.min() <= values.max() < 2**15:
+        raise Refused(f"{name}: a mask holds whole label values from 0 to {2**15 - 1}; this file holds others")
     found: Volume = values.astype(np.int16)
     return found
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,6 +47,15 @@ def read_nifti(
         return _upright(geometry_of(image, name, how.axes), values, keep_slices, how, name)
 
 
+def slices_of(path: Path, name: str, root: Path | None = None) -> int | None:
+    """How many slices a volume has along its third axis, by its header; None where that says nothing of the kind."""
+    with suppress(Refused), open_file(path, name, root, VOLUME_FILE) as file, decoding(name, "unreadable header"):
+        packed = path.name.lower().endswith(".gz")
+        shape = _kind(gzip.GzipFile(fileobj=file) if packed else file, name)[1].get_data_shape()
+        return int(shape[2]) if len(shape) > 2 else None
+    return None
+
+
 def _upright(place: Geometry, values: Any, keep_slices: bool, how: ReadChoices, name: str) -> tuple[Pixels, list[str]]:
     notes = [stack.TILTED] * place.tilted
     if place.tilted and how.tilt == "refuse":
@@ -73,18 +83,23 @@ def _decompress(file: BinaryIO, name: str) -> Any:
 
 def _header(file: BinaryIO | gzip.GzipFile, name: str) -> tuple[Any, int]:
     """The NIfTI class, and the bytes up to the end of the voxels; refuses more voxels than a volume may have."""
+    kind, header = _kind(file, name)
+    shape, offset = header.get_data_shape(), header.get_data_offset()
+    check_pixel_count(math.prod(shape) if min(shape, default=0) > 0 else 0, VOLUME, name)
+    if not 0 <= offset <= _EXTENSIONS:
+        raise Refused(f"{name}: the voxels begin at byte {offset:,}, wanted at most {_EXTENSIONS:,}: write it again")
+    return kind, offset + math.prod(shape) * header.get_data_dtype().itemsize
+
+
+def _kind(file: BinaryIO | gzip.GzipFile, name: str) -> tuple[Any, Any]:
+    """The NIfTI class, and the header itself."""
     head = file.read(max(_KINDS))
     file.seek(0)
     own = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")} & _KINDS.keys()
     if not own:
         raise Refused(f"{name}: unreadable or truncated NIfTI (no header): copy it again")
     kind = _KINDS[own.pop()]
-    header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
-    shape, offset = header.get_data_shape(), header.get_data_offset()
-    check_pixel_count(math.prod(shape) if min(shape, default=0) > 0 else 0, VOLUME, name)
-    if not 0 <= offset <= _EXTENSIONS:
-        raise Refused(f"{name}: the voxels begin at byte {offset:,}, wanted at most {_EXTENSIONS:,}: write it again")
-    return kind, offset + math.prod(shape) * header.get_data_dtype().itemsize
+    return kind, kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
 
 
 def _image_of(file: BinaryIO | io.BytesIO, kind: Any, length: int) -> Any:

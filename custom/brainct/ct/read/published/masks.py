@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brainct.ct.folds import FINDINGS
 from brainct.ct.read.entries import Listing, ScanEntry, check_match, path_inside
 from brainct.ct.read.label_table import check_names
-from brainct.ct.read.mask_values import values_of
+from brainct.ct.read.mask_values import check_values, values_of
 from brainct.ct.rsna_labels import labels_for
 from brainct.ct.site_config import SiteFile
 from brainct.ct.wanted import Wanted
@@ -63,10 +63,8 @@ def mask_labels(
         mask = np.asarray(nib.Nifti1Image.from_bytes(content).dataobj)
     if mask.ndim != 3:
         raise Refused(f"{name}: a mask of {mask.ndim} axes, wanted three")
-    given, found = set(values) | {0}, set(np.unique(mask).tolist())
-    if values and not found <= given:
-        odd = sorted(found - given)[:5]
-        raise Refused(f"{name}: mask values {odd}, wanted {sorted(given)}: correct `mask_values` in the site file")
+    if values:
+        check_values(mask, values, name)
     marks = {each: values_of(each, values) for each in (*FINDINGS, *values.values())}
     marked = {each: np.isin(mask, own) for each, own in marks.items() if own} if values else {"any": mask != 0}
     known = {each: np.atleast_1d(one.any(None if whole else (0, 1))) for each, one in marked.items()}
