@@ -116,7 +116,8 @@ class CausalPart(PlainPart):
         """What the scheme sends, without its formulas."""
         record = self.run.record
         sent = words.SENT.get(str(record.arguments.get("share", "moments")), "")
-        return [words.SENT.get(record.scheme, sent), words.ALSO, words.SHOWS]
+        moments = sent == words.SENT["moments"] and record.scheme not in words.SENT
+        return [words.SENT.get(record.scheme, sent), words.ALSO, words.SHOWS_MOMENTS if moments else words.SHOWS]
 
     def data_in_words(self) -> str:
         """Rows."""
@@ -128,10 +129,10 @@ class CausalPart(PlainPart):
         if not self._edges:
             return ["No column was found to depend on another one."]
         ranked = sorted(self._edges, key=lambda one: -abs(one[3][0] or 0.0))
-        said = [f"Strongest: {listing([self._named(one) for one in ranked[:3]])}."]
+        said = [f"Best supported by the data: {listing([self._named(one) for one in ranked[:3]])}."]
         if len(ranked) > 3:
-            said.append(f"Weakest: {self._named(ranked[-1])}.")
-        return [*said, *self._who_differs(), words.NO_SCORE]
+            said.append(f"Least: {self._named(ranked[-1])}.")
+        return [*said, words.SUPPORTED, *self._who_differs(), words.NO_SCORE]
 
     def _named(self, edge: tuple[int, int, bool, Any]) -> str:
         i, j, sure, _ = edge
@@ -145,15 +146,14 @@ class CausalPart(PlainPart):
             for name, row in zip(self.columns, self.changed, strict=True)
             if any(row)
         ]
-        return [f"Comes about differently: {listing(found)}."] if found else ["No hospital was found to differ."]
+        return [f"Comes about differently: {listing(found)}."] if found else [words.DIFFERS_NOWHERE]
 
     def how_sure(self) -> list[str]:
         """The gap to the second-best directions, and edges that one hospital alone supports."""
         said, best, second = [], self.delivered.value, self.delivered.second
         if best is not None and second is not None:
-            told = "by a clear gap" if best - second > CLEAR else "by so little that the two can't be told apart"
-            gap = f"{best - second:.1f}; above {CLEAR:.0f} is clear"
-            said.append(f"The best directions beat the second best {told} ({gap}).")
+            told = words.CLEARLY if best - second > CLEAR else words.UNCLEAR
+            said.append(f"{told} (a gap of {best - second:.1f}; above {CLEAR:.0f} is clear).")
         alone = [self._named(one) for one in self._edges if one[3][2] == 1 and len(self.run.sites) > 1]
         said += [f"One hospital alone supports {listing(alone)}: do not act on it."] if alone else []
         return [*said, words.HOLDS]
@@ -206,7 +206,7 @@ class CausalPart(PlainPart):
     def _belief(self) -> list[Section]:
         scheme = self.run.record.scheme
         hidden = about(scheme).privacy if scheme in SCHEMES else ""
-        private = [Section("What the hospitals' numbers hide", [f"The {hidden}."])] if hidden else []
+        private = [Section("What the hospitals' numbers hide", [f"{hidden[0].upper()}{hidden[1:]}."])] if hidden else []
         return [Section("What must be true, and when not to believe it", words.ASSUMPTIONS), *private]
 
     def terms(self) -> Mapping[str, str]:

@@ -1,10 +1,13 @@
 """The sentences of causal discovery's pages, for readers who know no causality."""
 
 NO_SCORE = "Whether the arrows are true no number on this page says: a graph of causes is a hypothesis, not a finding."
-HOLDS = "All of this holds only if the assumptions below hold, and the tables alone can't show that they do."
+HOLDS = (
+    "All of this holds only if the assumptions below hold, first of all that nothing unmeasured, such as age, acts on "
+    "two of the columns. The hospitals' data alone can't show that they do."
+)
 GRAPH = (
-    "Causes above their effects. A thick edge explains much, a thin one little. A dashed line: the two depend on each "
-    "other, and the tables can't tell in which direction."
+    "Suspected causes above suspected effects. Thick: without this arrow or line the hospitals' rows fit much worse; "
+    "thin: a little worse. A dashed line: the two go together, and the data can't tell which one acts on the other."
 )
 CHANGES = (
     "Rows are columns of the tables. A filled place: at this hospital the column comes about differently from the "
@@ -15,7 +18,14 @@ GAIN = (
     "The gain is how much better the rows are explained with the edge than without it, over all hospitals. An edge "
     "that gains at one hospital only, or loses at another one, deserves doubt."
 )
-MECHANISMS = "Each number says by how much the column rises if the cause rises by one unit."
+MECHANISMS = (
+    "Each number says by how much the column rises, or with a minus falls, if the cause rises by one unit. Where the "
+    "graph has a line, this table had to choose one of its two directions; that choice says nothing."
+)
+SUPPORTED = "Neither is the size of an effect, nor a probability."
+DIFFERS_NOWHERE = "The same relations fitted at all hospitals; that does not prove that the hospitals are alike."
+UNCLEAR = "Another choice of directions fits about as well, so that some of them may be the other way round"
+CLEARLY = "The best choice of directions fits clearly better than the second best"
 FITS = "how well its rows fit each set of possible causes that the server asked about"
 SENT = {
     "peri": f"In each round: numbers that say {FITS}.",
@@ -25,7 +35,8 @@ SENT = {
 }
 """By scheme, or by what peri_environments shares."""
 ALSO = "Also: counts of rows, which columns are there, a fingerprint of the data, and a score of the graph."
-SHOWS = "These numbers hide rows; they show how strongly each two columns of a hospital are correlated."
+SHOWS = "No single row is sent, and no average. How strongly each two columns are correlated can be computed from them."
+SHOWS_MOMENTS = "No single row is sent, but averages, spreads and correlations of a hospital's columns can be read."
 ASSUMPTIONS = [
     "Nothing unmeasured drives two of the columns, and none of the columns decided which patients are in the tables. "
     "If age is missing and drives both volume and outcome, an edge between the two may be nothing but age.",

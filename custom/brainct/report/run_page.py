@@ -64,7 +64,7 @@ def _answers(run: RunFolder, part: WorkloadPart) -> list[tuple[str, list[str]]]:
         return [("What is known?", _without_record(run)), ("What may it be used for?", ["Nothing: there is no model."])]
     record = run.record
     return [
-        ("What was trained?", [part.model_in_words(), _trained(record, part.made())]),
+        (f"What was {part.made()}?", [part.model_in_words(), _trained(record, part.made())]),
         ("By whom, on how much data?", _by_whom(record, part)),
         ("How good is it?", part.how_good()),
         ("How sure is that?", part.how_sure()),

@@ -17,8 +17,8 @@ from brainct.graphs.moments import Family, Floats
 LARGEST_SHARE, WARNED = 0.6, 10_000
 HIDES = (
     "numbers that a site sends hide its rows, means and scales, and no more: from the first round the server can "
-    "compute how strongly each two of the site's columns are correlated, and from later ones the signs; this is not "
-    "differential privacy"
+    "compute how strongly each two of the site's columns are correlated, and from later ones whether they rise "
+    "together; this is not differential privacy"
 )
 """What decides whether a hospital takes part; in docs and reports in these words."""
 CAUSAL = About(

@@ -19,7 +19,7 @@ from brainct.errors import Refused
 from brainct.graphs import noise
 from brainct.graphs.cpdag import forbidden_of
 from brainct.schemes import _families, _moments_of_sites, _relay, _relay_site
-from brainct.schemes._families import CAUSAL
+from brainct.schemes._families import CAUSAL, HIDES
 from brainct.schemes.peri import Names, Parents, peri
 
 ABOUT = replace(
@@ -31,6 +31,8 @@ ABOUT = replace(
     "rounds of numbers for the families that are left",
     client_state="with noise, the moments that it sent",
     lost_site="with `moments` asked again in the next round; with `regrets` as `peri`",
+    privacy="with `moments` means and covariances of a site's columns leave as they are and hide rows alone; "
+    f"`dp_epsilon` adds noise to them. With `regrets` the {HIDES}",
     blocks={
         **CAUSAL.blocks,
         "secure_aggregation": "which sites differ can't be told from a sum over all sites",
