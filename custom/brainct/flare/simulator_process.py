@@ -72,8 +72,9 @@ def main() -> None:
     try:
         _warm_up(Path(chosen["job_folder"]))
     except Refused as error:
-        print(f"brainct: {error}", file=sys.stderr)
-        sys.exit(2)
+        if not chosen["resume"]:  # the copy of a job that resumes has a word more, and its job was read before
+            print(f"brainct: {error}", file=sys.stderr)
+            sys.exit(2)
     simulator_runner.time = simulator_worker.time = ShortNaps()
     processes = Prepared(site_process, count=min(chosen["threads"], len(chosen["clients"].split(","))))
     simulator_runner.subprocess = processes
