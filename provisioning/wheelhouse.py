@@ -36,11 +36,20 @@ def main() -> None:
 
 def collect(out: Path, torch: str, extras: str, index: str) -> None:
     """Wheels of the package and of everything that it needs; what an index has as sources alone is built."""
+    fetch_torch(out, torch, index)
     subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", out, ROOT], check=True)
     (package,) = out.glob("flare_brainct-*.whl")
     wanted = [f"{package.resolve()}[{extras}]" if extras else str(package.resolve()), f"torch=={torch}"]
-    command = [sys.executable, "-m", "pip", "wheel", "--prefer-binary", "--extra-index-url", index, "-w", out, *wanted]
+    more = [] if torch.endswith("+cpu") else ["--extra-index-url", index]  # a GPU build has parts there
+    command = [sys.executable, "-m", "pip", "wheel", "--prefer-binary", "--find-links", out, *more, "-w", out, *wanted]
     subprocess.run(command, check=True)
+
+
+def fetch_torch(out: Path, torch: str, index: str) -> None:
+    """The build of torch first: pip would try an index that can't be reached anew for every other package."""
+    where = ["--no-deps", "--index-url", index, "--retries", "1", "-w", out, f"torch=={torch}"]
+    if subprocess.run([sys.executable, "-m", "pip", "wheel", *where]).returncode:
+        sys.exit(f"torch {torch} did not come from {index}; is it reachable, does it have this build? See --index")
 
 
 def requirements(folder: Path) -> list[str]:

@@ -1,11 +1,14 @@
 """docs/schemes.md: a diagram for each family, a row and a block for each scheme, and when it is out of date."""
 
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from brainct.catalogue import schemes_page
+from brainct.catalogue import round_bytes, schemes_page
 from brainct.catalogue.families import FAMILIES, Family
 from brainct.core.scheme import Factory
 from brainct.errors import Refused
@@ -66,6 +69,27 @@ def test_a_missing_and_a_changed_page_are_found(tmp_path):
     assert schemes_page.check_docs(tmp_path) == []
     (tmp_path / "schemes.md").write_text("# Schemes\n")
     assert schemes_page.check_docs(tmp_path) == wanted
+
+
+def test_bytes_that_a_dry_run_no_longer_finds_are_found(tmp_path, monkeypatch):
+    stored = json.loads(round_bytes.STORED.read_text())
+    others = {**{name: row for name, row in stored.items() if name != "local"}, "fedavg": [1, 2], "gone": [3, 4]}
+    (tmp_path / "others.json").write_text(json.dumps(others))
+    assert round_bytes.outdated() == []
+    monkeypatch.setattr(round_bytes, "STORED", tmp_path / "others.json")
+    round_bytes._stored.cache_clear()
+    assert round_bytes.outdated() == ["fedavg", "gone", "local"]
+    assert round_bytes.round_bytes("local") == tuple(stored["local"])
+    assert schemes_page.check_docs(tmp_path)[0].startswith("round_bytes.json is out of date (fedavg, gone, local)")
+    monkeypatch.undo()
+    round_bytes._stored.cache_clear()
+
+
+def test_the_table_of_schemes_loads_no_network_s_library():
+    code = "import sys\nfrom brainct.cli.main import app\ntry: app(['schemes'])\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('monai', 'pandas', 'sklearn', 'matplotlib') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip().splitlines()[-1] == "[]"
 
 
 def test_a_family_without_a_diagram_is_found(monkeypatch, tmp_path):

@@ -40,6 +40,26 @@ def test_there_is_nothing_to_resume_in_a_new_workspace(tmp_path):
     assert left_over(tmp_path / "new", "JOB") == "stopped before the first round; nothing is lost"
 
 
+def test_a_job_that_is_none_is_refused_before_the_workspace_is_emptied(tmp_path):
+    kept = tmp_path / "ws" / "server" / "of-an-earlier-run"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("kept")
+    process = typed(tmp_path / "no-job", "--sites", 2, "--workspace", tmp_path / "ws")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith("brainct: ")
+    assert "no-job" in errors
+    assert "Traceback" not in errors
+    assert kept.read_text() == "kept"
+
+
+def test_the_process_that_starts_the_simulator_loads_neither_torch_nor_flare():
+    code = "import sys, brainct.cli.simulate, brainct.flare.simulator;"
+    code += "print([name for name in ('torch', 'nvflare', 'numpy') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 @pytest.mark.slow
 def test_flares_own_command_refuses_such_a_workspace_in_a_sentence(tmp_path, workspace, small_site):
     place = workspace.rename(tmp_path / "ws#1")

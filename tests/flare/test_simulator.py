@@ -50,6 +50,17 @@ def test_a_run_ends_early_in_the_simulator_as_in_its_rehearsal(workspace, tmp_pa
     assert kept == (tmp_path / "out" / "best.safetensors").read_bytes()
 
 
+def test_every_sites_model_meets_every_site_in_the_simulator_as_in_its_rehearsal(workspace, tmp_path, small_site):
+    job = small_job(tmp_path / "jobs", "feddc", cross_site=True)
+    code, text = simulate(job, workspace, 3)
+    assert code == 0, text
+    record = rehearse(folders.read(job), site_names(3), tmp_path / "out", log=lambda line: None).content
+    simulated = json.loads((workspace / "server" / "simulate_job" / "brainct" / "record.json").read_text())
+    assert model_hash(text) == record["model_sha256"]
+    assert simulated["cross_site"] == record["cross_site"]
+    assert [len(one["scores"]) for one in record["cross_site"].values()] == [3, 3, 3]
+
+
 def test_the_readme_commands_end_with_the_same_hash(workspace, tmp_path, monkeypatch):
     monkeypatch.delenv("BRAINCT_SITE", raising=False)
     code, text = simulate(ROOT / "jobs" / "feddc", workspace, 4)

@@ -53,3 +53,11 @@ def test_the_build_of_torch_has_to_be_named(tmp_path):
     assert done.returncode == 1
     assert "wanted a build as well, such as 2.13.0+cpu" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_an_index_without_the_build_of_torch_is_said_at_once(tmp_path):
+    command = [sys.executable, str(SCRIPT), str(tmp_path / "out"), "--torch", "2.13.0+no-such", "--index"]
+    done = subprocess.run([*command, (tmp_path / "empty").as_uri()], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("torch 2.13.0+no-such did not come from file://")
+    assert "Traceback" not in done.stderr

@@ -45,6 +45,14 @@ def test_rounds_and_evaluations_beyond_the_limit_are_said(limits, words):
     assert beyond(enough, tiny_plan(evaluate_every=1)) is None
 
 
+def test_models_of_single_sites_count_as_evaluations_where_the_job_scores_them():
+    plan, sites = tiny_plan(evaluate_every=1, cross_site=True), ("site-1", "site-2", "site-3")
+    words = "the job evaluates 7 times; it takes part in at most 6 evaluations a run"
+    assert beyond(Limits(evaluations=6), plan, sites) == words
+    assert beyond(Limits(evaluations=7), plan, sites) is None
+    assert "(cross_site), which it does not allow" in beyond(Limits(cross_site=False), plan, sites)
+
+
 def test_of_a_scheme_within_another_both_must_be_listed():
     masked = tiny_plan("secagg")
     assert beyond(Limits(schemes=("secagg", "fedavg")), masked) is None

@@ -17,6 +17,7 @@ from brainct.schemes._moments import moments, normalising
 from brainct.security import policy as policies
 from brainct.security.credentials import offline
 from brainct.security.private_training import private_training
+from brainct.security.score_rules import ScoreRule
 from brainct.training.data import Dataset, Fold
 from brainct.training.private import PrivateTraining, Steps, Training, clipped_sums, sample_gradients, sampled
 from tests.conftest import first_weights, tiny_model, tiny_plan, tiny_scans
@@ -353,3 +354,9 @@ def test_tuning_before_evaluations_is_planned_for():
     plan.build().personalise(task, learner, {})
     assert [event for _, event in charged] == [POLICY.training.event(6)]
     assert policies.evaluations(POLICY, tiny_plan("fedavg")) == []
+
+
+def test_noised_scores_of_single_sites_models_are_planned_for():
+    noised = POLICY.model_copy(update={"scores": ScoreRule(form="noised", noise=4.0)})
+    plan, sites = tiny_plan(evaluate_every=0, cross_site=True), ("site-1", "site-2")
+    assert policies.evaluations(noised, plan, sites) == [noised.scores.event] * 3

@@ -6,7 +6,7 @@ from brainct.protocol.requests import request_to_plain
 from tests.conftest import first_weights
 
 MODEL = {"round": 0, "shared": {}, "task": None}
-OWN = {"describe": {"new": True}, "train": {**MODEL, "step": 0}, "evaluate": {**MODEL, "fold": "test"}}
+OWN = {"describe": {"new": True}, "train": {**MODEL, "step": 0}, "evaluate": {**MODEL, "fold": "test", "of": ""}}
 """What a request of one kind has and another may lack."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from brainct.catalogue.families import FAMILIES
 from brainct.catalogue.rooms import architecture_page
-from brainct.catalogue.traffic import traffic
+from brainct.catalogue.round_bytes import outdated, round_bytes
 from brainct.core.arguments import in_words
 from brainct.core.scheme import Capability, arguments_schema
 from brainct.errors import Refused
@@ -84,6 +84,8 @@ def check_docs(docs: Path) -> list[str]:
         for family in families()
         if family not in FAMILIES
     ]
+    if others := outdated():
+        findings.append(f"round_bytes.json is out of date ({', '.join(others)}); run `brainct schemes --write`")
     if not (docs / "schemes.md").is_file() or (docs / "schemes.md").read_text() != schemes():
         findings.append("docs/schemes.md differs from the registry; run `brainct schemes --write`")
     for name, generate in PARTLY.items():
@@ -99,7 +101,7 @@ PARTLY: dict[str, Callable[[str], str]] = {"privacy.md": with_list, "architectur
 
 def bytes_of(name: str) -> str:
     """Bytes to and from a site in a round."""
-    return " / ".join(f"{count:,}" for count in traffic(name))
+    return " / ".join(f"{count:,}" for count in round_bytes(name))
 
 
 def block(name: str) -> str:

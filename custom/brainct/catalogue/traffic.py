@@ -36,7 +36,7 @@ def traffic(name: str) -> tuple[int, int]:
     plan = plan.model_copy(update={"rounds": min(ROUNDS, plan.rounds)})
     scheme, sites = plan.build(), [f"site-{number}" for number in range(1, SITES + 1)]
     keeps = {site: dict[str, Any]() for site in sites}
-    memory = scheme.start(replace(plan.kind.initial(plan, plan.seed, plan.rounds), public=PUBLIC), sites, 0)
+    memory = scheme.start(replace(_initial(plan), public=PUBLIC), sites, 0)
     to, back = 0, 0
     for number in range(plan.rounds):
 
@@ -53,6 +53,17 @@ def traffic(name: str) -> tuple[int, int]:
         reports = {site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites).items())}
         memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
     return math.ceil(to / SITES / plan.rounds), math.ceil(back / SITES / plan.rounds)
+
+
+def _initial(plan: Plan) -> Model:
+    """The seeded model, made once for all jobs of one network: no scheme changes what it is given."""
+    key = plan.model_dump_json(exclude={"scheme", "arguments", "evaluate_every", "fit"})
+    if key not in _MODELS:
+        _MODELS[key] = plan.kind.initial(plan, plan.seed, plan.rounds)
+    return _MODELS[key]
+
+
+_MODELS: dict[str, Model] = {}
 
 
 def _demonstration(plan: Plan, site: str, number: int) -> Learner:
@@ -72,7 +83,7 @@ class Stepping:
 
     def initial(self) -> Model:
         """The seeded model."""
-        return self.plan.kind.initial(self.plan, self.plan.seed, self.plan.rounds)
+        return _initial(self.plan)
 
     def fit(self, weights: Weights, **_: Any) -> Fitted:
         """A step of each number, as long as the site's number says."""

@@ -9,6 +9,7 @@ from brainct.cli import data, jobs, kits, model, runs, site
 from brainct.cli.backup import backup, restore
 from brainct.cli.barriers import barriers
 from brainct.cli.compare import compare
+from brainct.cli.cross import cross
 from brainct.cli.leakage import leakage_app
 from brainct.cli.ledger import ledger_app
 from brainct.cli.metrics import metrics
@@ -33,6 +34,7 @@ COMMANDS = (
     schemes,
     compare,
     barriers,
+    cross,
     report,
     privacy,
     metrics,

@@ -23,6 +23,9 @@ def schemes(
     from brainct.schemes import SCHEMES, about, factory_of
 
     if write:
+        from brainct.catalogue import round_bytes
+
+        round_bytes.write()
         schemes_page.write_docs(docs)
         return
     if workload:

@@ -4,9 +4,10 @@ import json
 import math
 from typing import Any
 
-from brainct.core.serialization import DEEPEST
 from brainct.errors import Refused
 
+DEEPEST = 64
+"""Levels of nesting; what comes from another party could otherwise be nested until Python gives up."""
 DIGITS = 20
 """Of a whole number: what 64 bits hold."""
 

@@ -89,11 +89,6 @@ class Report:
     followed: "Report | None" = None
 
 
-def equal_weight(task: Task, report: Report) -> float:
-    """The aggregation weight 1: every report counts the same, or is a sum already."""
-    return 1.0
-
-
 def majority(asked: int) -> int:
     """More than half of the sites that were asked."""
     return asked // 2 + 1
@@ -122,6 +117,8 @@ class Scheme:
     public: whether sites need the public set; the server then checks that all sites hold the same one.
     aggregation_weight: a_k > 0 of a report, given its task, if `combine` depends on the reports' weights w_k through
     sum_k a_k w_k alone, which is what secure aggregation sums. None if it needs more than that sum.
+    sent_model: the whole model that a site trained and sent, by its task and report, {} if this has none; None if sites
+    send a part, a gradient, votes or sums.
     hides_updates: whether only the site itself sees the weights that it sends.
     fits: the local trainings of a site in one round, and tunes: those of an evaluation, each as the passes that
     Learner.fit is given, None for the job's own; they determine the cost of private training.
@@ -144,6 +141,7 @@ class Scheme:
     extra: Callable[[Memory], Mapping[str, Any]] = lambda memory: {}
     public: bool = False
     aggregation_weight: Callable[[Task, Report], float] | None = None
+    sent_model: Callable[[Task, Report], Weights] | None = None
     hides_updates: bool = False
     fits: tuple[int | None, ...] = (None,)
     tunes: tuple[int, ...] = ()

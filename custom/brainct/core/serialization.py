@@ -17,11 +17,10 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
+from brainct.core.json_file import DEEPEST
 from brainct.errors import Refused, shown
 
 Plain = Any
-DEEPEST = 64
-"""Levels of nesting; what comes from another party could otherwise be nested until Python gives up."""
 LONGEST = 4096
 """Bits of a whole number; Python writes none of many more in digits."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,11 +1,14 @@
-"""Which brainct is installed: its version and a hash over its sources, to compare between sites."""
+"""Which brainct is installed, and what with it: versions, and a hash over its sources, to compare between sites."""
 
 import hashlib
+import platform
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 VERSION = "0.2.0"
 """The package's version, also in pyproject.toml."""
+PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 
 
 @cache
@@ -16,3 +19,14 @@ def fingerprint(folder: Path = Path(__file__).parents[1]) -> str:
         for part in (path.relative_to(folder).as_posix().encode(), path.read_bytes()):
             digest.update(len(part).to_bytes(8, "big") + part)
     return f"{VERSION}-{digest.hexdigest()[:16]}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that a result depends on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,4 +1,7 @@
-"""FLARE's simulator: a workspace that allows our two classes, a job run in it, and what Ctrl-C leaves."""
+"""FLARE's simulator: a workspace that allows our two classes, a job run in it, and what Ctrl-C leaves.
+
+The simulator has a process of its own, which loads torch; this one does so only to resume a run or to say what is left.
+"""
 
 import json
 import subprocess
@@ -14,9 +17,7 @@ from brainct.core import json_file
 from brainct.core.names import check_path, site_names
 from brainct.errors import Refused
 from brainct.flare.simulator_patch import STOPPED
-from brainct.job import copies, folders
-from brainct.run import checkpoint
-from brainct.run.run_record import read_record
+from brainct.job.components import ROUNDS, SITE
 
 RUN = "simulate_job"
 """The name that FLARE's simulator gives to every run."""
@@ -38,11 +39,11 @@ def make_workspace(folder: Path) -> None:
     check_path(folder, "the simulator's workspace")
     file = folder / "local" / "resources.json"
     if not file.exists():
-        rules = {"format_version": 2, "class_list_enforcement_mode": "enforce", ALLOWED: [folders.ROUNDS, folders.SITE]}
+        rules = {"format_version": 2, "class_list_enforcement_mode": "enforce", ALLOWED: [ROUNDS, SITE]}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(rules, indent=2) + "\n")
     listed = json_file.table(file.read_bytes(), str(file), "the rules of a simulator's workspace").get(ALLOWED, [])
-    missing = [name for name in (folders.ROUNDS, folders.SITE) if not _allows(listed, name)]
+    missing = [name for name in (ROUNDS, SITE) if not _allows(listed, name)]
     if missing:
         raise Refused(
             f"{file} does not allow {' and '.join(missing)}; add them to its {ALLOWED}, or name another workspace: "
@@ -66,17 +67,16 @@ def simulate(
 ) -> int:
     """Run a job folder in FLARE's simulator, which empties the workspace except local/; return its exit code.
 
+    A job that is none is refused in a sentence, with exit code 2, before the workspace is emptied.
+
     threads: sites that train at the same time, 0 for all. resume: continue the unfinished run of this workspace.
     options: more words for FLARE's simulator, such as `-l full`. On Ctrl-C, one line says what is on disk; shown: what
     it calls the job, by default its folder.
     """
     workspace = workspace.resolve()
     make_workspace(workspace)
-    folders.read(job)
     with tempfile.TemporaryDirectory(prefix="brainct-") as place:
-        chosen = copies.resuming(job, RUN, Path(place) / job.resolve().name) if resume else job.resolve()
-        if resume:
-            checkpoint.load(workspace / CHECKPOINT, RUN)
+        chosen = _resuming(job, workspace, Path(place)) if resume else job.resolve()
         words = [str(chosen), "-w", str(workspace), "-c", ",".join(sites), "-t", str(threads or len(sites)), *options]
         command = [sys.executable, "-m", "brainct.flare.simulator_process", *words, *(["--resume"] * resume)]
         process = subprocess.Popen(command, start_new_session=True)  # Ctrl-C reaches this process alone
@@ -87,6 +87,16 @@ def simulate(
             process.wait()
             print(f"\n{left_over(workspace, words_of(shown or str(job), sites))}", file=sys.stderr)
             return STOPPED
+
+
+def _resuming(job: Path, workspace: Path, place: Path) -> Path:
+    """A copy of the job that resumes the workspace's run; refused where there is none to resume."""
+    from brainct.job import copies
+    from brainct.run import checkpoint
+
+    found = copies.resuming(job, RUN, place / job.resolve().name)
+    checkpoint.load(workspace / CHECKPOINT, RUN)
+    return found
 
 
 def _end(pid: int) -> None:
@@ -100,6 +110,9 @@ def _end(pid: int) -> None:
 
 def left_over(workspace: Path, words: str) -> str:
     """One line: what a stopped run left in its workspace, and the command that continues it, with these words."""
+    from brainct.run import checkpoint
+    from brainct.run.run_record import read_record
+
     try:
         record = checkpoint.load(workspace / CHECKPOINT, RUN).record
     except Refused:

@@ -5,7 +5,6 @@ import importlib
 import os
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,11 @@ def site_process(words: list[str]) -> None:
 
 
 def _warm_up(job: Path) -> None:
-    """Import what the processes of this job import, before they are forked."""
+    """Import what the processes of this job import, before they are forked; refused where it is no job."""
+    plan = folders.read(job)
     for module in IMPORTED:
         importlib.import_module(module)
-    with suppress(Refused):  # the server's process says so, where FLARE shows it
-        plan = folders.read(job)
-        plan.kind.warm_up(plan)
+    plan.kind.warm_up(plan)
 
 
 def main() -> None:
@@ -71,7 +69,12 @@ def main() -> None:
     define_simulator_parser(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run of this workspace")
     chosen = vars(parser.parse_args())
-    _warm_up(Path(chosen["job_folder"]))
+    try:
+        _warm_up(Path(chosen["job_folder"]))
+    except Refused as error:
+        if not chosen["resume"]:  # the copy of a job that resumes has a word more, and its job was read before
+            print(f"brainct: {error}", file=sys.stderr)
+            sys.exit(2)
     simulator_runner.time = simulator_worker.time = ShortNaps()
     processes = Prepared(site_process, count=min(chosen["threads"], len(chosen["clients"].split(","))))
     simulator_runner.subprocess = processes

@@ -17,7 +17,7 @@ from brainct.training.config import Choices, Fit
 
 LONGEST = 10**7
 """Seconds that a round may wait: a third of a year."""
-LATER = ("selection", "roll_call", "start_from")
+LATER = ("selection", "roll_call", "start_from", "cross_site")
 """Choices that came later, and are left out of a plan while they are off."""
 
 
@@ -72,7 +72,8 @@ class Plan(Choices):
     which a round closes with the replies that came. grace: seconds that it waits at most for stragglers once the quorum
     is met, less for sites that are known to be quick: see run.inbox.Inbox. selection: null for no choice among rounds.
     start_from: the start model; null for weights that follow from the seed.
-    roll_call: null if every site must answer it.
+    roll_call: null if every site must answer it. cross_site: whether, at the end, every site's test fold is scored with
+    the model that each site sent last.
     """
 
     scheme: str
@@ -87,12 +88,13 @@ class Plan(Choices):
     selection: Selection | None = None
     start_from: Annotated[StartFrom | None, BeforeValidator(_named)] = None
     roll_call: RollCall | None = None
+    cross_site: bool = False
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # from all choices follow a job's digest and with it noise: those that came later are no choice while off
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if key not in LATER or value is not None}
+        return {key: value for key, value in found.items() if key not in LATER or value}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the class is made for the workload when a plan is read, so that pickle could not find it by name
@@ -137,6 +139,7 @@ def plan_of(choices: Mapping[str, Any], whose: str) -> Plan:
         scheme = plan.build()
         _check_offered(scheme, plan.kind)
         _check_selection(plan, scheme)
+        _check_cross_site(plan, scheme)
         plan = plan.model_copy(update={"arguments": dict(scheme.arguments), "start_from": _start(plan)})
         serialization.size(plan.model_dump())
         return plan
@@ -190,10 +193,19 @@ def _check_selection(plan: Plan, scheme: Scheme) -> None:
     if chosen.patience is not None and reasons:
         name, reason = next(iter(reasons.items()))
         raise Refused(f"selection.patience: a run of {name} can't end early, because {reason}; leave patience out")
-    if chosen.keep_best and _personal(scheme):
+    if chosen.keep_best and uses_own_models(scheme):
         raise Refused(
             f"selection.keep_best: with {scheme.name} each site scores a model of its own, of which the server has no "
             "copy; set keep_best to false"
+        )
+
+
+def _check_cross_site(plan: Plan, scheme: Scheme) -> None:
+    """Refuse to cross models that the server never has."""
+    if plan.cross_site and scheme.sent_model is None:
+        raise Refused(
+            f"cross_site: with {scheme.name} no site's whole model reaches the server, so none can be scored at other "
+            "sites; leave cross_site out (of a rehearsal, `brainct cross RUN` scores the models that sites use)"
         )
 
 
@@ -218,9 +230,9 @@ def _start(plan: Plan) -> StartFrom | None:
     return StartFrom(name=chosen.name, sha256=chosen.sha256 or known_as.sha256, source=known_as.source)
 
 
-def _personal(scheme: Scheme) -> bool:
+def uses_own_models(scheme: Scheme) -> bool:
     """Whether sites evaluate another model than the delivered one; a wrapper's sites do what those within it do."""
     within = [value for value in scheme.arguments.values() if isinstance(value, Mapping) and "scheme" in value]
     if within:
-        return any(_personal(build(one["scheme"], one.get("arguments", {}))) for one in within)
+        return any(uses_own_models(build(one["scheme"], one.get("arguments", {}))) for one in within)
     return scheme.personalise is not as_delivered

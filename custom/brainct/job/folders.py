@@ -8,12 +8,10 @@ from typing import Any
 from brainct.core import json_file
 from brainct.ct import shipped_jobs as ct
 from brainct.errors import Refused
+from brainct.job.components import ROUNDS, SITE
 from brainct.job.config import Plan, plan_of
 from brainct.schemes import SCHEMES
 from brainct.segment import shipped_jobs as segment
-
-ROUNDS = "brainct.flare.server.Rounds"
-SITE = "brainct.flare.site.Site"
 
 START = "start.safetensors"
 """Next to the configuration: the model that the job starts from, if it is not in the package."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from brainct.errors import Refused
-from brainct.job import folders
+from brainct.job.components import ROUNDS, SITE
 from brainct.kit.verdict import CheckResult
 from brainct.security.policy_file import FILTER, REMEMBER, reply_filter_in
 
 NO_SHELL = "brainct.flare.shell.NoShell"
 
-ALLOWED = {folders.ROUNDS, folders.SITE}
+ALLOWED = {ROUNDS, SITE}
 """The only classes that a job may have FLARE build."""
 
 

@@ -12,6 +12,8 @@ from brainct.pages.drawing import Draw, Palette, legend, short
 
 MOST_ROWS = 40
 """Rows of one chart; the rows after these are left out."""
+MOST_NUMBERS = 10
+"""Columns up to which a matrix has its numbers in it."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,34 @@ def stacks(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str], axis
         axes.set_xlabel(axis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend(axes, palette)
+
+    return draw
+
+
+def matrix(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[float | None]], label: str) -> Draw:
+    """A cell for each row and column, darker for a higher number, which is in it where there are few columns."""
+    rows, columns = rows[:MOST_ROWS], columns[:MOST_ROWS]
+    values = [[float("nan") if value is None else value for value in row[:MOST_ROWS]] for row in cells[:MOST_ROWS]]
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        from matplotlib.colors import LinearSegmentedColormap
+
+        colours = LinearSegmentedColormap.from_list("matrix", [palette.ground, palette.good])
+        mesh = axes.pcolormesh(values, cmap=colours, rasterized=True)
+        known = [value for row in values for value in row if isfinite(value)]
+        middle = (min(known) + max(known)) / 2 if known else 0.0
+        shown = [(x, y, value) for y, row in enumerate(values) for x, value in enumerate(row) if isfinite(value)]
+        for x, y, value in shown if len(columns) <= MOST_NUMBERS else []:
+            ink = palette.ground if value > middle else palette.ink
+            axes.text(x + 0.5, y + 0.5, f"{value:.2f}", color=ink, ha="center", va="center", fontsize=7)
+        axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(row) for row in rows], parse_math=False)
+        axes.set_xticks([place + 0.5 for place in range(len(columns))], [short(name) for name in columns],
+                        parse_math=False, rotation=90 if len(columns) > 4 else 0)  # fmt: skip
+        axes.set_ylim(len(rows), 0)
+        scale = axes.figure.colorbar(mesh, ax=axes, label=label)
+        scale.outline.set_edgecolor(palette.grid)
+        scale.ax.tick_params(colors=palette.ink, labelsize=7)
+        scale.ax.yaxis.label.set_color(palette.ink)
 
     return draw
 

@@ -68,17 +68,21 @@ class TrainRequest(_Request):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluateRequest(_Request):
-    """The delivered model, to be scored on a held-out fold after a round. shared: see Workload.shared."""
+    """The delivered model, to be scored on a held-out fold after a round. shared: see Workload.shared.
+
+    of: the site that sent the model, in a cross-site evaluation; empty for the delivered model.
+    """
 
     round: int
     fold: str
     task: Task
     shared: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ""
     kind: ClassVar[str] = "evaluate"
 
     def known(self) -> dict[str, Any]:
         """See _Request.known."""
-        return {**super().known(), **_model(self), "fold": self.fold}
+        return {**super().known(), **_model(self), "fold": self.fold, **({"of": self.of} if self.of else {})}
 
 
 ModelRequest = TrainRequest | EvaluateRequest
@@ -170,6 +174,6 @@ _MODEL: dict[str, Callable[[Any], bool]] = {**_COMMON, "round": _whole, "task": 
 _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "describe": {**_COMMON, "new": lambda value: isinstance(value, bool)},
     "train": {**_MODEL, "step": lambda value: _whole(value) and value <= 1},
-    "evaluate": {**_MODEL, "fold": lambda value: value in HELD_OUT},
+    "evaluate": {**_MODEL, "fold": lambda value: value in HELD_OUT, "of": _text},
 }
 """Of each kind of request its fields, and whether a value can be one."""

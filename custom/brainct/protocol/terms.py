@@ -51,6 +51,11 @@ def check_round(request: Request, plan: Plan) -> None:
             raise Declined(
                 f"the server asks for round {number} of a run of {plan.rounds} rounds, the first of which is 0"
             )
+    elif request.of and not (plan.cross_site and request.of in request.sites and request.fold == "test"):
+        raise Declined(
+            "the server asks for scores of a site's model; wanted one of this run's sites, its test fold, and "
+            "cross_site in the run's plan"
+        )
     elif not _due(request.fold, number, plan):
         raise Declined(
             f"the server asks for scores on fold {request.fold} after round {number}; the run's plan has them "
@@ -70,5 +75,10 @@ def _when(plan: Plan) -> str:
 
 
 def evaluations(plan: Plan) -> int:
-    """How many evaluations a site takes part in: those of its validation fold that are due, and the last one."""
+    """How many times a site scores the delivered model: on its validation fold when due, and at last on its test."""
     return 1 + (plan.rounds // plan.evaluate_every if plan.evaluate_every else 0)
+
+
+def crossed(plan: Plan, sites: Sequence[str]) -> int:
+    """How many models of single sites a site scores in addition to these: one of each of the run's sites, or none."""
+    return len(sites) if plan.cross_site else 0

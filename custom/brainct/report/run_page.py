@@ -8,6 +8,7 @@ from brainct.report import definitions
 from brainct.report.readable_record import Record, everyone, network, seconds_of, traffic
 from brainct.report.run_folder import RunFolder
 from brainct.report.sections.barriers import barriers
+from brainct.report.sections.cross_site import cross_site
 from brainct.report.sections.origin import origin
 from brainct.report.sections.rounds import participation, traffic_and_time
 from brainct.report.workload_part import WorkloadPart, part_of
@@ -25,6 +26,7 @@ def run_page(run: RunFolder) -> Page:
         participation(record),
         part.learning(),
         *part.quality(),
+        cross_site(run),
         traffic_and_time(record),
         barriers(run),
         *part.model(),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from brainct.core.file_lock import AT_ONCE, locked
 from brainct.core.names import listing
 from brainct.core.scheme import Memory
 from brainct.core.version import VERSION
+from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
 from brainct.run.run_record import FIRST, RunRecord, SiteDescription
@@ -24,15 +25,17 @@ FILE = "memory.safetensors"
 
 @dataclass(frozen=True)
 class State:
-    """The server's memory after the rounds in the record."""
+    """The server's memory after the rounds in the record. sent: see RecordWriter.sent."""
 
     memory: Memory
     record: RunRecord
+    sent: Mapping[str, Weights] = field(default_factory=dict)
 
 
 def save(folder: Path, state: State) -> None:
     """Replace the folder's checkpoint in one step; the file holds its own hash."""
     content = {"memory": state.memory, "record": state.record.as_json()}
+    content |= {"sent": state.sent} if state.sent else {}
     serialization.save(folder / FILE, {**content, "sha256": serialization.sha256(content)})
 
 
@@ -61,7 +64,7 @@ def load(folder: Path, run: str) -> State:
             "end, upgrade server and sites one after the other in any order, then begin new runs"
         )
     try:
-        return State(memory, RunRecord.model_validate(content["record"]))
+        return State(memory, RunRecord.model_validate(content["record"]), content.get("sent", {}))
     except ValidationError as error:
         raise Refused(f"run {run}: {FILE} holds no record ({error.error_count()} faults); begin anew") from None
 

@@ -127,14 +127,17 @@ class Exchanges:
 
         return reader
 
-    def evaluate(self, number: int, fold: str, delivered: Task) -> dict[str, Any]:
-        """The scores of the delivered model on the sites' validation or test folds."""
+    def evaluate(self, number: int, fold: str, model: Task, of: str = "") -> dict[str, Any]:
+        """The scores of the delivered model on the sites' validation or test folds, or of the model that a site sent.
+
+        of: that site. Its model needs no site's answer: a run that has its model does not end for want of these scores.
+        """
         name = "the final evaluation" if fold == "test" else f"the evaluation after round {number}"
+        name = f"the evaluation of {of}'s model" if of else name
         asked = [site for site in self.sites if site not in self.absent]
-        inbox = self._inbox(name, asked, 1, partial(scored, self.plan.kind, choices=self.plan))
-        request = EvaluateRequest(
-            exchange=name, round=number, fold=fold, task=delivered, shared=self.shared, **self._common
-        )
+        inbox = self._inbox(name, asked, 0 if of else 1, partial(scored, self.plan.kind, choices=self.plan))
+        named: dict[str, Any] = {"exchange": name, "round": number, "fold": fold, "shared": self.shared}
+        request = EvaluateRequest(task=model, of=of, **named, **self._common)
         self.transport(dict.fromkeys(asked, request), inbox)
         scores = inbox.close()
         for words in reasons_of(inbox.lost, "{} ({})"):

@@ -1,28 +1,34 @@
 """The writer of a run's results: record.json, model.safetensors, TensorBoard scalars and the checkpoint."""
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from brainct.core import serialization
 from brainct.core.scheme import Memory, Scheme
-from brainct.core.version import VERSION, fingerprint
+from brainct.core.version import VERSION, fingerprint, versions
 from brainct.core.weights import Weights, nbytes
 from brainct.errors import Refused
 from brainct.job.config import Plan, plan_of
 from brainct.run import checkpoint, model_file, progress, selection
 from brainct.run.board import Board
 from brainct.run.checkpoint import State
-from brainct.run.run_record import FILE, Resumption, RollCall, Round, RunRecord, SiteDescription, participation
+from brainct.run.run_record import (
+    FILE,
+    Resumption,
+    RollCall,
+    Round,
+    RunRecord,
+    SentModel,
+    SiteDescription,
+    participation,
+)
 
 Track = Callable[[str, str, float, int], None]
 BEST = "best.safetensors"
-PACKAGES = ("flare-brainct", "nvflare", "torch", "monai", "numpy")
 START_COPY = "start.safetensors"
 
 
@@ -55,6 +61,8 @@ class RecordWriter:
         self._board: Board | None = None
         self._track, self._start = track, start
         self.record = _continued(resumed.record) if resumed else _begun(plan, scheme, way)
+        self.sent: Mapping[str, Weights] = resumed.sent if resumed else {}
+        """By site the model that it sent last, until all are scored; {} unless the job asks for cross_site."""
         self.stored = self.closed
         """Number of closed rounds that are in the checkpoint."""
         self._began = time.monotonic() - self.record.seconds
@@ -115,6 +123,21 @@ class RecordWriter:
         """Whether any site has samples in this fold."""
         return any(self.record.samples(site, fold) for site in self.record.sites)
 
+    def keep_sent(self, number: int, models: Mapping[str, Weights]) -> None:
+        """Hold the whole models that sites sent in this round, in place of those that they sent before."""
+        self.sent = {**self.sent, **{site: dict(model) for site, model in models.items()}}
+        rows = {site: SentModel(round=number) for site in models}
+        self.record.cross_site = {**self.record.cross_site, **rows}
+
+    def crossed(self, site: str, scores: Mapping[str, Any]) -> None:
+        """Note each site's scores of the model that this site sent, which is held no longer."""
+        row = SentModel(
+            round=self.record.cross_site[site].round,
+            scores={where: self._workload.headline(found) for where, found in scores.items()},
+        )
+        self.record.cross_site = {**self.record.cross_site, site: row}
+        self.sent = {name: model for name, model in self.sent.items() if name != site}
+
     def close_round(
         self,
         number: int,
@@ -148,7 +171,7 @@ class RecordWriter:
         """Note the sites' validation scores of the global model after a round."""
         self.rounds[number].validation = dict(scores)
         for site, found in scores.items():
-            self._scalars(site, _named("valid", self._workload.headline(found)), number)
+            self._scalars(site, self._workload.headline(found), number, "valid/")
 
     def keep_best(self, number: int, model: Weights, extra: Mapping[str, Any]) -> None:
         """Write the model of the best round so far; a run that stops before its checkpoint evaluates it again."""
@@ -171,7 +194,7 @@ class RecordWriter:
     def checkpoint(self, memory: Memory) -> None:
         """Write what there is: first the checkpoint that a run can continue from, then the record for its readers."""
         self._tick()
-        checkpoint.save(self.states, State(memory, self.record))
+        checkpoint.save(self.states, State(memory, self.record, self.sent))
         self.stored = self.closed
         self._write()
 
@@ -184,7 +207,7 @@ class RecordWriter:
         self._select()
         self._tick()
         for site, found in test.items():
-            self._scalars(site, _named("test", self._workload.headline(found)), self.record.plan["rounds"])
+            self._scalars(site, self._workload.headline(found), self.record.plan["rounds"], "test/")
         self._write()
         if self._board:
             self._board.close()
@@ -196,12 +219,12 @@ class RecordWriter:
         progress.write(self.states, self.record)
         serialization.write(self.folder / FILE, json.dumps(self.content, indent=1, allow_nan=False).encode())
 
-    def _scalars(self, site: str, values: Mapping[str, float | None], number: int) -> None:
+    def _scalars(self, site: str, values: Mapping[str, float | None], number: int, fold: str = "") -> None:
         for name, value in values.items():
             if self._board and value is not None:
-                self._board.add(f"{name}/{site}", value, number)
+                self._board.add(f"{fold}{name}/{site}", value, number)
             if self._track and value is not None:
-                self._track(site, name, value, number)
+                self._track(site, f"{fold}{name}", value, number)
 
 
 def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
@@ -221,24 +244,6 @@ def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
 
 
 def _continued(record: RunRecord) -> RunRecord:
-    again = Resumption(round=len(record.rounds), time=_now(), versions=versions(), package=fingerprint())
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    again = Resumption(round=len(record.rounds), time=now, versions=versions(), package=fingerprint())
     return record.model_copy(update={"resumed": [*record.resumed, again]})
-
-
-def _named(fold: str, numbers: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {f"{fold}/{name}": value for name, value in numbers.items()}
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that a result depends on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

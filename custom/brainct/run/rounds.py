@@ -8,7 +8,7 @@ from typing import Any
 from brainct.core.determinism import generator, one_thread
 from brainct.core.learner import Model
 from brainct.core.names import listing, reasons_of
-from brainct.core.scheme import Memory, Scheme, Task
+from brainct.core.scheme import Memory, Report, Scheme, Task
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
@@ -92,8 +92,24 @@ class Run:
         if not any(row.reported for row in self.record.rounds):
             raise Refused("no site's report took part in any round; there is no trained model")
         model = self.scheme.model(memory)
-        self.record.finish(model, self._evaluate(memory, self.plan.rounds, "test"), self._extra(memory))
+        test = self._evaluate(memory, self.plan.rounds, "test")
+        self._cross(memory)
+        self.record.finish(model, test, self._extra(memory))
         return model
+
+    def _cross(self, memory: Memory) -> None:
+        """Score at every site the model that each site sent last, where the plan asks for it."""
+        held = dict(self.record.sent)
+        for site in sorted(held):
+            model = Task(held[site], self.scheme.extra(memory))
+            self.record.crossed(site, self.exchanges.evaluate(self.plan.rounds, "test", model, of=site))
+        if held:
+            self.record.checkpoint(memory)
+
+    def _keep_sent(self, number: int, tasks: Mapping[str, Task], reports: Mapping[str, Report]) -> None:
+        if self.plan.cross_site and (sent := self.scheme.sent_model):
+            models = {site: sent(tasks[site], report) for site, report in reports.items()}
+            self.record.keep_sent(number, {site: model for site, model in models.items() if model})
 
     def _extra(self, memory: Memory) -> Mapping[str, Any]:
         """What the delivered model needs in addition to its weights: of the scheme, and of the workload."""
@@ -106,6 +122,7 @@ class Run:
         second = self._follow(memory, number, first)
         reports = {site: replace(first.reports[site], followed=second.reports.get(site)) for site in first.reports}
         memory = self.scheme.combine(memory, number, reports) if reports else memory
+        self._keep_sent(number, tasks, reports)
         self._join(number)
         first.reports.clear()
         second.reports.clear()

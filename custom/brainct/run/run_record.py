@@ -89,6 +89,13 @@ class Selected(_Part):
     model_sha256: str = ""
 
 
+class SentModel(_Part):
+    """The model that a site sent last. round: in which it did. scores: its headlines on each site's test fold."""
+
+    round: int = Field(ge=0)
+    scores: Mapping[str, Mapping[str, float | None]] = {}
+
+
 class Ancestor(_Part):
     """A model that a run's model was trained on from. sha256: of the model. source: in words, where it comes from."""
 
@@ -139,7 +146,7 @@ class RunRecord(_Part):
     version: of brainct, which wrote the record; package: with a hash of its sources. way: `rehearse`, or where FLARE
     runs. plan: the job's choices. seconds: of the whole run, those before a resume included. lose: replies lost on
     purpose, by site and round. roll_call: null where every site answered it. test: each site's scores on its test fold.
-    model_sha256, model_bytes: of the model.
+    model_sha256, model_bytes: of the model. cross_site: by site, the model that it sent last; {} unless the job asks.
     """
 
     version: str
@@ -162,6 +169,7 @@ class RunRecord(_Part):
     selection: Selected | None = None
     start: Started | None = None
     roll_call: RollCall | None = None
+    cross_site: Mapping[str, SentModel] = {}
 
     @model_validator(mode="before")
     @classmethod

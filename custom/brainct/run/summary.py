@@ -15,7 +15,7 @@ MOST_ROWS, FIRST_ROWS = 32, 8
 
 def last_lines(record: RunRecord, folder: Path) -> str:
     """The table, the folder of the results and the model's hash."""
-    return f"{table(record)}\n{chosen(record)}\nresults: {folder}\nmodel sha256: {record.model_sha256}"
+    return f"{table(record)}\n{chosen(record)}{crossed(record)}\nresults: {folder}\nmodel sha256: {record.model_sha256}"
 
 
 def chosen(record: RunRecord) -> str:
@@ -36,6 +36,23 @@ def chosen(record: RunRecord) -> str:
         forms = ", ".join(f"{form} by {listing(sites)}" for form, sites in by_form.items() if sites)
         words += f"; by policy, scores were {forms}"
     return words + "\n"
+
+
+def crossed(record: RunRecord) -> str:
+    """How good the sites' models are at home and away, in a line; empty for a run that did not score them."""
+    name, title = next(iter(record.workload.headlines.items()))
+    pairs = [(site == where, found.get(name)) for site, row in record.cross_site.items()
+             for where, found in row.scores.items()]  # fmt: skip
+    home, away = (
+        [value for here, value in pairs if here is at_home and value is not None] for at_home in (True, False)
+    )
+    if not home or not away:
+        return ""
+    means = [sum(values) / len(values) for values in (home, away)]
+    return (
+        f"the last models that {len(record.cross_site)} sites sent have {title} {means[0]:.3f} on their own test "
+        f"samples and {means[1]:.3f} on others' (means); all pairs are in {FILE} and in the report\n"
+    )
 
 
 def table(record: RunRecord) -> str:

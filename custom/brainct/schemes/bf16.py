@@ -60,7 +60,12 @@ def bf16(inner: Inner = FEDAVG) -> Scheme:
     def follow(memory: Memory, round: int, reports: Mapping[str, Report]) -> Mapping[str, Task]:
         return _sent(inner.follow(memory, round, {site: _read(report) for site, report in reports.items()}))
 
-    return replace(inner, assign=assign, reply=reply, combine=combine, expects=expects, follow=follow)
+    def sent_model(task: Task, report: Report) -> Weights:
+        assert inner.sent_model is not None
+        return inner.sent_model(_whole(task), _read(report))
+
+    six = replace(inner, assign=assign, reply=reply, combine=combine, expects=expects, follow=follow)
+    return replace(six, sent_model=sent_model if inner.sent_model else None)
 
 
 class Widened(Mapping[str, Tensor]):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from brainct.core.learner import Model
 from brainct.core.scheme import About, Memory, Report, Scheme, Task, registered
-from brainct.schemes.fedavg import reply
+from brainct.schemes.fedavg import as_sent, reply
 
 ABOUT = About(
     paper="Chang et al., JAMIA 2018",
@@ -47,4 +47,5 @@ def cyclic() -> Scheme:
         """None: without the one site the round closes empty."""
         return asked
 
-    return Scheme(start, assign, reply, combine, model=lambda memory: memory["weights"], quorum=quorum)
+    five = (start, assign, reply, combine, lambda memory: memory["weights"])
+    return Scheme(*five, quorum=quorum, sent_model=as_sent)

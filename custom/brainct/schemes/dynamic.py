@@ -77,7 +77,7 @@ def dynamic(delta: NotNegative = 2.0, sync_every: Period = 10, relative: bool = 
         return _balance({**memory, "news": news}, round, sent, others)
 
     five = (start, assign, _reply, combine, lambda memory: memory["reference"])
-    return Scheme(*five, expects=_expects, personalise=_personalise)
+    return Scheme(*five, expects=_expects, personalise=_personalise, sent_model=lambda task, report: report.weights)
 
 
 def _new_reference(weights: w.Weights, sites: Sequence[str]) -> dict[str, Any]:

@@ -47,7 +47,13 @@ def fedavg(fraction: Fraction = 1.0, weight_by: WeightBy = "examples") -> Scheme
         return share(report.examples, weight_by)
 
     return Scheme(
-        start, assign, reply, combine, model=lambda memory: memory["weights"], aggregation_weight=aggregation_weight
+        start,
+        assign,
+        reply,
+        combine,
+        model=lambda memory: memory["weights"],
+        aggregation_weight=aggregation_weight,
+        sent_model=as_sent,
     )
 
 
@@ -55,6 +61,16 @@ def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Repo
     """Train the task's weights and send them back; the client state stays as it is."""
     fitted = learner.fit(task.weights)
     return Report(fitted.weights, fitted.examples, metrics=fitted.metrics), client_state
+
+
+def as_sent(task: Task, report: Report) -> w.Weights:
+    """The model that a site sent, where its report is the whole model, or is empty."""
+    return report.weights
+
+
+def equal_weight(task: Task, report: Report) -> float:
+    """The aggregation weight 1: every report counts the same, or is a sum already."""
+    return 1.0
 
 
 def share(examples: int, weight_by: str) -> float:

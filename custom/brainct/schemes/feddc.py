@@ -14,7 +14,7 @@ from brainct.core.learner import Model
 from brainct.core.robust import coordinate_median, geometric_median
 from brainct.core.scheme import About, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
-from brainct.schemes.fedavg import reply, share
+from brainct.schemes.fedavg import as_sent, reply, share
 from brainct.schemes.radon import fitting_levels, machine
 
 ABOUT = About(
@@ -81,7 +81,7 @@ def feddc(
         shares = trained or dict.fromkeys(memory["models"], 1)
         return w.mean([(share(shares[site], weight_by), memory["models"][site]) for site in sorted(shares)])
 
-    return Scheme(start, assign, reply, combine, model)
+    return Scheme(start, assign, reply, combine, model, sent_model=as_sent)
 
 
 def _robustly(aggregator: str, memory: Memory) -> w.Weights:

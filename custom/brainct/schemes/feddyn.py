@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from brainct.core import weights as w
 from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.schemes._acknowledged import acknowledged, counted, no_reports, state_with
 from brainct.schemes._partial import refuse_nan
+from brainct.schemes.fedavg import as_sent, equal_weight
 
 ABOUT = About(
     paper="Acar et al., ICLR 2021, Algorithm 1",
@@ -66,6 +67,5 @@ def feddyn(alpha: Positive = 0.1) -> Scheme:
         weights = w.add(mean, w.scale(h, -1 / alpha))
         return {"weights": weights, "h": h, "arrived": counted(memory["arrived"], reports)}
 
-    return Scheme(
-        start, assign, reply, combine, model=lambda memory: memory["weights"], aggregation_weight=equal_weight
-    )
+    five = (start, assign, reply, combine, lambda memory: memory["weights"])
+    return Scheme(*five, aggregation_weight=equal_weight, sent_model=as_sent)

@@ -120,11 +120,15 @@ def headstart(inner: Inner | None = None, lam: Positive = 1.0) -> Scheme:
     def aggregation_weight(task: Task, report: Report) -> float:
         return base.aggregation_weight(task, report) if base.aggregation_weight and GRAMS not in task.extra else 1.0
 
+    def sent_model(task: Task, report: Report) -> Weights:
+        return base.sent_model(task, report) if base.sent_model and GRAMS not in task.extra else {}
+
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
     own = base.personalise if base.personalise is as_delivered else personalise
     nine = replace(five, expects=expects, extra=extra, adapt_input=adapt_input, personalise=own)
+    ten = replace(nine, sent_model=sent_model if base.sent_model else None)
     summed = aggregation_weight if base.aggregation_weight else None
-    return replace(nine, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=base.needs | NEEDS)
+    return replace(ten, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=base.needs | NEEDS)
 
 
 def _model(memory: Memory, weights: Weights) -> Model:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from brainct.core import weights as w
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.schemes._partial import refuse_nan
+from brainct.schemes.fedavg import equal_weight
 
 ABOUT = About(
     paper="none: the baseline without a federation",

@@ -105,7 +105,8 @@ def rebasin(sweeps: Count = 100, weight_by: WeightBy = "examples", repair: bool 
         wanted = {key: value for key, value in mean.items() if key not in weights}
         return {**memory, "weights": weights, **({"wanted": wanted} if repair else {})}
 
-    return replace(base, start=start, assign=assign, reply=reply, combine=combine, expects=_expects, needs=NETWORK)
+    five = replace(base, start=start, assign=assign, reply=reply, combine=combine, expects=_expects)
+    return replace(five, needs=NETWORK, sent_model=None if repair else base.sent_model)
 
 
 def _measurable(model: Model) -> list[tuple[bool, list[str]]]:

@@ -11,9 +11,10 @@ import torch
 
 from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.core.weights import Weights
 from brainct.schemes._gram import GRAMS, expected, head_of, matrices_of, shape_for, solve_head
+from brainct.schemes.fedavg import equal_weight
 
 ABOUT = About(
     needs_all_rounds="its head is solved from one exchange, and later rounds only wait for sites that missed it",

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from brainct.core import weights as w
 from brainct.core.arguments import Positive
 from brainct.core.learner import Learner, Model
-from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, equal_weight, registered
+from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.errors import Refused
 from brainct.schemes._acknowledged import acknowledged, counted, no_reports, state_with
 from brainct.schemes._optimisers import plain_sgd
 from brainct.schemes._partial import refuse_nan
+from brainct.schemes.fedavg import equal_weight
 
 ABOUT = About(
     paper="Karimireddy et al., ICML 2020, Algorithm 1, option II",
@@ -61,9 +62,11 @@ def scaffold(server_rate: Positive = 1.0) -> Scheme:
             "arrived": counted(memory["arrived"], reports),
         }
 
-    return Scheme(
-        start, assign, _reply, combine, model=lambda memory: memory["weights"], aggregation_weight=equal_weight
-    )
+    def sent_model(task: Task, report: Report) -> w.Weights:
+        return _split(report.weights)[0]
+
+    five = (start, assign, _reply, combine, lambda memory: memory["weights"])
+    return Scheme(*five, aggregation_weight=equal_weight, sent_model=sent_model)
 
 
 def _reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:

@@ -137,4 +137,4 @@ def secagg(inner: Inner = FEDAVG, least: AtLeastThree = 3, members: Literal["any
     five = replace(inner, start=start, assign=assign, reply=reply, combine=combine, model=model)
     eight = replace(five, personalise=personalise, adapt_input=adapt_input, follow=follow)
     ten = replace(eight, quorum=quorum, expects=expects, extra=lambda memory: inner.extra(memory["inner"]))
-    return replace(ten, hides_updates=True, fixed_members=fixed)
+    return replace(ten, hides_updates=True, fixed_members=fixed, sent_model=None)

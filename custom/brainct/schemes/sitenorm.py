@@ -111,11 +111,15 @@ def sitenorm(inner: Inner | None = None, kappa: NotNegative | None = 0.0) -> Sch
     def aggregation_weight(task: Task, report: Report) -> float:
         return base.aggregation_weight(task, report) if base.aggregation_weight and STATISTICS in task.extra else 1.0
 
+    def sent_model(task: Task, report: Report) -> Weights:
+        return base.sent_model(task, report) if base.sent_model and STATISTICS in task.extra else {}
+
     five = replace(base, start=start, assign=assign, reply=reply, combine=combine, model=model, follow=follow)
     eight = replace(five, expects=expects, adapt_input=adapt_input, extra=extra)
+    nine = replace(eight, sent_model=sent_model if base.sent_model else None)
     summed = aggregation_weight if base.aggregation_weight else None
     needs = base.needs | IMAGES
-    return replace(eight, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=needs)
+    return replace(nine, aggregation_weight=summed, hides_updates=False, fixed_members=False, needs=needs)
 
 
 def shrunken(

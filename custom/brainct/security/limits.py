@@ -11,7 +11,7 @@ from brainct.core.scheme import names_in
 from brainct.core.weights import Weights
 from brainct.core.workload import Workload
 from brainct.job.config import Plan, plan_of
-from brainct.protocol.terms import evaluations
+from brainct.protocol.terms import crossed, evaluations
 
 
 class Limits(BaseModel):
@@ -21,7 +21,8 @@ class Limits(BaseModel):
     job's own network could copy samples into its gradient. rounds, evaluations: of one run. runs_a_day: that begin on
     one day. scans: the smallest batch: the gradient of a single sample shows its labels, and with some networks its
     picture. workloads, schemes: names; of a scheme within another, both must be listed. seconds: the longest that a job
-    may let a round wait (its `deadline`), so that a machine is free again by then.
+    may let a round wait (its `deadline`), so that a machine is free again by then. cross_site: false: no job in which
+    the other sites get the model that this site sends, to score it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,11 +34,14 @@ class Limits(BaseModel):
     workloads: tuple[str, ...] | None = None
     schemes: tuple[str, ...] | None = None
     seconds: float | None = Field(None, gt=0)
+    cross_site: bool = True
 
 
-def beyond(limits: Limits, plan: Plan) -> str | None:
-    """Which limit a job exceeds, in a clause for people; None where it exceeds none."""
-    return _unlisted(limits, plan) or _too_much(limits, plan)
+def beyond(limits: Limits, plan: Plan, sites: Sequence[str] = ()) -> str | None:
+    """Which limit a job exceeds with these sites, in a clause for people; None where it exceeds none."""
+    if plan.cross_site and not limits.cross_site:
+        return "the job gives the model that it sends to the other sites to score (cross_site), which it does not allow"
+    return _unlisted(limits, plan) or _too_much(limits, plan, sites)
 
 
 def _unlisted(limits: Limits, plan: Plan) -> str | None:
@@ -58,14 +62,15 @@ def _schemes(plan: Plan) -> list[str]:
     return names_in(plan.scheme, plan.arguments)
 
 
-def _too_much(limits: Limits, plan: Plan) -> str | None:
+def _too_much(limits: Limits, plan: Plan, sites: Sequence[str]) -> str | None:
     if limits.seconds is not None and plan.deadline > limits.seconds:
         return (
             f"the job lets a round wait {plan.deadline:g} s (deadline); it takes part in at most {limits.seconds:g} s"
         )
     if limits.rounds is not None and plan.rounds > limits.rounds:
         return f"the job has {plan.rounds} rounds; it takes part in at most {limits.rounds}"
-    if limits.evaluations is not None and (asked := evaluations(plan)) > limits.evaluations:
+    asked = evaluations(plan) + crossed(plan, sites)
+    if limits.evaluations is not None and asked > limits.evaluations:
         return f"the job evaluates {asked} times; it takes part in at most {limits.evaluations} evaluations a run"
     asked_for = plan.training.batch_size if plan.training else None
     few = asked_for[0] if isinstance(asked_for, list) else asked_for

@@ -20,6 +20,7 @@ from brainct.core.sentences import sentences
 from brainct.core.weights import Weights
 from brainct.errors import Refused
 from brainct.job.config import Plan
+from brainct.protocol.terms import crossed
 from brainct.protocol.terms import evaluations as due
 from brainct.schemes import about
 from brainct.schemes._masking import MEMBERS
@@ -190,10 +191,11 @@ def a_round(policy: Policy, plan: Plan) -> list[Event]:
     return [*([update(policy)] if policy.noise else []), *_trainings(policy, plan, plan.build().fits)]
 
 
-def evaluations(policy: Policy, plan: Plan) -> list[Event]:
-    """What all evaluations of a run cost a site: its scores, and where the scheme has it train before them."""
+def evaluations(policy: Policy, plan: Plan, sites: Sequence[str] = ()) -> list[Event]:
+    """What all evaluations of a run of these sites cost a site: its scores, and a scheme's training before them."""
     scores = [] if policy.scores.event is None else [policy.scores.event]
-    return [*_trainings(policy, plan, plan.build().tunes), *scores] * due(plan)
+    delivered = [*_trainings(policy, plan, plan.build().tunes), *scores] * due(plan)
+    return delivered + scores * crossed(plan, sites)
 
 
 def _trainings(policy: Policy, plan: Plan, passes: Iterable[int | None]) -> list[Event]:

@@ -132,7 +132,7 @@ class ReplyFilter:
         """The request's plan; Declined where it can't meet the policy's demands, at every request anew."""
         plan, scheme = self._plan.of(request.plan)
         reason = (
-            limits.beyond(self.policy.limits, plan)
+            limits.beyond(self.policy.limits, plan, request.sites)
             or policies.objection(self.policy, scheme)
             or self._unnoised(plan)
             or policies.apart(self.policy, scheme, request.sites, task_of(request).extra)
@@ -189,7 +189,7 @@ class ReplyFilter:
     def _check_budget(self, plan: Plan, request: Request, budget: policies.Budget) -> None:
         paid = {row["round"] for row in self.ledger.releases().values() if row["run"] == _run(request)}
         wanted = plan.rounds - len(paid)
-        spent = [*self.ledger.events(), *policies.evaluations(self.policy, plan)]
+        spent = [*self.ledger.events(), *policies.evaluations(self.policy, plan, request.sites)]
         left = policies.rounds_left(budget, spent, policies.a_round(self.policy, plan), wanted)
         if left < wanted:
             gone = self.ledger.spent(budget.delta)["all"]

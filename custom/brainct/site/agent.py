@@ -129,7 +129,7 @@ class SiteAgent(Agent):
         return hmac.digest(self.state.site_secret(), digest.encode(), "sha256").hex()
 
     def _evaluate(self, request: EvaluateRequest, plan: Plan, scheme: Scheme) -> Scores:
-        run, when = request.run, f"{request.fold}/{request.round}"
+        run, when = request.run, "/".join(filter(None, (request.fold, str(request.round), request.of)))
         known = self.state.scores(run)
         if when not in known:
             learner, weights = self._personal(request, plan, scheme)
@@ -193,4 +193,6 @@ class SiteAgent(Agent):
         learner = self._learners.learner(plan, self.data.of(plan, request.sites, scheme.public), request)
         state: ClientState = self.state.kept(request.run)["client_state"]
         adapted = scheme.adapt_input(request.task, learner, state)
+        if request.of:
+            return adapted, request.task.weights  # a model that a site sent is scored as it was sent
         return adapted, scheme.personalise(request.task, adapted, state)
