@@ -38,8 +38,8 @@ FLIPS = (0.0, 0.1)
 PERIODS = (1, 5, 20, 100)
 DELTAS = (0.1, 0.3, 1.0, 3.0)
 NEVER = 1e12
-CLOSE = 1.02
-"""A loss of at most so many times that of averaging all the time counts as almost the same."""
+TENTH = "dynamic, 1"
+"""The threshold at which about a tenth of the bytes travel."""
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,12 @@ def saved(rows: Rows, flips: float) -> dict[str, float]:
 def numbers(rows: Rows) -> dict[str, str]:
     found: dict[str, str] = {}
     for flips, name in zip(FLIPS, ("clean", "wrong"), strict=True):
-        always = {what: _mean(rows, flips, "every 1", what) for what in ("loss", "kib")}
-        close = [way for way in ways() if _mean(rows, flips, way, "loss") <= CLOSE * always["loss"]]
-        kib = {way: _mean(rows, flips, way, "kib") for way in close}
-        best = {kind: min((way for way in close if way.startswith(kind)), key=kib.__getitem__) for kind in ("d", "e")}
-        found |= {f"{name}_{kind}": f"{always['kib'] / kib[best[kind]]:.1f}" for kind in ("d", "e")}
-        found |= {f"{name}_near": f"{100 * _mean(rows, flips, best['d'], 'near'):.0f} %"}
-        found |= {f"{name}_way": best["d"], f"{name}_fixed": best["e"]}
+        always, one = ({what: _mean(rows, flips, way, what) for what in ("loss", "kib")} for way in ("every 1", TENTH))
+        found[f"{name}_more"] = f"{100 * (one['loss'] / always['loss'] - 1):.1f} %"
+        found[f"{name}_fewer"] = f"{always['kib'] / one['kib']:.1f}"
+        found[f"{name}_near"] = f"{100 * _mean(rows, flips, TENTH, 'near'):.0f} %"
         ratios = list(saved(rows, flips).values())
         found |= {f"{name}_least": f"{min(ratios):.2f}", f"{name}_most": f"{max(ratios):.2f}"}
-        nears = [_mean(rows, flips, f"dynamic, {delta:g}", "near") for delta in DELTAS]
-        found |= {f"{name}_near_most": f"{100 * max(nears):.0f} %"}
     return found
 
 
@@ -156,14 +151,34 @@ PAPER = Paper(
     title="Dynamic averaging when the concept changes",
     source="Kamp et al., ECML-PKDD 2014 and ECML-PKDD 2018, Algorithm 1.",
     setting=f"""
-{len(SITES)} sites, {ROUNDS:,} rounds of one batch of {BATCH} each, {COLUMNS} normal columns, labels from a random linear
-function, which another one replaces at rounds {CHANGES[0]} and {CHANGES[1]}; without wrong labels and with 10 %. Logistic
-regression, gradient descent at rate {RATE}, scheme `dynamic` with thresholds {DELTAS[0]} to {DELTAS[-1]:.0f}. "Soon
-after": {AFTER} rounds after each of the two changes, 17 % of all. The papers' streams, models and thresholds are others.
+{len(SITES)} sites, {ROUNDS:,} rounds of one batch of {BATCH} each, {COLUMNS} normal columns, labels from a random
+linear function, which another one replaces at rounds {CHANGES[0]} and {CHANGES[1]}; without wrong labels and with
+10 %. Logistic regression, gradient descent at rate {RATE}, scheme `dynamic` with thresholds {DELTAS[0]} to
+{DELTAS[-1]:.0f}. "Soon after": {AFTER} rounds after each of the two changes, 17 % of all. The papers' streams, models
+and thresholds are others.
 """,
     claims=(
-        Claim("Dynamic averaging has almost the loss of averaging all the time, for about a tenth of the bytes.", "–",
-              "DISAGREES", "TODO"),
+        Claim(
+            "Almost the loss of averaging all the time, for about a tenth of the bytes.",
+            "about 1/10 (S)",
+            "CANNOT BE DECIDED HERE",
+            "with threshold 1 the loss is {clean_more} higher for {clean_fewer} times fewer bytes, and {wrong_more} "
+            "for {wrong_fewer} times with wrong labels; what is almost, the claim leaves open.",
+        ),
+        Claim(
+            "At the same loss it sends less than averaging at fixed intervals.",
+            "–",
+            "DISAGREES",
+            "fixed intervals need {clean_least} to {clean_most} times its bytes for the same loss, and {wrong_least} to "
+            "{wrong_most} times with wrong labels: less than it at all thresholds but the lowest.",
+        ),
+        Claim(
+            "It communicates more soon after the concept changed than at other times.",
+            "–",
+            "AGREES",
+            "with threshold 1, {clean_near} of the bytes travel in the 17 % of the time after a change, without "
+            "wrong labels; with 10 % of them only {wrong_near}.",
+        ),
     ),
     runs=runs,
     numbers=numbers,

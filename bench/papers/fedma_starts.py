@@ -124,8 +124,8 @@ PAPER = Paper(
     title="Matched averaging and the sites' starts",
     source="Wang, Yurochkin, Sun, Papailiopoulos, Khazaeni, ICLR 2020, Algorithm 1 and section 3.",
     setting=f"""
-Two convolutions of {WIDTHS[0]} and {WIDTHS[1]} channels, a hidden layer of {HIDDEN}, a head; four sites with 1,078 digits
-together, {FIT["epochs"]} passes a round with Adam at {FIT["rate"]}. Accuracy on 719 test digits, mean ± standard
+Two convolutions of {WIDTHS[0]} and {WIDTHS[1]} channels, a hidden layer of {HIDDEN}, a head; four sites with 1,078
+digits together, {FIT["epochs"]} passes a round with Adam at {FIT["rate"]}. Accuracy on 719 test digits, mean ± standard
 deviation over the seeds: of the sites' own networks, of their summed answers, and of the networks that the schemes
 deliver after one round and after {LAYERS} (for `fedma` one layer a round, the rest retrained). "Same width": `growth`
 1. The paper has VGG-9 on CIFAR-10 at 16 sites, Dirichlet .5, 20 passes.
