@@ -169,8 +169,8 @@ and thresholds are others.
             "At the same loss it sends less than averaging at fixed intervals.",
             "–",
             "DISAGREES",
-            "fixed intervals need {clean_least} to {clean_most} times its bytes for the same loss, and {wrong_least} to "
-            "{wrong_most} times with wrong labels: less than it at all thresholds but the lowest.",
+            "fixed intervals need {clean_least} to {clean_most} times its bytes for the same loss, and {wrong_least} "
+            "to {wrong_most} times with wrong labels: less than it at all thresholds but the lowest.",
         ),
         Claim(
             "It communicates more soon after the concept changed than at other times.",

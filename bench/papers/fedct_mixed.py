@@ -1,9 +1,9 @@
 """Co-training with a tree, a forest, rules and networks at the sites, on wine and breast cancer.
 
 Abourayya et al.: Little is Enough, AAAI 2025. Claimed: a federation of different kinds of models that shares hard
-labels alone comes close to pooled training and to averaging networks. Measured with the scheme `fedct` of the package on
-the `table` workload: accuracy over the test samples of all sites, each answered by its own site's model; against the same
-models without votes (`own: 1`), FedAvg of networks, and a network on pooled data.
+labels alone comes close to pooled training and to averaging networks. Measured with the scheme `fedct` of the package
+on the `table` workload: accuracy over the test samples of all sites, each answered by its own site's model; against the
+same models without votes (`own: 1`), FedAvg of networks, and a network on pooled data.
 
     python bench/papers/fedct_mixed.py
 """
@@ -14,9 +14,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from common import Claim, Paper, Rows, go
-from table import CANCER, WINE, Played
 
 from brainct.job.config import plan_of
+from table import CANCER, WINE, Played
 
 SITES = [f"site-{at}" for at in range(1, 6)]
 KINDS = {"trees": ["site-2"], "forests": ["site-3"], "rules": ["site-4"]}
