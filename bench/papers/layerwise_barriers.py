@@ -160,15 +160,17 @@ CIFAR-10.
             "Single layers have nearly no barrier.",
             "–",
             "DISAGREES",
-            "a layer's is {one_layer} nats on average from one start and {two_layer} from two, where the whole network's "
-            "is {one_late} and {two_late}; yet the loss has no bump of 0.01 on {flat} of {bumps} paths of one layer.",
+            "a layer's is {one_layer} nats on average from one start and {two_layer} from two, where the whole "
+            "network's is {one_late} and {two_late}; yet the loss has no bump of 0.01 on {flat} of {bumps} paths of one "
+            "layer.",
         ),
         Claim(
             "The middle layers build the barrier.",
             "–",
             "CANNOT BE DECIDED HERE",
-            "of two neighbouring layers from input to output it is {one_twos1}, {one_twos2}, {one_twos3}, {one_twos4} "
-            "nats from one start and {two_twos1}, {two_twos2}, {two_twos3}, {two_twos4} from two, in {one_runs} runs each.",
+            "of two neighbouring layers from input to output it is {one_twos1}, {one_twos2}, {one_twos3}, "
+            "{one_twos4} nats from one start and {two_twos1}, {two_twos2}, {two_twos3}, {two_twos4} from two, in "
+            "{one_runs} runs each.",
         ),
         Claim(
             "A network tolerates random directions better than the one towards the other network.",
