@@ -135,8 +135,8 @@ deliver after one round and after {LAYERS} (for `fedma` one layer a round, the r
             "Networks that start apart must be matched before they are averaged.",
             "–",
             "AGREES",
-            "on equal sites one round gives accuracy {equal_apart_matched} matched and {equal_apart_mean} averaged, the "
-            "sites alone {equal_apart_alone}: matching helps, and is far from enough; from one start both give "
+            "on equal sites one round gives accuracy {equal_apart_matched} matched and {equal_apart_mean} averaged, "
+            "the sites alone {equal_apart_alone}: matching helps, and is far from enough; from one start both give "
             "{equal_one_mean}.",
         ),
         Claim(

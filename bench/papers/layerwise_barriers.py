@@ -160,9 +160,9 @@ CIFAR-10.
             "Single layers have nearly no barrier.",
             "–",
             "DISAGREES",
-            "a layer's is {one_layer} nats on average from one start and {two_layer} from two, where the whole "
-            "network's is {one_late} and {two_late}; yet the loss has no bump of 0.01 on {flat} of {bumps} paths of one "
-            "layer.",
+            "a layer's is {one_layer} nats on average from one start and {two_layer} from two; the whole "
+            "network's is {one_late} and {two_late}; yet the loss has no bump of 0.01 on {flat} of {bumps} paths of "
+            "one layer.",
         ),
         Claim(
             "The middle layers build the barrier.",
