@@ -194,7 +194,7 @@ def test_a_forest_sees_no_order_and_works_on_volumes():
         ({"agreement": 0.3}, "fedct: agreement is 0.3"),
         ({"epsilon": 0}, "fedct: epsilon is 0"),
         ({"findings": []}, "fedct: findings is ..; wanted a list of the model's outputs"),
-        ({"forests": ["a"], "trees": ["a"]}, "fedct: forests and trees both name a"),
+        ({"forests": ["a"], "rules": ["a"]}, "fedct: forests, trees and rules name a twice"),
     ],
 )
 def test_an_impossible_choice_is_refused(arguments, words):
@@ -208,7 +208,7 @@ def test_a_finding_that_is_no_output_of_the_model_is_refused_before_round_0():
 
 
 def test_a_forest_at_no_site_and_an_empty_public_set_are_refused():
-    with pytest.raises(Refused, match="fedct: forests names site-9; the sites are site-1"):
+    with pytest.raises(Refused, match="fedct: forests, trees and rules name site-9; the sites are site-1"):
         fedct(forests=["site-9"]).start(tiny_model(tiny_plan()), SITES, 0)
     with pytest.raises(Refused, match="the public set has no scans"):
         fedct().start(replace(tiny_model(tiny_plan()), public=0), SITES, 0)

@@ -127,3 +127,8 @@ def test_every_site_trains_the_same_model_from_the_same_start():
     data = opened(plan)
     starts = [learner_at(plan, data, site).initial().weights for site in SITES]
     assert all(torch.equal(one["head.weight"], starts[0]["head.weight"]) for one in starts)
+
+
+def test_a_sample_to_which_every_tree_gives_0_counts_as_undecided():
+    found = scores("classes", np.eye(2), np.array([[0.0, 0.0], [0.0, 1.0]]))["all"]
+    assert found["log_loss"] == pytest.approx(np.log(2) / 2)

@@ -16,7 +16,7 @@ from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model, PublicLabels
 from brainct.core.scheme import About, ClientState, Memory, Need, Report, Scheme, Task, majority, registered
 from brainct.errors import Refused
-from brainct.schemes._forest import forest, kinds_of
+from brainct.schemes._forest import forest, kinds_of, refuse_unknown
 from brainct.schemes._partial import refuse_nan
 from brainct.schemes._votes import KNOWN, VOTES, Ballot, check_asked, count_votes, pack, pseudo_labels
 
@@ -47,6 +47,7 @@ def fedct(
     own: AtLeastHalf = 0.5,
     forests: Sequence[str] = (),
     trees: Sequence[str] = (),
+    rules: Sequence[str] = (),
     epsilon: Positive | None = None,
 ) -> Scheme:
     """P(x) is the label that most sites give x in U; site i trains on D_i and {(x, P(x)): x in U}; P is empty at first.
@@ -55,7 +56,7 @@ def fedct(
     findings: the outputs of the model that sites vote on, C = 2 each.
     agreement: least share of equal votes, in [0.5, 1], for a label; null for none.
     own: share of D_i in the loss, in [0.5, 1]; 1 ignores the votes.
-    forests, trees: sites with a random forest or a decision tree (see `_forest`) instead of the network.
+    forests, trees, rules: sites with a random forest, a decision tree or rules (see `_forest`) instead of the network.
     epsilon: > 0, of randomised response; null sends labels without noise.
 
     A site votes on the findings that it labels itself, which its first F bits say; the others are h_i(U), from 0.5 on.
@@ -69,15 +70,14 @@ def fedct(
     labels of Learner.fit; the weights given out are those before round 0. Peak memory: one model and the votes.
     """
     ballot, often = Ballot(list(findings)), rounds_of(period)
-    kinds = kinds_of(forests, trees)
+    kinds = kinds_of(forests, trees, rules)
 
     def votes_in(round: int) -> bool:
         return round >= warmup and (round + 1) % often == 0
 
     def start(model: Model, sites: Sequence[str], seed: int) -> Memory:
         ballot.columns(model.outputs)
-        if unknown := sorted(set(kinds) - set(sites)):
-            raise Refused(f"fedct: forests names {', '.join(unknown)}; the sites are {', '.join(sites)}")
+        refuse_unknown(kinds, sites)
         if model.given or model.public < 1:
             start = "only labels travel; omit the start model"
             raise Refused(f"fedct: {start if model.given else 'the public set has no scans; give every site the same'}")

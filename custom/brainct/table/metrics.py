@@ -40,7 +40,9 @@ def _classified(task: Task, truth: Values, guess: Values) -> dict[str, float | N
     if task == "binary":
         right, said, full = truth[:, 0], guess[:, 0] >= 0.5, np.stack([1 - guess[:, 0], guess[:, 0]], 1)
     else:
-        right, said, full = truth.argmax(1), guess.argmax(1), guess / guess.sum(1, keepdims=True)
+        # trees of one class each may give all classes 0: then each is as likely
+        even = np.where(guess.sum(1, keepdims=True) > 0, guess, 1.0)
+        right, said, full = truth.argmax(1), guess.argmax(1), even / even.sum(1, keepdims=True)
     return {
         "auroc": float(np.mean([roc_auc_score(*one) for one in each])) if each else None,
         "accuracy": float(accuracy_score(right, said)),
