@@ -103,9 +103,9 @@ def _wanted(paper: Paper, seeds: int) -> Runs:
             named = {"paper": paper.name, "seed": seed, **named}
 
             def row(named: Mapping[str, Any] = named, run: Callable[[], Mapping[str, Any]] = run) -> Row:
-                began = time.monotonic()
+                began = time.process_time()
                 found = dict(run())
-                return {**named, **found, "seconds": round(time.monotonic() - began, 2)}
+                return {**named, **found, "seconds": round(time.process_time() - began, 2)}
 
             yield named, row
 
@@ -148,7 +148,7 @@ def _section(paper: Paper, rows: Rows) -> list[str]:
     own = _own(paper, rows)
     spent = sum(row["seconds"] for row in own) / 60
     text = [f"## {paper.title}", "", paper.source, "", paper.setting.strip(), "", *paper.table(own), ""]
-    return [*text, f"`{paper.command}`: {len(own)} runs, {spent:.1f} minutes."]
+    return [*text, f"`{paper.command}`: {len(own)} runs, {spent:.1f} minutes of CPU."]
 
 
 def _anchor(title: str) -> str:
