@@ -90,10 +90,16 @@ def go(paper: Paper) -> None:
     chosen = parser.parse_args()
     one_thread()
     LEDGER.parent.mkdir(parents=True, exist_ok=True)
-    rows = resumed(LEDGER, chosen.minutes, _wanted(paper, chosen.seeds))
+    resumed(LEDGER, chosen.minutes, _wanted(paper, chosen.seeds))
+    rows = ledger()
     if _complete(paper, rows):
         print("\n".join(_section(paper, rows)))
     PAGE.write_text(page(rows))
+
+
+def ledger() -> list[Row]:
+    """All rows, also those that another experiment added meanwhile."""
+    return [json.loads(line) for line in LEDGER.read_text().splitlines()]
 
 
 def _wanted(paper: Paper, seeds: int) -> Runs:
@@ -157,4 +163,4 @@ def _anchor(title: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page([json.loads(line) for line in LEDGER.read_text().splitlines()]))
+    PAGE.write_text(page(ledger()))
