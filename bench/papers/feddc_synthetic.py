@@ -4,9 +4,9 @@ Kamp, Fischer, Vreeken: Federated Learning from Small Datasets, ICLR 2023; the d
 authors' notebook SyntheticData.
 
 Claimed: daisy-chaining lets 50 sites with 10 samples each train a network that is about as good as one trained on all
-samples, while averaging stays far behind. Measured: accuracy of the package's `feddc`, `fedavg`, sites alone and pooled
-data on its `table` workload, at equal local steps. Two departures from the notebook: plain SGD in place of Adam, as the
-package's optimiser starts anew in each round; and one start for all sites, whose effect is measured too.
+samples, while averaging stays far behind. Measured: accuracy of the package's `feddc`, `fedavg`, sites alone and
+pooled data on its `table` workload, at equal local steps. Two departures from the notebook: plain SGD in place of
+Adam, as the package's optimiser starts anew in each round; and one start for all sites, whose effect is measured too.
 
     python bench/papers/feddc_synthetic.py
 """
@@ -126,11 +126,12 @@ PAPER = Paper(
     title="FedDC: 50 sites with 10 synthetic samples",
     source="Kamp, Fischer, Vreeken, ICLR 2023; data and figures of the authors' notebook SyntheticData.",
     setting="""
-scikit-learn's `make_classification`: 100 columns, 20 informative, 60 redundant, 5 repeated, 3 clusters a class, 2 % of the
-labels flipped; 400 test samples. A network of 100, 50 and 20 units on the columns as they are; 1,000 steps on all 10
-samples of a site, SGD at rate .1 (pooled: on all 500). Means and deviations over seeds of data and weights. "Sites start
-apart": each site has weights of its own until the first average, as in the authors' code. "One permutation": every hop is
-by the same permutation. Alone: ten of the sites. The notebook trains with Adam, whose state travels with a model.
+scikit-learn's `make_classification`: 100 columns, 20 informative, 60 redundant, 5 repeated, 3 clusters a class, 2 % of
+the labels flipped; 400 test samples. A network of 100, 50 and 20 units on the columns as they are; 1,000 steps on all
+10 samples of a site, SGD at rate .1 (pooled: on all 500). Means and deviations over seeds of data and weights. "Sites
+start apart": each site has weights of its own until the first average, as in the authors' code. "One permutation":
+every hop is by the same permutation. Alone: ten of the sites. The notebook trains with Adam, whose state travels with
+a model.
 """,
     claims=[],
     runs=runs,
