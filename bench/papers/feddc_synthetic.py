@@ -28,6 +28,8 @@ from brainct.schemes.feddc import feddc
 SITES, OWN, STEPS, PERIOD = 50, 10, 1000, 200
 FIT = {"optimizer": "sgd", "rate": 0.1, "batch_size": OWN}
 SLOW = {**FIT, "rate": 0.01}
+FIXED = "FedDC, one permutation"
+"""Tried at two seeds."""
 PERIODIC = {**FIT, "steps": PERIOD}
 
 
@@ -60,18 +62,18 @@ def fixed(scheme: Scheme) -> Scheme:
 
 
 def _periodic(table: Tables, **fit: Any) -> dict[str, float]:
-    return table.scores(table.run(fedavg(), STEPS // PERIOD, fit={**PERIODIC, **fit}))
+    return table.scores(table.run(fedavg(), STEPS // PERIOD, at_once=True, fit={**PERIODIC, **fit}))
 
 
 def _chained(table: Tables, change: Callable[[Scheme], Scheme] = lambda scheme: scheme) -> dict[str, float]:
-    return table.scores(table.run(change(feddc(1, PERIOD)), STEPS, fit={**FIT, "steps": 1}))
+    return table.scores(table.run(change(feddc(1, PERIOD)), STEPS, at_once=True, fit={**FIT, "steps": 1}))
 
 
 def _apart(table: Tables) -> dict[str, float]:
     """Averaging of sites that start apart: FedDC without hops, whose five rounds of 200 steps end with an average."""
     plan = table.plan(fit=PERIODIC)
     starts = [table.initial(plan, 1000 * table.seed + at).weights for at in range(SITES)]
-    return table.scores(table.run(feddc(None, 1), STEPS // PERIOD, starts, fit=PERIODIC))
+    return table.scores(table.run(feddc(None, 1), STEPS // PERIOD, starts, at_once=True, fit=PERIODIC))
 
 
 def _alone(table: Tables) -> dict[str, float]:
@@ -87,7 +89,7 @@ WAYS: dict[str, Callable[[Tables], dict[str, float]]] = {
     "averaging, sites start apart": _apart,
     "pooled": lambda table: table.scores(table.pooled(STEPS, fit={**FIT, "batch_size": SITES * OWN})),
     "alone": _alone,
-    "FedDC, one permutation": lambda table: _chained(table, fixed),
+    FIXED: lambda table: _chained(table, fixed),
 }
 NAMES = {"FedDC": "FedDC, d = 1, b = 200", "averaging": "averaging, b = 200", "pooled": "pooled data", "alone": "alone"}
 THEIRS = {"FedDC": ".885 [C]", "averaging": ".790 [C]", "pooled": ".875 [C]"}
@@ -95,6 +97,8 @@ THEIRS = {"FedDC": ".885 [C]", "averaging": ".790 [C]", "pooled": ".875 [C]"}
 
 def runs(seed: int) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     for way, run in WAYS.items():
+        if way == FIXED and seed > 2:
+            continue
 
         def measured(run: Callable[[Tables], dict[str, float]] = run) -> dict[str, float]:
             found = run(tables(seed))

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainct.core.learner import Learner, Model
+from brainct.core.learner import Fitted, Learner, Model
 from brainct.core.scheme import ClientState, Memory, Report, Scheme, Task, followed
 from brainct.core.weights import Weights
 from brainct.job.config import plan_of
@@ -25,9 +26,17 @@ Learners = Callable[[str, int], Learner]
 
 
 def played(
-    scheme: Scheme, memory: Memory, sites: Sequence[str], rounds: int, learner: Learners
+    scheme: Scheme,
+    memory: Memory,
+    sites: Sequence[str],
+    rounds: int,
+    learner: Learners,
+    seen: Callable[[Mapping[str, Task]], None] = lambda tasks: None,
 ) -> tuple[Memory, Mapping[str, ClientState]]:
-    """The server's memory and the sites' states after these rounds. learner: gives one site's for one round."""
+    """The server's memory and the sites' states after these rounds.
+
+    learner: gives one site's for one round. seen: is given a round's tasks before any site is asked.
+    """
     keeps: dict[str, ClientState] = {site: {} for site in sites}
     for number in range(rounds):
 
@@ -35,7 +44,9 @@ def played(
             report, keeps[site] = scheme.reply(task, learner(site, number), keeps[site])
             return report
 
-        reports = {site: ask(site, task) for site, task in sorted(scheme.assign(memory, number, sites).items())}
+        tasks = scheme.assign(memory, number, sites)
+        seen(tasks)
+        reports = {site: ask(site, task) for site, task in sorted(tasks.items())}
         memory = scheme.combine(memory, number, followed(scheme, memory, number, reports, ask))
     return memory, keeps
 
@@ -63,12 +74,20 @@ class Tables:
         base = {"workload": "table", "features": self.inputs.shape[1], "scheme": "fedavg", "rounds": 1}
         return plan_of({**base, **self.choices, "seed": self.seed, **own}, "this experiment")
 
-    def run(self, scheme: Scheme, rounds: int, start: Sequence[Weights] = (), **own: Any) -> Weights:
-        """The model that the scheme delivers. start: each site's first model, for FedDC; own: of the job."""
+    def run(
+        self, scheme: Scheme, rounds: int, start: Sequence[Weights] = (), at_once: bool = False, **own: Any
+    ) -> Weights:
+        """The model that the scheme delivers.
+
+        start: each site's first model, for FedDC. at_once: see AtOnce. own: of the job.
+        """
         plan = self.plan(rounds=rounds, **own)
         memory = scheme.start(self.initial(plan), self.names, self.seed)
         if start:
             memory = {**memory, "models": dict(zip(self.names, start, strict=True))}
+        if at_once:
+            fleet = AtOnce(self.learners(plan), self.names)
+            return scheme.model(played(scheme, memory, self.names, rounds, fleet.learner, fleet.train)[0])
         return scheme.model(played(scheme, memory, self.names, rounds, self.learners(plan))[0])
 
     def pooled(self, steps: int, **own: Any) -> Weights:
@@ -88,14 +107,15 @@ class Tables:
         return TABLE.initial(plan, self.seed if seed is None else seed, plan.rounds)
 
     def learners(self, plan: Any) -> Learners:
-        """Each site's learner, made once; a round changes what it is bound to."""
+        """Each site's learner, made once; another round binds the same one anew."""
         data = [self._data(plan, at * self.own, (at + 1) * self.own) for at in range(self.sites)]
         made = {name: self._learner(plan, one, name) for name, one in zip(self.names, data, strict=True)}
 
         def learner(site: str, number: int) -> Learner:
             context = made[site].context
             credentials = replace(context.credentials, round=number)  # type: ignore[type-var]
-            return replace(made[site], context=replace(context, round=number, credentials=credentials))
+            made[site].context = replace(context, round=number, credentials=credentials)
+            return made[site]
 
         return learner
 
@@ -105,9 +125,13 @@ class Tables:
         found: dict[str, float] = self._learner(plan, self._data(plan, 0, self.own)).evaluate(weights)["all"]
         return found
 
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        plan = self.plan()
+        return TABLE.shared({"all": TABLE.describe(self._data(plan, 0, self.sites * self.own))}, plan)
+
     def _learner(self, plan: Any, data: Any, site: str = "site-001") -> TorchLearner:
-        shared = TABLE.shared({"all": TABLE.describe(self._data(plan, 0, self.sites * self.own))}, plan)
-        learner = TABLE.learner(plan, data, offline(plan, site, shared=shared), TABLE.prepare(plan, self.seed))
+        learner = TABLE.learner(plan, data, offline(plan, site, shared=self._shared), TABLE.prepare(plan, self.seed))
         assert isinstance(learner, TorchLearner)
         return learner
 
@@ -119,10 +143,45 @@ class Tables:
         return dataset_of(samples, folds, TableFile(kind="demo_table", batch_size=self.own), plan)
 
 
+class AtOnce:
+    """What the learners of all sites do in a round, computed together: many times faster where sites are tiny.
+
+    For SGD without momentum on all samples of a site, of which all have the same number, and schemes that train as
+    FedAvg does. The network and the loss are those of the learners.
+    """
+
+    def __init__(self, learners: Learners, sites: Sequence[str]):
+        first: Any = learners(sites[0], 0)
+        folds = [learners(site, 0).samples("train") for site in sites]
+        self.inputs, self.labels = (torch.stack([fold[at] for fold in folds]) for at in (0, 1))
+        self.fit, self.fitted = first.task.fit, dict[str, Fitted]()
+
+        def loss(weights: Weights, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            logits = torch.func.functional_call(first.network, dict(weights), inputs)
+            found: torch.Tensor = first.task.loss(logits, labels, None)
+            return found
+
+        self.gradients = torch.func.vmap(torch.func.grad(loss))
+
+    def train(self, tasks: Mapping[str, Task]) -> None:
+        """Every site's training of its task's weights."""
+        weights = {key: torch.stack([task.weights[key] for task in tasks.values()]) for key in self._keys(tasks)}
+        for _ in range(self.fit.steps):
+            steps = self.gradients(weights, self.inputs, self.labels)
+            weights = {key: value - self.fit.rate * steps[key] for key, value in weights.items()}
+        each = zip(*(value.unbind() for value in weights.values()), strict=True)
+        models = [dict(zip(weights, one, strict=True)) for one in each]
+        known = self.inputs.shape[1], self.fit.steps, self.fit.rate, None
+        self.fitted = {site: Fitted(model, *known) for site, model in zip(tasks, models, strict=True)}
+
+    def learner(self, site: str, number: int) -> Any:
+        """One whose `fit` gives what was computed."""
+        return SimpleNamespace(fit=lambda weights: self.fitted[site])
+
+    def _keys(self, tasks: Mapping[str, Task]) -> list[str]:
+        return list(next(iter(tasks.values())).weights)
+
+
 def moved(weights: Weights, other: Weights) -> float:
     """The largest difference of two models in any number."""
     return max(float((weights[key] - value).abs().max()) for key, value in other.items())
-
-
-def tensors(weights: Weights) -> dict[str, torch.Tensor]:
-    return dict(weights)
