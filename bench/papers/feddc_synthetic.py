@@ -27,9 +27,10 @@ from brainct.schemes.feddc import feddc
 
 SITES, OWN, STEPS, PERIOD = 50, 10, 1000, 200
 FIT = {"optimizer": "sgd", "rate": 0.1, "batch_size": OWN}
-SLOW = {**FIT, "rate": 0.01}
-FIXED = "FedDC, one permutation"
-"""Tried at two seeds."""
+APART = "averaging, sites start apart"
+SLOWLY, FIXED = "averaging, rate .01", "FedDC, one permutation"
+TRIED = (SLOWLY, FIXED)
+"""At two seeds alone."""
 PERIODIC = {**FIT, "steps": PERIOD}
 
 
@@ -85,8 +86,8 @@ def _alone(table: Tables) -> dict[str, float]:
 WAYS: dict[str, Callable[[Tables], dict[str, float]]] = {
     "FedDC": _chained,
     "averaging": _periodic,
-    "averaging, rate .01": lambda table: _periodic(table, rate=0.01),
-    "averaging, sites start apart": _apart,
+    SLOWLY: lambda table: _periodic(table, rate=0.01),
+    APART: _apart,
     "pooled": lambda table: table.scores(table.pooled(STEPS, fit={**FIT, "batch_size": SITES * OWN})),
     "alone": _alone,
     FIXED: lambda table: _chained(table, fixed),
@@ -97,7 +98,7 @@ THEIRS = {"FedDC": ".885 [C]", "averaging": ".790 [C]", "pooled": ".875 [C]"}
 
 def runs(seed: int) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     for way, run in WAYS.items():
-        if way == FIXED and seed > 2:
+        if way in TRIED and seed > 2:
             continue
 
         def measured(run: Callable[[Tables], dict[str, float]] = run) -> dict[str, float]:
@@ -112,9 +113,12 @@ def _of(rows: Rows, way: str) -> list[float]:
 
 
 def numbers(rows: Rows) -> dict[str, str]:
-    found = {way: f"{fmean(_of(rows, way)):.3f}" for way in WAYS}
-    gain = [ours - theirs for ours, theirs in zip(_of(rows, "FedDC"), _of(rows, "averaging"), strict=True)]
-    return {**found, "least": f"{min(gain):.3f}", "most": f"{max(gain):.3f}", "seeds": str(len(gain))}
+    found = {way: f"{fmean(_of(rows, way)):.3f}" for way in WAYS if "." not in way}
+    for name, way in (("ahead", "averaging"), ("ahead_apart", APART), ("ahead_fixed", FIXED)):
+        # the ways that were tried at fewer seeds have the first of them
+        gain = [ours - theirs for ours, theirs in zip(_of(rows, "FedDC"), _of(rows, way), strict=False)]
+        found[name] = f"{min(gain):+.3f} to {max(gain):+.3f}"
+    return found
 
 
 def table(rows: Rows) -> Sequence[str]:
@@ -135,12 +139,34 @@ the labels flipped; 400 test samples. A network of 100, 50 and 20 units on the c
 10 samples of a site, SGD at rate .1 (pooled: on all 500). Means and deviations over seeds of data and weights. "Sites
 start apart": each site has weights of its own until the first average, as in the authors' code. "One permutation":
 every hop is by the same permutation. Alone: ten of the sites. The notebook trains with Adam, whose state travels with
-a model.
+a model. From seed 3 on the steps of all sites are computed together, which after 12 rounds gave site by site's weights
+within 3e-8.
 """,
-    claims=[],
+    claims=[
+        Claim(
+            says="FedDC trains a network at 50 sites with 10 samples about as well as on all samples together.",
+            theirs=".885, pooled .875 [C]",
+            verdict="AGREES",
+            because="{FedDC}, pooled {pooled} ({alone} alone).",
+        ),
+        Claim(
+            says="Averaging at the same period stays behind FedDC.",
+            theirs=".790 against .885 [C]",
+            verdict="AGREES",
+            because="FedDC was ahead at each seed, by {ahead} of averaging from one start ({averaging}), and by "
+            "{ahead_apart} where sites start apart, as in the authors' code: part of the notebook's lead is the starts'.",
+        ),
+        Claim(
+            says="Random hops are better than one fixed permutation.",
+            theirs="–",
+            verdict="CANNOT BE DECIDED HERE",
+            because="random ones were ahead by {ahead_fixed} at two seeds, and the standard error of one accuracy is .015.",
+        ),
+    ],
     runs=runs,
     numbers=numbers,
     table=table,
+    seeds=3,
 )
 
 if __name__ == "__main__":
