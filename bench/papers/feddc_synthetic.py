@@ -153,14 +153,14 @@ within 3e-8.
             says="Averaging at the same period stays behind FedDC.",
             theirs=".790 against .885 [C]",
             verdict="AGREES",
-            because="FedDC was ahead at each seed, by {ahead} of averaging from one start ({averaging}), and by "
-            "{ahead_apart} where sites start apart, as in the authors' code: part of the notebook's lead is the starts'.",
+            because="FedDC was ahead at each seed, by {ahead} of averaging from one start ({averaging}), and "
+            "by {ahead_apart} where sites start apart, as in the authors' code: part of the notebook's lead is theirs.",
         ),
         Claim(
             says="Random hops are better than one fixed permutation.",
             theirs="–",
             verdict="CANNOT BE DECIDED HERE",
-            because="random ones were ahead by {ahead_fixed} at two seeds, and the standard error of one accuracy is .015.",
+            because="random ones were ahead by {ahead_fixed} at two seeds; the standard error of one accuracy is .015.",
         ),
     ],
     runs=runs,
