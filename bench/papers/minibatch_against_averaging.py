@@ -68,7 +68,12 @@ def _best(rows: Rows, model: str, sites: int, way: str, what: str = "log_loss") 
 
 
 def numbers(rows: Rows) -> dict[str, str]:
-    found = {}
+    found = {
+        f"same_{row['way']}": f"{row['log_loss']:.3f}"
+        for row in rows
+        if (row["model"], row["sites"]) == ("MLP of 32", 32)
+        and row["rate"] * (TIMES if row["way"] == "minibatch" else 1) in (0.3, 0.1 * TIMES)
+    }
     for model in MODELS:
         for sites in SITES:
             for way in WAYS:
@@ -101,11 +106,28 @@ which a site sees all its samples once: `minibatch` as one gradient over all {OW
 batches of {BATCH}. Both send one model each way. Each row and scheme at the best of three rates by test loss, {RATES}
 for averaging and {TIMES} times these for mini-batches, so that both are flattered alike.
 """,
-    claims=[],
+    claims=[
+        Claim(
+            says="Several local steps a round and an average are ahead of one common step, at equal rounds and samples.",
+            theirs="10 to 100 times fewer rounds [R]",
+            verdict="DISAGREES",
+            because="with eight local steps, and each scheme at its own rate, log loss at 2, 8 and 32 sites was "
+            "{logistic_fedavg_2}, {logistic_fedavg_8}, {logistic_fedavg_32} against the mini-batch's "
+            "{logistic_minibatch_2}, {logistic_minibatch_8}, {logistic_minibatch_32} (logistic), and {MLP_fedavg_2}, "
+            "{MLP_fedavg_8}, {MLP_fedavg_32} against {MLP_minibatch_2}, {MLP_minibatch_8}, {MLP_minibatch_32} (network), "
+            "at one seed.",
+        ),
+        Claim(
+            says="At the same rate, averaging's local steps are ahead of one common step.",
+            theirs="–",
+            verdict="AGREES",
+            because="at rate .3 and 32 sites log loss was {same_fedavg} against {same_minibatch} for the network.",
+        ),
+    ],
     runs=runs,
     numbers=numbers,
     table=table,
-    seeds=3,
+    seeds=1,
 )
 
 if __name__ == "__main__":
