@@ -108,13 +108,13 @@ for averaging and {TIMES} times these for mini-batches, so that both are flatter
 """,
     claims=[
         Claim(
-            says="Several local steps a round and an average are ahead of one common step, at equal rounds and samples.",
+            says="Several local steps a round and an average beat one common step, at equal rounds and samples.",
             theirs="10 to 100 times fewer rounds [R]",
             verdict="DISAGREES",
-            because="with eight local steps, and each scheme at its own rate, log loss at 2, 8 and 32 sites was "
-            "{logistic_fedavg_2}, {logistic_fedavg_8}, {logistic_fedavg_32} against the mini-batch's "
+            because="with eight local steps, each scheme at its own rate, log loss at 2, 8 and 32 sites was "
+            "{logistic_fedavg_2}, {logistic_fedavg_8}, {logistic_fedavg_32} against mini-batches' "
             "{logistic_minibatch_2}, {logistic_minibatch_8}, {logistic_minibatch_32} (logistic), and {MLP_fedavg_2}, "
-            "{MLP_fedavg_8}, {MLP_fedavg_32} against {MLP_minibatch_2}, {MLP_minibatch_8}, {MLP_minibatch_32} (network), "
+            "{MLP_fedavg_8}, {MLP_fedavg_32} against {MLP_minibatch_2}, {MLP_minibatch_8}, {MLP_minibatch_32} (MLP), "
             "at one seed.",
         ),
         Claim(
