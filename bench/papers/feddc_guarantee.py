@@ -114,7 +114,7 @@ def numbers(rows: Rows) -> dict[str, str]:
         "susy_root": f"{period(441, sites_needed(0.05, 0.1, 2), 0.01):.1f}",
         "one16": f"{_mean(rows, 16, 16, 'one'):.2f}",
         "all16": f"{_mean(rows, 16, 16, 'all'):.3f}",
-        "b16": f"{period(16, 16, 0.05):.0f}",
+        "b16": f"{math.ceil(period(16, 16, 0.05))}",
         "enough16": f"{_mean(rows, 16, 16, 'enough'):.0f}",
         "all441": f"{_mean(rows, 441, 47, 'all'):.3f}",
         "one441": f"{_mean(rows, 441, 47, 'one'):.2f}",

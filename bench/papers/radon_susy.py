@@ -163,8 +163,8 @@ deviations over seeds of the data.
             theirs=".68 against .77 [R]",
             verdict="DISAGREES",
             because="on generated data FedDC is ahead of Radon points ({Radon points}) by {over Radon points} and of "
-            "averaging ({averaging}) by {over averaging}, seed by seed, a tenth of the paper's lead; SUSY itself could "
-            "not be fetched.",
+            "averaging ({averaging}) by {over averaging}, seed by seed, about a tenth "
+            "of the paper's lead; SUSY itself could not be fetched.",
         ),
     ],
     runs=runs,
