@@ -9,11 +9,13 @@ import pydicom
 import pytest
 import torch
 
+from brainct.ct.read.dicom_tree import find_series
 from brainct.ct.read.series_headers import tree_headers
 from brainct.ct.read.series_rule import series_of
 from brainct.ct.site_choices import SeriesRule
 from brainct.ct.site_config import read_site_file
 from brainct.ct.wanted import Wanted
+from brainct.errors import Refused
 from tests.support.command import type_in
 from tests.support.forged import everything, head, labels_of, opened, pydicom_study, refused, site_file, write_dicom
 
@@ -269,6 +271,16 @@ def test_frames_of_one_file_are_slices(tmp_path: Path) -> None:
         header.save_as(path)
     assert len(everything(opened(tmp_path, kind="dicom"))) == 15
     assert len(everything(opened(tmp_path, kind="dicom", dims=3))) == 3
+
+
+def test_two_folders_do_not_share_an_index(tmp_path: Path, capsys) -> None:
+    for study in (1, 2):
+        write_study(tmp_path / f"scans-{study}" / "s", study)
+        path = site_file(tmp_path, kind="dicom", root=f"scans-{study}", index="series.csv")
+        code, _, err = type_in(capsys, "data", "index", path)
+        assert (code, "is another folder's" in err) == ((0, False) if study == 1 else (2, True))
+    with pytest.raises(Refused, match="series.csv lists none of the 1 series below root"):
+        find_series(read_site_file(path), tmp_path / "scans-2")
 
 
 def test_a_site_file_that_is_no_tree_is_refused_by_the_index(tmp_path: Path, capsys) -> None:

@@ -91,13 +91,14 @@ def index(
     table = out or file.index or path.parent / "series.csv"
     tree = tree_headers(file.root, file.cache)
     found = series_of(tree.headers, file.series)
-    edited = edited_choices(table)
+    edited = edited_choices(table, found)
     write_series_table(table, found, edited)
     chosen = sum(edited.get(one.uid, one.chosen) for one in found)
     print(f"{len(found)} series in {len(tree.headers)} DICOM files, {chosen} chosen, {len(edited)} by hand: {table}")
     for reason, count in Counter(one.reason for one in found if not one.chosen).most_common():
         print(f"  set aside: {count}: {reason}")
-    print(f"  {tree.set_aside} other files" * bool(tree.set_aside))
+    if tree.set_aside:
+        print(f"  {tree.set_aside} other files")
     for refusal in list(tree.unreadable.values())[:20]:
         print(f"  unreadable: {refusal}")
     if file.index is None:

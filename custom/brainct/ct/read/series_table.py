@@ -61,19 +61,30 @@ def read_series_table(path: Path) -> dict[str, tuple[bool, bool]]:
     return found
 
 
-def edited_choices(path: Path | None) -> dict[str, bool]:
+def edited_choices(path: Path, found: Sequence[Series]) -> dict[str, bool]:
     """The choices in a table that differ from the rule's, by series; empty if there is no table."""
-    if path is None or not path.exists():
+    if not path.exists():
         return {}
-    return {series: chosen for series, (chosen, rule) in read_series_table(path).items() if chosen != rule}
+    return {series: chosen for series, (chosen, rule) in _table_of(path, found).items() if chosen != rule}
 
 
 def with_table(found: Sequence[Series], path: Path) -> tuple[list[Series], list[str]]:
     """The series as the table chooses them, and a note on series that it does not have."""
-    table = read_series_table(path)
+    table = _table_of(path, found)
     new = sum(one.uid not in table for one in found)
     chosen = [replace(one, chosen=table.get(one.uid, (False, False))[0]) for one in found]
     return chosen, [f"{new} series are not in the index and left out: run `brainct data index` again"] * bool(new)
+
+
+def _table_of(path: Path, found: Sequence[Series]) -> dict[str, tuple[bool, bool]]:
+    """The table, which is refused if it is of other series altogether: two folders must not share one."""
+    table = read_series_table(path)
+    if table and found and table.keys().isdisjoint(one.uid for one in found):
+        raise Refused(
+            f"{path.name} lists none of the {len(found)} series below root, so it is another folder's: give each site "
+            "file an `index` of its own, or remove this one and run `brainct data index`"
+        )
+    return table
 
 
 def _yes(chosen: bool) -> str:
