@@ -19,7 +19,10 @@ def seeded(context: Context) -> Iterator[np.random.Generator]:
     """The generator of this round's training, from which torch's own randomness is seeded meanwhile."""
     order = generator(context.seed, context.site, context.round, "batches")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(order.integers(2**63)))
+        seed = int(order.integers(2**63))
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats stack traces, for each kind of GPU
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         yield order
 
 
