@@ -40,12 +40,10 @@ def test_a_rehearsal_needs_no_matplotlib(small_job, small_site, tmp_path):
     assert "model sha256" in done.stdout
 
 
-@pytest.mark.slow
-def test_the_table_of_schemes_says_what_a_scheme_needs_in_place_of_its_bytes():
+def test_the_table_of_schemes_has_their_bytes_without_ges():
     done = run("schemes")
-    assert done.returncode == 0, done.stderr
-    assert "'.[causal]'" in done.stdout
-    assert "fedavg" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"fedavg", "peri"} <= set(done.stdout.split())
 
 
 def test_a_search_for_a_causal_graph_ends_with_what_to_install(tmp_path):
