@@ -142,7 +142,7 @@ deliver after one round and after {LAYERS} (for `fedma` one layer a round, the r
         Claim(
             "After a pass over the layers, matched averaging beats FedAvg at as many rounds.",
             "87.5 % against 86.3 % (S)",
-            "CANNOT BE DECIDED HERE",
+            "DISAGREES",
             "after 4 rounds of starts apart it has {equal_apart_matched_4_rounds} against FedAvg's "
             "{equal_apart_mean_4_rounds} on equal sites, and {skew_apart_matched_4_rounds} against "
             "{skew_apart_mean_4_rounds} where classes are skewed.",

@@ -153,7 +153,7 @@ CIFAR-10.
         Claim(
             "Networks of one start that train apart have a barrier too, early on.",
             "–",
-            "DISAGREES",
+            "CANNOT BE DECIDED HERE",
             "it is {one_early} nats early and {one_late} late, above 0.1 late in {one_above} of {one_runs} runs.",
         ),
         Claim(
