@@ -104,6 +104,7 @@ def test_a_run_that_fails_in_the_simulator_raises(tmp_path, small_site):
 
 @pytest.mark.slow
 @pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # FLARE never waits for its processes
 def test_in_flares_proof_of_concept(tmp_path, small_site, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NVFLARE_POC_WORKSPACE", str(tmp_path / "poc"))
