@@ -20,13 +20,6 @@ def cross(
     print(f"{title}; a row: whose model, a column: whose test samples")
     print("  ".join(["model of".ljust(width), *(site.rjust(6) for site in matrix)]))
     for site, row in matrix.items():
-        cells = ("-" if (value := row[where][name]) is None else f"{value:.3f}" for where in matrix)
-        print(
-            "  ".join(
-                [
-                    site.ljust(width),
-                    *(cell.rjust(max(6, len(where))) for cell, where in zip(cells, matrix, strict=True)),
-                ]
-            )
-        )
+        cells = {where: "-" if (value := row[where][name]) is None else f"{value:.3f}" for where in matrix}
+        print("  ".join([site.ljust(width), *(cell.rjust(max(6, len(where))) for where, cell in cells.items())]))
     print(f"results: {write(run, matrix)}; `brainct report {run}` draws them")
