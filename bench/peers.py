@@ -45,7 +45,7 @@ def flare(folder: Path, sites: int) -> dict[str, float]:
 
 
 def flower(python: str, folder: Path, sites: int) -> dict[str, float]:
-    """Flower's FedAvg over Ray."""
+    """Flower's FedAvg over Ray, whose CPU is not known: the processes of Ray are no children of ours when they end."""
     os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     words = [str(PEERS / "flower.py"), str(folder), str(sites), str(ROUNDS), str(CORES)]
     text, wall, _, peak = measured([python, *words], folder)

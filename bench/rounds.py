@@ -153,6 +153,9 @@ def by_round(seconds: list[float], wall: float) -> dict[str, float]:
 def show(sites: int, way: str, rows: list[dict[str, float]], base: list[dict[str, float]]) -> str:
     cells = []
     for name, unit in (("wall", "s"), ("cpu", "s"), ("round", "s"), ("startup", "s"), ("memory", "MiB")):
+        if name not in rows[0]:
+            cells.append("not measured")
+            continue
         value = statistics.median(row[name] for row in rows)
         ratio = statistics.median(row[name] / other[name] for row, other in zip(rows, base, strict=True))
         cells.append(f"{value:.2f} {unit} ({ratio:.2f})" if unit == "s" else f"{value:.0f} {unit} ({ratio:.2f})")
