@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from brainct.core.arguments import Positive
+from brainct.core.arguments import Count, Positive
 from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
@@ -55,11 +55,18 @@ FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
 
 
 @registered(ABOUT)
-def turns(rate: Positive = 0.003, decay: Literal["constant", "cosine"] = "cosine", coded: bool = True) -> Scheme:
+def turns(
+    rate: Positive = 0.003,
+    decay: Literal["constant", "cosine"] = "cosine",
+    together: Count = 1,
+    coded: bool = True,
+) -> Scheme:
     """g <- grad L(C(w); a batch of site k); m, v <- Adam's means of g and g^2; w <- w - eta_t m^ / (sqrt(v^) + 1e-8).
 
     rate: eta, > 0. decay: `cosine` lets it fall to 0 over the run's rounds. The job's own optimiser, rate and epochs
     are not used.
+    together: sites that a round asks, >= 1; g is the mean of their gradients. More of them take fewer rounds for the
+    same bytes, with fewer steps.
     coded: C rounds the weights that travel, and the gradient, to one byte a number; else they travel in float32.
 
     A cycle has round(n_k / min n) turns for a site with n_k training scans, at most 64 and in a random order, once each
@@ -75,8 +82,9 @@ def turns(rate: Positive = 0.003, decay: Literal["constant", "cosine"] = "cosine
         return {"like": model.weights, **at, "rounds": model.rounds, "scans": counts, "seed": seed}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        site = _turn(memory["scans"], sites, round, memory["seed"])
-        return {site: Task({**_counters(memory["like"]), **_sent(memory["exact"], coded)})}
+        task = Task({**_counters(memory["like"]), **_sent(memory["exact"], coded)})
+        asked = _asked(memory["scans"], sorted(sites), round, memory["seed"], together)
+        return dict.fromkeys(asked, task)
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         like = learner.initial().weights
@@ -88,31 +96,31 @@ def turns(rate: Positive = 0.003, decay: Literal["constant", "cosine"] = "cosine
         return Report({**_counters(task.weights), **_sent(flat(whole), coded)}, scans, found.metrics), client_state
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
-        for site, report in reports.items():
-            fall = 0.5 * (1 + math.cos(math.pi * round / memory["rounds"])) if decay == "cosine" else 1.0
-            stepped = _adam(memory, _read(report.weights, coded).double(), rate * fall)
-            return {**memory, **stepped, "scans": {**memory["scans"], site: report.examples}}
-        return memory
+        if not reports:
+            return memory
+        fall = 1.0
+        if decay == "cosine" and memory["rounds"]:
+            fall = 0.5 * (1 + math.cos(math.pi * round / memory["rounds"]))
+        gradient = torch.zeros_like(memory["exact"])
+        for report in reports.values():
+            gradient += _read(report.weights, coded).double() / len(reports)
+        scans = {**memory["scans"], **{site: report.examples for site, report in reports.items()}}
+        return {**memory, **_adam(memory, gradient, rate * fall), "scans": scans}
 
     def model(memory: Memory) -> Weights:
         return {**memory["like"], **shaped(memory["exact"], memory["like"])}
 
-    def quorum(asked: int) -> int:
-        """All that were asked: without the one site the round closes empty."""
-        return asked
-
-    return Scheme(start, assign, reply, combine, model, quorum=quorum)
+    return Scheme(start, assign, reply, combine, model)
 
 
-def _turn(scans: Mapping[str, int], sites: Sequence[str], round: int, seed: int) -> str:
-    """The site that a round asks, of those that are there. scans: by site, 0 where not known yet."""
-    known = [scans[site] for site in sorted(sites)]
-    least = min(known)
-    counts = [min(MOST_TURNS, int(count / least + 0.5)) if least else 1 for count in known]
-    places = [site for site, count in zip(sorted(sites), counts, strict=True) for _ in range(count)]
-    cycle, turn = divmod(round, len(places))
+def _asked(scans: Mapping[str, int], sites: Sequence[str], round: int, seed: int, together: int) -> list[str]:
+    """The sites that a round asks, of those that are there. scans: by site, 0 where not known yet."""
+    least = min(scans[site] for site in sites)
+    counts = [min(MOST_TURNS, int(scans[site] / least + 0.5)) if least else 1 for site in sites]
+    places = [site for site, count in zip(sites, counts, strict=True) for _ in range(count)]
+    cycle, turn = divmod(round, -(-len(places) // together))
     order: list[str] = generator(seed, "turns", cycle).permutation(places).tolist()
-    return order[turn]
+    return sorted({*order[turn * together : (turn + 1) * together]})
 
 
 def _adam(memory: Memory, gradient: Tensor, rate: float) -> dict[str, Any]:
