@@ -33,8 +33,11 @@ class State:
 
 
 def save(folder: Path, state: State) -> None:
-    """Replace the folder's checkpoint in one step; the file holds its own hash."""
-    content = {"memory": state.memory, "record": state.record.as_text()}
+    """Replace the folder's checkpoint in one step; the file holds its own hash.
+
+    The record is one text: as plain data, a long run's would take longer to walk through than its round takes.
+    """
+    content = {"memory": state.memory, "record": state.record.model_dump_json(exclude_unset=True)}
     content |= {"sent": state.sent} if state.sent else {}
     serialization.save(folder / FILE, {**content, "sha256": serialization.sha256(content)})
 

@@ -216,7 +216,7 @@ class RecordWriter:
 
     def _write(self) -> None:
         progress.write(self.states, self.record)
-        serialization.write(self.folder / FILE, self.record.as_text(indent=1).encode())
+        serialization.write(self.folder / FILE, self.record.model_dump_json(exclude_unset=True, indent=1).encode())
 
     def _scalars(self, site: str, values: Mapping[str, float | None], number: int, fold: str = "") -> None:
         for name, value in values.items():

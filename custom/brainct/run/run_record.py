@@ -32,10 +32,6 @@ class _Part(BaseModel):
         """Plain data with the keys that were set, as record.json and the checkpoint hold it."""
         return self.model_dump(mode="json", exclude_unset=True)
 
-    def as_text(self, indent: int | None = None) -> str:
-        """The same as JSON text, written by pydantic's own encoder: a long run's record is written in every round."""
-        return self.model_dump_json(exclude_unset=True, indent=indent)
-
 
 class SiteDescription(_Part):
     """What a site said of its data at the roll call, see protocol.reply_schema; the workload's counts are extra."""
