@@ -79,8 +79,9 @@ def altered(path):
 
 def rewritten(path):
     content = serialization.load(path)
-    content["record"]["rounds"][0]["lost"] = {}
-    content["record"]["rounds"][0]["bytes_sent"] = {"site-1": 1}
+    record = json.loads(content["record"])
+    record["rounds"][0]["bytes_sent"] = {"site-1": 1}
+    content["record"] = json.dumps(record)
     serialization.save(path, content)
 
 

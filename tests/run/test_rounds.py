@@ -1,5 +1,7 @@
 """The round loop over a transport of the test's own, with real agents behind it."""
 
+import json
+
 import pytest
 
 from brainct.core.version import fingerprint
@@ -179,6 +181,6 @@ def test_a_checkpoint_holds_the_memory_of_the_last_closed_round(tmp_path, small_
 
     record = run(tmp_path, Post(tmp_path, small_site))
     state = serialization.load(tmp_path / "out" / "state" / "memory.safetensors")
-    assert [row["round"] for row in state["record"]["rounds"]] == [0, 1, 2]
+    assert [row["round"] for row in json.loads(state["record"])["rounds"]] == [0, 1, 2]
     assert sha256(state["memory"]["weights"]) == record["model_sha256"]
     assert sha256(load_model(tmp_path / "out" / "model.safetensors")) == record["model_sha256"]

@@ -122,7 +122,9 @@ def test_a_run_begun_under_another_version_is_refused_with_both_versions_and_wha
     monkeypatch.setattr(checkpoint, "VERSION", "5.0.0")
     saved = serialization.load(run / "state" / checkpoint.FILE)
     del saved["sha256"]
-    saved["record"] = first_version(saved["record"]) if version is None else {"version": version, "mood": "good"}
+    saved["record"] = (
+        first_version(json.loads(saved["record"])) if version is None else {"version": version, "mood": "good"}
+    )
     (tmp_path / "out").mkdir()
     path = tmp_path / "out" / "state" / checkpoint.FILE
     serialization.save(path, {**saved, "sha256": serialization.sha256(saved)})

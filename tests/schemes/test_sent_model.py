@@ -11,7 +11,7 @@ from tests.support.families import TRAINING
 
 NEVER = {
     *("fedbabu", "fedbn", "fedct", "fedma", "fedper", "fedrep", "fedsgd", "layerwise", "lgfedavg", "local"),
-    *("minibatch", "ridge", "secagg", "silobn"),
+    *("minibatch", "ridge", "secagg", "silobn", "turns"),
 }
 """Schemes whose sites send a part, a gradient, votes, sums or nothing."""
 AT_TIMES = {"fedma", "layerwise", "silobn"}

@@ -71,6 +71,7 @@ OWN_CHOICES: dict[str, dict[str, Any]] = {
     "table_feddc": _table("feddc", arguments={"daisy_period": 1, "aggregation_period": 10}),
     "table_fedct": _table("fedct", arguments={"findings": ["malignant"], "trees": ["site-2"], "forests": ["site-3"]}),
     "table_radon": _table("radon", rounds=1, epochs=100, features=["worst perimeter"], arguments={"part": "head"}),
+    "turns": _row("turns", rounds=600, fit={**FIT, "batch_size": 12}),
     "swa_fedavg": _row("swa", arguments={"inner": _inner("fedavg")}),
     "swa_sitenorm_feddc": _row("swa", rounds=31, arguments={"inner": _inner("sitenorm", inner=_inner("feddc"))}),
 }

@@ -29,6 +29,7 @@ GRADIENTS = {
     "fedsgd": "sites send gradients, which the crafted-network attacks are for",
     "minibatch": "sites send gradients, which the crafted-network attacks are for",
     "ridge": "sites send sums over features, not a model",
+    "turns": "sites send gradients, which the crafted-network attacks are for",
 }
 """Schemes whose reports these attacks can't read, and why."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import Timeout
 from pydantic import ValidationError
 
-from brainct.core import serialization
+from brainct.core import json_file, serialization
 from brainct.core.file_lock import AT_ONCE, locked
 from brainct.core.names import listing
 from brainct.core.scheme import Memory
@@ -33,8 +33,11 @@ class State:
 
 
 def save(folder: Path, state: State) -> None:
-    """Replace the folder's checkpoint in one step; the file holds its own hash."""
-    content = {"memory": state.memory, "record": state.record.as_json()}
+    """Replace the folder's checkpoint in one step; the file holds its own hash.
+
+    The record is one text: as plain data, a long run's would take longer to walk through than its round takes.
+    """
+    content = {"memory": state.memory, "record": state.record.model_dump_json(exclude_unset=True)}
     content |= {"sent": state.sent} if state.sent else {}
     serialization.save(folder / FILE, {**content, "sha256": serialization.sha256(content)})
 
@@ -51,8 +54,8 @@ def load(folder: Path, run: str) -> State:
         content = serialization.load(path)
         sha256 = content.pop("sha256")
         whole = sha256 == serialization.sha256(content)
-        version = content["record"].get("version", FIRST)
-        memory = content["memory"]
+        record, memory = _record_in(content), content["memory"]
+        version = record.get("version", FIRST)
     except (Refused, LookupError, AttributeError, TypeError, OSError) as error:
         raise Refused(f"run {run}: {FILE} can't be read ({error}); restore it from a backup or begin anew") from None
     if not whole:
@@ -64,9 +67,15 @@ def load(folder: Path, run: str) -> State:
             "end, upgrade server and sites one after the other in any order, then begin new runs"
         )
     try:
-        return State(memory, RunRecord.model_validate(content["record"]), content.get("sent", {}))
+        return State(memory, RunRecord.model_validate(record), content.get("sent", {}))
     except ValidationError as error:
         raise Refused(f"run {run}: {FILE} holds no record ({error.error_count()} faults); begin anew") from None
+
+
+def _record_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record in a checkpoint: JSON text, in older ones plain data."""
+    found: str | dict[str, Any] = content["record"]
+    return json_file.table(found, "its record", "an object") if isinstance(found, str) else found
 
 
 def check_job(state: State, plan: Plan, sites: Sequence[str], run: str) -> None:

@@ -1,6 +1,5 @@
 """The writer of a run's results: record.json, model.safetensors, TensorBoard scalars and the checkpoint."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -217,7 +216,7 @@ class RecordWriter:
 
     def _write(self) -> None:
         progress.write(self.states, self.record)
-        serialization.write(self.folder / FILE, json.dumps(self.content, indent=1, allow_nan=False).encode())
+        serialization.write(self.folder / FILE, self.record.model_dump_json(exclude_unset=True, indent=1).encode())
 
     def _scalars(self, site: str, values: Mapping[str, float | None], number: int, fold: str = "") -> None:
         for name, value in values.items():

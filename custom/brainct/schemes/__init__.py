@@ -47,6 +47,7 @@ MODULES = (
     "sitenorm",
     "swa",
     "trimmed_mean",
+    "turns",
 )
 """The files; the factories that a file registers are its schemes."""
 
