@@ -1,0 +1,138 @@
+"""The page of the study: `turns` against every other scheme, seed by seed, from the ledgers of `brainct compare`.
+
+    brainct compare --plan docs/results/study/comparison.yaml --out runs/study   # the runs; resumable, hours
+    python bench/study.py runs/study                                            # copies the ledgers, writes the page
+    python bench/study.py                                                       # writes the page alone
+
+The page is docs/results/study.md, from docs/results/study/FOLDER.jsonl.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from brainct.compare.ledger import read_rows
+from brainct.compare.run_row import RunRow
+from brainct.compare.setting import BOUNDS, Setting, settings_of
+from brainct.compare.statistics import differences_to, mean_of, paired_differences
+
+STUDY = Path(__file__).parents[1] / "docs" / "results" / "study"
+PAGE = STUDY.with_suffix(".md")
+FOLDERS = ("head_ct", "skews")
+OURS = "turns"
+PARTS: Mapping[str, str] = {
+    "turns": "the scheme: one site a round, a byte a number, batches of 12, rate falling to 0",
+    "turns-exact": "float32 in place of bytes, so a quarter of the rounds",
+    "turns-exact-824": "float32, and four times the bytes",
+    "turns-all-sites": "all sites in each round, so a seventh of the rounds",
+    "turns-batch-8": "batches of 8",
+    "turns-constant": "a rate that does not fall",
+    "cyclic-210": "a chain of trainings of three passes in place of single gradients",
+}
+"""What was changed, in words."""
+INTRODUCTION = f"""# A scheme of this project against the field
+
+Written by `python bench/study.py` from [the ledgers](study/); what follows for a hospital is on [the page of
+results](README.md). Each scheme has its usual rounds and arguments, and nothing is tuned; `{OURS}` has as many rounds
+as cost no more bytes than 30 rounds of `fedavg`, and passes as often over the scans. Differences are taken seed by
+seed, `{OURS}` minus the other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected
+by Holm for the table. Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on
+a shared machine.
+"""
+HEADS = (
+    *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),
+    *("worst hospital", "rounds", "KiB a hospital", "CPU s"),
+)
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        for name in FOLDERS:
+            if (found := Path(sys.argv[1]) / name / "ledger.jsonl").is_file():
+                shutil.copyfile(found, STUDY / f"{name}.jsonl")
+    parts = [INTRODUCTION]
+    for name in FOLDERS:
+        if (STUDY / f"{name}.jsonl").is_file():
+            parts += [section(one) for one in settings_of(list(read_rows(STUDY / f"{name}.jsonl")))]
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
+def section(setting: Setting) -> str:
+    """One federation at one budget: the schemes, then the parts of ours."""
+    groups = setting.groups
+    whole = {name: rows for name, rows in groups.items() if name == OURS or name not in PARTS}
+    found = [f"## {setting.title}\n", table(whole)]
+    if len(ours := {name: rows for name, rows in groups.items() if name in PARTS}) > 1:
+        found += ["\nWhat each part gives, on the same seeds:\n", parts_table(ours)]
+    return "\n".join([*found, ""])
+
+
+def table(groups: Mapping[str, Sequence[RunRow]]) -> str:
+    """All schemes and bounds, the best first."""
+    lines = [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
+    means = {name: mean_of([row.mean() for row in rows]) for name, rows in groups.items()}
+    order = sorted((name for name, mean in means.items() if mean), key=lambda name: -means[name].mean)  # type: ignore[union-attr]
+    gaps = differences_to(OURS, groups)
+    return "\n".join([*lines, *(line(name, groups, gaps) for name in order)])
+
+
+def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, object]) -> str:
+    rows = groups[name]
+    mean, worst = mean_of([row.mean() for row in rows]), mean_of([row.worst() for row in rows])
+    assert mean is not None
+    assert worst is not None
+    cells = [
+        f"`{name}`" + (" (a bound)" if name in BOUNDS else ""),
+        str(mean.seeds),
+        f"{mean.mean:.3f} ± {mean.sd or 0:.3f}",
+    ]
+    cells.append(f"{min(mean.values):.3f}")
+    cells += against(name, groups) if name in gaps else ["", "", ""]
+    kib = mean_of([row.kib_per_site for row in rows])
+    cpu = mean_of([row.times.cpu for row in rows])
+    cells += [
+        f"{worst.mean:.3f}",
+        str(rows[0].rounds),
+        f"{kib.mean:,.0f}" if kib else "–",
+        f"{cpu.mean:.0f}" if cpu else "–",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def against(name: str, groups: Mapping[str, Sequence[RunRow]]) -> list[str]:
+    """Ours minus another: the difference with its interval, p, and how many seeds ours won."""
+    gap = differences_to(OURS, groups)[name]
+    single = paired_differences(groups[OURS], groups[name], RunRow.mean)
+    around = "" if gap.interval is None else f" [{-gap.interval[1]:+.3f}, {-gap.interval[0]:+.3f}]"
+    p = "" if gap.corrected is None else f"{gap.corrected:.3f}" if gap.corrected >= 0.001 else "< 0.001"
+    return [f"{-gap.mean:+.3f}{around}", p, f"{sum(value > 0 for value in single)} of {len(single)}"]
+
+
+def parts_table(groups: Mapping[str, Sequence[RunRow]]) -> str:
+    lines = [
+        "| what changed | rounds | KiB a hospital | seeds | AUROC | minus `turns`, 95 % interval |",
+        "|---|---|---|---|---|---|",
+    ]
+    gaps = differences_to(OURS, groups)
+    for name in (name for name in PARTS if name in groups):
+        rows = groups[name]
+        mean, kib, gap = (
+            mean_of([row.mean() for row in rows]),
+            mean_of([row.kib_per_site for row in rows]),
+            gaps.get(name),
+        )
+        assert mean is not None
+        assert kib is not None
+        about = ""
+        if gap is not None and gap.interval is not None:
+            about = f"{gap.mean:+.3f} [{gap.interval[0]:+.3f}, {gap.interval[1]:+.3f}] over {gap.seeds}"
+        lines.append(
+            f"| {PARTS[name]} | {rows[0].rounds} | {kib.mean:,.0f} | {mean.seeds} | {mean.mean:.3f} | {about} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
