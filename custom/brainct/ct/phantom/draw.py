@@ -3,15 +3,25 @@
 import hashlib
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
-from brainct.ct.phantom.anatomy import ROOF, bright_structures, head_on, healthy_tissue, old_infarcts, skull_layers
+from brainct.ct.phantom.anatomy import (
+    ROOF,
+    Head,
+    bright_structures,
+    head_on,
+    healthy_tissue,
+    old_infarcts,
+    skull_layers,
+)
+from brainct.ct.phantom.details import Chosen, check_details
 from brainct.ct.phantom.hemorrhage import BLEEDS, draw_force
 from brainct.ct.phantom.scanners import SCANNERS, Scanner, acquired, scanner_of
-from brainct.ct.phantom.shapes import Field, Frame, paint
+from brainct.ct.phantom.shapes import Field, Frame, Paint, paint
 from brainct.errors import Refused
 
 TOP_SLICE = 60.0
@@ -37,11 +47,17 @@ Masks = NDArray[np.bool_]
 
 
 def _render(
-    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int, levels: Field, difficulty: float
+    rng: np.random.Generator,
+    scanner: Scanner,
+    bleeds: Collection[str],
+    size: int,
+    levels: Field,
+    difficulty: float,
+    detail: Collection[str],
 ) -> NDArray[np.float32]:
     """Draw one head at the heights `levels` in mm."""
     span = (float(levels[0]), float(levels[0])) if len(levels) == 1 else (8.0, 46.0)
-    return render(rng, scanner, bleeds, size, levels, difficulty, span)[0]
+    return render(rng, scanner, bleeds, size, levels, difficulty, span, detail=detail)[0]
 
 
 def render(
@@ -53,25 +69,55 @@ def render(
     difficulty: float,
     span: tuple[float, float],
     shift_mm: float = 0.0,
+    detail: Collection[str] = (),
 ) -> tuple[NDArray[np.float32], Masks]:
     """Draw one head at the heights `levels` in mm, and where each kind bleeds: a pixel of which half or more is blood.
 
     span: heights at which lesions may be. Head, scanner and each bleeding have their own random stream. shift_mm: how
-    far what is in the middle of the head is pushed to the image's right; the skull stays.
+    far what is in the middle of the head is pushed to the image's right; the skull stays. detail: names of DETAILS,
+    each with a random stream of its own.
     """
-    shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
-    head = head_on(shape, _pushed(_frame(shape, scanner, size, levels, span), shift_mm))
+    seeds = rng.integers(2**63, size=3 + len(BLEEDS))
+    chosen = Chosen(detail, int(rng.integers(2**63)) if detail else 0)
+    drawn = partial(_drawn, seeds, chosen, scanner, bleeds, size, levels, difficulty, span)
+    hu, masks = drawn(shift_mm)
+    if push := chosen.shift_mm(masks, scanner.pixel_mm * 96 / size):
+        hu, masks = drawn(shift_mm + push)
+    return hu, masks
+
+
+def _drawn(
+    seeds: NDArray[np.int64],
+    chosen: Chosen,
+    scanner: Scanner,
+    bleeds: Collection[str],
+    size: int,
+    levels: Field,
+    difficulty: float,
+    span: tuple[float, float],
+    shift_mm: float,
+) -> tuple[NDArray[np.float32], Masks]:
+    shape, tissue, machine, *lesions = (np.random.default_rng(seed) for seed in seeds)
+    frame = chosen.changed("frame", _frame(shape, scanner, size, levels, span))
+    head = chosen.changed("head", head_on(shape, _pushed(frame, shift_mm)))
     hu = np.zeros_like(head.rim)
     for part in (healthy_tissue, old_infarcts, bright_structures):
         hu = paint(hu, part(tissue, head))
+    hu = paint(hu, chosen.paints("tissue", head))
     masks = np.zeros((len(BLEEDS), *hu.shape), np.bool_)
-    for at, ((name, draw), stream) in enumerate(zip(BLEEDS.items(), lesions, strict=True)):
-        layers = draw(stream, head, draw_force(stream, difficulty)) if name in bleeds else []
+    bones = chosen.paints("bone", head)
+    for at, (name, stream) in enumerate(zip(BLEEDS, lesions, strict=True)):
+        layers = chosen.draw_of(name)(stream, head, draw_force(stream, difficulty)) if name in bleeds else []
         hu = paint(hu, layers)
         if layers:  # the last layer is the blood; what lies under bone is painted over
-            masks[at] = (layers[-1][0] >= 0.5) & (head.rim > 0)
-    hu = paint(hu, skull_layers(tissue, head))
-    return acquired(machine, scanner, head, hu).astype(np.float32), masks
+            masks[at] = (layers[-1][0] >= 0.5) & (head.rim > 0) & _uncovered(bones, head)
+    hu = paint(paint(hu, skull_layers(tissue, head)), bones)
+    hu = acquired(machine, chosen.changed("scanner", scanner), head, chosen.changed("optics", hu, head))
+    return chosen.changed("export", hu, head).astype(np.float32), masks
+
+
+def _uncovered(bones: Collection[Paint], head: Head) -> NDArray[np.bool_]:
+    return np.all([share < 0.5 for share, _ in bones] or [head.rim > -np.inf], axis=0)
 
 
 def _pushed(frame: Frame, shift_mm: float) -> Frame:
@@ -80,7 +126,8 @@ def _pushed(frame: Frame, shift_mm: float) -> Frame:
     return replace(frame, x=frame.x - shift_mm * np.exp(-((frame.x / 35) ** 2)))
 
 
-def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -> None:
+def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = (), detail: Collection[str] = ()) -> None:
+    check_details(detail)
     if size < 32:
         raise Refused(f"phantom: size is {size}; a head needs at least 32 pixels; give size >= 32")
     if not difficulty > 0 or not np.isfinite(difficulty):
@@ -95,14 +142,20 @@ def level_of(rng: np.random.Generator) -> float:
 
 
 def slice_hu(
-    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int = 96, difficulty: float = 1.0
+    rng: np.random.Generator,
+    scanner: Scanner,
+    bleeds: Collection[str],
+    size: int = 96,
+    difficulty: float = 1.0,
+    detail: Collection[str] = (),
 ) -> NDArray[np.float32]:
     """Draw one axial slice, (size, size) in HU, between the basal ganglia and the vertex.
 
-    The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds.
+    The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds,
+    unless a detail has blood push the brain aside. detail: names of DETAILS.
     """
-    _check_choices(size, difficulty, bleeds)
-    return _render(rng, scanner, bleeds, size, np.array([level_of(rng)]), difficulty)[:, :, 0]
+    _check_choices(size, difficulty, bleeds, detail)
+    return _render(rng, scanner, bleeds, size, np.array([level_of(rng)]), difficulty, detail)[:, :, 0]
 
 
 def volume_hu(
@@ -112,12 +165,13 @@ def volume_hu(
     size: int = 48,
     depth: int = 48,
     difficulty: float = 1.0,
+    detail: Collection[str] = (),
 ) -> NDArray[np.float32]:
     """Draw one head, (size, size, depth) in HU, its slices in order from the basal ganglia to the vertex."""
-    _check_choices(size, difficulty, bleeds)
+    _check_choices(size, difficulty, bleeds, detail)
     if depth < 2:
         raise Refused(f"phantom: depth is {depth}; a volume needs at least 2 slices; give depth >= 2 or use slice_hu")
-    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty)
+    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty, detail)
 
 
 def stream_of(*words: object) -> np.random.Generator:
@@ -166,14 +220,16 @@ def phantom(
     difficulty: float = 1.0,
     prevalence: float | None = None,
     scanner: Scanner | None = None,
+    detail: Collection[str] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw a site's scans: HU (N, size, size[, size]) and labels (N, 6) of 0 and 1 in the order of FINDINGS.
 
     Head, grain and kind of bleeding of scan i depend on SHA-256 of (seed, site, i) alone. Whether it bleeds also
     depends on `scans`: the rounded share `prevalence` (default: the scanner's) bleeds. With 4 scans or more, both
-    labels occur unless prevalence is 0 or 1. difficulty > 1 makes bleedings smaller and fainter.
+    labels occur unless prevalence is 0 or 1. difficulty > 1 makes bleedings smaller and fainter. detail: names of
+    DETAILS, which bring the scans nearer to real ones; labels do not depend on them.
     """
-    _check_choices(size, difficulty)
+    _check_choices(size, difficulty, detail=detail)
     scanner = scanner or scanner_of(site)
     share = scanner.prevalence if prevalence is None else prevalence
     if scans < 1:
@@ -191,8 +247,8 @@ def phantom(
         names = [name for name, found in zip(FINDINGS[:5], labels[i], strict=False) if found]
         rng = stream_of(seed, site, i)
         images[i] = (
-            slice_hu(rng, scanner, names, size, difficulty)
+            slice_hu(rng, scanner, names, size, difficulty, detail)
             if dims == 2
-            else volume_hu(rng, scanner, names, size, size, difficulty)
+            else volume_hu(rng, scanner, names, size, size, difficulty, detail)
         )
     return images, labels

@@ -42,7 +42,7 @@ def studies(
         kinds = kinds_of(stream_of(chosen.seed, site, at, "kind"), scanner.mix, bool(levels[0] < ROOF - 6))
         names = [name for name, there in zip(BLEEDS, kinds, strict=False) if there and bleeding]
         span = (8.0, 46.0) if volume else (float(levels[0]), float(levels[-1]))
-        drawn.append(render(rng, scanner, names, size, levels, chosen.difficulty, span))
+        drawn.append(render(rng, scanner, names, size, levels, chosen.difficulty, span, detail=chosen.detail))
     return drawn
 
 

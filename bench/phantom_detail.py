@@ -1,0 +1,293 @@
+"""Which details of the phantom bring its start model nearer to real head CT; resumable, writes the page.
+
+    export BRAINCT_HEAD_CT=folder/with/labels.csv
+    python bench/phantom_detail.py --minutes 7 --models FOLDER     # again until nothing is left
+    python bench/phantom_detail.py --page                          # writes docs/results/phantom_detail.md, runs nothing
+
+The real slices are divided into five folds by a hash of their names, near duplicates together. For each fold the
+details are chosen on the slices outside it: screened in a two-level design, then added one after the other in the order
+of their effects, each kept if the zero-shot AUROC rises. The fold is scored by the choice made without it.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import hadamard
+from sklearn.metrics import roc_auc_score
+
+from brainct.compare.evaluation import opener
+from brainct.core.determinism import one_thread
+from brainct.ct.config import ct_choices
+from brainct.ct.model import network_of
+from brainct.ct.phantom import DETAILS
+from brainct.ct.scans import read_scans
+from brainct.ct.site_config import read_site_file
+from brainct.job.config import plan_of
+from brainct.pretrain.phantom import NETWORK, ROUNDS, SCANS, plan_for, pretrain
+from brainct.run.model_file import FILE, read_model
+from brainct.run.rehearse import rehearse
+from brainct.run.start_model import named
+from brainct.training.data import Dataset, Fold
+
+ROOT = Path(__file__).parent.parent
+LEDGER = ROOT / "docs" / "results" / "phantom_detail" / "ledger.jsonl"
+PAGE = ROOT / "docs" / "results" / "phantom_detail.md"
+SITE_FILE = ROOT / "poc" / "sites" / "head_ct.yaml"
+
+FOLDS, SITES, SCANS_A_SITE = 5, 7, 16
+SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13)
+"""Seeds: of the design's two halves, of each forward step, and fresh ones for what is reported."""
+CANDIDATES = 6
+"""So many details with the largest effects are tried one after the other."""
+RIDGE_SEEDS = (1, 2)
+"""Partitions among the hospitals for each fold: ten one-round runs in all."""
+
+Names = tuple[str, ...]
+Key = tuple[Names, int]
+Scores = Mapping[str, float]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Real:
+    """The real slices: names, images (N, C, H, W), labels of `any` (N,), groups of near duplicates, and folds."""
+
+    names: Names
+    images: torch.Tensor
+    labels: np.ndarray
+    fold_of: np.ndarray
+
+
+def ordered(names: Sequence[str]) -> Names:
+    return tuple(name for name in DETAILS if name in names)
+
+
+@cache
+def real() -> Real:
+    file = read_site_file(SITE_FILE)
+    scans = read_scans(file, NETWORK["size"], 2)
+    labels = scans.labels[:, -1].astype(int)
+    return Real(scans.names, scans.images, labels, folds_of(scans.names, labels, scans.groups))
+
+
+def folds_of(names: Sequence[str], labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Large groups first, then in the order of a hash, each goes to the fold with fewest of its label."""
+    fold_of, counts = np.zeros(len(names), int), np.zeros((FOLDS, 2), int)
+    units = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    for unit in sorted(units, key=lambda unit: (-len(unit), hashlib.sha256(names[unit[0]].encode()).hexdigest())):
+        kind = labels[unit].max()
+        fold = min(range(FOLDS), key=lambda at: (counts[at, kind], counts[at].sum(), at))
+        fold_of[unit] = fold
+        np.add.at(counts, (fold, labels[unit]), 1)
+    return fold_of
+
+
+# -- runs -----------------------------------------------------------------------------------------------------------
+
+
+def start_run(key: Key, models: Path) -> Row:
+    """Train a start model as `brainct model pretrain` does, and score every real slice with it."""
+    detail, seed = key
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        record = pretrain(plan_for(seed=seed), out, log=lambda line: None, detail=detail).content
+        models.mkdir(parents=True, exist_ok=True)
+        (models / f"{record['model_sha256']}.safetensors").write_bytes((out / FILE).read_bytes())
+        weights = read_model(out / FILE).weights
+    cpu = time.process_time() - began
+    phantom = record["test"]["phantom"]["any"]["auroc"]
+    scores = {name: round(float(score), 6) for name, score in zip(real().names, answers(weights), strict=True)}
+    named = {"kind": "start", "detail": list(detail), "seed": seed, "passes": ROUNDS, "scans": SCANS}
+    found = {"phantom_auroc": phantom, "cpu": round(cpu, 1), "model_sha256": record["model_sha256"]}
+    return named | found | {"scores": scores}
+
+
+def answers(weights: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """The answer for any bleeding, a logit, of each real slice."""
+    network = network_of(ct_choices(plan_for()).network, 1)
+    network.load_state_dict(dict(weights))
+    with torch.no_grad():
+        return np.asarray(network.eval()(real().images)[:, -1])
+
+
+def ridge_run(named_as: Row, model: Path) -> Row:
+    """One round of `ridge` over seven hospitals with the slices outside the fold, tested on the fold."""
+    fold, partition = named_as["fold"], named_as["partition"]
+    choices = {"scheme": "ridge", "rounds": 1, "seed": partition, "network": NETWORK, "evaluate_every": 0}
+    plan = plan_of(choices, "bench/phantom_detail.py")
+    start, file = named(str(model), plan)
+    plan = plan_of(choices | {"start_from": start}, "bench/phantom_detail.py")
+    data = hospitals(fold, partition)
+    with tempfile.TemporaryDirectory() as folder:
+        how: dict[str, Any] = {"start": file, "opener": opener(data), "log": lambda line: None}
+        record = rehearse(plan, sorted(data), Path(folder) / "run", **how).content
+    auroc = statistics.fmean(one["any"]["auroc"] for one in record["test"].values())
+    return {**named_as, "auroc": auroc, "model_sha256": start["sha256"]}
+
+
+def hospitals(fold: int, partition: int) -> dict[str, Dataset]:
+    """The slices outside a fold in seven equal parts, labels spread evenly; the fold is everybody's test fold."""
+    slices = real()
+    rng = np.random.default_rng([fold, partition])
+    outside = rng.permutation(np.flatnonzero(slices.fold_of != fold))
+    outside = outside[np.argsort(slices.labels[outside], kind="stable")]
+    test = part_of(np.flatnonzero(slices.fold_of == fold))
+    found = {}
+    for at in range(SITES):
+        train = part_of(outside[at::SITES][:SCANS_A_SITE])
+        folds = {"train": train, "valid": Fold(train.inputs[:0], train.labels[:0]), "test": test}
+        found[f"site-{at + 1}"] = Dataset("png_csv", folds, train.digest)
+    return found
+
+
+def part_of(places: np.ndarray) -> Fold:
+    labels = torch.full((len(places), 6), torch.nan)
+    labels[:, -1] = torch.from_numpy(real().labels[places]).float()
+    return Fold(real().images[torch.from_numpy(places)], labels)
+
+
+# -- choice ---------------------------------------------------------------------------------------------------------
+
+
+def design() -> list[Key]:
+    """A Hadamard design of 16 runs and its mirror image: no main effect is mixed with an effect of two details."""
+    signs = hadamard(16)[:, 1 : len(DETAILS) + 1]
+    half = [ordered([name for name, sign in zip(DETAILS, row, strict=True) if sign > 0]) for row in signs]
+    mirror = [ordered([name for name in DETAILS if name not in one]) for one in half]
+    return [(one, seed) for pair in zip(half, mirror, strict=True) for one, seed in zip(pair, SCREENING, strict=True)]
+
+
+class Found:
+    """What has been measured. outside: the fold that is left out of every AUROC; None for none."""
+
+    def __init__(self, rows: Sequence[Row], slices: Real):
+        starts = [row for row in rows if row["kind"] == "start"]
+        self.rows: dict[Key, Row] = {(tuple(row["detail"]), row["seed"]): row for row in starts}
+        self.ridge = {ridge_name(row): row["auroc"] for row in rows if row["kind"] == "ridge"}
+        self.slices = slices
+
+    def scores(self, key: Key) -> np.ndarray:
+        own = self.rows[key]["scores"]
+        return np.array([own[name] for name in self.slices.names])
+
+    def auroc(self, key: Key, places: np.ndarray) -> float:
+        return float(roc_auc_score(self.slices.labels[places], self.scores(key)[places]))
+
+    def outside(self, fold: int | None) -> np.ndarray:
+        return np.flatnonzero(self.slices.fold_of != (-1 if fold is None else fold))
+
+    def mean(self, detail: Names, seeds: Sequence[int], places: np.ndarray) -> float:
+        return statistics.fmean(self.auroc((detail, seed), places) for seed in seeds)
+
+    def effects(self, fold: int | None) -> dict[str, float]:
+        """Mean AUROC with a detail less that without it, over the design; the largest first."""
+        places = self.outside(fold)
+        each = [(set(key[0]), self.auroc(key, places)) for key in design()]
+        gain = {
+            name: statistics.fmean(a for on, a in each if name in on)
+            - statistics.fmean(a for on, a in each if name not in on)
+            for name in DETAILS
+        }
+        return dict(sorted(gain.items(), key=lambda item: -item[1]))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen details, the steps (name, gain in AUROC), and the runs that are missing before it is known."""
+
+    detail: Names
+    steps: tuple[tuple[str, float], ...]
+    missing: tuple[Key, ...] = ()
+
+
+def choose(found: Found, fold: int | None) -> Choice:
+    """The details chosen on the slices outside a fold."""
+    missing = tuple(key for key in design() if key not in found.rows)
+    if missing:
+        return Choice((), (), missing)
+    chosen: Names = ()
+    steps: list[tuple[str, float]] = []
+    places = found.outside(fold)
+    for name in [name for name, gain in found.effects(fold).items() if gain > 0][:CANDIDATES]:
+        tried = ordered([*chosen, name])
+        missing = tuple((one, seed) for one in (chosen, tried) for seed in FORWARD if (one, seed) not in found.rows)
+        if missing:
+            return Choice(chosen, tuple(steps), missing)
+        gain = found.mean(tried, FORWARD, places) - found.mean(chosen, FORWARD, places)
+        steps.append((name, gain))
+        chosen = tried if gain > 0 else chosen
+    return Choice(chosen, tuple(steps))
+
+
+def choices(found: Found) -> dict[int | None, Choice]:
+    """Of each fold, and of all slices together under None."""
+    return {fold: choose(found, fold) for fold in (*range(FOLDS), None)}
+
+
+def ridge_name(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row["detail"]), row["seed"], row["fold"], row["partition"]
+
+
+def next_run(rows: Sequence[Row], models: Path) -> Callable[[], Row] | None:
+    """What is to be done next; None when nothing is left."""
+    found = Found(rows, real())
+    chosen = choices(found)
+    missing = [key for choice in chosen.values() for key in choice.missing]
+    if not missing:
+        sets = dict.fromkeys([(), *(choice.detail for choice in chosen.values())])
+        missing = [(one, seed) for seed in FINAL for one in sets if (one, seed) not in found.rows]
+    if missing:
+        return partial(start_run, missing[0], models)
+    for named_as in ridge_runs(chosen):
+        if ridge_name(named_as) not in found.ridge:
+            start = found.rows[tuple(named_as["detail"]), named_as["seed"]]
+            return partial(ridge_run, named_as, models / f"{start['model_sha256']}.safetensors")
+    return None
+
+
+def ridge_runs(chosen: Mapping[int | None, Choice]) -> Iterator[Row]:
+    """Each fold and partition from the plain start model, and from that of the choice made without the fold."""
+    for fold in range(FOLDS):
+        for at, partition in enumerate(RIDGE_SEEDS):
+            for detail in dict.fromkeys([(), chosen[fold].detail]):
+                seed = FINAL[at % len(FINAL)]
+                yield {"kind": "ridge", "detail": list(detail), "seed": seed, "fold": fold, "partition": partition}
+
+
+def read_rows() -> list[Row]:
+    return [json.loads(line) for line in LEDGER.read_text().splitlines()] if LEDGER.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=7)
+    parser.add_argument("--models", type=Path, default=Path("/tmp/phantom_detail"))
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page")
+    chosen = parser.parse_args()
+    one_thread()
+    LEDGER.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    while not chosen.page and (run := next_run(read_rows(), chosen.models)):
+        if time.monotonic() - began > 60 * chosen.minutes:
+            print("time is up; the same command goes on")
+            return
+        row = run()
+        with LEDGER.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print({key: value for key, value in row.items() if key != "scores"}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
