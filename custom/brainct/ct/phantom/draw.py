@@ -19,6 +19,7 @@ from brainct.ct.phantom.anatomy import (
     skull_layers,
 )
 from brainct.ct.phantom.details import Chosen, check_details
+from brainct.ct.phantom.details.bleeds import pushed_inside
 from brainct.ct.phantom.hemorrhage import BLEEDS, draw_force
 from brainct.ct.phantom.scanners import SCANNERS, Scanner, acquired, scanner_of
 from brainct.ct.phantom.shapes import Field, Frame, Paint, paint
@@ -79,10 +80,10 @@ def render(
     """
     seeds = rng.integers(2**63, size=3 + len(BLEEDS))
     chosen = Chosen(detail, int(rng.integers(2**63)) if detail else 0)
-    drawn = partial(_drawn, seeds, chosen, scanner, bleeds, size, levels, difficulty, span)
-    hu, masks = drawn(shift_mm)
+    drawn = partial(_drawn, seeds, chosen, scanner, bleeds, size, levels, difficulty, span, shift_mm)
+    hu, masks = drawn(0.0)
     if push := chosen.shift_mm(masks, scanner.pixel_mm * 96 / size):
-        hu, masks = drawn(shift_mm + push)
+        hu, masks = drawn(push)
     return hu, masks
 
 
@@ -96,10 +97,11 @@ def _drawn(
     difficulty: float,
     span: tuple[float, float],
     shift_mm: float,
+    push_mm: float,
 ) -> tuple[NDArray[np.float32], Masks]:
     shape, tissue, machine, *lesions = (np.random.default_rng(seed) for seed in seeds)
     frame = chosen.changed("frame", _frame(shape, scanner, size, levels, span))
-    head = chosen.changed("head", head_on(shape, _pushed(frame, shift_mm)))
+    head = chosen.changed("head", head_on(shape, pushed_inside(_pushed(frame, shift_mm), push_mm)))
     hu = np.zeros_like(head.rim)
     for part in (healthy_tissue, old_infarcts, bright_structures):
         hu = paint(hu, part(tissue, head))

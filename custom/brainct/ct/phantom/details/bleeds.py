@@ -1,5 +1,7 @@
 """Details of the bleeding: irregular clots, other crescents, blood in the cisterns, and what a mass pushes aside."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,7 @@ from brainct.ct.phantom.anatomy import Head
 from brainct.ct.phantom.details.detail import Detail, Rng
 from brainct.ct.phantom.details.skull_base import star
 from brainct.ct.phantom.hemorrhage import along_bone, clot_hu
-from brainct.ct.phantom.shapes import Field, Paint, distance, edge, waves
+from brainct.ct.phantom.shapes import Field, Frame, Paint, distance, edge, waves
 
 SWIRL = 0.30
 """Share of clots in the brain with darker parts: Selariu et al., BMC Neurology 12:109, 2012."""
@@ -97,6 +99,13 @@ def _pushed(rng: Rng, masks: NDArray[np.bool_], pixel: float) -> float:
     area = float(blood.sum((0, 1)).max()) * pixel**2 * abs(left - right) / max(left + right, 1)
     away = min(FURTHEST, rng.uniform(*PUSH) * 2 * np.sqrt(area / np.pi))
     return float(away if left > right else -away)
+
+
+def pushed_inside(frame: Frame, push_mm: float) -> Frame:
+    """The coordinates of a head whose middle is pushed to the image's right; falx and bone stay in front and behind."""
+    if not push_mm:
+        return frame
+    return replace(frame, x=frame.x - push_mm * np.exp(-((frame.x / 35) ** 2) - (frame.y / 55) ** 4))
 
 
 LOBES = Detail(
