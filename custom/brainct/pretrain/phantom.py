@@ -11,6 +11,7 @@ import torch
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
 from brainct.ct.phantom import SCANNERS
+from brainct.ct.phantom.details import check_details
 from brainct.ct.site_choices import PhantomChoices, Split
 from brainct.ct.site_config import SiteFile
 from brainct.job.config import Plan, plan_of
@@ -58,6 +59,15 @@ def plan_for(network: Mapping[str, Any] | None = None, rounds: int = ROUNDS, see
     scan = {"windows": [BRAIN] * chosen.get("channels", 3), "fov_mm": FIELD_MM}
     run = {"scheme": "fedavg", "rounds": rounds, "seed": seed, "evaluate_every": 0}
     return plan_of({**run, "network": chosen, "scan": scan, "fit": FIT, **choices}, "the start model")
+
+
+def details_named(words: str | None) -> tuple[str, ...]:
+    """The details of the phantom in a line of names joined by commas; None gives DETAIL, `plain` gives none."""
+    if words is None:
+        return DETAIL
+    found = () if words == "plain" else tuple(words.replace(" ", "").split(","))
+    check_details(found)
+    return found
 
 
 def pretrain(
