@@ -49,7 +49,7 @@ SITE_FILE = ROOT / "poc" / "sites" / "head_ct.yaml"
 FOLDS, SITES, SCANS_A_SITE = 5, 7, 16
 SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13)
 """Seeds: of the design's two halves, of each forward step, and fresh ones for what is reported."""
-CANDIDATES = 6
+CANDIDATES = 3
 """So many details with the largest effects are tried one after the other."""
 RIDGE_SEEDS = (1, 2)
 """Partitions among the hospitals for each fold: ten one-round runs in all."""
@@ -194,14 +194,21 @@ class Found:
 
     def effects(self, fold: int | None) -> dict[str, float]:
         """Mean AUROC with a detail less that without it, over the design; the largest first."""
-        places = self.outside(fold)
-        each = [(set(key[0]), self.auroc(key, places)) for key in design()]
-        gain = {
-            name: statistics.fmean(a for on, a in each if name in on)
-            - statistics.fmean(a for on, a in each if name not in on)
-            for name in DETAILS
-        }
+        gain = effects_on([self.auroc(key, self.outside(fold)) for key in design()])
         return dict(sorted(gain.items(), key=lambda item: -item[1]))
+
+    def error(self) -> float:
+        """Standard error of an effect on all slices: from what details and seed do not explain, each by itself."""
+        scores = [self.auroc(key, self.outside(None)) for key in design()]
+        known = [[1.0, seed == SCREENING[0], *(name in detail for name in DETAILS)] for detail, seed in design()]
+        rest = np.linalg.lstsq(np.array(known, float), np.array(scores), rcond=None)[1][0]
+        return float(2 * np.sqrt(rest / (len(known) - len(known[0])) / len(known)))
+
+
+def effects_on(scores: Sequence[float]) -> dict[str, float]:
+    """Of each detail on the figures of the design's runs."""
+    on = {name: np.array([name in detail for detail, _ in design()]) for name in DETAILS}
+    return {name: float(np.mean(np.array(scores)[own]) - np.mean(np.array(scores)[~own])) for name, own in on.items()}
 
 
 @dataclass(frozen=True)
@@ -351,13 +358,15 @@ def summary(found: Found, chosen: Mapping[int | None, Choice]) -> list[str]:
 
 def detail_table(found: Found, chosen: Mapping[int | None, Choice]) -> list[str]:
     effects = {fold: found.effects(fold) for fold in (*range(FOLDS), None)}
-    lines = ["| detail | what it adds | effect | without a fold | chosen in |", "|---|---|---|---|---|"]
+    drawn = effects_on([found.rows[key]["phantom_auroc"] for key in design()])
+    lines = ["| detail | what it adds | effect | without a fold | on the phantom | chosen in |"]
+    lines.append("|---|---|---|---|---|---|")
     for name, effect in effects[None].items():
         each = [effects[fold][name] for fold in range(FOLDS)]
         times = sum(name in chosen[fold].detail for fold in range(FOLDS))
         lines.append(
             f"| `{name}` | {DETAILS[name].about} | {effect:+.3f} | {min(each):+.3f} to {max(each):+.3f} "
-            f"| {times} of {FOLDS} |"
+            f"| {drawn[name]:+.3f} | {times} of {FOLDS} |"
         )
     return lines
 
@@ -411,8 +420,9 @@ interval is over {draws:,} draws of slices, within fold and label, and does not 
 ## The details
 
 Effect: mean zero-shot AUROC of the {half} start models with the detail less that of the {half} without it, in a design
-of two levels (a Hadamard matrix of 16 and its mirror image, a seed each), on all slices; then its range over the sets
-that lack one fold. Chosen in: of the {folds} choices below.
+of two levels (a Hadamard matrix of 16 and its mirror image, a seed each), on all slices; standard error {error:.3f}.
+Without a fold: its range over the sets that lack one fold. On the phantom: the same for AUROC on other slices of each
+model's own phantom. Chosen in: of the {folds} choices below.
 
 {details}
 
@@ -452,6 +462,7 @@ def page(rows: Sequence[Row]) -> str:
     return TEXT.format(
         **{name: "\n".join(lines) for name, lines in tables.items()},
         slices=len(found.slices.names),
+        error=found.error(),
         folds=FOLDS,
         seeds=len(FINAL),
         draws=DRAWS,
