@@ -119,7 +119,10 @@ def _drawn(
 
 
 def _uncovered(bones: Collection[Paint], head: Head) -> NDArray[np.bool_]:
-    return np.all([share < 0.5 for share, _ in bones] or [head.rim > -np.inf], axis=0)
+    covered = np.zeros(head.rim.shape, np.bool_)
+    for share, _ in bones:
+        covered |= share >= 0.5
+    return ~covered
 
 
 def _pushed(frame: Frame, shift_mm: float) -> Frame:

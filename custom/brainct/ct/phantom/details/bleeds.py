@@ -93,7 +93,7 @@ def _cisterns(rng: Rng, head: Head, force: float) -> list[Paint]:
 
 def _pushed(rng: Rng, masks: NDArray[np.bool_], pixel: float) -> float:
     """Away from the side with more blood, by a share of the diameter of a disc of the blood's largest area."""
-    blood = masks.any(0)
+    blood: NDArray[np.bool_] = np.any(masks, axis=0)
     middle = blood.shape[1] // 2
     left, right = int(blood[:, :middle].sum()), int(blood[:, middle:].sum())
     area = float(blood.sum((0, 1)).max()) * pixel**2 * abs(left - right) / max(left + right, 1)

@@ -41,13 +41,13 @@ def _moved(rng: Rng, hu: Field, head: Head) -> Field:
         turn, far, part = rng.uniform(0, 2 * np.pi), rng.uniform(1, 5) / pixel, rng.uniform(0.15, 0.45)
         if there:
             ghost = shift(hu, (far * np.sin(turn), far * np.cos(turn), 0), order=1, mode="nearest")
-            hu = hu + part * (ghost - hu)
+            hu = np.asarray(hu + part * (ghost - hu))
     return hu
 
 
 def _windowed(rng: Rng, hu: Field, head: Head) -> Field:
     level, width = rng.uniform(30, 45), np.exp(rng.uniform(np.log(70), np.log(160)))
-    return np.clip(WINDOW[0] + (hu - level) * WINDOW[1] / width, -1024, 3071)
+    return np.asarray(np.clip(WINDOW[0] + (hu - level) * WINDOW[1] / width, -1024, 3071))
 
 
 def _marked(rng: Rng, hu: Field, head: Head) -> Field:
