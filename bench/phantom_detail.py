@@ -49,7 +49,7 @@ SITE_FILE = ROOT / "poc" / "sites" / "head_ct.yaml"
 FOLDS, SITES, SCANS_A_SITE = 5, 7, 16
 SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13)
 """Seeds: of the design's two halves, of each forward step, and fresh ones for what is reported."""
-CANDIDATES = 3
+CANDIDATES = 6
 """So many details with the largest effects are tried one after the other."""
 RIDGE_SEEDS = (1, 2)
 """Partitions among the hospitals for each fold: ten one-round runs in all."""
