@@ -47,7 +47,7 @@ PAGE = ROOT / "docs" / "results" / "phantom_detail.md"
 SITE_FILE = ROOT / "poc" / "sites" / "head_ct.yaml"
 
 FOLDS, SITES, SCANS_A_SITE = 5, 7, 16
-SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13)
+SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13, 14, 15)
 """Seeds: of the design's two halves, of each forward step, and fresh ones for what is reported."""
 CANDIDATES = 6
 """So many details with the largest effects are tried one after the other."""
@@ -404,8 +404,8 @@ def seed_table(found: Found, chosen: Mapping[int | None, Choice]) -> list[str]:
 TEXT = """# A phantom nearer to real CT
 
 Written by `python bench/phantom_detail.py --page` from [its ledger](phantom_detail/ledger.jsonl). The start model is
-trained on the phantom alone ([start_model.md](../start_model.md)), here on a phantom with more details, and judged on
-the {slices} slices of the public set Head CT by the AUROC of any bleeding; no slice is judged by a choice that it took
+trained on the phantom alone ([start_model.md](../start_model.md)), here on a phantom with more details, and measured
+on the {slices} slices of the public set Head CT by the AUROC of any bleeding; no slice scores a choice that it took
 part in.
 
     export BRAINCT_HEAD_CT=/data/head_ct

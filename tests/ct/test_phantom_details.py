@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform
 
 from brainct.ct.phantom import BLEEDS, DETAILS, SCANNERS, phantom, studies
 from brainct.ct.phantom.details import Chosen
-from brainct.ct.phantom.draw import render
+from brainct.ct.phantom.render import render
 from brainct.ct.phantom.scanners import Scanner
 from brainct.ct.scans import draw_scans
 from brainct.ct.site_choices import PhantomChoices

@@ -1,4 +1,4 @@
-"""The choice of the phantom's details: folds of whole groups, and no slice takes part in the choice that it judges."""
+"""The choice of the phantom's details: folds of whole groups, and no slice takes part in the choice that it scores."""
 
 import sys
 from pathlib import Path

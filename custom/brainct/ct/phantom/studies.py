@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
 from brainct.ct.phantom.anatomy import ROOF
-from brainct.ct.phantom.draw import Masks, kinds_of, level_of, positives_of, render, stream_of
+from brainct.ct.phantom.draw import kinds_of, level_of, positives_of, stream_of
 from brainct.ct.phantom.hemorrhage import BLEEDS
+from brainct.ct.phantom.render import Masks, render
 from brainct.ct.phantom.scanners import Scanner, scanner_of
 from brainct.ct.phantom.shapes import Field
 from brainct.ct.site_choices import PhantomChoices
