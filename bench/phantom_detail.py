@@ -438,7 +438,7 @@ slices: it has no fair figure of its own.
 ## Seeds
 
 AUROC on all real slices, which have taken part in the choice, mean ± standard deviation over the {forward} seeds of the
-choice and over the {seeds} fresh ones. Where the first column gains and the second does not, seeds were chosen, not details.
+choice and over the {seeds} fresh ones. Where only the first column gains, seeds were chosen, not details.
 
 {models}
 
