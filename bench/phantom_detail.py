@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13, 14, 15)
 CANDIDATES = 6
 """So many details with the largest effects are tried one after the other."""
 RIDGE_SEEDS = (1, 2)
-"""Partitions among the hospitals for each fold: ten one-round runs in all."""
+"""Partitions among the hospitals for each fold and start model."""
 
 Names = tuple[str, ...]
 Key = tuple[Names, int]
@@ -266,12 +267,10 @@ def next_run(rows: Sequence[Row], models: Path) -> Callable[[], Row] | None:
 
 
 def ridge_runs(chosen: Mapping[int | None, Choice]) -> Iterator[Row]:
-    """Each fold and partition from the plain start model, and from that of the choice made without the fold."""
-    for fold in range(FOLDS):
-        for at, partition in enumerate(RIDGE_SEEDS):
-            for detail in dict.fromkeys([(), chosen[fold].detail]):
-                seed = FINAL[at % len(FINAL)]
-                yield {"kind": "ridge", "detail": list(detail), "seed": seed, "fold": fold, "partition": partition}
+    """Each fold, seed and partition from the plain start model, and from that of the choice made without the fold."""
+    for fold, seed, partition in product(range(FOLDS), FINAL, RIDGE_SEEDS):
+        for detail in dict.fromkeys([(), chosen[fold].detail]):
+            yield {"kind": "ridge", "detail": list(detail), "seed": seed, "fold": fold, "partition": partition}
 
 
 def read_rows() -> list[Row]:
@@ -300,33 +299,48 @@ def differences(found: Found, chosen: Mapping[int | None, Choice]) -> tuple[floa
     ]
     plain, rich = (float(np.mean([[each[at].mean() for each in fold] for fold in pairs])) for at in (0, 1))
     rng, drawn = np.random.default_rng(0), np.zeros(DRAWS)
+    seeds = rng.multinomial(len(FINAL), [1 / len(FINAL)] * len(FINAL), DRAWS) / len(FINAL)
     for fold in pairs:
         rows, columns = fold[0][0].shape
-        change = np.mean([two - one for one, two in fold], axis=0)
+        change = np.stack([two - one for one, two in fold])
         weights = rng.multinomial(rows, [1 / rows] * rows, DRAWS) / rows
         others = rng.multinomial(columns, [1 / columns] * columns, DRAWS) / columns
-        drawn += np.einsum("di,ij,dj->d", weights, change, others) / FOLDS
+        drawn += np.einsum("ds,di,sij,dj->d", seeds, weights, change, others, optimize=True) / FOLDS
     return plain, rich, drawn
 
 
-def ridge_pairs(found: Found, chosen: Mapping[int | None, Choice]) -> list[tuple[float, float]]:
-    """AUROC after one round from the plain start model and from the chosen one, of each fold and partition."""
-    runs = [(row["fold"], row["partition"], tuple(row["detail"]), row) for row in ridge_runs(chosen)]
-    score = {(fold, part, detail): found.ridge[ridge_name(row)] for fold, part, detail, row in runs}
-    return [
-        (score[fold, part, ()], score[fold, part, chosen[fold].detail]) for fold in range(FOLDS) for part in RIDGE_SEEDS
+def ridge_pairs(found: Found, chosen: Mapping[int | None, Choice]) -> np.ndarray:
+    """(folds, runs, 2): AUROC after one round from the plain start model and from the chosen one."""
+    named = [
+        [{"seed": seed, "fold": fold, "partition": part} for seed, part in product(FINAL, RIDGE_SEEDS)]
+        for fold in range(FOLDS)
     ]
+    sets = [[(), chosen[fold].detail] for fold in range(FOLDS)]
+    return np.array(
+        [
+            [[found.ridge[ridge_name({"detail": detail, **run})] for detail in own] for run in runs]
+            for own, runs in zip(sets, named, strict=True)
+        ]
+    )
 
 
 def signed(low: float, high: float) -> str:
     return f"[{low:+.3f}, {high:+.3f}]"
 
 
-def of_runs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean difference of paired runs."""
-    change = np.array([two - one for one, two in pairs])
-    drawn = np.random.default_rng(0).choice(change, (DRAWS, len(change))).mean(1)
+def of_runs(pairs: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean difference: folds and start models' seeds are drawn, partitions averaged."""
+    change, rng = pairs[..., 1] - pairs[..., 0], np.random.default_rng(0)
+    each = change.reshape(FOLDS, len(FINAL), len(RIDGE_SEEDS)).mean(2)
+    folds = rng.integers(FOLDS, size=(DRAWS, FOLDS, 1))
+    drawn = each[folds, rng.integers(len(FINAL), size=(DRAWS, 1, len(FINAL)))].mean((1, 2))
     return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+
+
+def by_seed(pairs: np.ndarray) -> np.ndarray:
+    """Mean difference after one round for each seed of FINAL."""
+    change = pairs[..., 1] - pairs[..., 0]
+    return np.asarray(change.reshape(FOLDS, len(FINAL), len(RIDGE_SEEDS)).mean((0, 2)))
 
 
 def verdict(low: float, high: float) -> str:
@@ -341,19 +355,19 @@ def summary(found: Found, chosen: Mapping[int | None, Choice]) -> list[str]:
     plain, rich, drawn = differences(found, chosen)
     low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
     pairs = ridge_pairs(found, chosen)
-    before, after = (statistics.fmean(pair[at] for pair in pairs) for at in (0, 1))
+    before, after = (float(value) for value in pairs.mean((0, 1)))
     few, many = of_runs(pairs)
-    ahead = sum(two > one for one, two in pairs)
+    ahead = int((pairs[..., 1] > pairs[..., 0]).sum())
     return [
         "| | plain | with the chosen details | difference, 95 % interval | ahead in |",
         "|---|---|---|---|---|",
         f"| zero-shot | {plain:.3f} | {rich:.3f} | {rich - plain:+.3f} {signed(low, high)} | |",
         f"| one round of `ridge` | {before:.3f} | {after:.3f} | {after - before:+.3f} {signed(few, many)} "
-        f"| {ahead} of {len(pairs)} |",
+        f"| {ahead} of {pairs[..., 0].size} |",
         "",
-        f"The zero-shot AUROC with the chosen details {verdict(low, high)}; after one round of `ridge` it "
-        f"{verdict(few, many)}."
-        + ("" if low > 0 or few > 0 else " The start model of the package therefore stays the plain phantom's."),
+        f"The zero-shot AUROC with the chosen details {verdict(low, high)};",
+        f"after one round of `ridge` it {verdict(few, many)}.",
+        *([] if low > 0 or few > 0 else ["The start model of the package therefore stays that of the plain phantom."]),
     ]
 
 
@@ -415,8 +429,9 @@ part in.
 {summary}
 
 Zero-shot: mean over {folds} folds of 28 slices and over start models of {seeds} seeds that no choice has seen; the
-interval is over {draws:,} draws of slices, within fold and label, and does not hold the spread of seeds. `ridge`:
-{parts} partitions, for each fold, of the 112 other slices among {sites} hospitals; the interval is over the runs.
+interval is over {draws:,} draws of slices, within fold and label, and of seeds. `ridge`: the same start models, and for
+each fold {parts} partitions of the 112 other slices among {sites} hospitals; the interval is over draws of folds and of
+seeds, whose mean differences are {by_seed}: what a start model gains depends on its seed.
 
 ## The details
 
@@ -465,6 +480,7 @@ def page(rows: Sequence[Row]) -> str:
         **{name: "\n".join(lines) for name, lines in tables.items()},
         slices=len(found.slices.names),
         error=found.error(),
+        by_seed=", ".join(f"{value:+.3f}" for value in by_seed(ridge_pairs(found, chosen))),
         folds=FOLDS,
         seeds=len(FINAL),
         draws=DRAWS,
