@@ -48,7 +48,7 @@ PAGE = ROOT / "docs" / "results" / "phantom_detail.md"
 SITE_FILE = ROOT / "poc" / "sites" / "head_ct.yaml"
 
 FOLDS, SITES, SCANS_A_SITE = 5, 7, 16
-SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13, 14, 15)
+SCREENING, FORWARD, FINAL = (1, 2), (1, 2), (11, 12, 13, 14, 15, 16, 17, 18)
 """Seeds: of the design's two halves, of each forward step, and fresh ones for what is reported."""
 CANDIDATES = 6
 """So many details with the largest effects are tried one after the other."""
