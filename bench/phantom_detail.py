@@ -465,8 +465,8 @@ choice and over the {seeds} fresh ones. Where only the first column gains, seeds
 - No real slice was looked at to draw a detail, and no figure was fitted to one: figures are from the literature where
   `brainct.ct.phantom.details` names a source, and else chosen. The choice of names alone has used real slices.
 - Not all of the procedure was fixed before the first run: up to 6 candidates became 3 for lack of time and 6 again, and
-  3 fresh seeds became 5, then 8, as time allowed. With 5 seeds, `ridge` gained 0.034, and an interval over runs alone, without
-  the spread of seeds, excluded 0 ([0.011, 0.059]); 3 more seeds halved the gain.
+  3 fresh seeds became 5, then 8, as time allowed. With 5 seeds, `ridge` gained 0.034, and an interval over runs alone,
+  without the spread of seeds, excluded 0 ([0.011, 0.059]); 3 more seeds halved the gain.
 - A fold has 28 slices: read differences of single folds with care.
 """
 
