@@ -59,12 +59,12 @@ def comparison(seeds: int) -> Comparison:
     )
 
 
-def runs(plan: Comparison) -> list[PlannedRun]:
-    """Seeds in turn; with the start model first."""
+def runs(plan: Comparison, only: list[str]) -> list[PlannedRun]:
+    """Seeds in turn; with the start model first. only: names of METHODS; [] for all."""
     found = []
     for seed in plan.seeds:
         for start in ("phantom", ""):
-            for name, choices in METHODS.items():
+            for name, choices in ((name, METHODS[name]) for name in only or METHODS):
                 entry = Entry(name=f"{name} + phantom" if start else name, start_from=start, **choices)
                 if start or name != "zero-shot":
                     found.append(plan_run(plan, plan.federations[0], entry, {}, seed, 1))
@@ -127,12 +127,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7)
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--anew", action="store_true", help="take no row over from docs/results/head_ct")
+    parser.add_argument("--only", nargs="+", default=[], choices=list(METHODS), help="these methods; default: all")
     parser.add_argument("--table", action="store_true", help="run nothing")
     chosen = parser.parse_args()
     one_thread()
     chosen.out.mkdir(parents=True, exist_ok=True)
     plan, ledger, began = comparison(chosen.seeds), chosen.out / "ledger.jsonl", time.monotonic()
-    wanted, opened = runs(plan), {}
+    wanted, opened = runs(plan, chosen.only), {}
     if not chosen.table:
         for run in wanted:
             done = rows_of(ledger, wanted, not chosen.anew and run.seed > 1)

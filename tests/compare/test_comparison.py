@@ -189,7 +189,7 @@ def test_the_comparison_file_of_all_results_names_every_ledger_and_every_file(tm
     monkeypatch.setenv("BRAINCT_HEAD_CT", str(tmp_path))
     results = ROOT / "docs" / "results"
     folders = {folder for folder, _ in read_comparisons(results / "comparison.yaml")}
-    benches = {"causal", "papers", "start"}  # each has a ledger of its own bench
+    benches = {"causal", "papers", "phantom_detail", "start"}  # each has a ledger of its own bench
     assert folders | benches == {path.parent.name for path in results.glob("*/ledger.jsonl")}
     plans = yaml.safe_load((results / "comparison.yaml").read_text())["plans"]
     named = {path for paths in plans.values() for path in paths}

@@ -6,8 +6,9 @@ import torch
 from brainct.cli import main
 from brainct.ct.phantom import SCANNERS
 from brainct.ct.start_models import START_MODELS
+from brainct.errors import Refused
 from brainct.job.config import plan_of
-from brainct.pretrain.phantom import NETWORK, plan_for, pretrain
+from brainct.pretrain.phantom import DETAIL, NETWORK, details_named, plan_for, pretrain
 from brainct.run import start_model
 from brainct.run.model_file import model_sha256, read_model
 from brainct.run.run_record import read_record
@@ -21,8 +22,8 @@ def quiet(line):
     pass
 
 
-def tiny(folder, seed=1, **choices):
-    record = pretrain(plan_for(TINY, 1, seed, **choices), folder, 2, quiet).content
+def tiny(folder, seed=1, detail=DETAIL, **choices):
+    record = pretrain(plan_for(TINY, 1, seed, **choices), folder, 2, quiet, detail).content
     return record["model_sha256"], record["sites"]["phantom"]["folds"]["train"]["scans"]
 
 
@@ -31,6 +32,15 @@ def test_the_same_choices_give_the_same_bits_and_others_do_not(tmp_path):
     assert first == again
     assert first[0] != other[0]
     assert first[1] == 2 * len(SCANNERS)
+
+
+def test_details_of_the_phantom_change_the_model_and_plain_is_without_any(tmp_path):
+    plain, other = tiny(tmp_path / "a", detail=details_named("plain")), tiny(tmp_path / "b", detail=("skull_base",))
+    assert plain[0] != other[0]
+    assert details_named(None) == DETAIL
+    assert details_named("motion, marks") == ("motion", "marks")
+    with pytest.raises(Refused, match="unknown detail teeth"):
+        details_named("motion,teeth")
 
 
 def test_any_network_and_findings_of_a_job_can_be_pretrained_and_started_from(tmp_path):

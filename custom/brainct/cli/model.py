@@ -73,18 +73,22 @@ def pretrain(
     scans: Annotated[int, typer.Option(min=1, help="Training scans of each of the six scanners.")] = 108,
     rounds: Annotated[int, typer.Option(min=1, help="Passes over the scans.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="All randomness follows from it.")] = 1,
+    detail: Annotated[
+        str | None,
+        typer.Option(help="Details of the phantom, joined by commas, or `plain`. (default: the shipped model's)"),
+    ] = None,
 ) -> None:
     """Train a start model without any patient: on synthetic head CT of six scanners, strongly augmented."""
     from brainct.cli.progress import Progress
     from brainct.ct.config import ct_choices
     from brainct.job import folders
-    from brainct.pretrain.phantom import plan_for, pretrain
+    from brainct.pretrain.phantom import details_named, plan_for, pretrain
     from brainct.run.summary import last_lines
 
     chosen = ct_choices(folders.read(job)).model_dump(include={"network", "findings", "single_choice"}) if job else {}
-    plan = plan_for(chosen.pop("network", None), rounds, seed, **chosen)
+    plan, details = plan_for(chosen.pop("network", None), rounds, seed, **chosen), details_named(detail)
     with Progress(rounds) as progress:
-        record = pretrain(plan, out, scans, log=progress.log, on_round_closed=progress.closed)
+        record = pretrain(plan, out, scans, progress.log, details, on_round_closed=progress.closed)
     print(last_lines(record.record, out))
     print(f"brainct rehearse JOB --start-from {out}, or brainct jobs start-from JOB {out} --out NEW")
 

@@ -114,7 +114,8 @@ def draw_scans(file: SiteFile | None, site: str, size: int, dims: int, job: Want
     scanner = next((scanner for scanner in SCANNERS if scanner.name == chosen.scanner), None)
     if dims == 2 and (chosen.slices > 1 or job.neighbours):
         return draw_studies(file, site, size, scanner, note)
-    hu, labels = phantom(site, chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner)
+    drawn = (chosen.scans, chosen.seed, size, dims, chosen.difficulty, chosen.prevalence, scanner, chosen.detail)
+    hu, labels = phantom(site, *drawn)
     spacing = spacing_of(scanner or scanner_of(site), size, dims) if job.fov_mm else None
     pixels = [Pixels(np.asarray(image, np.float32), True, spacing) for image in hu]
     return Scans(

@@ -58,6 +58,7 @@ class PhantomChoices(SiteChoices):
     slices: so many slices of each head, 5 mm apart, for jobs on slices; `scans` then counts heads, not slices.
     prevalence, scanner: None takes those of the site's name.
     public: scans in the public set, which depends on this number, the seed and the difficulty, not on the site's name.
+    detail: names of phantom.details.DETAILS, which bring the scans nearer to real ones; not the public ones.
     """
 
     scans: SampleCount = 80
@@ -67,6 +68,16 @@ class PhantomChoices(SiteChoices):
     prevalence: Share | None = None
     scanner: str | None = None
     public: SampleCount = 96
+    detail: tuple[str, ...] = ()
+
+    @field_validator("detail")
+    @classmethod
+    def _known_details(cls, got: tuple[str, ...]) -> tuple[str, ...]:
+        from brainct.ct.phantom import DETAILS
+
+        if unknown := sorted(set(got) - set(DETAILS)):
+            raise ValueError(f"`phantom.detail`: got {', '.join(unknown)}, wanted names of {', '.join(DETAILS)}")
+        return got
 
     @field_validator("scanner")
     @classmethod

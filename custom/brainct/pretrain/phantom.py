@@ -11,6 +11,7 @@ import torch
 from brainct.ct.config import ct_choices
 from brainct.ct.dataset import open_site
 from brainct.ct.phantom import SCANNERS
+from brainct.ct.phantom.details import check_details
 from brainct.ct.site_choices import PhantomChoices, Split
 from brainct.ct.site_config import SiteFile
 from brainct.job.config import Plan, plan_of
@@ -28,6 +29,9 @@ PREVALENCE = 0.5
 """Share of bleeding, at every scanner: a rare class would teach little."""
 
 NETWORK = {"architecture": "cnn", "size": 64, "options": {"widths": [8, 16, 32, 64]}}
+
+DETAIL: tuple[str, ...] = ()
+"""Details of the phantom by which the scans are nearer to real ones, see phantom.details."""
 
 BRAIN = [40.0, 80.0]
 """Level and width in HU of the window in which exports of head CT are shown; each channel has it."""
@@ -57,28 +61,48 @@ def plan_for(network: Mapping[str, Any] | None = None, rounds: int = ROUNDS, see
     return plan_of({**run, "network": chosen, "scan": scan, "fit": FIT, **choices}, "the start model")
 
 
+def details_named(words: str | None) -> tuple[str, ...]:
+    """The details of the phantom in a line of names joined by commas; None gives DETAIL, `plain` gives none."""
+    if words is None:
+        return DETAIL
+    found = () if words == "plain" else tuple(words.replace(" ", "").split(","))
+    check_details(found)
+    return found
+
+
 def pretrain(
-    plan: Plan, folder: Path, scans: int = SCANS, log: Callable[[str], None] = print, **how: Any
+    plan: Plan,
+    folder: Path,
+    scans: int = SCANS,
+    log: Callable[[str], None] = print,
+    detail: Sequence[str] = DETAIL,
+    **how: Any,
 ) -> RecordWriter:
-    """Train and write a run's results to a new folder. scans: of each scanner; how: see run.rehearse."""
-    return rehearse(plan, [SITE], folder, opener=partial(_opened, scans=scans), log=log, **how)
+    """Train and write a run's results to a new folder.
+
+    scans: of each scanner. detail: of the phantom, names of phantom.details.DETAILS; how: see run.rehearse.
+    """
+    opener = partial(_opened, scans=scans, detail=tuple(detail))
+    return rehearse(plan, [SITE], folder, opener=opener, log=log, **how)
 
 
-def _opened(file: Path | None, site: str, sites: Sequence[str], plan: Plan, *, scans: int) -> Dataset:
+def _opened(
+    file: Path | None, site: str, sites: Sequence[str], plan: Plan, *, scans: int, detail: tuple[str, ...]
+) -> Dataset:
     """All scanners' scans as those of one site, in the job's shape."""
     choices = ct_choices(plan)
     network, every = choices.network, []
     for scanner in SCANNERS:
-        own = _file(scanner.name, scans, plan.seed)
+        own = _file(scanner.name, scans, plan.seed, detail)
         every.append(open_site(own, f"start/{scanner.name}", [], network.size, network.dims, choices.wanted))
     folds = {fold: _together([one.folds[fold] for one in every]) for fold in FOLDS}
     fingerprint = sha256("".join(one.fingerprint for one in every).encode()).hexdigest()
     return Dataset("phantom", folds, fingerprint, (), BATCH, "cpu", outputs=choices.findings)
 
 
-def _file(scanner: str, scans: int, seed: int) -> SiteFile:
+def _file(scanner: str, scans: int, seed: int, detail: tuple[str, ...]) -> SiteFile:
     whole = scans + 2 * HELD_OUT
-    phantom = PhantomChoices(scans=whole, seed=seed, scanner=scanner, prevalence=PREVALENCE)
+    phantom = PhantomChoices(scans=whole, seed=seed, scanner=scanner, prevalence=PREVALENCE, detail=detail)
     split = Split(train=scans / whole, valid=HELD_OUT / whole, test=HELD_OUT / whole)
     return SiteFile(kind="phantom", phantom=phantom, split=split, device="cpu")
 

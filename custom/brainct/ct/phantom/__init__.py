@@ -6,6 +6,7 @@ HU of the tissues and the physics: Barras et al., AJNR 34:1139, 2013 (clot textu
 32:565, 1987 (band-pass noise). A scan's label reaches its image through the painted lesion and in no other way.
 """
 
+from brainct.ct.phantom.details import DETAILS
 from brainct.ct.phantom.draw import phantom, public_phantom, slice_hu, volume_hu
 from brainct.ct.phantom.hemorrhage import BLEEDS
 from brainct.ct.phantom.scanners import SCANNERS, Scanner, scanner_of
@@ -13,6 +14,7 @@ from brainct.ct.phantom.studies import SLICE_MM, slice_labels, spacing_of, studi
 
 __all__ = [
     "BLEEDS",
+    "DETAILS",
     "SCANNERS",
     "Scanner",
     "phantom",

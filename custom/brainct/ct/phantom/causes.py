@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brainct.ct.phantom.draw import Masks, render, stream_of
+from brainct.ct.phantom.draw import stream_of
+from brainct.ct.phantom.render import Masks, render
 from brainct.ct.phantom.scanners import Scanner
 from brainct.ct.phantom.shapes import Field
 from brainct.ct.phantom.studies import SLICE_MM

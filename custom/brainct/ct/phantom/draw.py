@@ -2,85 +2,39 @@
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
-from brainct.ct.phantom.anatomy import ROOF, bright_structures, head_on, healthy_tissue, old_infarcts, skull_layers
-from brainct.ct.phantom.hemorrhage import BLEEDS, draw_force
-from brainct.ct.phantom.scanners import SCANNERS, Scanner, acquired, scanner_of
-from brainct.ct.phantom.shapes import Field, Frame, paint
+from brainct.ct.phantom.anatomy import ROOF
+from brainct.ct.phantom.details import check_details
+from brainct.ct.phantom.hemorrhage import BLEEDS
+from brainct.ct.phantom.render import render
+from brainct.ct.phantom.scanners import SCANNERS, Scanner, scanner_of
+from brainct.ct.phantom.shapes import Field
 from brainct.errors import Refused
 
 TOP_SLICE = 60.0
 """Height in mm above the basal ganglia of the highest slice, near the vertex."""
 
 
-def _frame(rng: np.random.Generator, scanner: Scanner, size: int, levels: Field, span: tuple[float, float]) -> Frame:
-    pixel = scanner.pixel_mm * 96 / size
-    line = (np.arange(size, dtype=np.float64) - (size - 1) / 2) * pixel
-    down, right = -line[:, None, None] + rng.normal(0, 2.5), line[None, :, None] + rng.normal(0, 2.5)
-    turn, gantry = np.deg2rad(np.clip(rng.normal(0, scanner.tilt_deg, 2), -15, 15))
-    x, y = right * np.cos(turn) - down * np.sin(turn), right * np.sin(turn) + down * np.cos(turn)
-    zoom = rng.normal(1, 0.03)
-    wear = float(np.clip((rng.normal(*scanner.age) - 30) / 60, 0, 1))
-    x, y = x * zoom, y * zoom
-    z = levels + y * np.tan(gantry)
-    x, y = x + 0 * z, y + 0 * z
-    return Frame(x, y, z, (-line, line, levels), pixel, span, wear)
-
-
-Masks = NDArray[np.bool_]
-"""(5, n, n, k): where each kind of bleeding is, in the order of FINDINGS."""
-
-
 def _render(
-    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int, levels: Field, difficulty: float
-) -> NDArray[np.float32]:
-    """Draw one head at the heights `levels` in mm."""
-    span = (float(levels[0]), float(levels[0])) if len(levels) == 1 else (8.0, 46.0)
-    return render(rng, scanner, bleeds, size, levels, difficulty, span)[0]
-
-
-def render(
     rng: np.random.Generator,
     scanner: Scanner,
     bleeds: Collection[str],
     size: int,
     levels: Field,
     difficulty: float,
-    span: tuple[float, float],
-    shift_mm: float = 0.0,
-) -> tuple[NDArray[np.float32], Masks]:
-    """Draw one head at the heights `levels` in mm, and where each kind bleeds: a pixel of which half or more is blood.
-
-    span: heights at which lesions may be. Head, scanner and each bleeding have their own random stream. shift_mm: how
-    far what is in the middle of the head is pushed to the image's right; the skull stays.
-    """
-    shape, tissue, machine, *lesions = (np.random.default_rng(s) for s in rng.integers(2**63, size=3 + len(BLEEDS)))
-    head = head_on(shape, _pushed(_frame(shape, scanner, size, levels, span), shift_mm))
-    hu = np.zeros_like(head.rim)
-    for part in (healthy_tissue, old_infarcts, bright_structures):
-        hu = paint(hu, part(tissue, head))
-    masks = np.zeros((len(BLEEDS), *hu.shape), np.bool_)
-    for at, ((name, draw), stream) in enumerate(zip(BLEEDS.items(), lesions, strict=True)):
-        layers = draw(stream, head, draw_force(stream, difficulty)) if name in bleeds else []
-        hu = paint(hu, layers)
-        if layers:  # the last layer is the blood; what lies under bone is painted over
-            masks[at] = (layers[-1][0] >= 0.5) & (head.rim > 0)
-    hu = paint(hu, skull_layers(tissue, head))
-    return acquired(machine, scanner, head, hu).astype(np.float32), masks
+    detail: Collection[str],
+) -> NDArray[np.float32]:
+    """Draw one head at the heights `levels` in mm."""
+    span = (float(levels[0]), float(levels[0])) if len(levels) == 1 else (8.0, 46.0)
+    return render(rng, scanner, bleeds, size, levels, difficulty, span, detail=detail)[0]
 
 
-def _pushed(frame: Frame, shift_mm: float) -> Frame:
-    if not shift_mm:
-        return frame
-    return replace(frame, x=frame.x - shift_mm * np.exp(-((frame.x / 35) ** 2)))
-
-
-def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = ()) -> None:
+def _check_choices(size: int, difficulty: float, bleeds: Collection[str] = (), detail: Collection[str] = ()) -> None:
+    check_details(detail)
     if size < 32:
         raise Refused(f"phantom: size is {size}; a head needs at least 32 pixels; give size >= 32")
     if not difficulty > 0 or not np.isfinite(difficulty):
@@ -95,14 +49,20 @@ def level_of(rng: np.random.Generator) -> float:
 
 
 def slice_hu(
-    rng: np.random.Generator, scanner: Scanner, bleeds: Collection[str], size: int = 96, difficulty: float = 1.0
+    rng: np.random.Generator,
+    scanner: Scanner,
+    bleeds: Collection[str],
+    size: int = 96,
+    difficulty: float = 1.0,
+    detail: Collection[str] = (),
 ) -> NDArray[np.float32]:
     """Draw one axial slice, (size, size) in HU, between the basal ganglia and the vertex.
 
-    The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds.
+    The head, the scanner's grain and each bleeding are the same for the same state of `rng` whatever else bleeds,
+    unless a detail has blood push the brain aside. detail: names of DETAILS.
     """
-    _check_choices(size, difficulty, bleeds)
-    return _render(rng, scanner, bleeds, size, np.array([level_of(rng)]), difficulty)[:, :, 0]
+    _check_choices(size, difficulty, bleeds, detail)
+    return _render(rng, scanner, bleeds, size, np.array([level_of(rng)]), difficulty, detail)[:, :, 0]
 
 
 def volume_hu(
@@ -112,12 +72,13 @@ def volume_hu(
     size: int = 48,
     depth: int = 48,
     difficulty: float = 1.0,
+    detail: Collection[str] = (),
 ) -> NDArray[np.float32]:
     """Draw one head, (size, size, depth) in HU, its slices in order from the basal ganglia to the vertex."""
-    _check_choices(size, difficulty, bleeds)
+    _check_choices(size, difficulty, bleeds, detail)
     if depth < 2:
         raise Refused(f"phantom: depth is {depth}; a volume needs at least 2 slices; give depth >= 2 or use slice_hu")
-    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty)
+    return _render(rng, scanner, bleeds, size, np.linspace(-4.0, 72.0, depth), difficulty, detail)
 
 
 def stream_of(*words: object) -> np.random.Generator:
@@ -166,14 +127,16 @@ def phantom(
     difficulty: float = 1.0,
     prevalence: float | None = None,
     scanner: Scanner | None = None,
+    detail: Collection[str] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw a site's scans: HU (N, size, size[, size]) and labels (N, 6) of 0 and 1 in the order of FINDINGS.
 
     Head, grain and kind of bleeding of scan i depend on SHA-256 of (seed, site, i) alone. Whether it bleeds also
     depends on `scans`: the rounded share `prevalence` (default: the scanner's) bleeds. With 4 scans or more, both
-    labels occur unless prevalence is 0 or 1. difficulty > 1 makes bleedings smaller and fainter.
+    labels occur unless prevalence is 0 or 1. difficulty > 1 makes bleedings smaller and fainter. detail: names of
+    DETAILS, which bring the scans nearer to real ones; labels do not depend on them.
     """
-    _check_choices(size, difficulty)
+    _check_choices(size, difficulty, detail=detail)
     scanner = scanner or scanner_of(site)
     share = scanner.prevalence if prevalence is None else prevalence
     if scans < 1:
@@ -191,8 +154,8 @@ def phantom(
         names = [name for name, found in zip(FINDINGS[:5], labels[i], strict=False) if found]
         rng = stream_of(seed, site, i)
         images[i] = (
-            slice_hu(rng, scanner, names, size, difficulty)
+            slice_hu(rng, scanner, names, size, difficulty, detail)
             if dims == 2
-            else volume_hu(rng, scanner, names, size, size, difficulty)
+            else volume_hu(rng, scanner, names, size, size, difficulty, detail)
         )
     return images, labels

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from brainct.ct.folds import FINDINGS
 from brainct.ct.phantom.anatomy import ROOF
-from brainct.ct.phantom.draw import Masks, kinds_of, level_of, positives_of, render, stream_of
+from brainct.ct.phantom.draw import kinds_of, level_of, positives_of, stream_of
 from brainct.ct.phantom.hemorrhage import BLEEDS
+from brainct.ct.phantom.render import Masks, render
 from brainct.ct.phantom.scanners import Scanner, scanner_of
 from brainct.ct.phantom.shapes import Field
 from brainct.ct.site_choices import PhantomChoices
@@ -42,7 +43,7 @@ def studies(
         kinds = kinds_of(stream_of(chosen.seed, site, at, "kind"), scanner.mix, bool(levels[0] < ROOF - 6))
         names = [name for name, there in zip(BLEEDS, kinds, strict=False) if there and bleeding]
         span = (8.0, 46.0) if volume else (float(levels[0]), float(levels[-1]))
-        drawn.append(render(rng, scanner, names, size, levels, chosen.difficulty, span))
+        drawn.append(render(rng, scanner, names, size, levels, chosen.difficulty, span, detail=chosen.detail))
     return drawn
 
 
