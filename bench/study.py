@@ -15,7 +15,7 @@ from pathlib import Path
 from brainct.compare.ledger import read_rows
 from brainct.compare.run_row import RunRow
 from brainct.compare.setting import BOUNDS, Setting, settings_of
-from brainct.compare.statistics import differences_to, mean_of, paired_differences
+from brainct.compare.statistics import difference_of, differences_to, mean_of, paired_differences
 
 STUDY = Path(__file__).parents[1] / "docs" / "results" / "study"
 PAGE = STUDY.with_suffix(".md")
@@ -31,6 +31,20 @@ PARTS: Mapping[str, str] = {
     "cyclic-210": "a chain of trainings of three passes in place of single gradients",
 }
 """What was changed, in words."""
+TENTH: Mapping[str, str] = {
+    "tenth-ridge-start": "start model, then `ridge`: one round",
+    "tenth-headstart": "start model, `ridge` in round 1, `fedavg` in round 2",
+    "tenth-turns-start": "start model, then `turns`",
+    "tenth-turns-start-slow": "start model, then `turns` at a third of the rate",
+    "tenth-fedavg-start": "start model, then `fedavg` of 3 passes a round",
+    "tenth-fedavg-start-30-passes": "start model, then `fedavg` of 30 passes a round",
+    "tenth-bf16-start": "start model, then `fedavg` of 6 passes a round, in bf16",
+    "tenth-cyclic-start": "start model, then one chain of trainings of 3 passes",
+    "tenth-turns": "`turns` from nothing",
+    "tenth-fedavg": "`fedavg` of 3 passes a round from nothing",
+    "layerwise": "`layerwise`, the three deepest layers, 30 rounds from nothing",
+}
+"""What was run within a tenth of the bytes, in words."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
 Written by `python bench/study.py` from [the ledgers](study/); what follows for a hospital is on [the page of
@@ -62,10 +76,12 @@ def main() -> None:
 def section(setting: Setting) -> str:
     """One federation at one budget: the schemes, then the parts of ours."""
     groups = setting.groups
-    whole = {name: rows for name, rows in groups.items() if name == OURS or name not in PARTS}
+    whole = {name: rows for name, rows in groups.items() if name not in {*PARTS, *TENTH} - {OURS, "layerwise"}}
     found = [f"## {setting.title}\n", table(whole)]
-    if len(ours := {name: rows for name, rows in groups.items() if name in PARTS}) > 1:
-        found += ["\nWhat each part gives, on the same seeds:\n", parts_table(ours)]
+    if "turns-exact" in groups:
+        found += [f"\nWhat each part gives, minus `{OURS}` on the same seeds:\n", short_table(PARTS, groups, OURS)]
+    if "tenth-turns" in groups:
+        found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
 
 
@@ -110,27 +126,20 @@ def against(name: str, groups: Mapping[str, Sequence[RunRow]]) -> list[str]:
     return [f"{-gap.mean:+.3f}{around}", p, f"{sum(value > 0 for value in single)} of {len(single)}"]
 
 
-def parts_table(groups: Mapping[str, Sequence[RunRow]]) -> str:
-    lines = [
-        "| what changed | rounds | KiB a hospital | seeds | AUROC | minus `turns`, 95 % interval |",
-        "|---|---|---|---|---|---|",
-    ]
-    gaps = differences_to(OURS, groups)
-    for name in (name for name in PARTS if name in groups):
+def short_table(names: Mapping[str, str], groups: Mapping[str, Sequence[RunRow]], baseline: str) -> str:
+    """The runs of these names in words, each minus the baseline's on the seeds that both have."""
+    lines = ["| run | rounds | KiB a hospital | seeds | AUROC ± SD | difference, 95 % interval |", "|" + " --- |" * 6]
+    for name in (name for name in names if name in groups):
         rows = groups[name]
-        mean, kib, gap = (
-            mean_of([row.mean() for row in rows]),
-            mean_of([row.kib_per_site for row in rows]),
-            gaps.get(name),
-        )
+        mean, kib = mean_of([row.mean() for row in rows]), mean_of([row.kib_per_site for row in rows])
+        gap = None if name == baseline else difference_of(rows, groups[baseline])
         assert mean is not None
         assert kib is not None
         about = ""
         if gap is not None and gap.interval is not None:
-            about = f"{gap.mean:+.3f} [{gap.interval[0]:+.3f}, {gap.interval[1]:+.3f}] over {gap.seeds}"
-        lines.append(
-            f"| {PARTS[name]} | {rows[0].rounds} | {kib.mean:,.0f} | {mean.seeds} | {mean.mean:.3f} | {about} |"
-        )
+            about = f"{gap.mean:+.3f} [{gap.interval[0]:+.3f}, {gap.interval[1]:+.3f}]"
+        cells = [names[name], f"{rows[0].rounds}", f"{kib.mean:,.0f}", f"{mean.seeds}"]
+        lines.append(f"| {' | '.join([*cells, f'{mean.mean:.3f} ± {mean.sd or 0:.3f}', about])} |")
     return "\n".join(lines)
 
 
