@@ -68,7 +68,9 @@ def main() -> None:
     parts = [INTRODUCTION]
     for name in FOLDERS:
         if (STUDY / f"{name}.jsonl").is_file():
-            parts += [section(one) for one in settings_of(list(read_rows(STUDY / f"{name}.jsonl")))]
+            settings = settings_of(list(read_rows(STUDY / f"{name}.jsonl")))
+            picture(settings[0], STUDY / f"{name}.svg")
+            parts += [section(one) for one in settings]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
     print(f"written: {PAGE}")
 
@@ -83,6 +85,38 @@ def section(setting: Setting) -> str:
     if "tenth-turns" in groups:
         found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
+
+
+def picture(setting: Setting, file: Path) -> None:
+    """Each scheme's seeds, mean and interval, the best on top; on the right what it sends."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.hashsalt": "brainct", "svg.fonttype": "none", "font.family": "sans-serif"}
+    from matplotlib import pyplot as plt
+
+    shown = {
+        name: setting.groups[name] for name in setting.everyone if name not in {*PARTS, *TENTH} - {OURS, "layerwise"}
+    }
+    figure, axes = plt.subplots(figsize=(8, 0.34 * len(shown) + 1))
+    for at, (name, rows) in enumerate(shown.items()):
+        colour = "#0b6e4f" if name == OURS else "#888888" if name in BOUNDS else "#1f4e8c"
+        mean = setting.means[name]
+        axes.plot(mean.values, [at] * mean.seeds, "o", color=colour, alpha=0.25, markersize=4, markeredgewidth=0)
+        axes.plot(mean.interval or (mean.mean, mean.mean), [at, at], color=colour, linewidth=2)
+        axes.plot([mean.mean], [at], "D", color=colour, markersize=5)
+        kib = mean_of([row.kib_per_site for row in rows])
+        told = "all scans in one place" if kib is None else f"{kib.mean / 1024:,.1f} MiB a hospital"
+        axes.text(1.012, at, told, va="center", fontsize=8, transform=axes.get_yaxis_transform())
+    names = [f"{name} (a bound)" if name in BOUNDS else name for name in shown]
+    axes.set_yticks(range(len(shown)), names, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{setting.measure.title} of {setting.measure.subject}: seeds, mean, 95 % interval of the mean")
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
 
 
 def table(groups: Mapping[str, Sequence[RunRow]]) -> str:
