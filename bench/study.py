@@ -1,10 +1,10 @@
-"""The page of the study: `turns` against every other scheme, seed by seed, from the ledgers of `brainct compare`.
+"""The page of the study: `turns` against every other scheme, seed by seed, from the ledger of `brainct compare`.
 
-    brainct compare --plan docs/results/study/comparison.yaml --out runs/study   # the runs; resumable, hours
-    python bench/study.py runs/study                                            # copies the ledgers, writes the page
-    python bench/study.py                                                       # writes the page alone
+    brainct compare --plan docs/results/study.yaml --out runs   # the runs; resumable, hours
+    python bench/study.py runs/study                            # copies the ledger, writes the page
+    python bench/study.py                                       # writes the page alone
 
-The page is docs/results/study.md, from docs/results/study/FOLDER.jsonl.
+The page is docs/results/study.md, from docs/results/study/ledger.jsonl.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from brainct.compare.statistics import difference_of, differences_to, mean_of, p
 
 STUDY = Path(__file__).parents[1] / "docs" / "results" / "study"
 PAGE = STUDY.with_suffix(".md")
-FOLDERS = ("head_ct", "skews")
+LEDGER = STUDY / "ledger.jsonl"
 OURS = "turns"
 PARTS: Mapping[str, str] = {
     "turns": "the scheme: one site a round, a byte a number, batches of 12, rate falling to 0",
@@ -47,7 +47,7 @@ TENTH: Mapping[str, str] = {
 """What was run within a tenth of the bytes, in words."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
-Written by `python bench/study.py` from [the ledgers](study/); what follows for a hospital is on [the page of
+Written by `python bench/study.py` from [the ledger](study/ledger.jsonl); what follows for a hospital is on [the page of
 results](README.md). Each scheme has its usual rounds and arguments, and nothing is tuned; `{OURS}` has as many rounds
 as cost no more bytes than 30 rounds of `fedavg`, and passes as often over the scans. Differences are taken seed by
 seed, `{OURS}` minus the other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected
@@ -62,15 +62,10 @@ HEADS = (
 
 def main() -> None:
     if len(sys.argv) > 1:
-        for name in FOLDERS:
-            if (found := Path(sys.argv[1]) / name / "ledger.jsonl").is_file():
-                shutil.copyfile(found, STUDY / f"{name}.jsonl")
-    parts = [INTRODUCTION]
-    for name in FOLDERS:
-        if (STUDY / f"{name}.jsonl").is_file():
-            settings = settings_of(list(read_rows(STUDY / f"{name}.jsonl")))
-            picture(settings[0], STUDY / f"{name}.svg")
-            parts += [section(one) for one in settings]
+        shutil.copyfile(Path(sys.argv[1]) / "ledger.jsonl", LEDGER)
+    settings = settings_of(list(read_rows(LEDGER)))
+    picture(settings[0], STUDY / "head_ct.svg")
+    parts = [INTRODUCTION, *(section(one) for one in settings)]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
     print(f"written: {PAGE}")
 
