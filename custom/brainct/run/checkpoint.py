@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import Timeout
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from brainct.core import json_file, serialization
 from brainct.core.file_lock import AT_ONCE, locked
@@ -37,7 +38,11 @@ def save(folder: Path, state: State) -> None:
 
     The record is one text: as plain data, a long run's would take longer to walk through than its round takes.
     """
-    content = {"memory": state.memory, "record": state.record.model_dump_json(exclude_unset=True)}
+    try:
+        record = state.record.model_dump_json(exclude_unset=True)
+    except (PydanticSerializationError, ValueError) as error:
+        raise Refused(f"the record holds what JSON has no words for ({error}); begin the run anew") from None
+    content: dict[str, Any] = {"memory": state.memory, "record": record}
     content |= {"sent": state.sent} if state.sent else {}
     serialization.save(folder / FILE, {**content, "sha256": serialization.sha256(content)})
 
@@ -67,9 +72,23 @@ def load(folder: Path, run: str) -> State:
             "end, upgrade server and sites one after the other in any order, then begin new runs"
         )
     try:
-        return State(memory, RunRecord.model_validate(record), content.get("sent", {}))
+        found = RunRecord.model_validate(record)
     except ValidationError as error:
         raise Refused(f"run {run}: {FILE} holds no record ({error.error_count()} faults); begin anew") from None
+    _check_scores(found, run)
+    return State(memory, found, content.get("sent", {}))
+
+
+def _check_scores(record: RunRecord, run: str) -> None:
+    """Refuse a record whose rounds have scores that the workload can't read."""
+    for row in record.rounds:
+        try:
+            for scores in row.validation.values():
+                record.workload.headline(scores)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise Refused(
+                f"run {run}: {FILE} has scores of round {row.round} that can't be read; restore it or begin anew"
+            ) from None
 
 
 def _record_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
