@@ -6,12 +6,13 @@ server (Kingma, Ba, ICLR 2015; decoupled weight decay is left out); and blockwis
 Shleifer, Zettlemoyer, ICLR 2022).
 
 Why. Let m sites have bytes for T exchanges each. Averaging spends them on T rounds: T means of m models, each about
-as far as one site's steps, with the noise of a batch m times as large. A larger batch helps up to the critical batch
-size (McCandlish, Kaplan, Amodei, arXiv 1812.06162), the ratio of the gradient's variance to its square; where sites
-have a dozen scans and the model has not converged, batches of one site are below it already, and what is lacking is
-steps. Taken in turns the same exchanges are m T steps, and four times as many in a byte a number. Local steps are free
-of bytes, but each drifts towards its own site's optimum. Here none is local: every step starts from the newest model,
-and one Adam sees all gradients, so the run is the training of one computer whose batches come from one site at a time.
+as far as one site's steps, with the noise of a batch m times as large. A larger batch helps while it is smaller than
+the critical batch size (McCandlish, Kaplan, Amodei, arXiv 1812.06162), the ratio of the gradient's variance to its
+square, which is small as long as the model has not converged; then more steps help more. Taken in turns the same
+exchanges are m T steps, and four times as many in a byte a number. Local steps are free of bytes, but each drifts
+towards its own site's optimum. Here none is local: every step starts from the newest model, and one Adam sees all
+gradients, so the run is the training of one computer whose batches come from one site at a time. The critical batch
+size of these models was not measured, only what came of it (docs/results).
 """
 
 import math
