@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from brainct.errors import Refused
 from brainct.flare.forked import Prepared
 from brainct.flare.simulator_patch import NoWait, ShortNaps
 from brainct.job import folders
+from brainct.site.data import open_before_fork
 
 IMPORTED = ("brainct.flare.server", "brainct.flare.site", "tensorboard.summary")
 """What server and sites would each import for themselves."""
@@ -55,12 +57,13 @@ def site_process(words: list[str]) -> None:
     MainProcessMonitor.run(simulator_worker.main, chosen.workspace, shutdown_grace_time=0, args=chosen)
 
 
-def _warm_up(job: Path) -> None:
+def _warm_up(job: Path, sites: Sequence[str]) -> None:
     """Import what the processes of this job import, before they are forked; refused where it is no job."""
     plan = folders.read(job)
     for module in IMPORTED:
         importlib.import_module(module)
     plan.kind.warm_up(plan)
+    open_before_fork(sites, plan)
 
 
 def main() -> None:
@@ -69,14 +72,15 @@ def main() -> None:
     define_simulator_parser(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run of this workspace")
     chosen = vars(parser.parse_args())
+    sites = chosen["clients"].split(",")
     try:
-        _warm_up(Path(chosen["job_folder"]))
+        _warm_up(Path(chosen["job_folder"]), sites)
     except Refused as error:
         if not chosen["resume"]:  # the copy of a job that resumes has a word more, and its job was read before
             print(f"brainct: {error}", file=sys.stderr)
             sys.exit(2)
     simulator_runner.time = simulator_worker.time = ShortNaps()
-    processes = Prepared(site_process, count=min(chosen["threads"], len(chosen["clients"].split(","))))
+    processes = Prepared(site_process, count=min(chosen["threads"], len(sites)))
     simulator_runner.subprocess = processes
     runner = Runner(**{**chosen, "log_config": chosen["log_config"] or LogMode.CONCISE})
 

@@ -20,7 +20,7 @@ from brainct.kit.formats import check_format
 from brainct.kit.verdict import last_verdict
 from brainct.run.start_model import starter
 from brainct.site.agent import SiteAgent
-from brainct.site.data import site_file_of
+from brainct.site.data import FORKED, site_file_of
 from brainct.site.redaction import LOG
 from brainct.site.worker import Worker, context
 
@@ -72,7 +72,7 @@ def _ask(fl_ctx: FLContext) -> Ask:
     client_state, site_file = kit / "brainct" / "client_state", site_file_of(kit)
     start = starter(_start_file(fl_ctx))
     if fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False):
-        agent = SiteAgent(site, client_state, site_file, reused=True, start=start)
+        agent = SiteAgent(site, client_state, site_file, FORKED.found, reused=True, start=start)
         return lambda request, stopped: agent.reply_plain(request)
     how = context(None)
     own: dict[str, Any] = {"startup": kit / "startup", "privacy": kit / "local" / "privacy.json", "start": start}

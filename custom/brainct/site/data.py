@@ -3,9 +3,13 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from brainct.core.determinism import one_thread
 from brainct.errors import Refused
 from brainct.job.config import Plan
 
@@ -62,15 +66,41 @@ class SharedOpener:
     """Opens a data set that is partitioned among several sites of one process once, not once for each."""
 
     def __init__(self) -> None:
-        self._key: str | None = None
+        self._key: tuple[Path | None, str] | None = None
         self._opened: Mapping[str, Any] | None = None
+
+    def open(self, file: Path | None, sites: Sequence[str], plan: Plan) -> None:
+        """Open a partitioned data set for all sites, unless that was the last one; others are left to each site."""
+        key = file, _key(plan, sites)
+        if key != self._key:
+            self._key, self._opened = key, plan.kind.open_all(file, sites, plan)
 
     def __call__(self, file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
         """See Opener."""
-        key = _key(plan, sites)
-        if key != self._key:
-            self._key, self._opened = key, plan.kind.open_all(file, sites, plan)
-        return open_data(file, site, sites, plan) if self._opened is None else self._opened[site]
+        self.open(file, sites, plan)
+        return self.found(file, site, sites, plan)
+
+    def found(self, file: Path | None, site: str, sites: Sequence[str], plan: Plan) -> Any:
+        """An Opener too, with the data set that `open` opened last; any other is opened for this site alone."""
+        if self._opened is None or self._key != (file, _key(plan, sites)):
+            return open_data(file, site, sites, plan)
+        return self._opened[site]
+
+
+FORKED = SharedOpener()
+"""Of simulated sites whose processes are forked: what was opened before is there for all of them."""
+
+
+def open_before_fork(sites: Sequence[str], plan: Plan) -> None:
+    """Open a data set that is partitioned among these sites, which FORKED then has in each process forked from this.
+
+    What can't be opened is for each site to say. With CUDA, which does not survive a fork, each site opens its own.
+    """
+    file = site_file_of(None)
+    if file == of_site(file, "") and torch.version.cuda is None:
+        one_thread()
+        with suppress(Refused):
+            FORKED.open(file, sorted(sites), plan)
 
 
 def _key(plan: Plan, sites: Sequence[str]) -> str:
