@@ -91,11 +91,11 @@ class Record(run_record.RunRecord):
     """record.json, as far as it got; descriptions and scores that can't be read are left out."""
 
     sites: Annotated[dict[str, About], readable(About)]
-    rounds: list[Round]
+    rounds: tuple[Round, ...]
     test: BySite = {}
 
 
-NOTHING = Record.model_construct(version="", scheme="", seed=0, plan={}, sites={}, rounds=[])
+NOTHING = Record.model_construct(version="", scheme="", seed=0, plan={}, sites={}, rounds=())
 """In place of the record of a run that closed no round."""
 
 

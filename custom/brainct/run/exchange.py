@@ -1,5 +1,6 @@
 """One exchange of a run: a request to each site, the replies that came in time, and who was lost."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,6 +64,8 @@ class Exchanges:
         self.joined: dict[str, Mapping[str, Any]] = {}
         self.admit: Callable[[str, Mapping[str, Any]], None] = lambda site, about: None
         self._late: set[str] = set()
+        self._seconds: dict[str, deque[float]] = {}
+        self._looked_at = 0
         self._common: Mapping[str, Any] = {"run": name, "sites": tuple(sites), "plan": plan.model_dump()}
 
     def describe(self) -> dict[str, Any]:
@@ -146,11 +149,11 @@ class Exchanges:
 
     def slowest(self) -> dict[str, float]:
         """Seconds that the slowest of each site's last reports took."""
-        seconds: dict[str, list[float]] = {}
-        for row in self.record.rounds:
+        for row in self.record.rounds[self._looked_at :]:
             for site, after in row.answered.items():
-                seconds.setdefault(site, []).append(after)
-        return {site: max(known[-LAST:]) for site, known in seconds.items()}
+                self._seconds.setdefault(site, deque(maxlen=LAST)).append(after)
+        self._looked_at = len(self.record.rounds)
+        return {site: max(known) for site, known in self._seconds.items()}
 
     def _requests(self, name: str, number: int, tasks: Mapping[str, Task], step: int) -> dict[str, TrainRequest]:
         """One request object for all sites whose tasks hold the same objects: it is encoded and hashed once."""

@@ -161,7 +161,7 @@ class RecordWriter:
             bytes_sent=sent,
             bytes_received=received,
         )
-        self.record.rounds = [*self.rounds, row]
+        self.record.rounds = (*self.rounds, row)
         self.checkpoint(memory)
         for site, values in metrics.items():
             self._scalars(site, values, number)
@@ -237,7 +237,7 @@ def _begun(plan: Plan, scheme: Scheme, way: str) -> RunRecord:
         versions=versions(),
         package=fingerprint(),
         sites={},
-        rounds=[],
+        rounds=(),
         seconds=0.0,
     )
 

@@ -55,7 +55,7 @@ class Round(_Part):
     round: int = Field(ge=0, le=10**6)
     seconds: float = Field(0.0, ge=0)
     lost: Mapping[str, str]
-    reported: Sequence[str]
+    reported: list[str]
     metrics: Mapping[str, Numbers]
     answered: Numbers = {}
     bytes_sent: Mapping[str, int]
@@ -158,7 +158,7 @@ class RunRecord(_Part):
     versions: Mapping[str, str] = {}
     package: str = ""
     sites: Mapping[str, SiteDescription]
-    rounds: Sequence[Round]
+    rounds: tuple[Round, ...]
     seconds: float = Field(0.0, ge=0, le=10**10)
     lose: Sequence[tuple[str, int]] = ()
     resumed: Sequence[Resumption] = ()
