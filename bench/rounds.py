@@ -132,7 +132,7 @@ def simulated(folder: Path, sites: int, fit: str, ours: bool = False) -> dict[st
         command = [sys.executable, "-m", "brainct.cli", "simulate", words[1], "--workspace", str(workspace)]
         command += ["--sites", str(sites)]
     text, wall, cpu, peak = measured(command, folder)
-    if not re.search(r"model sha256: [0-9a-f]{64}\n$", text):
+    if not re.search(r"^model sha256: [0-9a-f]{64}$", text, re.MULTILINE):
         sys.exit(f"the simulator did not end with a model:\n{text}")
     return {
         "wall": wall,
