@@ -3,7 +3,7 @@
 from typing import Any
 
 from nvflare.apis.analytix import ANALYTIC_EVENT_TYPE, AnalyticsDataType
-from nvflare.apis.fl_constant import EventScope, FLContextKey, ReservedKey
+from nvflare.apis.fl_constant import EventScope, FedEventHeader, FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.utils.analytix_utils import create_analytic_dxo
 from nvflare.widgets.info_collector import InfoCollector
@@ -26,10 +26,12 @@ def tell(event_type: str, fl_ctx: FLContext, record: RunRecord, inbox: Inbox[Any
 def track(engine: Any, site: str, name: str, value: float, round: int) -> None:
     """Give one number of a site to the job's receivers (MLflow, Weights & Biases), as if the site had streamed it.
 
-    The server has the number already, as the site's policy let it out; nothing more leaves a site for a tracker.
+    The server has the number already, as the site's policy let it out; nothing more leaves a site for a tracker. The
+    event counts as one that came in: FLARE would send any other to every site, the numbers of one site to all others.
     """
     found = create_analytic_dxo(name, value, AnalyticsDataType.SCALAR, global_step=round).to_shareable()
     found.set_peer_props({ReservedKey.IDENTITY_NAME: site})
+    found.set_header(FedEventHeader.DIRECTION, "in")
     with engine.new_context() as fl_ctx:
         fl_ctx.set_prop(FLContextKey.EVENT_DATA, found, private=True, sticky=False)
         fl_ctx.set_prop(FLContextKey.EVENT_SCOPE, EventScope.FEDERATION, private=True, sticky=False)
