@@ -6,13 +6,28 @@ import torch
 
 from brainct.compare import ledger
 from brainct.compare.ledger import LEDGER
+from brainct.ct.learner import learner_of
+from brainct.ct.model import model_of
 from brainct.errors import Refused
-from brainct.leakage.attack_results import LIRA, LOSS, summarise
-from brainct.leakage.attackers import FINAL, NEXT, OWN, SERVER, SERVER_ALL, Exchange, confidence, forwarded_models
+from brainct.leakage.attack_results import LIRA, LOSS, SHARE, summarise
+from brainct.leakage.attackers import (
+    FINAL,
+    GRADIENT,
+    GRADIENTS,
+    NEXT,
+    OWN,
+    SERVER,
+    SERVER_ALL,
+    Exchange,
+    ModelProbe,
+    confidence,
+    forwarded_models,
+)
 from brainct.leakage.federation_row import FederationRow, parse_bits
-from brainct.leakage.shadow_federation import mu_of, train_federation
+from brainct.leakage.shadow_federation import keep_members, mu_of, train_federation
 from brainct.leakage.shadow_training import missing, train_missing
 from brainct.leakage.study import draw_halves, study_of
+from brainct.security.credentials import offline
 from tests.support.small_study import CHOICES, FEDERATION, FIT, attacked, public_pools, random_pictures, small, specs
 
 ALL = ("fedavg", "feddc", "fedct", "dynamic", {"scheme": "layerwise", "arguments": {"depth": 3}}, "local")
@@ -71,6 +86,43 @@ def test_who_sees_what(seen):
     assert views["layerwise"] == model | {OWN}
     assert views["local"] == {OWN}
     assert views["fedct"] == {FINAL, SERVER, OWN}
+
+
+@pytest.mark.parametrize(
+    "scheme", ["fedsgd", "minibatch", "turns", {"scheme": "bf16", "arguments": {"inner": {"scheme": "fedsgd"}}}]
+)
+def test_the_server_of_a_scheme_of_gradients_sees_a_share_of_each_scan(scheme):
+    study = small(scheme, rounds=4)
+    row = train_federation(specs(study)[0], random_pictures(study))
+    assert row.error == ""
+    assert set(row.views) == {FINAL, GRADIENT, GRADIENTS}
+    for view in (row.views[GRADIENT], row.views[GRADIENTS]):
+        assert {site: len(of) for site, of in view.signals.items()} == {"site-1": 8, "site-2": 8}
+
+
+@pytest.mark.parametrize("scheme", ["fedsgd", "turns"])
+def test_a_share_says_how_often_a_scan_is_in_the_batch_of_a_gradient(scheme):
+    study = small(scheme, rounds=1)
+    plan, (scans, *_) = specs(study)[0].plan, random_pictures(study).values()
+    members = np.arange(8) % 2 == 0
+    probe, built = ModelProbe(plan, "site-1", scans), plan.build()
+    memory = built.start(model_of(plan.network, plan.seed, 1), ["site-1"], 1)
+    task = built.assign(memory, 0, ["site-1"])["site-1"]
+    half = keep_members(scans, members)
+    report, _ = built.reply(task, learner_of(plan, half, offline(plan, "site-1", 1)), {})
+    found = probe.shares(*built.sent_gradient(task.weights, report.weights, probe.initial))
+    assert found == pytest.approx(members / members.sum(), abs=0.05)
+
+
+@pytest.mark.parametrize("scheme", ["fedsgd", "turns"])
+def test_both_attacks_find_the_scans_behind_a_gradient(scheme):
+    alone = FEDERATION | {"sites": 1, "scans": 16}
+    [found] = summarise(attacked(small(scheme, federation=alone, federations=6, rounds=2)), 100, 100)
+    of = {(each.attacker, each.attack): each.auc for each in found.results}
+    assert {attack for attacker, attack in of if attacker == GRADIENTS} == {LIRA, SHARE}
+    for attack in (LIRA, SHARE):
+        assert of[GRADIENTS, attack].value > 0.95
+        assert of[GRADIENTS, attack].p < 0.02
 
 
 def test_votes_are_seen_as_labels_and_models_as_confidences(seen):
@@ -188,7 +240,7 @@ def test_one_federations_fault_stops_no_other(tmp_path, pictures):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schemes": ["fedsgd"]}, "`fedsgd` can't be attacked like this: sites send gradients"),
+        ({"schemes": ["ridge"]}, "`ridge` can't be attacked like this: sites send sums"),
         ({"schemes": ["fedavg", "fedavg"]}, "two schemes are called 'fedavg'; give each its own `name`"),
         ({"federations": 2}, "federations is 2"),
         ({"sites": 2}, "unknown key 'sites'"),

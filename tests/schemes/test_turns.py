@@ -9,8 +9,8 @@ from brainct.core.scheme import Report, Task
 from brainct.core.weights import nbytes, sha256
 from brainct.ct.model import model_of
 from brainct.errors import Refused
-from brainct.schemes._codes import BLOCK, LEVELS, decoded, encoded, flat, shaped
-from brainct.schemes.turns import CODES, SCALES, turns
+from brainct.schemes._codes import BLOCK, CODES, LEVELS, SCALES, decoded, encoded, flat, shaped
+from brainct.schemes.turns import turns
 from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
 
 SITES = ["site-1", "site-2", "site-3"]

@@ -119,14 +119,15 @@ class Scheme:
     sum_k a_k w_k alone, which is what secure aggregation sums. None if it needs more than that sum.
     sent_model: the whole model that a site trained and sent, by its task and report, {} if this has none; None if sites
     send a part, a gradient, votes or sums.
+    sent_gradient: where a site found the gradient that it sent, and that gradient, by the weights of its task, those of
+    its report, and a model of the same shapes; None if sites send none.
     hides_updates: whether only the site itself sees the weights that it sends.
     fits: the local trainings of a site in one round, and tunes: those of an evaluation, each as the passes that
     Learner.fit is given, None for the job's own; they determine the cost of private training.
     label_epsilon: if sites send labels, the epsilon of each label, infinity without noise; else None.
     fixed_members: whether, also, all sums of a run are over the same sites: no difference of two is one site's update.
     needs: what the workload must offer. keeps_statistics: whether running statistics of BatchNorm stay at each site.
-    follow: see the module; its replies are checked like all others, by `expects` too.
-    name, arguments: set by `registered`; a record states them, and a site rebuilds the scheme from them.
+    follow: see the module; `expects` checks its replies too. name, arguments: set by `registered`; in every record.
     """
 
     start: Callable[[Model, Sequence[str], int], Memory]
@@ -142,6 +143,7 @@ class Scheme:
     public: bool = False
     aggregation_weight: Callable[[Task, Report], float] | None = None
     sent_model: Callable[[Task, Report], Weights] | None = None
+    sent_gradient: Callable[[Weights, Weights, Weights], tuple[Weights, Weights]] | None = None
     hides_updates: bool = False
     fits: tuple[int | None, ...] = (None,)
     tunes: tuple[int, ...] = ()

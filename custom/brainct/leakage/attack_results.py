@@ -10,13 +10,13 @@ from brainct.compare.statistics import Mean, holm, mean_of
 from brainct.core.determinism import generator
 from brainct.errors import Refused
 from brainct.leakage import attacks
-from brainct.leakage.attackers import SEES, STOLEN
+from brainct.leakage.attackers import BY_SHARE, SEES, STOLEN
 from brainct.leakage.attacks import Bools, Floats
 from brainct.leakage.bounds import auc_of_epsilon, auc_of_gaussian, true_of_epsilon, true_of_gaussian
 from brainct.leakage.federation_row import FederationRow, finished_federations, parse_bits
 from brainct.leakage.measures import RATES, Measure, Pairs, measure_attack
 
-LIRA, LOSS = "LiRA", "loss threshold"
+LIRA, LOSS, SHARE = "LiRA", "loss threshold", "share threshold"
 DRAWS = 2000
 """Random memberships that show the effect of chance: enough for a small p after correction for all attacks."""
 SURE = 0.05
@@ -104,7 +104,7 @@ def _varies(rows: list[FederationRow], attacker: str) -> bool:
 
 def _results(variant: str, attacker: str, rows: list[FederationRow], resamples: int, draws: int) -> list[AttackResult]:
     members, bounds, found = membership(rows), _bounds(rows[0], attacker), []
-    for name in (LIRA, LOSS):
+    for name in (LIRA, SHARE if attacker in BY_SHARE else LOSS):
         if name == LOSS and rows[0].views[attacker].votes:
             continue  # a vote on a public scan gives no loss of another scan
         attack = attack_on(rows, attacker, name)

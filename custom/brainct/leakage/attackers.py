@@ -1,4 +1,4 @@
-"""The attackers, what each sees of a federation, and their signal: a model's confidence on every scan of a pool."""
+"""The attackers, what each sees of a federation, and their signal on each scan of a pool: a confidence, or a share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +22,26 @@ from brainct.schemes._votes import KNOWN, VOTES
 from brainct.security.credentials import offline
 from brainct.training.data import Dataset, Fold
 from brainct.training.learner import TorchLearner
+from brainct.training.private import sample_gradients
 
 SERVER, SERVER_ALL = "server, last report", "server, all reports"
+GRADIENT, GRADIENTS = "server, last gradient", "server, all gradients"
 NEXT, FINAL, OWN = "next hospital", "final model", "own model, stolen"
 SEES = {
     SERVER: "one site's last report, as it left the site: a model, a part of one, or votes on the public scans; with "
     "secure aggregation, the model made from the sum",
     SERVER_ALL: "every report of one site; the confidences of its models are averaged",
+    GRADIENT: "the last gradient of one site, as it left the site, taken apart into the gradients of the scans' losses",
+    GRADIENTS: "every gradient of one site, each at the model that the site was given; the mean of the shares",
     NEXT: "the model that a site receives right after another site trained it, the last such",
     FINAL: "what a held-out site receives: the delivered model, or the consensus on the public scans",
     OWN: "the model that a site has for its own use; it never leaves the site, so an attacker must steal it",
 }
 """By attacker, what it sees; the names are part of the ledger."""
+BY_SHARE = (GRADIENT, GRADIENTS)
+"""Attackers whose signal is not a confidence but a scan's share in a gradient."""
+RIDGE = 1e-4
+"""Of the mean square length of a scan's gradient: gradients of two scans can be nearly the same."""
 STOLEN = (OWN,)
 """Attackers to whom the protocol gives nothing."""
 
@@ -65,6 +73,24 @@ class ModelProbe:
             logits = model.module({**self.initial, **weights})(self.pool.inputs.to(model.data.device))
         return confidence(logits.cpu(), self.pool.labels).tolist()
 
+    def shares(self, weights: Weights, gradient: Weights) -> list[float]:
+        """How much of each scan is in a gradient that was sent: 1 over the batch for a scan of it, 0 for the others.
+
+        So it is where the site did not augment; else about so. The shares are the coefficients with which the gradients
+        of the scans' losses at these weights add up to the one that was sent, by least squares with a penalty of RIDGE.
+        """
+        learner = self.learner
+        learner.module({**self.initial, **weights})
+        moving = {name: value for name, value in learner.network.named_parameters() if name in gradient}
+        sent = torch.cat([gradient[name].flatten() for name in sorted(moving)]).double()
+        scans = self.pool.inputs.to(learner.data.device), self.pool.labels.to(learner.data.device)
+        each = sample_gradients(learner.task.loss, learner.network, moving, learner.network_input, *scans)
+        rows = each.cpu().double()
+        products = rows @ rows.T
+        penalty = RIDGE * products.diagonal().mean().clamp(min=torch.finfo(torch.float64).tiny)
+        found: list[float] = torch.linalg.solve(products + penalty * torch.eye(len(rows)), rows @ sent).tolist()
+        return found
+
 
 def confidence(logits: Tensor, labels: Tensor) -> Tensor:
     """(N,) float64 log(p / (1 - p)) of p = exp(-loss), a scan's mean cross-entropy over its labelled outputs.
@@ -95,6 +121,8 @@ def attacker_views(
         found[SERVER] = AttackerView(votes={site: _votes(exchanges, site) for site in sorted(probes)})
     elif scheme.hides_updates:
         found |= {SERVER: final} if final else {}
+    elif scheme.sent_gradient is not None:
+        found |= _gradients(scheme, probes, exchanges)
     else:
         found |= _reports(probes, exchanges)
         forwarded = {
@@ -130,6 +158,19 @@ def _reports(probes: Mapping[str, ModelProbe], exchanges: Sequence[Exchange]) ->
         if found:
             last.signals[site], mean.signals[site] = found[-1], np.mean(found, axis=0).tolist()
     return {SERVER: last, SERVER_ALL: mean} if last.signals else {}
+
+
+def _gradients(
+    scheme: Scheme, probes: Mapping[str, ModelProbe], exchanges: Sequence[Exchange]
+) -> dict[str, AttackerView]:
+    assert scheme.sent_gradient is not None
+    last, mean = AttackerView(), AttackerView()
+    for site, probe in sorted(probes.items()):
+        sent = [scheme.sent_gradient(one.given, one.sent, probe.initial) for one in exchanges if one.site == site]
+        found = [probe.shares(*one) for one in sent]
+        if found:
+            last.signals[site], mean.signals[site] = found[-1], np.mean(found, axis=0).tolist()
+    return {GRADIENT: last, GRADIENTS: mean} if last.signals else {}
 
 
 def _votes(exchanges: Sequence[Exchange], site: str) -> str:

@@ -25,12 +25,7 @@ from brainct.security import policy
 Members = dict[str, NDArray[np.bool_]]
 """By site, whether it trains on each scan of its pool."""
 
-GRADIENTS = {
-    "fedsgd": "sites send gradients, which the crafted-network attacks are for",
-    "minibatch": "sites send gradients, which the crafted-network attacks are for",
-    "ridge": "sites send sums over features, not a model",
-    "turns": "sites send gradients, which the crafted-network attacks are for",
-}
+UNREADABLE = {"ridge": "sites send sums over features, not a model"}
 """Schemes whose reports these attacks can't read, and why."""
 
 
@@ -179,8 +174,8 @@ def study_of(choices: Mapping[str, Any], whose: str) -> Study:
         raise Refused(f"{whose}: {study.federation.scans} scans a site; wanted at least 4, since a half trains")
     for variant in study.schemes:
         plan = _plan(study, variant, 0)
-        if variant.scheme in GRADIENTS:
-            raise Refused(f"{whose}: `{variant.scheme}` can't be attacked like this: {GRADIENTS[variant.scheme]}")
+        if variant.scheme in UNREADABLE:
+            raise Refused(f"{whose}: `{variant.scheme}` can't be attacked like this: {UNREADABLE[variant.scheme]}")
         if objection := policy.objection(policy.policy_of(variant.policy), plan.build()):
             raise Refused(f"{whose}: the policy of `{variant.label}`: {objection}; remove the policy or the scheme")
     return study

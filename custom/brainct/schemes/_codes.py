@@ -14,6 +14,9 @@ BLOCK = 256
 LEVELS = 127
 """The largest code."""
 
+CODES, SCALES = "turns.codes", "turns.scales"
+"""Keys of a vector that travels; without scales it is in float32."""
+
 
 def flat(weights: Weights) -> Tensor:
     """(n,) float32: the floating tensors one after the other, in the order of their names."""
@@ -46,6 +49,16 @@ def encoded(vector: Tensor) -> tuple[Tensor, Tensor]:
 def decoded(codes: Tensor, scales: Tensor) -> Tensor:
     """(n,) float32: what codes (n,) and scales (ceil(n / BLOCK),) stand for."""
     return (_blocks(codes.double()) * scales.double()[:, None]).reshape(-1)[: len(codes)].float()
+
+
+def packed(vector: Tensor, coded: bool) -> dict[str, Tensor]:
+    """A vector (n,) as it travels: in a byte a number if `coded`, else in float32."""
+    return dict(zip((CODES, SCALES), encoded(vector), strict=True)) if coded else {CODES: vector.float()}
+
+
+def unpacked(sent: Weights, coded: bool) -> Tensor:
+    """(n,) float32: the vector that `packed` made travel."""
+    return decoded(sent[CODES], sent[SCALES]) if coded else sent[CODES]
 
 
 def _blocks(vector: Tensor) -> Tensor:

@@ -64,8 +64,13 @@ def bf16(inner: Inner = FEDAVG) -> Scheme:
         assert inner.sent_model is not None
         return inner.sent_model(_whole(task), _read(report))
 
+    def sent_gradient(given: Weights, sent: Weights, like: Weights) -> tuple[Weights, Weights]:
+        assert inner.sent_gradient is not None
+        return inner.sent_gradient(Widened(given), Widened(sent), like)
+
     six = replace(inner, assign=assign, reply=reply, combine=combine, expects=expects, follow=follow)
-    return replace(six, sent_model=sent_model if inner.sent_model else None)
+    seven = replace(six, sent_model=sent_model if inner.sent_model else None)
+    return replace(seven, sent_gradient=sent_gradient if inner.sent_gradient else None)
 
 
 class Widened(Mapping[str, Tensor]):

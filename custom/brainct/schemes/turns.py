@@ -27,7 +27,7 @@ from brainct.core.determinism import generator
 from brainct.core.learner import Learner, Model
 from brainct.core.scheme import About, ClientState, Memory, Report, Scheme, Task, registered
 from brainct.core.weights import Weights, check_weights
-from brainct.schemes._codes import decoded, encoded, flat, shaped
+from brainct.schemes._codes import CODES, flat, packed, shaped, unpacked
 
 ABOUT = About(
     paper="this project, after Dekel et al. (JMLR 2012) and Dettmers et al. (ICLR 2022)",
@@ -44,9 +44,6 @@ ABOUT = About(
         "private_training": "sites send gradients over their scans without noise",
     },
 )
-
-CODES, SCALES = "turns.codes", "turns.scales"
-"""Keys of what travels: a vector of all floating tensors."""
 
 MOST_TURNS = 64
 """Turns of a site in one cycle, at most, however many more scans than the smallest it has."""
@@ -83,18 +80,18 @@ def turns(
         return {"like": model.weights, **at, "rounds": model.rounds, "scans": counts, "seed": seed}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
-        task = Task({**_counters(memory["like"]), **_sent(memory["exact"], coded)})
+        task = Task({**_counters(memory["like"]), **packed(memory["exact"], coded)})
         asked = _asked(memory["scans"], sorted(sites), round, memory["seed"], together)
         return dict.fromkeys(asked, task)
 
     def reply(task: Task, learner: Learner, client_state: ClientState) -> tuple[Report, ClientState]:
         like = learner.initial().weights
-        wanted = {**_counters(like), **_sent(flat(like), coded)}
+        wanted = {**_counters(like), **packed(flat(like), coded)}
         check_weights(task.weights, wanted, f"{learner.site}, round {learner.round}: the task")
-        found = learner.gradient({**_counters(task.weights), **shaped(_read(task.weights, coded), like)}, batch=True)
+        found = learner.gradient({**_counters(task.weights), **shaped(unpacked(task.weights, coded), like)}, batch=True)
         whole = {key: found.weights.get(key, torch.zeros_like(value)) for key, value in like.items()}
         scans = len(learner.samples()[1])
-        return Report({**_counters(task.weights), **_sent(flat(whole), coded)}, scans, found.metrics), client_state
+        return Report({**_counters(task.weights), **packed(flat(whole), coded)}, scans, found.metrics), client_state
 
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         if not reports:
@@ -104,14 +101,18 @@ def turns(
             fall = 0.5 * (1 + math.cos(math.pi * round / memory["rounds"]))
         gradient = torch.zeros_like(memory["exact"])
         for report in reports.values():
-            gradient += _read(report.weights, coded).double() / len(reports)
+            gradient += unpacked(report.weights, coded).double() / len(reports)
         scans = {**memory["scans"], **{site: report.examples for site, report in reports.items()}}
         return {**memory, **_adam(memory, gradient, rate * fall), "scans": scans}
 
     def model(memory: Memory) -> Weights:
         return {**memory["like"], **shaped(memory["exact"], memory["like"])}
 
-    return Scheme(start, assign, reply, combine, model)
+    def sent_gradient(*sent_and_like: Weights) -> tuple[Weights, Weights]:
+        given, sent, like = sent_and_like
+        return shaped(unpacked(given, coded), like), shaped(unpacked(sent, coded), like)
+
+    return Scheme(start, assign, reply, combine, model, sent_gradient=sent_gradient)
 
 
 def _asked(scans: Mapping[str, int], sites: Sequence[str], round: int, seed: int, together: int) -> list[str]:
@@ -132,17 +133,6 @@ def _adam(memory: Memory, gradient: Tensor, rate: float) -> dict[str, Any]:
     length = (second / (1 - SECOND**steps)).sqrt() + EPSILON
     exact = memory["exact"] - rate * first / (1 - FIRST**steps) / length
     return {"exact": exact, "first": first, "second": second, "steps": steps}
-
-
-def _sent(vector: Tensor, coded: bool) -> dict[str, Tensor]:
-    if not coded:
-        return {CODES: vector.float()}
-    codes, scales = encoded(vector)
-    return {CODES: codes, SCALES: scales}
-
-
-def _read(sent: Weights, coded: bool) -> Tensor:
-    return decoded(sent[CODES], sent[SCALES]) if coded else sent[CODES]
 
 
 def _counters(weights: Weights) -> dict[str, Tensor]:
