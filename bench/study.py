@@ -48,11 +48,11 @@ TENTH: Mapping[str, str] = {
 INTRODUCTION = f"""# A scheme of this project against the field
 
 Written by `python bench/study.py` from [the ledger](study/ledger.jsonl); what follows for a hospital is on [the page of
-results](README.md). Each scheme has its usual rounds and arguments, and nothing is tuned; `{OURS}` has as many rounds
-as cost no more bytes than 30 rounds of `fedavg`, and passes as often over the scans. Differences are taken seed by
-seed, `{OURS}` minus the other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected
-by Holm for the table. Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on
-a shared machine.
+results](README.md). `{OURS}` has as many rounds as cost no more bytes than 30 rounds of `fedavg`, and passes as often
+over the scans. At 7x16 each scheme has its usual rounds and arguments, and nothing is tuned; at 7x12 each has six
+trials on validation folds, a quarter of each hospital's scans. Differences are taken seed by seed, `{OURS}` minus the
+other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected by Holm for the table.
+Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on a shared machine.
 """
 HEADS = (
     *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),
@@ -77,9 +77,18 @@ def section(setting: Setting) -> str:
     found = [f"## {setting.title}\n", table(whole)]
     if "turns-exact" in groups:
         found += [f"\nWhat each part gives, minus `{OURS}` on the same seeds:\n", short_table(PARTS, groups, OURS)]
+    if chosen := chosen_of(groups):
+        found += [f"\nChosen on validation folds: {chosen}."]
     if "tenth-turns" in groups:
         found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
+
+
+def chosen_of(groups: Mapping[str, Sequence[RunRow]]) -> str:
+    """The trial that won, for each scheme that was tuned here."""
+    tuned = {name: rows[0].grid for name, rows in groups.items() if rows[0].grid}
+    each = {name: ", ".join(f"{key} {value}" for key, value in grid.items()) for name, grid in tuned.items()}
+    return "; ".join(f"`{name}` {words}" for name, words in sorted(each.items()))
 
 
 def picture(setting: Setting, file: Path) -> None:
