@@ -82,6 +82,7 @@ def main() -> None:
     simulator_runner.time = simulator_worker.time = ShortNaps()
     processes = Prepared(site_process, count=min(chosen["threads"], len(sites)))
     simulator_runner.subprocess = processes
+    simulator_runner.popen_in_new_session = processes.Popen  # in its place from FLARE 2.9.1 on
     runner = Runner(**{**chosen, "log_config": chosen["log_config"] or LogMode.CONCISE})
 
     def run() -> Any:
