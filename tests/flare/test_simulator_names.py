@@ -1,9 +1,11 @@
-"""Each site of FLARE's simulator starts under its own name, also where two processes come up in the same moment."""
+"""Each site of FLARE's simulator starts under its own name and at its own port, also where two start at one moment."""
 
 import pickle
+import socket
 import threading
 
 import pytest
+from nvflare.fuel.utils.network_utils import get_open_ports
 from nvflare.private.fed.app.simulator.simulator_runner import SimulatorClientRunner
 
 from brainct.flare import simulator_patch
@@ -46,3 +48,33 @@ def test_each_thread_sends_the_name_of_its_own_site():
     assert names_sent() == {site: site for site in SITES}
     simulator_patch.patch_simulator()
     assert names_sent() == {site: site for site in SITES}
+
+
+def connects_while_a_fork_holds_its_sockets(ports, monkeypatch):
+    """Whether somebody can connect to a port that was given away, while a process that was forked meanwhile has its
+    socket still."""
+    with monkeypatch.context() as patch:
+        held = []
+        patch.setattr(socket.socket, "close", lambda one: held.append(one))
+        (port,) = ports(1)
+    try:
+        socket.create_connection(("localhost", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    finally:
+        for one in held:
+            one.close()
+    return True
+
+
+def test_a_port_that_is_given_away_refuses_until_its_site_listens(monkeypatch):
+    assert connects_while_a_fork_holds_its_sockets(get_open_ports, monkeypatch), "FLARE has fixed it: remove open_ports"
+    assert not connects_while_a_fork_holds_its_sockets(simulator_patch.open_ports, monkeypatch)
+
+
+def test_ports_are_free_and_no_two_are_the_same():
+    found = simulator_patch.open_ports(20)
+    assert len(set(found)) == 20
+    for port in found:
+        with socket.socket() as one:
+            one.bind(("", port))

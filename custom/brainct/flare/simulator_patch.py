@@ -1,6 +1,7 @@
-"""Fixes for FLARE 2.9's simulator, in the process that starts the sites: a race, long sleeps, and Ctrl-C."""
+"""Fixes for FLARE 2.9's simulator, in the process that starts the sites: two races, long sleeps, and Ctrl-C."""
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -14,10 +15,27 @@ STOPPED = 130
 
 
 def patch_simulator() -> None:
-    """Fix the race and the sleeps; does nothing without a simulator in this process."""
+    """Fix the races and the sleeps; does nothing without a simulator in this process."""
     if module := sys.modules.get(RUNNER):
         module.SimulatorClientRunner.build_ctx = OwnContext()
         module.__dict__["time"] = ShortNaps()
+        module.__dict__["get_open_ports"] = open_ports
+
+
+def open_ports(number: int) -> list[int]:
+    """So many free ports of this machine, at which nothing has listened.
+
+    FLARE's own function listens at each for a moment. A process that another thread forks in that moment listens there
+    too until its program starts; the site's thread then connects to that process in place of the site's, the connection
+    ends at once, and the run waits for a site that is lost.
+    """
+    bound = [socket.socket() for _ in range(number)]
+    for one in bound:
+        one.bind(("", 0))
+    ports = [int(one.getsockname()[1]) for one in bound]
+    for one in bound:
+        one.close()
+    return ports
 
 
 def say_at_interrupt(left_over: Callable[[], str]) -> None:
