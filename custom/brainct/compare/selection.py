@@ -13,7 +13,8 @@ Groups = Mapping[str, Sequence[RunRow]]
 
 
 def winner(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
-    """The grid point with the best mean validation score among tuning runs; at a tie, the one with the lower loss.
+    """The grid point with the best mean validation score among tuning runs; at a tie, the one with the lower loss, and
+    at a tie of both the first by name and value, whatever the order of the rows.
 
     A point that lacks a seed which another has (its run failed) can't win. None if no run has a validation score.
     """
@@ -22,7 +23,7 @@ def winner(rows: Sequence[RunRow]) -> Mapping[str, object] | None:
         if row.status == "done" and row.valid_score is not None:
             points.setdefault(repr(sorted(row.grid.items())), []).append(row)
     most = max(map(len, points.values()), default=0)
-    complete = [runs for runs in points.values() if len(runs) == most]
+    complete = [runs for _, runs in sorted(points.items()) if len(runs) == most]
     return max(complete, key=_validation)[0].grid if complete else None
 
 
