@@ -62,11 +62,8 @@ def run(planned: PlannedRun, spoilt: str) -> dict[str, Any]:
     opened = dict(scans(planned.seed))
     site = planned.federation.names[0]
     folds = opened[site].folds
-    opened[site] = replace(
-        opened[site],
-        folds={**folds, "train": SPOILT[spoilt](folds["train"], planned.seed)},
-        fingerprint=f"{opened[site].fingerprint[:32]}{len(spoilt):032x}",
-    )
+    spoilt_fold = SPOILT[spoilt](folds["train"], planned.seed)
+    opened[site] = replace(opened[site], folds={**folds, "train": spoilt_fold})
     row = run_one(planned, opened)
     if row.error:
         raise SystemExit(f"{row.name}: {row.error}")

@@ -108,8 +108,7 @@ def turns(
     def model(memory: Memory) -> Weights:
         return {**memory["like"], **shaped(memory["exact"], memory["like"])}
 
-    def sent_gradient(*sent_and_like: Weights) -> tuple[Weights, Weights]:
-        given, sent, like = sent_and_like
+    def sent_gradient(given: Weights, sent: Weights, like: Weights) -> tuple[Weights, Weights]:
         return shaped(unpacked(given, coded), like), shaped(unpacked(sent, coded), like)
 
     return Scheme(start, assign, reply, combine, model, sent_gradient=sent_gradient)
