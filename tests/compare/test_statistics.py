@@ -109,6 +109,8 @@ def test_at_equal_validation_auroc_the_lower_brier_score_wins_and_a_point_that_l
     assert winner([tuned(1, 1, 0.8, 0.5, brier=0.3), tuned(2, 1, 0.8, 0.5, brier=0.1)]) == {"mu": 2}
     assert winner([tuned(1, 1, 0.9, 0.5), tuned(2, 1, 0.8, 0.5), tuned(2, 2, 0.8, 0.5)]) == {"mu": 2}
     assert winner([row(valid_score=None)]) is None
+    alike = [tuned(1, 1, 0.8, 0.5), tuned(2, 1, 0.8, 0.5)]
+    assert winner(alike) == winner(alike[::-1]) == {"mu": 1}, "whatever the order of the rows"
 
 
 @pytest.mark.parametrize("second", [tuned(2, 1, None, 0.5), tuned(2, 2, 0.8, 0.5)])

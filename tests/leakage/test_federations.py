@@ -6,6 +6,7 @@ import torch
 
 from brainct.compare import ledger
 from brainct.compare.ledger import LEDGER
+from brainct.core.scheme import Task
 from brainct.ct.learner import learner_of
 from brainct.ct.model import model_of
 from brainct.errors import Refused
@@ -20,6 +21,7 @@ from brainct.leakage.attackers import (
     SERVER_ALL,
     Exchange,
     ModelProbe,
+    attacker_views,
     confidence,
     forwarded_models,
 )
@@ -112,6 +114,18 @@ def test_a_share_says_how_often_a_scan_is_in_the_batch_of_a_gradient(scheme):
     report, _ = built.reply(task, learner_of(plan, half, offline(plan, "site-1", 1)), {})
     found = probe.shares(*built.sent_gradient(task.weights, report.weights, probe.initial))
     assert found == pytest.approx(members / members.sum(), abs=0.05)
+
+
+def test_all_gradients_of_a_site_count_as_their_mean():
+    study = small("fedsgd", rounds=3)
+    plan, scans = specs(study)[0].plan, random_pictures(study)
+    probe, built = ModelProbe(plan, "site-1", scans["site-1"]), plan.build()
+    each = [{name: torch.full_like(value, 0.1 * (at + 1)) for name, value in probe.initial.items()} for at in range(3)]
+    heard = [Exchange(at, "site-1", probe.initial, sent) for at, sent in enumerate(each)]
+    views = attacker_views(built, {"site-1": probe}, heard, Task(probe.initial), {})
+    alone = [probe.shares(probe.initial, sent) for sent in each]
+    assert views[GRADIENT].signals["site-1"] == pytest.approx(alone[-1])
+    assert views[GRADIENTS].signals["site-1"] == pytest.approx(np.mean(alone, axis=0))
 
 
 @pytest.mark.parametrize("scheme", ["fedsgd", "turns"])
