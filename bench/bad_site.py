@@ -23,7 +23,7 @@ from brainct.compare.planned_runs import PlannedRun, planned_runs
 from brainct.training.data import Dataset, Fold
 
 STUDY = Path(__file__).parents[1] / "docs" / "results" / "study" / "head_ct.yaml"
-SCHEMES = ("fedavg", "turns", "feddyn", "minibatch", "feddc", "median", "trimmed_mean", "pooled")
+SCHEMES = ("fedavg", "turns", "feddyn", "median", "trimmed_mean", "pooled")
 ROBUST = ({"scheme": "median"}, {"scheme": "trimmed_mean"})
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from brainct.compare.ledger import read_rows
 from brainct.compare.run_row import RunRow
 from brainct.compare.setting import BOUNDS, Setting, settings_of
-from brainct.compare.statistics import difference_of, differences_to, mean_of, paired_differences
+from brainct.compare.statistics import Difference, difference_of, differences_to, mean_of, paired_differences
 
 STUDY = Path(__file__).parents[1] / "docs" / "results" / "study"
 PAGE = STUDY.with_suffix(".md")
@@ -45,6 +45,11 @@ TENTH: Mapping[str, str] = {
     "layerwise": "`layerwise`, the three deepest layers, 30 rounds from nothing",
 }
 """What was run within a tenth of the bytes, in words."""
+STARTED = "turns-start-strong"
+"""Ours from the package's start model and with augmentation by scanners."""
+KINDS = ("start", "strong", "start-strong")
+"""What `brainct compare` was told beyond the scheme: a start model, strong augmentation, or both."""
+"""Runs that have tables of their own."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
 Written by `python bench/study.py` from [the ledger](study/ledger.jsonl); what follows for a hospital is on [the page of
@@ -55,7 +60,7 @@ other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip tes
 Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on a shared machine.
 """
 HEADS = (
-    *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),
+    *("scheme", "seeds", "AUROC ± SD", "worst", "`{ours}` minus it, 95 % interval", "p, Holm", "seeds won"),
     *("worst hospital", "rounds", "KiB a hospital", "CPU s"),
 )
 
@@ -73,15 +78,23 @@ def main() -> None:
 def section(setting: Setting) -> str:
     """One federation at one budget: the schemes, then the parts of ours."""
     groups = setting.groups
-    whole = {name: rows for name, rows in groups.items() if name not in {*PARTS, *TENTH} - {OURS, "layerwise"}}
+    whole = {name: rows for name, rows in groups.items() if not aside(name)}
     found = [f"## {setting.title}\n", table(whole)]
     if "turns-exact" in groups:
         found += [f"\nWhat each part gives, minus `{OURS}` on the same seeds:\n", short_table(PARTS, groups, OURS)]
+    if STARTED in groups:
+        started = {name: rows for name, rows in groups.items() if name not in BOUNDS or name == "pooled"}
+        found += ["\nFrom the start model, and with strong augmentation by scanners:\n", table(started, STARTED)]
     if chosen := chosen_of(groups):
         found += [f"\nChosen on validation folds: {chosen}."]
     if "tenth-turns" in groups:
         found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
+
+
+def aside(name: str) -> bool:
+    """Whether a run has a table of its own."""
+    return name in {*PARTS, *TENTH} - {OURS, "layerwise"} or name.endswith(tuple(f"-{kind}" for kind in KINDS))
 
 
 def chosen_of(groups: Mapping[str, Sequence[RunRow]]) -> str:
@@ -99,9 +112,7 @@ def picture(setting: Setting, file: Path) -> None:
     mpl.rcParams |= {"svg.hashsalt": "brainct", "svg.fonttype": "none", "font.family": "sans-serif"}
     from matplotlib import pyplot as plt
 
-    shown = {
-        name: setting.groups[name] for name in setting.everyone if name not in {*PARTS, *TENTH} - {OURS, "layerwise"}
-    }
+    shown = {name: setting.groups[name] for name in setting.everyone if not aside(name)}
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(shown) + 1))
     for at, (name, rows) in enumerate(shown.items()):
         colour = "#0b6e4f" if name == OURS else "#888888" if name in BOUNDS else "#1f4e8c"
@@ -123,16 +134,16 @@ def picture(setting: Setting, file: Path) -> None:
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
 
 
-def table(groups: Mapping[str, Sequence[RunRow]]) -> str:
+def table(groups: Mapping[str, Sequence[RunRow]], ours: str = OURS) -> str:
     """All schemes and bounds, the best first."""
-    lines = [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
+    lines = [f"| {' | '.join(HEADS)} |".format(ours=ours), "|" + " --- |" * len(HEADS)]
     means = {name: mean_of([row.mean() for row in rows]) for name, rows in groups.items()}
     order = sorted((name for name, mean in means.items() if mean), key=lambda name: -means[name].mean)  # type: ignore[union-attr]
-    gaps = differences_to(OURS, groups)
-    return "\n".join([*lines, *(line(name, groups, gaps) for name in order)])
+    gaps = differences_to(ours, groups)
+    return "\n".join([*lines, *(line(name, groups, gaps, ours) for name in order)])
 
 
-def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, object]) -> str:
+def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, Difference], ours: str) -> str:
     rows = groups[name]
     mean, worst = mean_of([row.mean() for row in rows]), mean_of([row.worst() for row in rows])
     assert mean is not None
@@ -143,7 +154,7 @@ def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, o
         f"{mean.mean:.3f} ± {mean.sd or 0:.3f}",
     ]
     cells.append(f"{min(mean.values):.3f}")
-    cells += against(name, groups) if name in gaps else ["", "", ""]
+    cells += against(gaps[name], groups[ours], rows) if name in gaps else ["", "", ""]
     kib = mean_of([row.kib_per_site for row in rows])
     cpu = mean_of([row.times.cpu for row in rows])
     cells += [
@@ -155,10 +166,9 @@ def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, o
     return f"| {' | '.join(cells)} |"
 
 
-def against(name: str, groups: Mapping[str, Sequence[RunRow]]) -> list[str]:
+def against(gap: Difference, ours: Sequence[RunRow], other: Sequence[RunRow]) -> list[str]:
     """Ours minus another: the difference with its interval, p, and how many seeds ours won."""
-    gap = differences_to(OURS, groups)[name]
-    single = paired_differences(groups[OURS], groups[name], RunRow.mean)
+    single = paired_differences(ours, other, RunRow.mean)
     around = "" if gap.interval is None else f" [{-gap.interval[1]:+.3f}, {-gap.interval[0]:+.3f}]"
     p = "" if gap.corrected is None else f"{gap.corrected:.3f}" if gap.corrected >= 0.001 else "< 0.001"
     return [f"{-gap.mean:+.3f}{around}", p, f"{sum(value > 0 for value in single)} of {len(single)}"]
