@@ -45,10 +45,14 @@ TENTH: Mapping[str, str] = {
     "layerwise": "`layerwise`, the three deepest layers, 30 rounds from nothing",
 }
 """What was run within a tenth of the bytes, in words."""
-STARTED = "turns-start-strong"
-"""Ours from the package's start model and with augmentation by scanners."""
-KINDS = ("start", "strong", "start-strong")
-"""What `brainct compare` was told beyond the scheme: a start model, strong augmentation, or both."""
+STARTED: Mapping[str, str] = {
+    "turns": "from nothing",
+    "turns-start": "from the package's start model",
+    "turns-start-strong": "from the start model, with augmentation by scanners",
+}
+"""What a start model gives, in words."""
+ASIDE = {*PARTS, *TENTH, *STARTED} - {OURS, "layerwise"}
+"""Runs that have tables of their own."""
 """Runs that have tables of their own."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
@@ -60,7 +64,7 @@ other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip tes
 Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on a shared machine.
 """
 HEADS = (
-    *("scheme", "seeds", "AUROC ± SD", "worst", "`{ours}` minus it, 95 % interval", "p, Holm", "seeds won"),
+    *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),
     *("worst hospital", "rounds", "KiB a hospital", "CPU s"),
 )
 
@@ -78,23 +82,17 @@ def main() -> None:
 def section(setting: Setting) -> str:
     """One federation at one budget: the schemes, then the parts of ours."""
     groups = setting.groups
-    whole = {name: rows for name, rows in groups.items() if not aside(name)}
+    whole = {name: rows for name, rows in groups.items() if name not in ASIDE}
     found = [f"## {setting.title}\n", table(whole)]
     if "turns-exact" in groups:
         found += [f"\nWhat each part gives, minus `{OURS}` on the same seeds:\n", short_table(PARTS, groups, OURS)]
-    if STARTED in groups:
-        started = {name: rows for name, rows in groups.items() if name not in BOUNDS or name == "pooled"}
-        found += ["\nFrom the start model, and with strong augmentation by scanners:\n", table(started, STARTED)]
+    if "turns-start" in groups:
+        found += [f"\nFrom a start model, minus `{OURS}` on the same seeds:\n", short_table(STARTED, groups, OURS)]
     if chosen := chosen_of(groups):
         found += [f"\nChosen on validation folds: {chosen}."]
     if "tenth-turns" in groups:
         found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
-
-
-def aside(name: str) -> bool:
-    """Whether a run has a table of its own."""
-    return name in {*PARTS, *TENTH} - {OURS, "layerwise"} or name.endswith(tuple(f"-{kind}" for kind in KINDS))
 
 
 def chosen_of(groups: Mapping[str, Sequence[RunRow]]) -> str:
@@ -112,7 +110,7 @@ def picture(setting: Setting, file: Path) -> None:
     mpl.rcParams |= {"svg.hashsalt": "brainct", "svg.fonttype": "none", "font.family": "sans-serif"}
     from matplotlib import pyplot as plt
 
-    shown = {name: setting.groups[name] for name in setting.everyone if not aside(name)}
+    shown = {name: setting.groups[name] for name in setting.everyone if name not in ASIDE}
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(shown) + 1))
     for at, (name, rows) in enumerate(shown.items()):
         colour = "#0b6e4f" if name == OURS else "#888888" if name in BOUNDS else "#1f4e8c"
@@ -134,16 +132,16 @@ def picture(setting: Setting, file: Path) -> None:
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
 
 
-def table(groups: Mapping[str, Sequence[RunRow]], ours: str = OURS) -> str:
+def table(groups: Mapping[str, Sequence[RunRow]]) -> str:
     """All schemes and bounds, the best first."""
-    lines = [f"| {' | '.join(HEADS)} |".format(ours=ours), "|" + " --- |" * len(HEADS)]
+    lines = [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
     means = {name: mean_of([row.mean() for row in rows]) for name, rows in groups.items()}
     order = sorted((name for name, mean in means.items() if mean), key=lambda name: -means[name].mean)  # type: ignore[union-attr]
-    gaps = differences_to(ours, groups)
-    return "\n".join([*lines, *(line(name, groups, gaps, ours) for name in order)])
+    gaps = differences_to(OURS, groups)
+    return "\n".join([*lines, *(line(name, groups, gaps) for name in order)])
 
 
-def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, Difference], ours: str) -> str:
+def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, Difference]) -> str:
     rows = groups[name]
     mean, worst = mean_of([row.mean() for row in rows]), mean_of([row.worst() for row in rows])
     assert mean is not None
@@ -154,7 +152,7 @@ def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, D
         f"{mean.mean:.3f} ± {mean.sd or 0:.3f}",
     ]
     cells.append(f"{min(mean.values):.3f}")
-    cells += against(gaps[name], groups[ours], rows) if name in gaps else ["", "", ""]
+    cells += against(gaps[name], groups[OURS], rows) if name in gaps else ["", "", ""]
     kib = mean_of([row.kib_per_site for row in rows])
     cpu = mean_of([row.times.cpu for row in rows])
     cells += [
