@@ -73,7 +73,6 @@ def settings() -> dict[str, tuple[int, dict[str, Any], dict[str, dict[str, Any]]
     single = {"rounds": ROUNDS * FIT["epochs"], "arguments": {"rate": FIT["rate"], "momentum": 0.9}}
     plain |= {"minibatch": {"scheme": "minibatch", **single, "fit": {**FIT, "epochs": 1}}, "turns": turns}
     roots = {name: {"scheme": name} for name in ("fedper", "dynamic", "radon")}
-    roots |= {"layerwise": {"scheme": "layerwise", "arguments": {"depth": 1}}}
     return {
         "breast cancer, 4 sites, 30 columns, logistic regression": (4, CANCER, {**plain, "fedct, mixed": mixed}),
         "breast cancer, 4 sites, 1 column": (4, {**CANCER, "features": ["worst perimeter"]}, {**plain, "radon": RADON}),
