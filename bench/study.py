@@ -53,7 +53,6 @@ STARTED: Mapping[str, str] = {
 """What a start model gives, in words."""
 ASIDE = {*PARTS, *TENTH, *STARTED} - {OURS, "layerwise"}
 """Runs that have tables of their own."""
-"""Runs that have tables of their own."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
 Written by `python bench/study.py` from [the ledger](study/ledger.jsonl); what follows for a hospital is on [the page of
