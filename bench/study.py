@@ -45,13 +45,22 @@ TENTH: Mapping[str, str] = {
     "layerwise": "`layerwise`, the three deepest layers, 30 rounds from nothing",
 }
 """What was run within a tenth of the bytes, in words."""
+THIRD: Mapping[str, str] = {
+    "third-turns": "`turns` from nothing",
+    "third-fedavg": "`fedavg` from nothing",
+    "third-feddyn": "`feddyn` from nothing",
+    "third-turns-start": "start model, then `turns`",
+    "third-fedavg-start": "start model, then `fedavg`",
+    "third-feddyn-start": "start model, then `feddyn`",
+}
+"""What was run within a third of the bytes, in words."""
 STARTED: Mapping[str, str] = {
     "turns": "from nothing",
     "turns-start": "from the package's start model",
     "turns-start-strong": "from the start model, with augmentation by scanners",
 }
 """What a start model gives, in words."""
-ASIDE = {*PARTS, *TENTH, *STARTED} - {OURS, "layerwise"}
+ASIDE = {*PARTS, *TENTH, *THIRD, *STARTED} - {OURS, "layerwise"}
 """Runs that have tables of their own."""
 INTRODUCTION = f"""# A scheme of this project against the field
 
@@ -60,11 +69,12 @@ results](README.md). `{OURS}` has as many rounds as cost no more bytes than 30 r
 over the scans. At 7x16 each scheme has its usual rounds and arguments, and nothing is tuned; at 7x12 each has six
 trials on validation folds, a quarter of each hospital's scans. Differences are taken seed by seed, `{OURS}` minus the
 other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected by Holm for the table.
-Worst: the lowest mean over hospitals of any seed. CPU: of all sites and the server together, on a shared machine.
+Worst: the lowest mean over hospitals of any seed. Unseen hospital: one that takes no part in training; of head CT it
+has the test fold that all share, without one's own model. CPU: of all sites and the server together, on a shared machine.
 """
 HEADS = (
     *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),
-    *("worst hospital", "rounds", "KiB a hospital", "CPU s"),
+    *("worst hospital", "unseen hospital", "rounds", "KiB a hospital", "CPU s"),
 )
 
 
@@ -89,6 +99,8 @@ def section(setting: Setting) -> str:
         found += [f"\nFrom a start model, minus `{OURS}` on the same seeds:\n", short_table(STARTED, groups, OURS)]
     if chosen := chosen_of(groups):
         found += [f"\nChosen on validation folds: {chosen}."]
+    if "third-turns" in groups:
+        found += ["\nAt a third of the bytes, minus `fedavg` with all of them:\n", short_table(THIRD, groups, "fedavg")]
     if "tenth-turns" in groups:
         found += ["\nAt a tenth of the bytes, minus `fedavg` with all of them:\n", short_table(TENTH, groups, "fedavg")]
     return "\n".join([*found, ""])
@@ -153,9 +165,10 @@ def line(name: str, groups: Mapping[str, Sequence[RunRow]], gaps: Mapping[str, D
     cells.append(f"{min(mean.values):.3f}")
     cells += against(gaps[name], groups[OURS], rows) if name in gaps else ["", "", ""]
     kib = mean_of([row.kib_per_site for row in rows])
-    cpu = mean_of([row.times.cpu for row in rows])
+    cpu, unseen = mean_of([row.times.cpu for row in rows]), mean_of([row.held_out() for row in rows])
     cells += [
         f"{worst.mean:.3f}",
+        f"{unseen.mean:.3f}" if unseen else "–",
         str(rows[0].rounds),
         f"{kib.mean:,.0f}" if kib else "–",
         f"{cpu.mean:.0f}" if cpu else "–",

@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ DIGITS = {
     "outputs": [str(at) for at in range(10)],
     "model": {"kind": "mlp", "hidden": [32]},
 }
-SMALL = dict(DIGITS)
 SITE = "kind: demo_table\nsplit: {{seed: {seed}}}\n"
 SMALL_SITE = (
     "kind: demo_table\ndemo_public: 1297\nbatch_size: 16\n"
@@ -67,19 +66,34 @@ def mixed(sites: list[str], numbers: int) -> dict[str, Any]:
     return {"scheme": "fedct", "arguments": {"findings": ["malignant"], "warmup": 1, **kinds}}
 
 
-def settings() -> dict[str, tuple[int, dict[str, Any], dict[str, dict[str, Any]]]]:
-    """Name -> sites, the choices of all its rows, and row -> the scheme's own choices."""
+class Setting(NamedTuple):
+    """So many sites with such a site file, the choices of all rows, and row -> the scheme's own choices."""
+
+    sites: int
+    common: dict[str, Any]
+    schemes: dict[str, Any]
+    site: str = SITE
+
+
+def settings() -> dict[str, Setting]:
+    """By the name of its table."""
     plain = {name: {"scheme": name} for name in ("fedavg", "feddc", "scaffold", "feddyn")}
     single = {"rounds": ROUNDS * FIT["epochs"], "arguments": {"rate": FIT["rate"], "momentum": 0.9}}
     plain |= {"minibatch": {"scheme": "minibatch", **single, "fit": {**FIT, "epochs": 1}}, "turns": turns}
     roots = {name: {"scheme": name} for name in ("fedper", "dynamic", "radon")}
     return {
-        "breast cancer, 4 sites, 30 columns, logistic regression": (4, CANCER, {**plain, "fedct, mixed": mixed}),
-        "breast cancer, 4 sites, 1 column": (4, {**CANCER, "features": ["worst perimeter"]}, {**plain, "radon": RADON}),
-        "breast cancer, 20 sites, 17 columns": (20, {**CANCER, "features": SEVENTEEN}, {**plain, "radon": RADON}),
-        "wine, 4 sites, 3 classes, logistic regression": (4, WINE, plain),
-        "digits, 4 sites, 10 classes, MLP of 32": (4, DIGITS, plain),
-        "digits, 20 sites with 16 training samples each, MLP of 32": (20, SMALL, {**plain, **roots}),
+        "breast cancer, 4 sites, 30 columns, logistic regression": Setting(4, CANCER, {**plain, "fedct, mixed": mixed}),
+        "breast cancer, 4 sites, 1 column": Setting(
+            4, {**CANCER, "features": ["worst perimeter"]}, {**plain, "radon": RADON}
+        ),
+        "breast cancer, 20 sites, 17 columns": Setting(
+            20, {**CANCER, "features": SEVENTEEN}, {**plain, "radon": RADON}
+        ),
+        "wine, 4 sites, 3 classes, logistic regression": Setting(4, WINE, plain),
+        "digits, 4 sites, 10 classes, MLP of 32": Setting(4, DIGITS, plain),
+        "digits, 20 sites with 16 training samples each, MLP of 32": Setting(
+            20, DIGITS, {**plain, **roots}, SMALL_SITE
+        ),
     }
 
 
@@ -154,16 +168,15 @@ class Played:
         return scores(self.plan.task, labels, guess)["all"]
 
 
-def rows(sites: int, common: dict[str, Any], schemes: dict[str, Any], seeds: int) -> dict[str, list[dict[str, float]]]:
+def rows(setting: Setting, seeds: int) -> dict[str, list[dict[str, float]]]:
     """Row -> the scores of each seed."""
-    names, found = [f"site-{at:02}" for at in range(1, sites + 1)], {}
-    site = SMALL_SITE if common is SMALL else SITE
+    names, found = [f"site-{at:02}" for at in range(1, setting.sites + 1)], {}
     for seed in range(seeds):
-        text = site.format(seed=seed)
-        base = {"workload": "table", "rounds": ROUNDS, "fit": FIT, "seed": seed, **common}
+        text = setting.site.format(seed=seed)
+        base = {"workload": "table", "rounds": ROUNDS, "fit": FIT, "seed": seed, **setting.common}
         averaging = plan_of({**base, "scheme": "fedavg"}, "fedavg")
         numbers = sum(value.numel() for value in TABLE.initial(averaging, seed, ROUNDS).weights.values())
-        for row, own in schemes.items():
+        for row, own in setting.schemes.items():
             chosen = own(names, numbers) if callable(own) else own
             played = Played(plan_of({**base, **chosen}, row), names, text)
             found.setdefault(row, []).append(played.federated())
@@ -191,8 +204,8 @@ def main() -> None:
     one_thread()
     began = time.monotonic()
     text = ["# Tables: federated, pooled and alone", "", INTRODUCTION.format(seeds=seeds).strip()]
-    for name, (sites, common, schemes) in settings().items():
-        text += ["", f"## {name}", "", *table(rows(sites, common, schemes, seeds))]
+    for name, setting in settings().items():
+        text += ["", f"## {name}", "", *table(rows(setting, seeds))]
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text("\n".join(text) + "\n")
