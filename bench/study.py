@@ -69,8 +69,9 @@ results](README.md). `{OURS}` has as many rounds as cost no more bytes than 30 r
 over the scans. At 7x16 each scheme has its usual rounds and arguments, and nothing is tuned; at 7x12 each has six
 trials on validation folds, a quarter of each hospital's scans. Differences are taken seed by seed, `{OURS}` minus the
 other, with a 95 % bootstrap interval over seeds; p is that of the sign-flip test, corrected by Holm for the table.
-Worst: the lowest mean over hospitals of any seed. Unseen hospital: one that takes no part in training; of head CT it
-has the test fold that all share, without one's own model. CPU: of all sites and the server together, on a shared machine.
+Worst: the lowest mean over hospitals of any seed. Unseen hospital: one that takes no part in training, so it has no
+model of its own; of head CT its scans are the test fold that all share. CPU: of all sites and the server together, on
+a shared machine.
 """
 HEADS = (
     *("scheme", "seeds", "AUROC ± SD", "worst", f"`{OURS}` minus it, 95 % interval", "p, Holm", "seeds won"),

@@ -9,7 +9,7 @@ from brainct.core.scheme import Report, Task
 from brainct.core.weights import nbytes, sha256
 from brainct.ct.model import model_of
 from brainct.errors import Refused
-from brainct.schemes._codes import BLOCK, CODES, LEVELS, SCALES, decoded, encoded, flat, shaped
+from brainct.schemes._codes import BLOCK, CODES, LEVELS, SCALES, decoded, encoded, flat, packed, shaped
 from brainct.schemes.turns import turns
 from tests.conftest import first_weights, seeded_model, tiny_learner, tiny_plan
 
@@ -159,6 +159,56 @@ def test_a_round_without_an_answer_changes_nothing():
     assert turns().combine(memory, 0, {}) is memory
 
 
+def stepped(scheme, memory, factors):
+    """The memory after one round each in which a site sends a gradient of ones, so many times as long."""
+    for number, (site, factor) in enumerate(factors):
+        sent = {key: torch.full_like(value, factor) for key, value in first_weights(tiny_plan("turns")).items()}
+        report = Report(packed(flat(sent), coded=True), 5)
+        memory = scheme.combine(memory, number, {site: report})
+    return memory
+
+
+HEARD = [("site-1", 1), ("site-2", 1), ("site-3", 1)]
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [(None, 1e4), (3, 3), (0.5, 0.5)])
+def test_a_gradient_counts_for_no_longer_than_the_limit_times_the_median_of_the_sites(limit, wanted):
+    scheme = turns(decay="constant", limit=limit)
+    before = {**stepped(turns(), started(scheme), HEARD), "first": torch.tensor(0.0)}
+    after = stepped(scheme, before, [("site-2", 1e4)])
+    torch.testing.assert_close(after["first"] / 0.1, torch.full_like(after["exact"], wanted), rtol=1e-5, atol=0)
+    again = stepped(scheme, after, [("site-2", 1e4)])
+    torch.testing.assert_close(again["first"], 1.9 * after["first"], rtol=1e-9, atol=0)
+
+
+def test_without_a_limit_one_false_gradient_stops_all_later_steps_and_with_one_it_does_not():
+    moved = {}
+    for limit in (None, 3):
+        scheme = turns(0.01, decay="constant", limit=limit)
+        lied = stepped(scheme, started(scheme), [*HEARD, ("site-2", -1e4), *HEARD * 10])
+        moved[limit] = (stepped(scheme, lied, HEARD)["exact"] - lied["exact"]).abs().max().item()
+    assert moved[None] < 0.001, "three steps at a rate of 0.01"
+    assert moved[3] > 0.01
+
+
+def test_with_a_limit_no_step_is_taken_until_more_than_half_of_the_sites_have_sent_a_gradient():
+    scheme = turns(limit=3)
+    first = stepped(scheme, started(scheme), [("site-3", 1e4), ("site-3", 1e4)])
+    assert torch.equal(first["exact"], started(scheme)["exact"])
+    assert first["steps"] == 0
+    assert first["scans"]["site-3"] == 5
+    second = stepped(scheme, first, [("site-1", 1)])
+    assert second["steps"] == 1
+    assert second["first"].max().item() == pytest.approx(0.1), "the lower of two lengths is the median"
+
+
+def test_a_gradient_of_zeros_is_within_any_limit():
+    scheme = turns(limit=3)
+    after = stepped(scheme, stepped(scheme, started(scheme), HEARD), [("site-1", 0), ("site-2", 1)])
+    assert torch.isfinite(after["exact"]).all()
+    assert after["steps"] == 4
+
+
 def test_a_task_for_another_network_is_refused_at_the_site():
     plan = tiny_plan("turns")
     codes, scales = encoded(torch.zeros(10))
@@ -183,5 +233,7 @@ def test_coded_and_exact_runs_differ_but_not_by_much():
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(Refused, match="turns: rate is 0; wanted a finite number above 0"):
         turns(rate=0)
+    with pytest.raises(Refused, match="turns: limit is 0; wanted a finite number above 0"):
+        turns(limit=0)
     with pytest.raises(Refused, match="turns: together is 0"):
         turns(together=0)

@@ -16,6 +16,7 @@ size of these models was not measured, only what came of it (docs/results).
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ def turns(
     decay: Literal["constant", "cosine"] = "cosine",
     together: Count = 1,
     coded: bool = True,
+    limit: Positive | None = None,
 ) -> Scheme:
     """g <- grad L(C(w); a batch of site k); m, v <- Adam's means of g and g^2; w <- w - eta_t m^ / (sqrt(v^) + 1e-8).
 
@@ -66,6 +68,9 @@ def turns(
     together: sites that a round asks, >= 1; g is the mean of their gradients. More of them take fewer rounds for the
     same bytes, with fewer steps.
     coded: C rounds the weights that travel, and the gradient, to one byte a number; else they travel in float32.
+    limit: > 0; no gradient counts for longer than so many times the median of the sites' last ones, so that one of a
+    broken or lying site can't outweigh all later ones; until more than half of the sites have sent one, no step is
+    taken. It bounds neither its direction nor, by the scans that a site says it has, its turns. null: any length.
 
     A cycle has round(n_k / min n) turns for a site with n_k training scans, at most 64 and in a random order, once each
     site has said n_k; until then one turn each. The batch is the job's `batch_size`, or all scans of a smaller site,
@@ -77,7 +82,7 @@ def turns(
         zero = torch.zeros_like(flat(model.weights), dtype=torch.float64)
         at = {"exact": flat(model.weights).double(), "first": zero, "second": zero, "steps": 0}
         counts = dict.fromkeys(sites, 0)
-        return {"like": model.weights, **at, "rounds": model.rounds, "scans": counts, "seed": seed}
+        return {"like": model.weights, **at, "rounds": model.rounds, "scans": counts, "lengths": {}, "seed": seed}
 
     def assign(memory: Memory, round: int, sites: Sequence[str]) -> Mapping[str, Task]:
         task = Task({**_counters(memory["like"]), **packed(memory["exact"], coded)})
@@ -96,14 +101,19 @@ def turns(
     def combine(memory: Memory, round: int, reports: Mapping[str, Report]) -> Memory:
         if not reports:
             return memory
-        fall = 1.0
-        if decay == "cosine" and memory["rounds"]:
-            fall = 0.5 * (1 + math.cos(math.pi * round / memory["rounds"]))
+        found = {site: unpacked(report.weights, coded).double() for site, report in reports.items()}
+        lengths = memory["lengths"] | {site: float(one.norm()) for site, one in found.items()}
+        scans = memory["scans"] | {site: report.examples for site, report in reports.items()}
+        memory = {**memory, "lengths": lengths, "scans": scans}
+        if limit is not None and 2 * len(lengths) <= len(scans):
+            return memory
+        longest = math.inf if limit is None else limit * statistics.median_low(lengths.values())
         gradient = torch.zeros_like(memory["exact"])
-        for report in reports.values():
-            gradient += unpacked(report.weights, coded).double() / len(reports)
-        scans = {**memory["scans"], **{site: report.examples for site, report in reports.items()}}
-        return {**memory, **_adam(memory, gradient, rate * fall), "scans": scans}
+        for site, one in found.items():
+            gradient += one * min(1.0, longest / (lengths[site] or 1.0)) / len(found)
+        falls = decay == "cosine" and memory["rounds"]
+        fall = 0.5 * (1 + math.cos(math.pi * round / memory["rounds"])) if falls else 1.0
+        return memory | _adam(memory, gradient, rate * fall)
 
     def model(memory: Memory) -> Weights:
         return {**memory["like"], **shaped(memory["exact"], memory["like"])}
