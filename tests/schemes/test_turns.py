@@ -199,7 +199,9 @@ def test_with_a_limit_no_step_is_taken_until_more_than_half_of_the_sites_have_se
     assert first["scans"]["site-3"] == 5
     second = stepped(scheme, first, [("site-1", 1)])
     assert second["steps"] == 1
-    assert second["first"].max().item() == pytest.approx(0.1), "the lower of two lengths is the median"
+    assert second["first"].max().item() == pytest.approx(0.1)
+    third = stepped(scheme, {**second, "first": torch.tensor(0.0)}, [("site-3", 1e4)])
+    assert third["first"].max().item() == pytest.approx(0.3), "the lower of two lengths is the median"
 
 
 def test_a_gradient_of_zeros_is_within_any_limit():
