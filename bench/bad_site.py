@@ -31,7 +31,7 @@ from brainct.training.learner import TorchLearner
 STUDY = Path(__file__).parents[1] / "docs" / "results" / "study" / "head_ct.yaml"
 SCHEMES = ("fedavg", "turns", "turns-limit-3", "feddyn", "median", "trimmed_mean", "pooled")
 LIMITED = {
-    "name": "turns, limit 3",
+    "name": "turns-limit-3",
     "scheme": "turns",
     "arguments": {"limit": 3},
     "rounds": 824,
