@@ -1,6 +1,5 @@
 """One run of a comparison: rehearse it, evaluate it at each site and at a held-out site, return a ledger row."""
 
-import platform
 import resource
 import tempfile
 import time
@@ -18,6 +17,7 @@ from brainct.compare.measure import Measure, measure_of
 from brainct.compare.planned_runs import PlannedRun
 from brainct.compare.pooled_site import POOLED, pool_sites, share_test_scans
 from brainct.compare.run_row import CurvePoint, RunRow, SiteResult, Times
+from brainct.core.version import cpu_name
 from brainct.errors import Refused
 from brainct.run.rehearse import rehearse
 from brainct.run.replay import open_run
@@ -47,7 +47,7 @@ def run_one(run: PlannedRun, opened: Opened, on_round_closed: OnRoundClosed = la
         wall=round(time.monotonic() - began, 3),
         cpu=round(time.process_time() - cpu, 3),
         peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB, 1),
-        host_cpu=_host_cpu(),
+        host_cpu=cpu_name(),
     )
     return row.model_copy(update={"steps": steps[0] if row.status == "done" else None, "times": times})
 
@@ -168,8 +168,3 @@ def _first_round_at(curve: Sequence[CurvePoint], level: float) -> int | None:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _host_cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

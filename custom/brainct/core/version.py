@@ -22,11 +22,24 @@ def fingerprint(folder: Path = Path(__file__).parents[1]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that a result depends on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    """Versions of everything that a result depends on.
+
+    cpu: its name. cpu_capability: the widest vector instructions that PyTorch uses on it, such as AVX2 or AVX512; the
+    order of its additions follows from them, so the last bits of a model do too.
+    """
+    import torch  # not needed to say which brainct is installed
+
+    found = {"python": platform.python_version(), "machine": platform.machine(), "cpu": cpu_name()}
+    found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def cpu_name() -> str:
+    """What the system calls its CPU; the architecture where it does not say."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
