@@ -130,7 +130,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             spoilt: {r["seed"]: r["auroc"] for r in rows if (r["scheme"], r["spoilt"]) == (scheme, spoilt)}
             for spoilt in SPOILT
         }
-        common = sorted(set.intersection(*(set(of) for of in mine.values() if of)))
+        seeds = [set(of) for of in mine.values() if of]
+        common = sorted(set.intersection(*seeds)) if seeds else []
         cells = [cell([of[seed] for seed in common if seed in of]) for of in mine.values()]
         lines.append(f"| `{scheme}` | {len(common)} | {' | '.join(cells)} |")
     return "\n".join(lines)

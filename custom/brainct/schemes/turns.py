@@ -68,9 +68,9 @@ def turns(
     together: sites that a round asks, >= 1; g is the mean of their gradients. More of them take fewer rounds for the
     same bytes, with fewer steps.
     coded: C rounds the weights that travel, and the gradient, to one byte a number; else they travel in float32.
-    limit: > 0; no gradient counts for longer than so many times the median of the sites' last ones, so that one of a
-    broken or lying site can't outweigh all later ones; until more than half of the sites have sent one, no step is
-    taken. It bounds neither its direction nor, by the scans that a site says it has, its turns. null: any length.
+    limit: > 0; a longer gradient is shortened to so many times the median length of the sites' last ones, so that one
+    broken or lying site can't outweigh all others; no step is taken until more than half of the sites have sent one.
+    Neither a gradient's direction is bounded, nor the turns that a site gets for the scans it says it has. null: none.
 
     A cycle has round(n_k / min n) turns for a site with n_k training scans, at most 64 and in a random order, once each
     site has said n_k; until then one turn each. The batch is the job's `batch_size`, or all scans of a smaller site,
